@@ -1,0 +1,219 @@
+-- The whole current schema of cellar_customer: rows homed by the customer's ring.
+-- The files beside it in customer/ lead here step by step; a test holds the two together.
+
+-- Who owns which customers. The fence of every customer write reads its row here.
+CREATE TABLE IF NOT EXISTS slots (
+  region crdb_internal_region NOT NULL, -- the ring
+  slot int2 NOT NULL, -- 0 to 4095: top 12 bits of xxHash64 of the customer id
+  owner text NOT NULL, -- cell that may write
+  epoch int8 NOT NULL, -- grows by one at each change of owner
+  changed_at timestamptz NOT NULL, -- time of the last change
+  CONSTRAINT slots_pk PRIMARY KEY (region, slot),
+  CONSTRAINT slots_slot_is_in_range CHECK (slot BETWEEN 0 AND 4095),
+  CONSTRAINT slots_epoch_is_positive CHECK (epoch > 0)
+) /*@LOCALITY REGIONAL BY ROW AS region@*/;
+
+-- Customers who signed up.
+CREATE TABLE IF NOT EXISTS accounts (
+  region crdb_internal_region NOT NULL, -- the customer's ring
+  customer_id text NOT NULL, -- c-<ring>-…
+  email text NOT NULL, -- lower case, as in email_directory
+  name text NOT NULL, -- to greet by
+  password_hash text NOT NULL, -- argon2id, PHC string format
+  created_at timestamptz NOT NULL, -- time of sign-up
+  CONSTRAINT accounts_pk PRIMARY KEY (region, customer_id)
+) /*@LOCALITY REGIONAL BY ROW AS region@*/;
+
+-- Addresses a customer saved.
+CREATE TABLE IF NOT EXISTS addresses (
+  region crdb_internal_region NOT NULL, -- the customer's ring
+  customer_id text NOT NULL, -- whose
+  address_id text NOT NULL, -- random
+  address bytea NOT NULL, -- protobuf cellar.postal.v1.PostalAddress
+  created_at timestamptz NOT NULL, -- time of saving
+  CONSTRAINT addresses_pk PRIMARY KEY (region, customer_id, address_id)
+) /*@LOCALITY REGIONAL BY ROW AS region@*/;
+
+-- Tokens of the card network that a customer saved. Never a card number.
+CREATE TABLE IF NOT EXISTS payment_methods (
+  region crdb_internal_region NOT NULL, -- the customer's ring
+  customer_id text NOT NULL, -- whose
+  payment_method_id text NOT NULL, -- random
+  card_token text NOT NULL, -- tok_…
+  label text NOT NULL, -- what the shopper calls it
+  created_at timestamptz NOT NULL, -- time of saving
+  CONSTRAINT payment_methods_pk PRIMARY KEY (region, customer_id, payment_method_id)
+) /*@LOCALITY REGIONAL BY ROW AS region@*/;
+
+-- What shoppers, guests too, mean to buy.
+CREATE TABLE IF NOT EXISTS cart_lines (
+  region crdb_internal_region NOT NULL, -- the shopper's ring
+  customer_id text NOT NULL, -- customer or guest
+  sku text NOT NULL, -- one line a product
+  quantity int8 NOT NULL, -- 1 to 999
+  price_minor_units int8 NOT NULL, -- price of one unit when it was added last
+  currency text NOT NULL, -- ISO 4217, of that price
+  added_at timestamptz NOT NULL, -- when the line was made; orders the cart
+  CONSTRAINT cart_lines_pk PRIMARY KEY (region, customer_id, sku),
+  CONSTRAINT cart_lines_quantity_is_in_range CHECK (quantity BETWEEN 1 AND 999),
+  CONSTRAINT cart_lines_price_is_not_negative CHECK (price_minor_units >= 0)
+) /*@LOCALITY REGIONAL BY ROW AS region@*/;
+
+-- Changes of a cart that must count once: a guest's cart merged, an order's products taken out.
+CREATE TABLE IF NOT EXISTS cart_changes (
+  region crdb_internal_region NOT NULL, -- the customer's ring
+  customer_id text NOT NULL, -- whose cart changed
+  cause text NOT NULL, -- "merge/<guest id>" or "order/<order id>"
+  changed_at timestamptz NOT NULL, -- when it counted
+  result bytea NOT NULL, -- protobuf of the answer, given again to a caller that asks again
+  CONSTRAINT cart_changes_pk PRIMARY KEY (region, customer_id, cause)
+) /*@LOCALITY REGIONAL BY ROW AS region@*/;
+
+-- Orders: what was agreed (never changes), and the projection of its events (status, last_seq).
+CREATE TABLE IF NOT EXISTS orders (
+  region crdb_internal_region NOT NULL, -- the customer's ring
+  order_id text NOT NULL, -- <ring>-XXXX-XXXX-XXXX-X
+  customer_id text NOT NULL, -- whose
+  status text NOT NULL, -- projection of order_events
+  last_seq int8 NOT NULL, -- seq of the newest event that the projection holds
+  currency text NOT NULL, -- ISO 4217, of all amounts
+  items_minor_units int8 NOT NULL, -- sum of quantity × unit price
+  shipping_minor_units int8 NOT NULL, -- charged for delivery
+  tax_minor_units int8 NOT NULL, -- charged as tax
+  total_minor_units int8 NOT NULL, -- what is charged in all
+  ship_to bytea NOT NULL, -- protobuf cellar.postal.v1.PostalAddress
+  placed_at timestamptz NOT NULL, -- when placement began
+  CONSTRAINT orders_pk PRIMARY KEY (region, order_id),
+  CONSTRAINT orders_status_is_known CHECK (status IN ('PENDING', 'PAID', 'SHIPPED', 'FAILED')),
+  CONSTRAINT orders_total_is_the_sum CHECK (total_minor_units = items_minor_units + shipping_minor_units + tax_minor_units),
+  CONSTRAINT orders_amounts_are_not_negative CHECK (items_minor_units >= 0 AND shipping_minor_units >= 0 AND tax_minor_units >= 0)
+) /*@LOCALITY REGIONAL BY ROW AS region@*/;
+
+-- A customer's orders, newest first.
+CREATE INDEX IF NOT EXISTS orders_customer ON orders (region, customer_id, placed_at, order_id);
+
+-- The products of an order at the prices charged.
+CREATE TABLE IF NOT EXISTS order_lines (
+  region crdb_internal_region NOT NULL, -- the customer's ring
+  order_id text NOT NULL, -- which order
+  line int4 NOT NULL, -- from 1
+  sku text NOT NULL, -- the product
+  title text NOT NULL, -- its title when it was ordered
+  quantity int8 NOT NULL, -- 1 to 999
+  unit_price_minor_units int8 NOT NULL, -- in the order's currency
+  CONSTRAINT order_lines_pk PRIMARY KEY (region, order_id, line),
+  CONSTRAINT order_lines_quantity_is_in_range CHECK (quantity BETWEEN 1 AND 999),
+  CONSTRAINT order_lines_price_is_not_negative CHECK (unit_price_minor_units >= 0)
+) /*@LOCALITY REGIONAL BY ROW AS region@*/;
+
+-- Everything that happened to an order, append-only.
+CREATE TABLE IF NOT EXISTS order_events (
+  region crdb_internal_region NOT NULL, -- the customer's ring
+  order_id text NOT NULL, -- which order
+  seq int8 NOT NULL, -- from 1, without gaps; order of what happened
+  kind text NOT NULL, -- placed, paid, failed, shipped
+  cause text NOT NULL, -- what makes the event happen once: "placed", "ended", "shipment/<id>"
+  at timestamptz NOT NULL, -- when it happened
+  detail bytea NOT NULL, -- protobuf of what the kind needs; may be empty
+  CONSTRAINT order_events_pk PRIMARY KEY (region, order_id, seq),
+  CONSTRAINT order_events_cause_key UNIQUE (region, order_id, cause)
+) /*@LOCALITY REGIONAL BY ROW AS region@*/;
+
+-- One payment an order.
+CREATE TABLE IF NOT EXISTS payments (
+  region crdb_internal_region NOT NULL, -- the customer's ring
+  order_id text NOT NULL, -- what is paid; also the idempotency key at the network
+  customer_id text NOT NULL, -- who pays
+  state text NOT NULL, -- see services/payment
+  amount_minor_units int8 NOT NULL, -- whole amount of the order
+  currency text NOT NULL, -- ISO 4217
+  card_token text NOT NULL, -- tok_…; empty for a payment closed before it began
+  charge_id text NOT NULL, -- the network's id; empty while not known
+  decline_code text NOT NULL, -- the network's reason; empty unless declined
+  created_at timestamptz NOT NULL, -- when the money was first asked for
+  updated_at timestamptz NOT NULL, -- last change of state
+  CONSTRAINT payments_pk PRIMARY KEY (region, order_id),
+  CONSTRAINT payments_state_is_known CHECK (state IN ('PENDING', 'CAPTURED', 'DECLINED', 'REFUNDED', 'VOIDED')),
+  CONSTRAINT payments_amount_is_not_negative CHECK (amount_minor_units >= 0)
+) /*@LOCALITY REGIONAL BY ROW AS region@*/;
+
+-- Work in several steps that must end, whatever dies in between.
+CREATE TABLE IF NOT EXISTS sagas (
+  region crdb_internal_region NOT NULL, -- the customer's ring
+  saga_id text NOT NULL, -- random, or the id of what the saga makes
+  kind text NOT NULL, -- which saga, for example "placement"
+  customer_id text NOT NULL, -- for whom; decides the slot
+  slot int2 NOT NULL, -- of the customer: the slot's owner resumes it
+  status text NOT NULL, -- see internal/saga
+  step text NOT NULL, -- next step to do, or to undo
+  state bytea NOT NULL, -- protobuf of what the steps remember
+  attempts int4 NOT NULL, -- tries of the current step so far
+  due_at timestamptz NOT NULL, -- when somebody should look after it
+  holder text NOT NULL, -- run that works on it now: cell and a random token
+  last_error text NOT NULL, -- reason of the last failed try; empty when there was none
+  created_at timestamptz NOT NULL, -- when it began
+  updated_at timestamptz NOT NULL, -- last step taken
+  CONSTRAINT sagas_pk PRIMARY KEY (region, saga_id),
+  CONSTRAINT sagas_status_is_known CHECK (status IN ('RUNNING', 'UNDOING', 'DONE', 'UNDONE', 'PARKED'))
+) /*@LOCALITY REGIONAL BY ROW AS region@*/;
+
+-- Live sagas by the time they need looking after.
+CREATE INDEX IF NOT EXISTS sagas_due ON sagas (region, slot, due_at) WHERE status IN ('RUNNING', 'UNDOING');
+
+-- What became of a request that must count once.
+CREATE TABLE IF NOT EXISTS idempotency_keys (
+  region crdb_internal_region NOT NULL, -- the customer's ring
+  customer_id text NOT NULL, -- who asked
+  method text NOT NULL, -- what was asked
+  key text NOT NULL, -- the client's Idempotency-Key
+  fingerprint bytea NOT NULL, -- SHA-256 of the request's body
+  resource_id text NOT NULL, -- what it makes, for example the order id
+  answer bytea, -- protobuf of the answer; NULL while running or refused
+  refusal bytea, -- protobuf google.rpc.Status of the refusal; NULL while running or answered
+  created_at timestamptz NOT NULL, -- first request
+  expires_at timestamptz NOT NULL, -- from when the key may be forgotten
+  CONSTRAINT idempotency_keys_pk PRIMARY KEY (region, customer_id, method, key)
+) /*@LOCALITY REGIONAL BY ROW AS region@*/;
+
+-- Keys that can be forgotten.
+CREATE INDEX IF NOT EXISTS idempotency_keys_expiry ON idempotency_keys (region, expires_at);
+
+-- Events on their way out: written in the transaction of their effect, published by the holder of the shard's lease.
+-- Pending rows are found by the partial index, never by a cursor: transactions commit out of order.
+CREATE TABLE IF NOT EXISTS outbox (
+  region crdb_internal_region NOT NULL, -- region of the writing transaction's rows
+  shard int2 NOT NULL, -- 0 to 15, from the ordering key: events of one key keep their order
+  id int8 NOT NULL, -- grows with each event of a process: milliseconds, then a counter; orders events of one key
+  message_id text NOT NULL, -- identifies the event for ever: the broker and the inbox drop what they have seen
+  destination text NOT NULL, -- region whose broker carries it
+  subject text NOT NULL, -- NATS subject
+  payload bytea NOT NULL, -- protobuf
+  created_at timestamptz NOT NULL, -- when its effect happened
+  published_at timestamptz, -- when the broker acknowledged it; NULL while pending
+  CONSTRAINT outbox_pk PRIMARY KEY (region, shard, id, message_id),
+  CONSTRAINT outbox_shard_is_in_range CHECK (shard BETWEEN 0 AND 15)
+) /*@LOCALITY REGIONAL BY ROW AS region @*/;
+
+-- What is still to be published, in order.
+CREATE INDEX IF NOT EXISTS outbox_pending ON outbox (region, shard, id) WHERE published_at IS NULL;
+
+-- What can be deleted once the replay window is over.
+CREATE INDEX IF NOT EXISTS outbox_published ON outbox (region, shard, published_at) WHERE published_at IS NOT NULL;
+
+-- Events that have taken effect here: one row each, written in the effect's transaction, so that each counts once.
+CREATE TABLE IF NOT EXISTS inbox (
+  region crdb_internal_region NOT NULL, -- region of the rows the effect changed
+  consumer text NOT NULL, -- which consumer took it
+  message_id text NOT NULL, -- as in the sender's outbox
+  received_at timestamptz NOT NULL, -- when it took effect
+  CONSTRAINT inbox_pk PRIMARY KEY (region, consumer, message_id)
+) /*@LOCALITY REGIONAL BY ROW AS region @*/;
+
+-- Who does a piece of background work now. Advisory locks are silent no-ops on CockroachDB, so a row it is.
+CREATE TABLE IF NOT EXISTS leases (
+  region crdb_internal_region NOT NULL, -- region of the work
+  name text NOT NULL, -- the work, for example "outbox/3"
+  holder text NOT NULL, -- cell that does it
+  until timestamptz NOT NULL, -- when it must have been renewed, by the database's clock
+  CONSTRAINT leases_pk PRIMARY KEY (region, name)
+) /*@LOCALITY REGIONAL BY ROW AS region @*/;

@@ -1,0 +1,96 @@
+-- The whole current schema of cellar_global: what every region reads locally and few write.
+-- The files beside it in global/ lead here step by step; a test holds the two together.
+
+-- Everything for sale.
+CREATE TABLE IF NOT EXISTS products (
+  sku text NOT NULL, -- identifies the product for ever
+  title text NOT NULL, -- one line
+  description text NOT NULL, -- plain text, may be empty
+  brand text NOT NULL, -- may be empty
+  category text NOT NULL, -- path from the root, levels joined by " > "
+  price_minor_units int8 NOT NULL, -- price of one unit in minor units
+  currency text NOT NULL, -- ISO 4217
+  image_urls text[] NOT NULL, -- main image first
+  attributes jsonb NOT NULL, -- object of text to text
+  weight_grams int8 NOT NULL, -- of one unit packed; 0 when not known
+  popularity int4 NOT NULL, -- sort weight, 0 to 1,000,000
+  version int8 NOT NULL, -- grows by one with each change
+  updated_at timestamptz NOT NULL, -- time of the last change
+  CONSTRAINT products_pk PRIMARY KEY (sku),
+  CONSTRAINT products_price_is_not_negative CHECK (price_minor_units >= 0),
+  CONSTRAINT products_popularity_is_in_range CHECK (popularity BETWEEN 0 AND 1000000),
+  CONSTRAINT products_weight_is_not_negative CHECK (weight_grams >= 0)
+) /*@LOCALITY GLOBAL@*/;
+
+-- Which products a category shows, its sub-categories' included, so that browsing is one range of one index.
+CREATE TABLE IF NOT EXISTS category_listings (
+  category text NOT NULL, -- path of the category or of an ancestor of it
+  popularity int4 NOT NULL, -- copied from the product
+  sku text NOT NULL, -- the product
+  CONSTRAINT category_listings_pk PRIMARY KEY (category, popularity, sku)
+) /*@LOCALITY GLOBAL@*/;
+
+-- To take a product out of its old categories.
+CREATE INDEX IF NOT EXISTS category_listings_sku ON category_listings (sku);
+
+-- The fulfilment centres: where they are and where their rows are homed.
+CREATE TABLE IF NOT EXISTS fulfillment_centers (
+  fc_id text NOT NULL, -- for example "iad1"
+  region text NOT NULL, -- home of its rows in cellar_regional
+  name text NOT NULL, -- for people
+  city text NOT NULL, -- metro area
+  country_code text NOT NULL, -- ISO 3166-1 alpha-2
+  latitude float8 NOT NULL, -- degrees north
+  longitude float8 NOT NULL, -- degrees east
+  CONSTRAINT fulfillment_centers_pk PRIMARY KEY (fc_id),
+  CONSTRAINT fulfillment_centers_region_key UNIQUE (region, fc_id),
+  CONSTRAINT fulfillment_centers_are_on_earth CHECK (latitude BETWEEN -90 AND 90 AND longitude BETWEEN -180 AND 180)
+) /*@LOCALITY GLOBAL@*/;
+
+-- Which customer an e-mail address belongs to; the account itself lives in its ring.
+CREATE TABLE IF NOT EXISTS email_directory (
+  email text NOT NULL, -- lower case
+  customer_id text NOT NULL, -- carries the ring
+  claimed_at timestamptz NOT NULL, -- when the address was claimed; the account row follows
+  CONSTRAINT email_directory_pk PRIMARY KEY (email)
+) /*@LOCALITY GLOBAL@*/;
+
+-- Events on their way out: written in the transaction of their effect, published by the holder of the shard's lease.
+-- Pending rows are found by the partial index, never by a cursor: transactions commit out of order.
+CREATE TABLE IF NOT EXISTS outbox (
+  region crdb_internal_region NOT NULL, -- region of the writing transaction's rows
+  shard int2 NOT NULL, -- 0 to 15, from the ordering key: events of one key keep their order
+  id int8 NOT NULL, -- grows with each event of a process: milliseconds, then a counter; orders events of one key
+  message_id text NOT NULL, -- identifies the event for ever: the broker and the inbox drop what they have seen
+  destination text NOT NULL, -- region whose broker carries it
+  subject text NOT NULL, -- NATS subject
+  payload bytea NOT NULL, -- protobuf
+  created_at timestamptz NOT NULL, -- when its effect happened
+  published_at timestamptz, -- when the broker acknowledged it; NULL while pending
+  CONSTRAINT outbox_pk PRIMARY KEY (region, shard, id, message_id),
+  CONSTRAINT outbox_shard_is_in_range CHECK (shard BETWEEN 0 AND 15)
+) /*@LOCALITY REGIONAL BY TABLE IN PRIMARY REGION @*/;
+
+-- What is still to be published, in order.
+CREATE INDEX IF NOT EXISTS outbox_pending ON outbox (region, shard, id) WHERE published_at IS NULL;
+
+-- What can be deleted once the replay window is over.
+CREATE INDEX IF NOT EXISTS outbox_published ON outbox (region, shard, published_at) WHERE published_at IS NOT NULL;
+
+-- Events that have taken effect here: one row each, written in the effect's transaction, so that each counts once.
+CREATE TABLE IF NOT EXISTS inbox (
+  region crdb_internal_region NOT NULL, -- region of the rows the effect changed
+  consumer text NOT NULL, -- which consumer took it
+  message_id text NOT NULL, -- as in the sender's outbox
+  received_at timestamptz NOT NULL, -- when it took effect
+  CONSTRAINT inbox_pk PRIMARY KEY (region, consumer, message_id)
+) /*@LOCALITY REGIONAL BY TABLE IN PRIMARY REGION @*/;
+
+-- Who does a piece of background work now. Advisory locks are silent no-ops on CockroachDB, so a row it is.
+CREATE TABLE IF NOT EXISTS leases (
+  region crdb_internal_region NOT NULL, -- region of the work
+  name text NOT NULL, -- the work, for example "outbox/3"
+  holder text NOT NULL, -- cell that does it
+  until timestamptz NOT NULL, -- when it must have been renewed, by the database's clock
+  CONSTRAINT leases_pk PRIMARY KEY (region, name)
+) /*@LOCALITY REGIONAL BY TABLE IN PRIMARY REGION @*/;

@@ -1,0 +1,15 @@
+// Package fence is the one way to write a customer's rows.
+//
+// A cell that lost a slot must not write for its customers any more, however late it
+// wakes up. So each write's transaction first reads the slot's row and locks it: on
+// PostgreSQL with a shared row lock at READ COMMITTED, on CockroachDB by the plain read
+// itself, since at SERIALIZABLE a change of the row by anybody else aborts one of the two.
+// Moving a slot updates that row; it therefore waits for the writes in flight, and whoever
+// comes later finds another owner and is refused with WRONG_CELL before any effect.
+//
+//	write:  BEGIN → read slot row (shared) → owner is me? → effect → COMMIT
+//	move:   BEGIN → update slot row (exclusive: waits) → COMMIT
+//
+// The map in memory answers Check without I/O; it may be old, and is only there to refuse
+// early. The row decides.
+package fence

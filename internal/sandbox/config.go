@@ -1,0 +1,50 @@
+package sandbox
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"time"
+)
+
+// Config of the sandbox process: the environment first, flags override it.
+type Config struct {
+	// Listen is the address, host:port, of everything the sandbox serves.
+	Listen string
+	// DataDir holds the ledger file; empty keeps the ledger in memory.
+	DataDir string
+	// SlowDelay is how long tok_slow thinks before it charges.
+	SlowDelay time.Duration
+}
+
+// ParseConfig reads args, without the program's name, over the environment that getenv gives. Usage and complaints
+// about args go to usage. The error is flag.ErrHelp when help was asked for.
+func ParseConfig(args []string, getenv func(string) string, usage io.Writer) (Config, error) {
+	c := Config{Listen: "127.0.0.1:8070", DataDir: getenv("CELLAR_SANDBOX_DATA")}
+	if listen := getenv("CELLAR_SANDBOX_LISTEN"); listen != "" {
+		c.Listen = listen
+	}
+	flags := flag.NewFlagSet("sandbox", flag.ContinueOnError)
+	flags.SetOutput(usage)
+	flags.StringVar(&c.Listen, "listen", c.Listen, "`address` to serve on (CELLAR_SANDBOX_LISTEN)")
+	flags.StringVar(&c.DataDir, "data", c.DataDir, "`directory` of the ledger; none keeps it in memory (CELLAR_SANDBOX_DATA)")
+	flags.DurationVar(&c.SlowDelay, "slow-delay", defaultSlowDelay, "how long tok_slow thinks")
+	if err := flags.Parse(args); err != nil {
+		return Config{}, err
+	}
+	if flags.NArg() > 0 {
+		return Config{}, fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	}
+	if c.SlowDelay <= 0 || c.SlowDelay > holdLimit {
+		return Config{}, fmt.Errorf("--slow-delay must be above 0 and at most %s", holdLimit)
+	}
+	return c, nil
+}
+
+// Ledger opens the ledger that c names. The caller closes it.
+func (c Config) Ledger() (*Ledger, error) {
+	if c.DataDir == "" {
+		return NewMemoryLedger(), nil
+	}
+	return OpenLedger(c.DataDir)
+}

@@ -1,0 +1,38 @@
+// Package sandbox stands in for the third parties a store depends on, so that the whole platform can be run, broken
+// and audited on one machine. Today that is a card network; parcel carriers will stand beside it as handlers of their
+// own over the same [Ledger] and [Faults] ideas.
+//
+// The network owns the money truth. It keeps its own append-only ledger, which an audit compares with what the store
+// believes, so nothing here may be computed from, or shared with, the store's code: the client in internal/cardnetwork
+// declares its own wire types on purpose.
+//
+// It promises:
+//
+//   - An effect is on disk before it is answered, or shown to any reader. Requests that wait together share one fsync.
+//   - One idempotency key has at most one effect, over restarts too; asked again it gives the first answer.
+//   - A key whose request is still being worked on is never reported as unseen: it is a 409.
+//   - A refusal (4xx other than a decline) has no effect and leaves its key unused.
+//   - Card numbers are neither stored nor logged.
+//
+// A charge moves like this; a sale (capture: true) enters at captured with one ledger entry of kind capture:
+//
+//	authorize ──▶ authorized ──capture──▶ captured ──refund──▶ captured … until all is refunded ──▶ refunded
+//	                  └──void──▶ voided        ▲
+//	sale ──────────────────────────────────────┘           decline ──▶ declined
+//
+// Tokens and test numbers choose what becomes of a charge. Any other number with a right check digit is approved.
+//
+//	tok_visa                   4242424242424242  approved
+//	tok_mastercard             5555555555554444  approved
+//	tok_declined               4000000000000002  declined: card_declined
+//	tok_insufficient_funds     4000000000009995  declined: insufficient_funds
+//	tok_expired_card           4000000000000069  declined: expired_card
+//	tok_slow                   4000000000001000  approved after a delay; its key is busy (409) meanwhile
+//	tok_timeout_after_success  4000000000002008  approved, never answered; the second ask is answered
+//	tok_unavailable_once       4000000000003006  503 without effect at the first attempt of a key, then approved
+//	tok_unavailable            4000000000004004  503 without effect, always
+//	tok_error_after_success    4000000000005001  approved, answered 500; the second ask is answered
+//
+// A minted token carries brand, last four digits and behaviour inside itself: it survives a restart without being
+// kept anywhere. A real network's would be opaque; callers must treat these so too.
+package sandbox

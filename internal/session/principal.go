@@ -1,0 +1,48 @@
+package session
+
+import (
+	"context"
+
+	"github.com/cellar-commerce/cellar/internal/ident"
+	"github.com/cellar-commerce/cellar/internal/problem"
+)
+
+// Principal is whom a request is from.
+type Principal struct {
+	CustomerID ident.CustomerID
+	SessionID  string
+}
+
+// Guest tells a guest from a customer.
+func (p Principal) Guest() bool { return p.CustomerID.Guest() }
+
+type contextKey struct{}
+
+// With puts a principal into a context.
+func With(ctx context.Context, p Principal) context.Context {
+	return context.WithValue(ctx, contextKey{}, p)
+}
+
+// From finds the principal of a request; false for an anonymous one.
+func From(ctx context.Context) (Principal, bool) {
+	p, ok := ctx.Value(contextKey{}).(Principal)
+	return p, ok
+}
+
+// Require finds the principal, or refuses with SESSION_REQUIRED.
+func Require(ctx context.Context) (Principal, error) {
+	p, ok := From(ctx)
+	if !ok {
+		return Principal{}, problem.New(problem.Unauthenticated, "SESSION_REQUIRED", "this needs a session")
+	}
+	return p, nil
+}
+
+// RequireAccount finds the principal and refuses guests with ACCOUNT_REQUIRED.
+func RequireAccount(ctx context.Context) (Principal, error) {
+	p, err := Require(ctx)
+	if err == nil && p.Guest() {
+		err = problem.New(problem.Denied, "ACCOUNT_REQUIRED", "sign in first; guests cannot do this")
+	}
+	return p, err
+}

@@ -1,0 +1,116 @@
+package sqldb
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/cellar-commerce/cellar/internal/problem"
+)
+
+// SQLSTATEs that Cellar tells apart (PostgreSQL, appendix A; CockroachDB uses the same and adds CR000).
+const (
+	stateUniqueViolation      = "23505"
+	stateCheckViolation       = "23514"
+	stateForeignKeyViolation  = "23503"
+	stateSerializationFailure = "40001"
+	stateStatementUnknown     = "40003"
+	stateDeadlock             = "40P01"
+	stateCockroachRetry       = "CR000"
+	stateAdminShutdown        = "57P01"
+	stateCrashShutdown        = "57P02"
+	stateCannotConnectNow     = "57P03"
+	stateTooManyConnections   = "53300"
+	stateUndefinedTable       = "42P01"
+	stateDatabaseMissing      = "3D000"
+)
+
+var (
+	// ErrNoRows: the statement answered no row.
+	ErrNoRows = pgx.ErrNoRows
+	// ErrAmbiguous: the server was asked to commit and its answer was lost.
+	ErrAmbiguous = errors.New("the outcome of the commit is unknown")
+)
+
+// UniqueViolation tells whether err is a duplicate key, and of which constraint or index.
+func UniqueViolation(err error) (constraint string, ok bool) {
+	return violation(err, stateUniqueViolation)
+}
+
+// CheckViolation tells whether err broke a CHECK, and which.
+func CheckViolation(err error) (constraint string, ok bool) {
+	return violation(err, stateCheckViolation)
+}
+
+// ForeignKeyViolation tells whether err broke a reference, and which.
+func ForeignKeyViolation(err error) (constraint string, ok bool) {
+	return violation(err, stateForeignKeyViolation)
+}
+
+// MissingSchema tells whether err is that a table or the whole database is not there: migrations have not run.
+func MissingSchema(err error) bool {
+	state, _ := stateOf(err)
+	return state == stateUndefinedTable || state == stateDatabaseMissing
+}
+
+func violation(err error, state string) (string, bool) {
+	pe, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok || pe.Code != state {
+		return "", false
+	}
+	return pe.ConstraintName, true
+}
+
+func stateOf(err error) (string, bool) {
+	if pe, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return pe.Code, true
+	}
+	return "", false
+}
+
+// retryable tells whether a transaction that ended with err was rolled back for sure and may win when run again.
+func retryable(err error) (state string, again bool) {
+	if errors.Is(err, ErrAmbiguous) {
+		return "", false
+	}
+	state, _ = stateOf(err)
+	return state, state == stateSerializationFailure || state == stateDeadlock || state == stateCockroachRetry
+}
+
+// unavailableStates: the server is going, gone or full; the same request may work on another connection or later.
+var unavailableStates = map[string]bool{
+	stateAdminShutdown: true, stateCrashShutdown: true, stateCannotConnectNow: true, stateTooManyConnections: true,
+	stateSerializationFailure: true, stateDeadlock: true, stateStatementUnknown: true, stateCockroachRetry: true,
+}
+
+// classify gives errors of a server that is not there the kind Unavailable. Everything else stays what it is, and
+// becomes "internal" unless a store handles it: an SQLSTATE nobody expects is a bug.
+func classify(err error) error {
+	if err == nil || errors.Is(err, pgx.ErrNoRows) {
+		return err
+	}
+	state, answered := stateOf(err)
+	down := unavailableStates[state] || strings.HasPrefix(state, "08")
+	if _, connecting := errors.AsType[*pgconn.ConnectError](err); connecting && !answered {
+		down = true
+	}
+	if !answered && !down {
+		// No SQLSTATE and no context error: the connection broke.
+		down = pgconn.SafeToRetry(err) || strings.Contains(err.Error(), "conn closed") || strings.Contains(err.Error(), "unexpected EOF") ||
+			strings.Contains(err.Error(), "connection reset") || strings.Contains(err.Error(), "broken pipe")
+	}
+	if down {
+		return problem.Wrap(err, problem.Unavailable, "DATABASE_UNAVAILABLE", "the database cannot be reached right now; try again")
+	}
+	return err
+}
+
+func wrap(s *Statement, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", s.name, classify(err))
+}
