@@ -158,7 +158,7 @@ CREATE TABLE IF NOT EXISTS sagas (
 ) /*@LOCALITY REGIONAL BY ROW AS region@*/;
 
 -- Live sagas by the time they need looking after.
-CREATE INDEX IF NOT EXISTS sagas_due ON sagas (region, slot, due_at) WHERE status IN ('RUNNING', 'UNDOING');
+CREATE INDEX IF NOT EXISTS sagas_due ON sagas (region, due_at, slot) WHERE status IN ('RUNNING', 'UNDOING');
 
 -- What became of a request that must count once.
 CREATE TABLE IF NOT EXISTS idempotency_keys (

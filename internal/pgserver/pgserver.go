@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -34,10 +37,11 @@ type Config struct {
 
 // Server is a running private server.
 type Server struct {
-	cmd  *exec.Cmd
-	port int
-	done chan struct{}
-	err  error
+	cmd    *exec.Cmd
+	port   int
+	output *tail
+	done   chan struct{}
+	err    error
 }
 
 // startTimeout bounds the wait for a server to accept connections; recovery after a crash takes a few seconds.
@@ -64,7 +68,12 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 	}
 	s := &Server{port: port, done: make(chan struct{})}
 	s.cmd = exec.Command(filepath.Join(bin, "postgres"), arguments(cfg, port)...)
-	s.cmd.Stdout, s.cmd.Stderr = cfg.Log, cfg.Log
+	s.output = &tail{}
+	s.cmd.Stdout, s.cmd.Stderr = s.output, s.output
+	if cfg.Log != nil {
+		both := io.MultiWriter(cfg.Log, s.output)
+		s.cmd.Stdout, s.cmd.Stderr = both, both
+	}
 	s.cmd.SysProcAttr = childAttributes(owner)
 	s.cmd.Dir = cfg.Dir
 	started := make(chan error)
@@ -101,7 +110,7 @@ func (s *Server) awaitReady(ctx context.Context) error {
 		}
 		select {
 		case <-s.done:
-			return fmt.Errorf("pgserver: the server ended while it started: %w", s.err)
+			return fmt.Errorf("pgserver: the server ended while it started: %w: %s", s.err, s.output)
 		case <-ctx.Done():
 			return fmt.Errorf("pgserver: the server does not take connections on port %d: %w", s.port, ctx.Err())
 		case <-tick.C:
@@ -150,4 +159,27 @@ func freePort(ctx context.Context) (int, error) {
 	}
 	defer l.Close()
 	return l.Addr().(*net.TCPAddr).Port, nil
+}
+
+// tail keeps the last bytes of the server's output, to say why it ended.
+type tail struct {
+	mu   sync.Mutex
+	last []byte
+}
+
+// tailBytes holds a dozen lines.
+const tailBytes = 2048
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.last = append(t.last, p...)
+	t.last = t.last[max(0, len(t.last)-tailBytes):]
+	return len(p), nil
+}
+
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return strings.TrimSpace(string(t.last))
 }

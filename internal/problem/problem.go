@@ -7,7 +7,9 @@ import (
 
 	"connectrpc.com/connect"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
 
 	problemv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/problem/v1"
 )
@@ -201,4 +203,44 @@ func (v *Violations) Err() error {
 	}
 	first := v.list[0]
 	return New(Invalid, "INVALID_FIELDS", first.GetField()+": "+first.GetDescription(), &problemv1.FieldViolations{Violations: v.list})
+}
+
+// Encode an error as a serialized google.rpc.Status, to be stored and given again.
+func Encode(err error) []byte {
+	p := As(err)
+	if p == nil {
+		p = contextProblem(err)
+	}
+	out := &status.Status{Code: int32(codes[p.Kind]), Message: p.Message}
+	for _, m := range append([]proto.Message{&errdetails.ErrorInfo{Reason: p.Reason, Domain: Domain}}, p.Details...) {
+		if a, err := anypb.New(m); err == nil {
+			out.Details = append(out.Details, a)
+		}
+	}
+	b, err := proto.Marshal(out)
+	if err != nil { // a message of valid UTF-8 and known types always marshals
+		return nil
+	}
+	return b
+}
+
+// Decode what Encode made. Bytes that are not from there are an Internal problem.
+func Decode(b []byte) *Problem {
+	var in status.Status
+	if err := proto.Unmarshal(b, &in); err != nil || in.GetCode() == 0 {
+		return Wrap(err, Internal, "INTERNAL", "something went wrong on our side")
+	}
+	p := &Problem{Kind: kindOf(connect.Code(in.GetCode())), Message: in.GetMessage(), Reason: "UNSPECIFIED"}
+	for _, a := range in.GetDetails() {
+		m, err := a.UnmarshalNew()
+		if err != nil {
+			continue
+		}
+		if info, ok := m.(*errdetails.ErrorInfo); ok {
+			p.Reason = info.GetReason()
+		} else {
+			p.Details = append(p.Details, m)
+		}
+	}
+	return p
 }

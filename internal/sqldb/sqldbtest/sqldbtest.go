@@ -11,6 +11,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -56,8 +57,14 @@ func StartPrivate(ctx context.Context) (s *pgserver.Server, dir string, err erro
 	if dir, err = os.MkdirTemp("", "cellar-test-pg-"); err != nil {
 		return nil, "", err
 	}
-	s, err = pgserver.Start(ctx, pgserver.Config{Dir: dir + "/data", Unsafe: true})
-	return s, dir, err
+	// The server may run as another user, who must be able to pass through.
+	if err := os.Chmod(dir, 0o711); err != nil { //nolint:gosec // the data directory below keeps its own 0700
+		return nil, "", err
+	}
+	if s, err = pgserver.Start(ctx, pgserver.Config{Dir: dir + "/data", Unsafe: true}); err != nil {
+		return nil, "", errors.Join(err, os.RemoveAll(dir))
+	}
+	return s, dir, nil
 }
 
 func serverURL(ctx context.Context) (string, error) {

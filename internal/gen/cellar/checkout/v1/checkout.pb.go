@@ -757,25 +757,24 @@ func (x *QuoteSnapshot) GetNonce() string {
 
 // PlacementState is what the placement saga remembers between its steps.
 type PlacementState struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	Quote          *QuoteSnapshot         `protobuf:"bytes,1,opt,name=quote,proto3" json:"quote,omitempty"`
-	OrderId        string                 `protobuf:"bytes,2,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
-	CardToken      string                 `protobuf:"bytes,3,opt,name=card_token,json=cardToken,proto3" json:"card_token,omitempty"`
-	IdempotencyKey string                 `protobuf:"bytes,4,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
-	// FCs chosen, with the lines of each.
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What is charged and sent; prices that have fallen since the quote are passed on here.
+	Quote          *QuoteSnapshot `protobuf:"bytes,1,opt,name=quote,proto3" json:"quote,omitempty"`
+	OrderId        string         `protobuf:"bytes,2,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	CardToken      string         `protobuf:"bytes,3,opt,name=card_token,json=cardToken,proto3" json:"card_token,omitempty"`
+	IdempotencyKey string         `protobuf:"bytes,4,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
+	// FCs that hold, or are asked to hold, the lines of the order.
 	Allocations []*Allocation `protobuf:"bytes,5,rep,name=allocations,proto3" json:"allocations,omitempty"`
-	// FCs that refused and are not asked again.
-	ExcludedFcs []string `protobuf:"bytes,6,rep,name=excluded_fcs,json=excludedFcs,proto3" json:"excluded_fcs,omitempty"`
-	// FCs at which a reservation may exist and must be released on undo.
-	TouchedFcs []*FulfillmentCenter `protobuf:"bytes,7,rep,name=touched_fcs,json=touchedFcs,proto3" json:"touched_fcs,omitempty"`
-	// Why it is being undone; empty while it goes forward.
-	FailureReason string `protobuf:"bytes,8,opt,name=failure_reason,json=failureReason,proto3" json:"failure_reason,omitempty"`
-	// Serialized google.rpc.Status of the refusal that PlaceOrder answers.
-	Failure []byte `protobuf:"bytes,9,opt,name=failure,proto3" json:"failure,omitempty"`
-	// When the holds run out.
-	HoldsExpireAt *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=holds_expire_at,json=holdsExpireAt,proto3" json:"holds_expire_at,omitempty"`
-	// Plans made so far; bounded.
-	Plans         int32 `protobuf:"varint,11,opt,name=plans,proto3" json:"plans,omitempty"`
+	// FCs that were asked in this order: on undo each is released, and none is planned a second time.
+	AskedFcs []*FulfillmentCenter `protobuf:"bytes,6,rep,name=asked_fcs,json=askedFcs,proto3" json:"asked_fcs,omitempty"`
+	// Serialized google.rpc.Status of the refusal that PlaceOrder answers; empty while the saga goes forward.
+	Refusal []byte `protobuf:"bytes,7,opt,name=refusal,proto3" json:"refusal,omitempty"`
+	// Time until which all holds last.
+	HoldsExpireAt *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=holds_expire_at,json=holdsExpireAt,proto3" json:"holds_expire_at,omitempty"`
+	// Plans made so far.
+	Plans int32 `protobuf:"varint,9,opt,name=plans,proto3" json:"plans,omitempty"`
+	// The order as it was marked paid.
+	Placed        *v12.Order `protobuf:"bytes,10,opt,name=placed,proto3" json:"placed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -845,30 +844,16 @@ func (x *PlacementState) GetAllocations() []*Allocation {
 	return nil
 }
 
-func (x *PlacementState) GetExcludedFcs() []string {
+func (x *PlacementState) GetAskedFcs() []*FulfillmentCenter {
 	if x != nil {
-		return x.ExcludedFcs
+		return x.AskedFcs
 	}
 	return nil
 }
 
-func (x *PlacementState) GetTouchedFcs() []*FulfillmentCenter {
+func (x *PlacementState) GetRefusal() []byte {
 	if x != nil {
-		return x.TouchedFcs
-	}
-	return nil
-}
-
-func (x *PlacementState) GetFailureReason() string {
-	if x != nil {
-		return x.FailureReason
-	}
-	return ""
-}
-
-func (x *PlacementState) GetFailure() []byte {
-	if x != nil {
-		return x.Failure
+		return x.Refusal
 	}
 	return nil
 }
@@ -885,6 +870,13 @@ func (x *PlacementState) GetPlans() int32 {
 		return x.Plans
 	}
 	return 0
+}
+
+func (x *PlacementState) GetPlaced() *v12.Order {
+	if x != nil {
+		return x.Placed
+	}
+	return nil
 }
 
 // FulfillmentCenter names an FC and the region its rows are homed in.
@@ -1051,22 +1043,20 @@ const file_cellar_checkout_v1_checkout_proto_rawDesc = "" +
 	"\n" +
 	"expires_at\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12\x14\n" +
-	"\x05nonce\x18\v \x01(\tR\x05nonce\"\xf4\x03\n" +
+	"\x05nonce\x18\v \x01(\tR\x05nonce\"\xd6\x03\n" +
 	"\x0ePlacementState\x127\n" +
 	"\x05quote\x18\x01 \x01(\v2!.cellar.checkout.v1.QuoteSnapshotR\x05quote\x12\x19\n" +
 	"\border_id\x18\x02 \x01(\tR\aorderId\x12\x1d\n" +
 	"\n" +
 	"card_token\x18\x03 \x01(\tR\tcardToken\x12'\n" +
 	"\x0fidempotency_key\x18\x04 \x01(\tR\x0eidempotencyKey\x12@\n" +
-	"\vallocations\x18\x05 \x03(\v2\x1e.cellar.checkout.v1.AllocationR\vallocations\x12!\n" +
-	"\fexcluded_fcs\x18\x06 \x03(\tR\vexcludedFcs\x12F\n" +
-	"\vtouched_fcs\x18\a \x03(\v2%.cellar.checkout.v1.FulfillmentCenterR\n" +
-	"touchedFcs\x12%\n" +
-	"\x0efailure_reason\x18\b \x01(\tR\rfailureReason\x12\x18\n" +
-	"\afailure\x18\t \x01(\fR\afailure\x12B\n" +
-	"\x0fholds_expire_at\x18\n" +
-	" \x01(\v2\x1a.google.protobuf.TimestampR\rholdsExpireAt\x12\x14\n" +
-	"\x05plans\x18\v \x01(\x05R\x05plans\"@\n" +
+	"\vallocations\x18\x05 \x03(\v2\x1e.cellar.checkout.v1.AllocationR\vallocations\x12B\n" +
+	"\tasked_fcs\x18\x06 \x03(\v2%.cellar.checkout.v1.FulfillmentCenterR\baskedFcs\x12\x18\n" +
+	"\arefusal\x18\a \x01(\fR\arefusal\x12B\n" +
+	"\x0fholds_expire_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\rholdsExpireAt\x12\x14\n" +
+	"\x05plans\x18\t \x01(\x05R\x05plans\x12.\n" +
+	"\x06placed\x18\n" +
+	" \x01(\v2\x16.cellar.order.v1.OrderR\x06placed\"@\n" +
 	"\x11FulfillmentCenter\x12\x16\n" +
 	"\x06region\x18\x01 \x01(\tR\x06region\x12\x13\n" +
 	"\x05fc_id\x18\x02 \x01(\tR\x04fcId\"v\n" +
@@ -1147,21 +1137,22 @@ var file_cellar_checkout_v1_checkout_proto_depIdxs = []int32{
 	15, // 19: cellar.checkout.v1.QuoteSnapshot.expires_at:type_name -> google.protobuf.Timestamp
 	9,  // 20: cellar.checkout.v1.PlacementState.quote:type_name -> cellar.checkout.v1.QuoteSnapshot
 	12, // 21: cellar.checkout.v1.PlacementState.allocations:type_name -> cellar.checkout.v1.Allocation
-	11, // 22: cellar.checkout.v1.PlacementState.touched_fcs:type_name -> cellar.checkout.v1.FulfillmentCenter
+	11, // 22: cellar.checkout.v1.PlacementState.asked_fcs:type_name -> cellar.checkout.v1.FulfillmentCenter
 	15, // 23: cellar.checkout.v1.PlacementState.holds_expire_at:type_name -> google.protobuf.Timestamp
-	11, // 24: cellar.checkout.v1.Allocation.fc:type_name -> cellar.checkout.v1.FulfillmentCenter
-	17, // 25: cellar.checkout.v1.Allocation.lines:type_name -> cellar.order.v1.ParcelLine
-	2,  // 26: cellar.checkout.v1.CheckoutService.Quote:input_type -> cellar.checkout.v1.QuoteRequest
-	5,  // 27: cellar.checkout.v1.CheckoutService.PlaceOrder:input_type -> cellar.checkout.v1.PlaceOrderRequest
-	7,  // 28: cellar.checkout.v1.CheckoutService.GetCheckout:input_type -> cellar.checkout.v1.GetCheckoutRequest
-	3,  // 29: cellar.checkout.v1.CheckoutService.Quote:output_type -> cellar.checkout.v1.QuoteResponse
-	6,  // 30: cellar.checkout.v1.CheckoutService.PlaceOrder:output_type -> cellar.checkout.v1.PlaceOrderResponse
-	8,  // 31: cellar.checkout.v1.CheckoutService.GetCheckout:output_type -> cellar.checkout.v1.GetCheckoutResponse
-	29, // [29:32] is the sub-list for method output_type
-	26, // [26:29] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	16, // 24: cellar.checkout.v1.PlacementState.placed:type_name -> cellar.order.v1.Order
+	11, // 25: cellar.checkout.v1.Allocation.fc:type_name -> cellar.checkout.v1.FulfillmentCenter
+	17, // 26: cellar.checkout.v1.Allocation.lines:type_name -> cellar.order.v1.ParcelLine
+	2,  // 27: cellar.checkout.v1.CheckoutService.Quote:input_type -> cellar.checkout.v1.QuoteRequest
+	5,  // 28: cellar.checkout.v1.CheckoutService.PlaceOrder:input_type -> cellar.checkout.v1.PlaceOrderRequest
+	7,  // 29: cellar.checkout.v1.CheckoutService.GetCheckout:input_type -> cellar.checkout.v1.GetCheckoutRequest
+	3,  // 30: cellar.checkout.v1.CheckoutService.Quote:output_type -> cellar.checkout.v1.QuoteResponse
+	6,  // 31: cellar.checkout.v1.CheckoutService.PlaceOrder:output_type -> cellar.checkout.v1.PlaceOrderResponse
+	8,  // 32: cellar.checkout.v1.CheckoutService.GetCheckout:output_type -> cellar.checkout.v1.GetCheckoutResponse
+	30, // [30:33] is the sub-list for method output_type
+	27, // [27:30] is the sub-list for method input_type
+	27, // [27:27] is the sub-list for extension type_name
+	27, // [27:27] is the sub-list for extension extendee
+	0,  // [0:27] is the sub-list for field type_name
 }
 
 func init() { file_cellar_checkout_v1_checkout_proto_init() }

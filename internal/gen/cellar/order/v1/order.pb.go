@@ -311,7 +311,9 @@ func (x *Line) GetUnitPrice() *v11.Money {
 type Parcel struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	FcId  string                 `protobuf:"bytes,1,opt,name=fc_id,json=fcId,proto3" json:"fc_id,omitempty"`
-	Lines []*ParcelLine          `protobuf:"bytes,2,rep,name=lines,proto3" json:"lines,omitempty"`
+	// Region the FC's rows are homed in.
+	Region string        `protobuf:"bytes,6,opt,name=region,proto3" json:"region,omitempty"`
+	Lines  []*ParcelLine `protobuf:"bytes,2,rep,name=lines,proto3" json:"lines,omitempty"`
 	// Set once shipped.
 	ShipmentId     string                 `protobuf:"bytes,3,opt,name=shipment_id,json=shipmentId,proto3" json:"shipment_id,omitempty"`
 	TrackingNumber string                 `protobuf:"bytes,4,opt,name=tracking_number,json=trackingNumber,proto3" json:"tracking_number,omitempty"`
@@ -353,6 +355,13 @@ func (*Parcel) Descriptor() ([]byte, []int) {
 func (x *Parcel) GetFcId() string {
 	if x != nil {
 		return x.FcId
+	}
+	return ""
+}
+
+func (x *Parcel) GetRegion() string {
+	if x != nil {
+		return x.Region
 	}
 	return ""
 }
@@ -446,6 +455,165 @@ func (x *ParcelLine) GetQuantity() int64 {
 	return 0
 }
 
+// Paid is what a "paid" event remembers.
+type Paid struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Parcels       []*Parcel              `protobuf:"bytes,1,rep,name=parcels,proto3" json:"parcels,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Paid) Reset() {
+	*x = Paid{}
+	mi := &file_cellar_order_v1_order_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Paid) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Paid) ProtoMessage() {}
+
+func (x *Paid) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_order_v1_order_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Paid.ProtoReflect.Descriptor instead.
+func (*Paid) Descriptor() ([]byte, []int) {
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Paid) GetParcels() []*Parcel {
+	if x != nil {
+		return x.Parcels
+	}
+	return nil
+}
+
+// Failed is what a "failed" event remembers.
+type Failed struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Reason        string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Failed) Reset() {
+	*x = Failed{}
+	mi := &file_cellar_order_v1_order_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Failed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Failed) ProtoMessage() {}
+
+func (x *Failed) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_order_v1_order_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Failed.ProtoReflect.Descriptor instead.
+func (*Failed) Descriptor() ([]byte, []int) {
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Failed) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// Shipped is what a "shipped" event remembers.
+type Shipped struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	FcId           string                 `protobuf:"bytes,1,opt,name=fc_id,json=fcId,proto3" json:"fc_id,omitempty"`
+	ShipmentId     string                 `protobuf:"bytes,2,opt,name=shipment_id,json=shipmentId,proto3" json:"shipment_id,omitempty"`
+	TrackingNumber string                 `protobuf:"bytes,3,opt,name=tracking_number,json=trackingNumber,proto3" json:"tracking_number,omitempty"`
+	ShippedAt      *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=shipped_at,json=shippedAt,proto3" json:"shipped_at,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *Shipped) Reset() {
+	*x = Shipped{}
+	mi := &file_cellar_order_v1_order_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Shipped) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Shipped) ProtoMessage() {}
+
+func (x *Shipped) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_order_v1_order_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Shipped.ProtoReflect.Descriptor instead.
+func (*Shipped) Descriptor() ([]byte, []int) {
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Shipped) GetFcId() string {
+	if x != nil {
+		return x.FcId
+	}
+	return ""
+}
+
+func (x *Shipped) GetShipmentId() string {
+	if x != nil {
+		return x.ShipmentId
+	}
+	return ""
+}
+
+func (x *Shipped) GetTrackingNumber() string {
+	if x != nil {
+		return x.TrackingNumber
+	}
+	return ""
+}
+
+func (x *Shipped) GetShippedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ShippedAt
+	}
+	return nil
+}
+
 // Event is one thing that happened to an order.
 type Event struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -462,7 +630,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[4]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -474,7 +642,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[4]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -487,7 +655,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{4}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Event) GetSeq() int64 {
@@ -527,7 +695,7 @@ type GetOrderRequest struct {
 
 func (x *GetOrderRequest) Reset() {
 	*x = GetOrderRequest{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[5]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -539,7 +707,7 @@ func (x *GetOrderRequest) String() string {
 func (*GetOrderRequest) ProtoMessage() {}
 
 func (x *GetOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[5]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -552,7 +720,7 @@ func (x *GetOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetOrderRequest.ProtoReflect.Descriptor instead.
 func (*GetOrderRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{5}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *GetOrderRequest) GetOrderId() string {
@@ -571,7 +739,7 @@ type GetOrderResponse struct {
 
 func (x *GetOrderResponse) Reset() {
 	*x = GetOrderResponse{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[6]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -583,7 +751,7 @@ func (x *GetOrderResponse) String() string {
 func (*GetOrderResponse) ProtoMessage() {}
 
 func (x *GetOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[6]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -596,7 +764,7 @@ func (x *GetOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetOrderResponse.ProtoReflect.Descriptor instead.
 func (*GetOrderResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{6}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *GetOrderResponse) GetOrder() *Order {
@@ -617,7 +785,7 @@ type ListOrdersRequest struct {
 
 func (x *ListOrdersRequest) Reset() {
 	*x = ListOrdersRequest{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[7]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -629,7 +797,7 @@ func (x *ListOrdersRequest) String() string {
 func (*ListOrdersRequest) ProtoMessage() {}
 
 func (x *ListOrdersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[7]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -642,7 +810,7 @@ func (x *ListOrdersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListOrdersRequest.ProtoReflect.Descriptor instead.
 func (*ListOrdersRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{7}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ListOrdersRequest) GetPageSize() int32 {
@@ -670,7 +838,7 @@ type ListOrdersResponse struct {
 
 func (x *ListOrdersResponse) Reset() {
 	*x = ListOrdersResponse{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[8]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -682,7 +850,7 @@ func (x *ListOrdersResponse) String() string {
 func (*ListOrdersResponse) ProtoMessage() {}
 
 func (x *ListOrdersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[8]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -695,7 +863,7 @@ func (x *ListOrdersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListOrdersResponse.ProtoReflect.Descriptor instead.
 func (*ListOrdersResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{8}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ListOrdersResponse) GetOrders() []*Order {
@@ -722,7 +890,7 @@ type CreateOrderRequest struct {
 
 func (x *CreateOrderRequest) Reset() {
 	*x = CreateOrderRequest{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[9]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -734,7 +902,7 @@ func (x *CreateOrderRequest) String() string {
 func (*CreateOrderRequest) ProtoMessage() {}
 
 func (x *CreateOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[9]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -747,7 +915,7 @@ func (x *CreateOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateOrderRequest.ProtoReflect.Descriptor instead.
 func (*CreateOrderRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{9}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *CreateOrderRequest) GetOrder() *Order {
@@ -765,7 +933,7 @@ type CreateOrderResponse struct {
 
 func (x *CreateOrderResponse) Reset() {
 	*x = CreateOrderResponse{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[10]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -777,7 +945,7 @@ func (x *CreateOrderResponse) String() string {
 func (*CreateOrderResponse) ProtoMessage() {}
 
 func (x *CreateOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[10]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -790,7 +958,7 @@ func (x *CreateOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateOrderResponse.ProtoReflect.Descriptor instead.
 func (*CreateOrderResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{10}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{13}
 }
 
 type MarkPaidRequest struct {
@@ -804,7 +972,7 @@ type MarkPaidRequest struct {
 
 func (x *MarkPaidRequest) Reset() {
 	*x = MarkPaidRequest{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[11]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -816,7 +984,7 @@ func (x *MarkPaidRequest) String() string {
 func (*MarkPaidRequest) ProtoMessage() {}
 
 func (x *MarkPaidRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[11]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -829,7 +997,7 @@ func (x *MarkPaidRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MarkPaidRequest.ProtoReflect.Descriptor instead.
 func (*MarkPaidRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{11}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *MarkPaidRequest) GetCustomerId() string {
@@ -862,7 +1030,7 @@ type MarkPaidResponse struct {
 
 func (x *MarkPaidResponse) Reset() {
 	*x = MarkPaidResponse{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[12]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -874,7 +1042,7 @@ func (x *MarkPaidResponse) String() string {
 func (*MarkPaidResponse) ProtoMessage() {}
 
 func (x *MarkPaidResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[12]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -887,7 +1055,7 @@ func (x *MarkPaidResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MarkPaidResponse.ProtoReflect.Descriptor instead.
 func (*MarkPaidResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{12}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *MarkPaidResponse) GetOrder() *Order {
@@ -908,7 +1076,7 @@ type MarkFailedRequest struct {
 
 func (x *MarkFailedRequest) Reset() {
 	*x = MarkFailedRequest{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[13]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -920,7 +1088,7 @@ func (x *MarkFailedRequest) String() string {
 func (*MarkFailedRequest) ProtoMessage() {}
 
 func (x *MarkFailedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[13]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -933,7 +1101,7 @@ func (x *MarkFailedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MarkFailedRequest.ProtoReflect.Descriptor instead.
 func (*MarkFailedRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{13}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *MarkFailedRequest) GetCustomerId() string {
@@ -966,7 +1134,7 @@ type MarkFailedResponse struct {
 
 func (x *MarkFailedResponse) Reset() {
 	*x = MarkFailedResponse{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[14]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -978,7 +1146,7 @@ func (x *MarkFailedResponse) String() string {
 func (*MarkFailedResponse) ProtoMessage() {}
 
 func (x *MarkFailedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[14]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -991,7 +1159,7 @@ func (x *MarkFailedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MarkFailedResponse.ProtoReflect.Descriptor instead.
 func (*MarkFailedResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{14}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *MarkFailedResponse) GetOrder() *Order {
@@ -1015,7 +1183,7 @@ type RecordShipmentRequest struct {
 
 func (x *RecordShipmentRequest) Reset() {
 	*x = RecordShipmentRequest{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[15]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1027,7 +1195,7 @@ func (x *RecordShipmentRequest) String() string {
 func (*RecordShipmentRequest) ProtoMessage() {}
 
 func (x *RecordShipmentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[15]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1040,7 +1208,7 @@ func (x *RecordShipmentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordShipmentRequest.ProtoReflect.Descriptor instead.
 func (*RecordShipmentRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{15}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *RecordShipmentRequest) GetCustomerId() string {
@@ -1093,7 +1261,7 @@ type RecordShipmentResponse struct {
 
 func (x *RecordShipmentResponse) Reset() {
 	*x = RecordShipmentResponse{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[16]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1105,7 +1273,7 @@ func (x *RecordShipmentResponse) String() string {
 func (*RecordShipmentResponse) ProtoMessage() {}
 
 func (x *RecordShipmentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[16]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1118,7 +1286,7 @@ func (x *RecordShipmentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordShipmentResponse.ProtoReflect.Descriptor instead.
 func (*RecordShipmentResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{16}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{19}
 }
 
 // FulfillmentRequested is the event `fulfillment.<region>.<fc>.requested`: an FC is asked to ship its part of
@@ -1137,7 +1305,7 @@ type FulfillmentRequested struct {
 
 func (x *FulfillmentRequested) Reset() {
 	*x = FulfillmentRequested{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[17]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1149,7 +1317,7 @@ func (x *FulfillmentRequested) String() string {
 func (*FulfillmentRequested) ProtoMessage() {}
 
 func (x *FulfillmentRequested) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[17]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1162,7 +1330,7 @@ func (x *FulfillmentRequested) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FulfillmentRequested.ProtoReflect.Descriptor instead.
 func (*FulfillmentRequested) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{17}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *FulfillmentRequested) GetOrderId() string {
@@ -1235,9 +1403,10 @@ const file_cellar_order_v1_order_proto_rawDesc = "" +
 	"\x05title\x18\x03 \x01(\tR\x05title\x12\x1a\n" +
 	"\bquantity\x18\x04 \x01(\x03R\bquantity\x125\n" +
 	"\n" +
-	"unit_price\x18\x05 \x01(\v2\x16.cellar.money.v1.MoneyR\tunitPrice\"\xd5\x01\n" +
+	"unit_price\x18\x05 \x01(\v2\x16.cellar.money.v1.MoneyR\tunitPrice\"\xed\x01\n" +
 	"\x06Parcel\x12\x13\n" +
-	"\x05fc_id\x18\x01 \x01(\tR\x04fcId\x121\n" +
+	"\x05fc_id\x18\x01 \x01(\tR\x04fcId\x12\x16\n" +
+	"\x06region\x18\x06 \x01(\tR\x06region\x121\n" +
 	"\x05lines\x18\x02 \x03(\v2\x1b.cellar.order.v1.ParcelLineR\x05lines\x12\x1f\n" +
 	"\vshipment_id\x18\x03 \x01(\tR\n" +
 	"shipmentId\x12'\n" +
@@ -1248,7 +1417,18 @@ const file_cellar_order_v1_order_proto_rawDesc = "" +
 	"ParcelLine\x12\x12\n" +
 	"\x04line\x18\x01 \x01(\x05R\x04line\x12\x10\n" +
 	"\x03sku\x18\x02 \x01(\tR\x03sku\x12\x1a\n" +
-	"\bquantity\x18\x03 \x01(\x03R\bquantity\"n\n" +
+	"\bquantity\x18\x03 \x01(\x03R\bquantity\"9\n" +
+	"\x04Paid\x121\n" +
+	"\aparcels\x18\x01 \x03(\v2\x17.cellar.order.v1.ParcelR\aparcels\" \n" +
+	"\x06Failed\x12\x16\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\"\xa3\x01\n" +
+	"\aShipped\x12\x13\n" +
+	"\x05fc_id\x18\x01 \x01(\tR\x04fcId\x12\x1f\n" +
+	"\vshipment_id\x18\x02 \x01(\tR\n" +
+	"shipmentId\x12'\n" +
+	"\x0ftracking_number\x18\x03 \x01(\tR\x0etrackingNumber\x129\n" +
+	"\n" +
+	"shipped_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tshippedAt\"n\n" +
 	"\x05Event\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x03R\x03seq\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12*\n" +
@@ -1332,73 +1512,78 @@ func file_cellar_order_v1_order_proto_rawDescGZIP() []byte {
 }
 
 var file_cellar_order_v1_order_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_cellar_order_v1_order_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_cellar_order_v1_order_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_cellar_order_v1_order_proto_goTypes = []any{
 	(Status)(0),                    // 0: cellar.order.v1.Status
 	(*Order)(nil),                  // 1: cellar.order.v1.Order
 	(*Line)(nil),                   // 2: cellar.order.v1.Line
 	(*Parcel)(nil),                 // 3: cellar.order.v1.Parcel
 	(*ParcelLine)(nil),             // 4: cellar.order.v1.ParcelLine
-	(*Event)(nil),                  // 5: cellar.order.v1.Event
-	(*GetOrderRequest)(nil),        // 6: cellar.order.v1.GetOrderRequest
-	(*GetOrderResponse)(nil),       // 7: cellar.order.v1.GetOrderResponse
-	(*ListOrdersRequest)(nil),      // 8: cellar.order.v1.ListOrdersRequest
-	(*ListOrdersResponse)(nil),     // 9: cellar.order.v1.ListOrdersResponse
-	(*CreateOrderRequest)(nil),     // 10: cellar.order.v1.CreateOrderRequest
-	(*CreateOrderResponse)(nil),    // 11: cellar.order.v1.CreateOrderResponse
-	(*MarkPaidRequest)(nil),        // 12: cellar.order.v1.MarkPaidRequest
-	(*MarkPaidResponse)(nil),       // 13: cellar.order.v1.MarkPaidResponse
-	(*MarkFailedRequest)(nil),      // 14: cellar.order.v1.MarkFailedRequest
-	(*MarkFailedResponse)(nil),     // 15: cellar.order.v1.MarkFailedResponse
-	(*RecordShipmentRequest)(nil),  // 16: cellar.order.v1.RecordShipmentRequest
-	(*RecordShipmentResponse)(nil), // 17: cellar.order.v1.RecordShipmentResponse
-	(*FulfillmentRequested)(nil),   // 18: cellar.order.v1.FulfillmentRequested
-	(*v1.PostalAddress)(nil),       // 19: cellar.postal.v1.PostalAddress
-	(*v11.Money)(nil),              // 20: cellar.money.v1.Money
-	(*timestamppb.Timestamp)(nil),  // 21: google.protobuf.Timestamp
+	(*Paid)(nil),                   // 5: cellar.order.v1.Paid
+	(*Failed)(nil),                 // 6: cellar.order.v1.Failed
+	(*Shipped)(nil),                // 7: cellar.order.v1.Shipped
+	(*Event)(nil),                  // 8: cellar.order.v1.Event
+	(*GetOrderRequest)(nil),        // 9: cellar.order.v1.GetOrderRequest
+	(*GetOrderResponse)(nil),       // 10: cellar.order.v1.GetOrderResponse
+	(*ListOrdersRequest)(nil),      // 11: cellar.order.v1.ListOrdersRequest
+	(*ListOrdersResponse)(nil),     // 12: cellar.order.v1.ListOrdersResponse
+	(*CreateOrderRequest)(nil),     // 13: cellar.order.v1.CreateOrderRequest
+	(*CreateOrderResponse)(nil),    // 14: cellar.order.v1.CreateOrderResponse
+	(*MarkPaidRequest)(nil),        // 15: cellar.order.v1.MarkPaidRequest
+	(*MarkPaidResponse)(nil),       // 16: cellar.order.v1.MarkPaidResponse
+	(*MarkFailedRequest)(nil),      // 17: cellar.order.v1.MarkFailedRequest
+	(*MarkFailedResponse)(nil),     // 18: cellar.order.v1.MarkFailedResponse
+	(*RecordShipmentRequest)(nil),  // 19: cellar.order.v1.RecordShipmentRequest
+	(*RecordShipmentResponse)(nil), // 20: cellar.order.v1.RecordShipmentResponse
+	(*FulfillmentRequested)(nil),   // 21: cellar.order.v1.FulfillmentRequested
+	(*v1.PostalAddress)(nil),       // 22: cellar.postal.v1.PostalAddress
+	(*v11.Money)(nil),              // 23: cellar.money.v1.Money
+	(*timestamppb.Timestamp)(nil),  // 24: google.protobuf.Timestamp
 }
 var file_cellar_order_v1_order_proto_depIdxs = []int32{
 	0,  // 0: cellar.order.v1.Order.status:type_name -> cellar.order.v1.Status
 	2,  // 1: cellar.order.v1.Order.lines:type_name -> cellar.order.v1.Line
-	19, // 2: cellar.order.v1.Order.ship_to:type_name -> cellar.postal.v1.PostalAddress
-	20, // 3: cellar.order.v1.Order.items_total:type_name -> cellar.money.v1.Money
-	20, // 4: cellar.order.v1.Order.shipping:type_name -> cellar.money.v1.Money
-	20, // 5: cellar.order.v1.Order.tax:type_name -> cellar.money.v1.Money
-	20, // 6: cellar.order.v1.Order.total:type_name -> cellar.money.v1.Money
+	22, // 2: cellar.order.v1.Order.ship_to:type_name -> cellar.postal.v1.PostalAddress
+	23, // 3: cellar.order.v1.Order.items_total:type_name -> cellar.money.v1.Money
+	23, // 4: cellar.order.v1.Order.shipping:type_name -> cellar.money.v1.Money
+	23, // 5: cellar.order.v1.Order.tax:type_name -> cellar.money.v1.Money
+	23, // 6: cellar.order.v1.Order.total:type_name -> cellar.money.v1.Money
 	3,  // 7: cellar.order.v1.Order.parcels:type_name -> cellar.order.v1.Parcel
-	21, // 8: cellar.order.v1.Order.placed_at:type_name -> google.protobuf.Timestamp
-	5,  // 9: cellar.order.v1.Order.events:type_name -> cellar.order.v1.Event
-	20, // 10: cellar.order.v1.Line.unit_price:type_name -> cellar.money.v1.Money
+	24, // 8: cellar.order.v1.Order.placed_at:type_name -> google.protobuf.Timestamp
+	8,  // 9: cellar.order.v1.Order.events:type_name -> cellar.order.v1.Event
+	23, // 10: cellar.order.v1.Line.unit_price:type_name -> cellar.money.v1.Money
 	4,  // 11: cellar.order.v1.Parcel.lines:type_name -> cellar.order.v1.ParcelLine
-	21, // 12: cellar.order.v1.Parcel.shipped_at:type_name -> google.protobuf.Timestamp
-	21, // 13: cellar.order.v1.Event.at:type_name -> google.protobuf.Timestamp
-	1,  // 14: cellar.order.v1.GetOrderResponse.order:type_name -> cellar.order.v1.Order
-	1,  // 15: cellar.order.v1.ListOrdersResponse.orders:type_name -> cellar.order.v1.Order
-	1,  // 16: cellar.order.v1.CreateOrderRequest.order:type_name -> cellar.order.v1.Order
-	3,  // 17: cellar.order.v1.MarkPaidRequest.parcels:type_name -> cellar.order.v1.Parcel
-	1,  // 18: cellar.order.v1.MarkPaidResponse.order:type_name -> cellar.order.v1.Order
-	1,  // 19: cellar.order.v1.MarkFailedResponse.order:type_name -> cellar.order.v1.Order
-	21, // 20: cellar.order.v1.RecordShipmentRequest.shipped_at:type_name -> google.protobuf.Timestamp
-	4,  // 21: cellar.order.v1.FulfillmentRequested.lines:type_name -> cellar.order.v1.ParcelLine
-	19, // 22: cellar.order.v1.FulfillmentRequested.ship_to:type_name -> cellar.postal.v1.PostalAddress
-	21, // 23: cellar.order.v1.FulfillmentRequested.paid_at:type_name -> google.protobuf.Timestamp
-	6,  // 24: cellar.order.v1.OrderService.GetOrder:input_type -> cellar.order.v1.GetOrderRequest
-	8,  // 25: cellar.order.v1.OrderService.ListOrders:input_type -> cellar.order.v1.ListOrdersRequest
-	10, // 26: cellar.order.v1.OrderService.CreateOrder:input_type -> cellar.order.v1.CreateOrderRequest
-	12, // 27: cellar.order.v1.OrderService.MarkPaid:input_type -> cellar.order.v1.MarkPaidRequest
-	14, // 28: cellar.order.v1.OrderService.MarkFailed:input_type -> cellar.order.v1.MarkFailedRequest
-	16, // 29: cellar.order.v1.OrderService.RecordShipment:input_type -> cellar.order.v1.RecordShipmentRequest
-	7,  // 30: cellar.order.v1.OrderService.GetOrder:output_type -> cellar.order.v1.GetOrderResponse
-	9,  // 31: cellar.order.v1.OrderService.ListOrders:output_type -> cellar.order.v1.ListOrdersResponse
-	11, // 32: cellar.order.v1.OrderService.CreateOrder:output_type -> cellar.order.v1.CreateOrderResponse
-	13, // 33: cellar.order.v1.OrderService.MarkPaid:output_type -> cellar.order.v1.MarkPaidResponse
-	15, // 34: cellar.order.v1.OrderService.MarkFailed:output_type -> cellar.order.v1.MarkFailedResponse
-	17, // 35: cellar.order.v1.OrderService.RecordShipment:output_type -> cellar.order.v1.RecordShipmentResponse
-	30, // [30:36] is the sub-list for method output_type
-	24, // [24:30] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	24, // 12: cellar.order.v1.Parcel.shipped_at:type_name -> google.protobuf.Timestamp
+	3,  // 13: cellar.order.v1.Paid.parcels:type_name -> cellar.order.v1.Parcel
+	24, // 14: cellar.order.v1.Shipped.shipped_at:type_name -> google.protobuf.Timestamp
+	24, // 15: cellar.order.v1.Event.at:type_name -> google.protobuf.Timestamp
+	1,  // 16: cellar.order.v1.GetOrderResponse.order:type_name -> cellar.order.v1.Order
+	1,  // 17: cellar.order.v1.ListOrdersResponse.orders:type_name -> cellar.order.v1.Order
+	1,  // 18: cellar.order.v1.CreateOrderRequest.order:type_name -> cellar.order.v1.Order
+	3,  // 19: cellar.order.v1.MarkPaidRequest.parcels:type_name -> cellar.order.v1.Parcel
+	1,  // 20: cellar.order.v1.MarkPaidResponse.order:type_name -> cellar.order.v1.Order
+	1,  // 21: cellar.order.v1.MarkFailedResponse.order:type_name -> cellar.order.v1.Order
+	24, // 22: cellar.order.v1.RecordShipmentRequest.shipped_at:type_name -> google.protobuf.Timestamp
+	4,  // 23: cellar.order.v1.FulfillmentRequested.lines:type_name -> cellar.order.v1.ParcelLine
+	22, // 24: cellar.order.v1.FulfillmentRequested.ship_to:type_name -> cellar.postal.v1.PostalAddress
+	24, // 25: cellar.order.v1.FulfillmentRequested.paid_at:type_name -> google.protobuf.Timestamp
+	9,  // 26: cellar.order.v1.OrderService.GetOrder:input_type -> cellar.order.v1.GetOrderRequest
+	11, // 27: cellar.order.v1.OrderService.ListOrders:input_type -> cellar.order.v1.ListOrdersRequest
+	13, // 28: cellar.order.v1.OrderService.CreateOrder:input_type -> cellar.order.v1.CreateOrderRequest
+	15, // 29: cellar.order.v1.OrderService.MarkPaid:input_type -> cellar.order.v1.MarkPaidRequest
+	17, // 30: cellar.order.v1.OrderService.MarkFailed:input_type -> cellar.order.v1.MarkFailedRequest
+	19, // 31: cellar.order.v1.OrderService.RecordShipment:input_type -> cellar.order.v1.RecordShipmentRequest
+	10, // 32: cellar.order.v1.OrderService.GetOrder:output_type -> cellar.order.v1.GetOrderResponse
+	12, // 33: cellar.order.v1.OrderService.ListOrders:output_type -> cellar.order.v1.ListOrdersResponse
+	14, // 34: cellar.order.v1.OrderService.CreateOrder:output_type -> cellar.order.v1.CreateOrderResponse
+	16, // 35: cellar.order.v1.OrderService.MarkPaid:output_type -> cellar.order.v1.MarkPaidResponse
+	18, // 36: cellar.order.v1.OrderService.MarkFailed:output_type -> cellar.order.v1.MarkFailedResponse
+	20, // 37: cellar.order.v1.OrderService.RecordShipment:output_type -> cellar.order.v1.RecordShipmentResponse
+	32, // [32:38] is the sub-list for method output_type
+	26, // [26:32] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_cellar_order_v1_order_proto_init() }
@@ -1412,7 +1597,7 @@ func file_cellar_order_v1_order_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cellar_order_v1_order_proto_rawDesc), len(file_cellar_order_v1_order_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   18,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

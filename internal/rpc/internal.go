@@ -1,0 +1,55 @@
+package rpc
+
+import (
+	"crypto/subtle"
+	"net/http"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"github.com/cellar-commerce/cellar/internal/problem"
+)
+
+// PeerHeader carries the secret that the platform's own processes share.
+const PeerHeader = "Cellar-Peer"
+
+// Internal guards the listener for other cells and operators: only callers with the platform's key pass.
+func Internal(key string, next http.Handler) http.Handler {
+	ew := connect.NewErrorWriter()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if subtle.ConstantTimeCompare([]byte(r.Header.Get(PeerHeader)), []byte(key)) != 1 {
+			writeError(ew, w, r, problem.New(problem.Unauthenticated, "NOT_A_PEER", "this listener is for the platform's own processes"))
+			return
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, MaxBody)
+		next.ServeHTTP(w, r)
+	})
+}
+
+// Peer is an HTTP client for the internal listeners of other cells.
+func Peer(key string) *http.Client {
+	transport := &http.Transport{
+		MaxIdleConns:        512,
+		MaxIdleConnsPerHost: 128, // the default of 2 would open a connection for almost every call
+		IdleConnTimeout:     90 * time.Second,
+		DisableCompression:  true,
+	}
+	return &http.Client{Transport: peerTransport{key: key, base: transport}}
+}
+
+type peerTransport struct {
+	key  string
+	base http.RoundTripper
+}
+
+// RoundTrip implements http.RoundTripper.
+func (t peerTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.Header.Set(PeerHeader, t.key)
+	return t.base.RoundTrip(r)
+}
+
+// ClientOptions of clients of our own processes: nothing compressed, a bound on answers.
+func ClientOptions() []connect.ClientOption {
+	return []connect.ClientOption{connect.WithAcceptCompression("gzip", nil, nil), connect.WithReadMaxBytes(8 << 20)}
+}

@@ -1,0 +1,23 @@
+// Package saga ends what was begun: work in several steps over several databases and
+// third parties, each with a do and an undo, that survives the death of whoever runs it.
+//
+//	RUNNING ── last step done ──▶ DONE
+//	   │
+//	   └─ a step refuses ──▶ UNDOING ── first step undone ──▶ UNDONE
+//	                            │
+//	          too many tries ───┴──▶ PARKED (an operator decides)
+//
+// Laws every definition keeps, so that a crash between any two instructions is harmless:
+// a step done twice is as done once; a step undone twice is as undone once; undo works on a
+// step that was half done, or not done at all.
+//
+// The state is written after each step, in a transaction of the customer's slot. One run
+// holds a saga at a time: it is the row's holder until due_at, and pushes due_at on with
+// every step. A run that died is found by the sweep of the cell that owns the slot then,
+// the same cell or another. A run that merely slept too long finds another holder's name in
+// the row and stops. No transaction is ever open while a step calls somebody.
+//
+// Errors decide: a problem that asks the caller to change something (Precondition, Invalid,
+// NotFound, Denied, AlreadyExists, Exhausted) is a refusal and undoes the saga; anything
+// else is tried again with back-off.
+package saga

@@ -1,0 +1,262 @@
+package saga
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/cellar-commerce/cellar/internal/clock"
+	"github.com/cellar-commerce/cellar/internal/fence"
+	"github.com/cellar-commerce/cellar/internal/ident"
+	"github.com/cellar-commerce/cellar/internal/problem"
+	"github.com/cellar-commerce/cellar/internal/sqldb"
+)
+
+// Deps of an Engine.
+type Deps struct {
+	// DB is cellar_customer.
+	DB    *sqldb.DB
+	Fence fence.Fence
+	Clock clock.Clock
+	Log   *slog.Logger
+	// Cell names this cell in the rows it holds.
+	Cell string
+	// Owned lists the slots of each ring that this cell owns now.
+	Owned func() map[ident.Region][]int16
+	// Definitions of the sagas this engine runs.
+	Definitions []*Definition
+}
+
+// Engine runs sagas.
+type Engine struct {
+	deps  Deps
+	kinds map[string]*Definition
+}
+
+// New engine.
+func New(deps Deps) *Engine {
+	e := &Engine{deps: deps, kinds: map[string]*Definition{}}
+	for _, d := range deps.Definitions {
+		e.kinds[d.Kind] = d
+	}
+	return e
+}
+
+// Ticket of a saga that was begun and is to be run by whoever began it.
+type Ticket struct {
+	in     Instance
+	holder string
+	// swept runs leave a step that fails to a later sweep instead of waiting for it.
+	swept bool
+}
+
+// Begin stores a new saga inside the caller's transaction. Run the ticket once that has committed; if nobody does, the
+// sweep will.
+func (e *Engine) Begin(ctx context.Context, tx sqldb.Tx, kind string, in Begun) (Ticket, error) {
+	d, ok := e.kinds[kind]
+	if !ok {
+		return Ticket{}, fmt.Errorf("saga: there is no kind %q", kind)
+	}
+	state, err := proto.Marshal(in.State)
+	if err != nil {
+		return Ticket{}, fmt.Errorf("saga: begin %s: %w", in.ID, err)
+	}
+	now := e.deps.Clock.Now()
+	t := Ticket{holder: e.holder(), in: Instance{ID: in.ID, Kind: kind, CustomerID: in.CustomerID, Status: Running, Step: d.Steps[0].Name, State: state, CreatedAt: now}}
+	return t, insert(ctx, tx, t.in, t.holder, now)
+}
+
+// Begun is what a saga starts with.
+type Begun struct {
+	// ID is unique in the customer's ring.
+	ID         string
+	CustomerID ident.CustomerID
+	State      proto.Message
+}
+
+func (e *Engine) holder() string { return e.deps.Cell + "/" + ident.NewToken() }
+
+// Run a saga to its end, or until ctx ends: then the sweep goes on with it. The state is the last one stored.
+func (e *Engine) Run(ctx context.Context, t Ticket) (Status, proto.Message, error) {
+	d := e.kinds[t.in.Kind]
+	state := d.NewState()
+	if err := proto.Unmarshal(t.in.State, state); err != nil {
+		return t.in.Status, nil, fmt.Errorf("saga: state of %s: %w", t.in.ID, err)
+	}
+	r := run{engine: e, def: d, in: t.in, holder: t.holder, state: state, swept: t.swept}
+	for !r.in.Status.Ended() {
+		if err := r.step(ctx); err != nil {
+			return r.in.Status, r.state, err
+		}
+	}
+	return r.in.Status, r.state, nil
+}
+
+// run of one saga by one goroutine.
+type run struct {
+	engine *Engine
+	def    *Definition
+	in     Instance
+	holder string
+	state  proto.Message
+	swept  bool
+}
+
+// step tries the current step once, stores what came of it, and waits out the back-off after a fault.
+func (r *run) step(ctx context.Context) error {
+	at := r.def.index(r.in.Step)
+	if at < 0 {
+		return r.park(ctx, fmt.Errorf("step %q is not in this release", r.in.Step))
+	}
+	work := r.def.Steps[at].Do
+	if r.in.Status == Undoing {
+		work = r.def.Steps[at].Undo
+	}
+	err := r.try(ctx, work)
+	back, goBack := errors.AsType[backTo](err)
+	switch {
+	case err == nil:
+		return r.forward(ctx, at)
+	case goBack && r.in.Status == Running:
+		r.in.Step, r.in.Attempts = back.step, 0
+		return r.save(ctx, holdTime)
+	case ctx.Err() != nil:
+		return fmt.Errorf("saga %s: %w", r.in.ID, ctx.Err())
+	case r.in.Status == Running && refusal(err) && !r.def.Steps[at].Forward:
+		return r.turnBack(ctx, err)
+	default:
+		return r.again(ctx, err)
+	}
+}
+
+func (r *run) try(ctx context.Context, work func(context.Context, proto.Message) error) error {
+	if work == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
+	defer cancel()
+	return work(ctx, r.state)
+}
+
+// forward to the next step of the direction, or to the end.
+func (r *run) forward(ctx context.Context, at int) error {
+	r.in.Attempts, r.in.LastError = 0, ""
+	switch {
+	case r.in.Status == Running && at+1 < len(r.def.Steps):
+		r.in.Step = r.def.Steps[at+1].Name
+	case r.in.Status == Running:
+		r.in.Status = Done
+	case at > 0:
+		r.in.Step = r.def.Steps[at-1].Name
+	default:
+		r.in.Status = Undone
+	}
+	return r.save(ctx, holdTime)
+}
+
+// turnBack starts undoing with the step that refused: it may have been half done.
+func (r *run) turnBack(ctx context.Context, cause error) error {
+	r.def.Refused(r.state, cause)
+	r.in.Status, r.in.Attempts, r.in.LastError = Undoing, 0, reason(cause)
+	return r.save(ctx, holdTime)
+}
+
+// again stores the fault and waits. A saga that cannot go forward for too long goes back; one that cannot go back is
+// parked.
+func (r *run) again(ctx context.Context, cause error) error {
+	r.in.Attempts++
+	r.in.LastError = reason(cause)
+	log := r.engine.deps.Log.With("saga", r.in.ID, "kind", r.in.Kind, "step", r.in.Step, "status", string(r.in.Status), "tries", r.in.Attempts)
+	log.WarnContext(ctx, "a saga's step failed; it will be tried again", "error", cause)
+	if r.in.Attempts >= maxTries {
+		if r.in.Status == Undoing || r.def.Steps[r.def.index(r.in.Step)].Forward {
+			return r.park(ctx, cause)
+		}
+		return r.turnBack(ctx, problem.Wrap(cause, problem.Unavailable, "GAVE_UP", "a part of the platform stayed unavailable"))
+	}
+	wait := backoff(r.in.Attempts)
+	if r.swept {
+		if err := r.save(ctx, wait); err != nil {
+			return err
+		}
+		return errLater
+	}
+	if err := r.save(ctx, wait+holdTime); err != nil {
+		return err
+	}
+	if err := r.engine.deps.Clock.Sleep(ctx, wait/2+rand.N(wait)); err != nil {
+		return fmt.Errorf("saga %s: %w", r.in.ID, err)
+	}
+	return nil
+}
+
+func (r *run) park(ctx context.Context, cause error) error {
+	r.engine.deps.Log.ErrorContext(ctx, "a saga is parked: an operator has to decide", "saga", r.in.ID, "kind", r.in.Kind, "step", r.in.Step, "error", cause)
+	r.in.Status, r.in.LastError = Parked, reason(cause)
+	return r.save(ctx, holdTime)
+}
+
+func (r *run) save(ctx context.Context, hold time.Duration) error {
+	state, err := proto.Marshal(r.state)
+	if err != nil {
+		return fmt.Errorf("saga: state of %s: %w", r.in.ID, err)
+	}
+	r.in.State, r.in.DueAt = state, r.engine.deps.Clock.Now().Add(hold)
+	return r.engine.save(ctx, &r.in, r.holder)
+}
+
+// reason of an error for the row: never driver text or anything personal.
+func reason(err error) string {
+	if p := problem.As(err); p != nil {
+		return p.Reason
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return "DEADLINE_EXCEEDED"
+	}
+	return "INTERNAL"
+}
+
+// Sweep takes over the sagas that are due in this cell's slots and runs them, several at once; it returns how many.
+func (e *Engine) Sweep(ctx context.Context) (int, error) {
+	var taken int
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for ring, slots := range e.deps.Owned() {
+		due, err := e.due(ctx, ring, slots)
+		if err != nil {
+			return taken, fmt.Errorf("saga: sweep %s: %w", ring, err)
+		}
+		for _, s := range due {
+			holder := e.holder()
+			in, err := e.claim(ctx, s.id, s.customer, holder)
+			if err != nil {
+				continue // taken by its run in the meantime, or the slot has moved
+			}
+			taken++
+			wg.Go(func() {
+				if _, _, err := e.Run(ctx, Ticket{in: in, holder: holder, swept: true}); err != nil && !errors.Is(err, errLost) && !errors.Is(err, errLater) && ctx.Err() == nil {
+					e.deps.Log.WarnContext(ctx, "a resumed saga stopped; the sweep will find it again", "saga", in.ID, "error", err)
+				}
+			})
+		}
+	}
+	return taken, nil
+}
+
+// SweepEvery sweeps until ctx ends. A saga whose run died is resumed within holdTime and this period.
+func (e *Engine) SweepEvery(ctx context.Context, period time.Duration) {
+	for ctx.Err() == nil {
+		if _, err := e.Sweep(ctx); err != nil && ctx.Err() == nil {
+			e.deps.Log.WarnContext(ctx, "the saga sweep failed", "error", err)
+		}
+		if e.deps.Clock.Sleep(ctx, period) != nil {
+			return
+		}
+	}
+}

@@ -1,0 +1,107 @@
+package saga
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cellar-commerce/cellar/internal/ident"
+	"github.com/cellar-commerce/cellar/internal/problem"
+	"github.com/cellar-commerce/cellar/internal/sqldb"
+)
+
+var (
+	stmtInsert = sqldb.Define(sqldb.Customer, "saga.insert", `
+INSERT INTO sagas (region, saga_id, kind, customer_id, slot, status, step, state, attempts, due_at, holder, last_error, created_at, updated_at)
+VALUES ($1, $2, $3, $4, $5, 'RUNNING', $6, $7, 0, $8, $9, '', $10, $10)`)
+
+	stmtClaim = sqldb.Define(sqldb.Customer, "saga.claim", `
+UPDATE sagas
+SET holder = $3, due_at = $4, updated_at = $5
+WHERE region = $1 AND saga_id = $2 AND status IN ('RUNNING', 'UNDOING') AND due_at <= $5
+RETURNING kind, customer_id, status, step, state, attempts, due_at, last_error, created_at`)
+
+	stmtSave = sqldb.Define(sqldb.Customer, "saga.save", `
+UPDATE sagas
+SET status = $4, step = $5, state = $6, attempts = $7, due_at = $8, last_error = $9, updated_at = $10
+WHERE region = $1 AND saga_id = $2 AND holder = $3 AND status IN ('RUNNING', 'UNDOING')`)
+
+	stmtDue = sqldb.Define(sqldb.Customer, "saga.due", `
+SELECT saga_id, customer_id
+FROM sagas
+WHERE region = $1 AND due_at <= $2 AND slot = ANY ($3::int2[]) AND status IN ('RUNNING', 'UNDOING')
+ORDER BY due_at
+LIMIT $4`)
+
+	stmtGet = sqldb.Define(sqldb.Customer, "saga.get", `
+SELECT kind, customer_id, status, step, state, attempts, due_at, last_error, created_at
+FROM sagas
+WHERE region = $1 AND saga_id = $2`)
+)
+
+// insert a new saga, held by its first run.
+func insert(ctx context.Context, tx sqldb.Tx, in Instance, holder string, now time.Time) error {
+	_, err := tx.Exec(ctx, stmtInsert, string(in.CustomerID.Region()), in.ID, in.Kind, string(in.CustomerID), int16(in.CustomerID.Slot()),
+		in.Step, in.State, now.Add(holdTime), holder, now)
+	return err
+}
+
+// claim takes a saga over; errLost when it is not due or has ended.
+func (e *Engine) claim(ctx context.Context, id string, customer ident.CustomerID, holder string) (Instance, error) {
+	now := e.deps.Clock.Now()
+	var in Instance
+	err := e.deps.Fence.InSlotTx(ctx, customer, func(tx sqldb.Tx) error {
+		var err error
+		in, err = scan(id, tx.QueryRow(ctx, stmtClaim, string(customer.Region()), id, holder, now.Add(holdTime), now))
+		if errors.Is(err, sqldb.ErrNoRows) {
+			return errLost
+		}
+		return err
+	})
+	return in, err
+}
+
+// save a saga after a step. errLost when another run has taken it over.
+func (e *Engine) save(ctx context.Context, in *Instance, holder string) error {
+	err := e.deps.Fence.InSlotTx(ctx, in.CustomerID, func(tx sqldb.Tx) error {
+		n, err := tx.Exec(ctx, stmtSave, string(in.CustomerID.Region()), in.ID, holder, string(in.Status), in.Step, in.State,
+			in.Attempts, in.DueAt, in.LastError, e.deps.Clock.Now())
+		if err == nil && n == 0 {
+			err = errLost
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("save saga %s: %w", in.ID, err)
+	}
+	return nil
+}
+
+// Get a saga. NotFound UNKNOWN_SAGA.
+func (e *Engine) Get(ctx context.Context, home ident.Region, id string) (Instance, error) {
+	in, err := scan(id, e.deps.DB.QueryRow(ctx, stmtGet, string(home), id))
+	if errors.Is(err, sqldb.ErrNoRows) {
+		return Instance{}, problem.New(problem.NotFound, "UNKNOWN_SAGA", "there is no such saga")
+	}
+	return in, err
+}
+
+func scan(id string, row sqldb.Row) (Instance, error) {
+	in := Instance{ID: id}
+	err := row.Scan(&in.Kind, &in.CustomerID, &in.Status, &in.Step, &in.State, &in.Attempts, &in.DueAt, &in.LastError, &in.CreatedAt)
+	return in, err
+}
+
+type dueSaga struct {
+	id       string
+	customer ident.CustomerID
+}
+
+func (e *Engine) due(ctx context.Context, ring ident.Region, slots []int16) ([]dueSaga, error) {
+	return sqldb.Collect(ctx, e.deps.DB, stmtDue, func(r sqldb.Row) (dueSaga, error) {
+		var d dueSaga
+		err := r.Scan(&d.id, &d.customer)
+		return d, err
+	}, string(ring), e.deps.Clock.Now(), slots, sweepLimit)
+}

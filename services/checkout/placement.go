@@ -1,0 +1,267 @@
+package checkout
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	cartv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/cart/v1"
+	checkoutv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/checkout/v1"
+	fulfillmentv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/fulfillment/v1"
+	inventoryv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/inventory/v1"
+	orderv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1"
+	paymentv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/payment/v1"
+	"github.com/cellar-commerce/cellar/internal/ident"
+	"github.com/cellar-commerce/cellar/internal/problem"
+	"github.com/cellar-commerce/cellar/internal/saga"
+)
+
+const (
+	// kindPlacement names the saga in its rows.
+	kindPlacement = "placement"
+	// holdFor is how long stock is held for an order that is being placed.
+	holdFor = 15 * time.Minute
+	// extendBelow is how little may be left of the holds when payment starts.
+	extendBelow = 10 * time.Minute
+	// maxPlans of one order: each lost race for stock asks for another.
+	maxPlans = 4
+	// fcFanOut bounds the fulfilment centres asked at once for one order.
+	fcFanOut = 8
+)
+
+// step adapts a step that knows its state's type.
+func step(do func(context.Context, *checkoutv1.PlacementState) error) func(context.Context, proto.Message) error {
+	return func(ctx context.Context, m proto.Message) error {
+		p, ok := m.(*checkoutv1.PlacementState)
+		if !ok {
+			return fmt.Errorf("a placement has a state of type %T", m)
+		}
+		return do(ctx, p)
+	}
+}
+
+// placement is the saga of the package comment.
+func (s *Service) placement() *saga.Definition {
+	return &saga.Definition{
+		Kind:     kindPlacement,
+		NewState: func() proto.Message { return &checkoutv1.PlacementState{} },
+		Steps: []saga.Step{
+			{Name: "create_order", Do: step(s.createOrder), Undo: step(s.failOrder)},
+			{Name: "plan", Do: step(s.plan)},
+			{Name: "reserve", Do: step(s.reserve), Undo: step(s.release)},
+			{Name: "capture", Do: step(s.capture), Undo: step(s.refund)},
+			{Name: "commit", Do: step(s.commit)}, // undone by release, which takes committed stock back too
+			{Name: "mark_paid", Do: step(s.markPaid), Forward: true},
+			{Name: "empty_cart", Do: step(s.emptyCart), Forward: true},
+			{Name: "answer", Do: step(s.storeAnswer), Forward: true},
+		},
+		Refused: func(m proto.Message, cause error) {
+			if p, ok := m.(*checkoutv1.PlacementState); ok {
+				p.Refusal = problem.Encode(cause)
+			}
+		},
+	}
+}
+
+func (s *Service) createOrder(ctx context.Context, p *checkoutv1.PlacementState) error {
+	q := p.GetQuote()
+	o := &orderv1.Order{
+		OrderId: p.GetOrderId(), CustomerId: q.GetCustomerId(), ShipTo: q.GetShipTo(),
+		ItemsTotal: q.GetItemsTotal(), Shipping: q.GetShipping(), Tax: q.GetTax(), Total: q.GetTotal(),
+	}
+	for i, l := range q.GetLines() {
+		o.Lines = append(o.Lines, &orderv1.Line{Line: int32(i + 1), Sku: l.GetSku(), Title: l.GetTitle(), Quantity: l.GetQuantity(), UnitPrice: l.GetUnitPrice()})
+	}
+	_, err := s.deps.Orders.CreateOrder(ctx, &orderv1.CreateOrderRequest{Order: o})
+	return err
+}
+
+// failOrder is the last step of undoing: the order ends, and the refusal becomes the answer.
+func (s *Service) failOrder(ctx context.Context, p *checkoutv1.PlacementState) error {
+	_, err := s.deps.Orders.MarkFailed(ctx, &orderv1.MarkFailedRequest{
+		CustomerId: p.GetQuote().GetCustomerId(), OrderId: p.GetOrderId(), Reason: problem.Decode(p.GetRefusal()).Reason,
+	})
+	if err != nil {
+		return err
+	}
+	return s.storeRefusal(ctx, p)
+}
+
+// plan fulfilment centres for what no allocation covers yet. Those asked before are left out.
+func (s *Service) plan(ctx context.Context, p *checkoutv1.PlacementState) error {
+	missing := map[int32]int64{}
+	for i, l := range p.GetQuote().GetLines() {
+		missing[int32(i+1)] = l.GetQuantity()
+	}
+	for _, a := range p.GetAllocations() {
+		for _, l := range a.GetLines() {
+			missing[l.GetLine()] -= l.GetQuantity()
+		}
+	}
+	req := &fulfillmentv1.PlanOrderRequest{ShipTo: p.GetQuote().GetShipTo()}
+	for i, l := range p.GetQuote().GetLines() {
+		if n := missing[int32(i+1)]; n > 0 {
+			req.Lines = append(req.Lines, &fulfillmentv1.PlanLine{Line: int32(i + 1), Sku: l.GetSku(), Quantity: n})
+		}
+	}
+	if len(req.GetLines()) == 0 {
+		return nil // planned before a crash
+	}
+	for _, fc := range p.GetAskedFcs() {
+		req.ExcludedFcs = append(req.ExcludedFcs, fc.GetFcId())
+	}
+	resp, err := s.deps.Planner.PlanOrder(ctx, req)
+	if err != nil {
+		return err
+	}
+	for _, parcel := range resp.GetParcels() {
+		fc := &checkoutv1.FulfillmentCenter{Region: parcel.GetRegion(), FcId: parcel.GetFcId()}
+		p.Allocations = append(p.Allocations, &checkoutv1.Allocation{Fc: fc, Lines: parcel.GetLines()})
+		p.AskedFcs = append(p.AskedFcs, fc)
+	}
+	p.Plans++
+	p.HoldsExpireAt = timestamppb.New(s.deps.Clock.Now().Add(holdFor))
+	return nil
+}
+
+// reserve at every fulfilment centre of the plan. One that has too little, or cannot be reached, is dropped from the
+// plan, and what it was to send is planned anew; should it hold something after all, that runs out by itself.
+func (s *Service) reserve(ctx context.Context, p *checkoutv1.PlacementState) error {
+	lost := make([]error, len(p.GetAllocations()))
+	err := s.eachFC(ctx, p, func(ctx context.Context, i int, a *checkoutv1.Allocation, stock Stock) error {
+		req := &inventoryv1.ReserveRequest{FcId: a.GetFc().GetFcId(), OrderId: p.GetOrderId(), ExpiresAt: p.GetHoldsExpireAt()}
+		for _, l := range a.GetLines() {
+			req.Lines = append(req.Lines, &inventoryv1.ReserveLine{Line: l.GetLine(), Sku: l.GetSku(), Quantity: l.GetQuantity()})
+		}
+		_, err := stock.Reserve(ctx, req)
+		if problem.Is(err, "OUT_OF_STOCK") || problem.KindOf(err) == problem.Unavailable {
+			lost[i], err = err, nil
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	var kept []*checkoutv1.Allocation
+	var why error
+	for i, a := range p.GetAllocations() {
+		if lost[i] == nil {
+			kept = append(kept, a)
+		} else {
+			why = lost[i]
+		}
+	}
+	if why == nil {
+		return nil
+	}
+	if p.GetPlans() >= maxPlans {
+		return outOfStock(why)
+	}
+	p.Allocations = kept
+	return saga.BackTo("plan")
+}
+
+// outOfStock makes sure that running out of plans is a refusal, also when the last word was that a region is away.
+func outOfStock(why error) error {
+	if problem.Is(why, "OUT_OF_STOCK") {
+		return why
+	}
+	return problem.Wrap(why, problem.Precondition, "OUT_OF_STOCK", "the stock left cannot be reached right now")
+}
+
+// release everything that may be held, wherever it was asked for.
+func (s *Service) release(ctx context.Context, p *checkoutv1.PlacementState) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(fcFanOut)
+	for _, fc := range p.GetAskedFcs() {
+		g.Go(func() error {
+			stock, err := s.stockIn(fc.GetRegion())
+			if err != nil {
+				return err
+			}
+			_, err = stock.Release(ctx, &inventoryv1.ReleaseRequest{FcId: fc.GetFcId(), OrderId: p.GetOrderId()})
+			return err
+		})
+	}
+	return g.Wait()
+}
+
+// capture the money, with the holds good for long enough.
+func (s *Service) capture(ctx context.Context, p *checkoutv1.PlacementState) error {
+	now := s.deps.Clock.Now()
+	if p.GetHoldsExpireAt().AsTime().Sub(now) < extendBelow {
+		until := timestamppb.New(now.Add(holdFor))
+		err := s.eachFC(ctx, p, func(ctx context.Context, _ int, a *checkoutv1.Allocation, stock Stock) error {
+			_, err := stock.ExtendHold(ctx, &inventoryv1.ExtendHoldRequest{FcId: a.GetFc().GetFcId(), OrderId: p.GetOrderId(), ExpiresAt: until})
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		p.HoldsExpireAt = until
+	}
+	_, err := s.deps.Payments.Capture(ctx, &paymentv1.CaptureRequest{
+		CustomerId: p.GetQuote().GetCustomerId(), OrderId: p.GetOrderId(), Amount: p.GetQuote().GetTotal(), CardToken: p.GetCardToken(),
+	})
+	return err
+}
+
+func (s *Service) refund(ctx context.Context, p *checkoutv1.PlacementState) error {
+	_, err := s.deps.Payments.Refund(ctx, &paymentv1.RefundRequest{CustomerId: p.GetQuote().GetCustomerId(), OrderId: p.GetOrderId()})
+	return err
+}
+
+// commit turns the holds into sold stock. One that has run out while the payment hung refuses, and the money goes back.
+func (s *Service) commit(ctx context.Context, p *checkoutv1.PlacementState) error {
+	return s.eachFC(ctx, p, func(ctx context.Context, _ int, a *checkoutv1.Allocation, stock Stock) error {
+		_, err := stock.Commit(ctx, &inventoryv1.CommitRequest{FcId: a.GetFc().GetFcId(), OrderId: p.GetOrderId()})
+		return err
+	})
+}
+
+func (s *Service) markPaid(ctx context.Context, p *checkoutv1.PlacementState) error {
+	req := &orderv1.MarkPaidRequest{CustomerId: p.GetQuote().GetCustomerId(), OrderId: p.GetOrderId()}
+	for _, a := range p.GetAllocations() {
+		req.Parcels = append(req.Parcels, &orderv1.Parcel{FcId: a.GetFc().GetFcId(), Region: a.GetFc().GetRegion(), Lines: a.GetLines()})
+	}
+	resp, err := s.deps.Orders.MarkPaid(ctx, req)
+	p.Placed = resp.GetOrder()
+	return err
+}
+
+func (s *Service) emptyCart(ctx context.Context, p *checkoutv1.PlacementState) error {
+	req := &cartv1.RemoveOrderedRequest{CustomerId: p.GetQuote().GetCustomerId(), OrderId: p.GetOrderId()}
+	for _, l := range p.GetQuote().GetLines() {
+		req.Ordered = append(req.Ordered, &cartv1.RemoveOrderedRequest_Ordered{Sku: l.GetSku(), Quantity: l.GetQuantity()})
+	}
+	_, err := s.deps.Carts.RemoveOrdered(ctx, req)
+	return err
+}
+
+// eachFC calls every fulfilment centre of the plan, some at once, and stops at the first error.
+func (s *Service) eachFC(ctx context.Context, p *checkoutv1.PlacementState, call func(context.Context, int, *checkoutv1.Allocation, Stock) error) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(fcFanOut)
+	for i, a := range p.GetAllocations() {
+		g.Go(func() error {
+			stock, err := s.stockIn(a.GetFc().GetRegion())
+			if err != nil {
+				return err
+			}
+			return call(ctx, i, a, stock)
+		})
+	}
+	return g.Wait()
+}
+
+func (s *Service) stockIn(region string) (Stock, error) {
+	stock, ok := s.deps.Stock[ident.Region(region)]
+	if !ok {
+		return nil, problem.New(problem.Unavailable, "REGION_UNREACHABLE", "no cell of a fulfilment centre's region is known")
+	}
+	return stock, nil
+}

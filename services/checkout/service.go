@@ -1,0 +1,267 @@
+package checkout
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/cellar-commerce/cellar/internal/clock"
+	"github.com/cellar-commerce/cellar/internal/fence"
+	accountv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/account/v1"
+	cartv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/cart/v1"
+	catalogv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/catalog/v1"
+	checkoutv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/checkout/v1"
+	"github.com/cellar-commerce/cellar/internal/gen/cellar/checkout/v1/checkoutv1connect"
+	fulfillmentv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/fulfillment/v1"
+	inventoryv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/inventory/v1"
+	orderv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1"
+	paymentv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/payment/v1"
+	postalv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/postal/v1"
+	problemv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/problem/v1"
+	"github.com/cellar-commerce/cellar/internal/ident"
+	"github.com/cellar-commerce/cellar/internal/money"
+	"github.com/cellar-commerce/cellar/internal/problem"
+	"github.com/cellar-commerce/cellar/internal/saga"
+	"github.com/cellar-commerce/cellar/internal/sqldb"
+)
+
+// What checkout needs of the other services.
+type (
+	// Accounts resolves what the shopper saved.
+	Accounts interface {
+		ResolveAddress(context.Context, *accountv1.ResolveAddressRequest) (*accountv1.ResolveAddressResponse, error)
+		ResolvePaymentMethod(context.Context, *accountv1.ResolvePaymentMethodRequest) (*accountv1.ResolvePaymentMethodResponse, error)
+	}
+	// Carts reads the cart, and takes out what was bought.
+	Carts interface {
+		ReadCart(context.Context, *cartv1.ReadCartRequest) (*cartv1.ReadCartResponse, error)
+		RemoveOrdered(context.Context, *cartv1.RemoveOrderedRequest) (*cartv1.RemoveOrderedResponse, error)
+	}
+	// Products knows today's prices.
+	Products interface {
+		BatchGetProducts(context.Context, *catalogv1.BatchGetProductsRequest) (*catalogv1.BatchGetProductsResponse, error)
+	}
+	// Planner chooses fulfilment centres.
+	Planner interface {
+		PlanOrder(context.Context, *fulfillmentv1.PlanOrderRequest) (*fulfillmentv1.PlanOrderResponse, error)
+	}
+	// Stock of one region's fulfilment centres.
+	Stock interface {
+		Reserve(context.Context, *inventoryv1.ReserveRequest) (*inventoryv1.ReserveResponse, error)
+		ExtendHold(context.Context, *inventoryv1.ExtendHoldRequest) (*inventoryv1.ExtendHoldResponse, error)
+		Commit(context.Context, *inventoryv1.CommitRequest) (*inventoryv1.CommitResponse, error)
+		Release(context.Context, *inventoryv1.ReleaseRequest) (*inventoryv1.ReleaseResponse, error)
+	}
+	// Payments takes and gives back money.
+	Payments interface {
+		Capture(context.Context, *paymentv1.CaptureRequest) (*paymentv1.CaptureResponse, error)
+		Refund(context.Context, *paymentv1.RefundRequest) (*paymentv1.RefundResponse, error)
+	}
+	// Orders keeps the order.
+	Orders interface {
+		CreateOrder(context.Context, *orderv1.CreateOrderRequest) (*orderv1.CreateOrderResponse, error)
+		MarkPaid(context.Context, *orderv1.MarkPaidRequest) (*orderv1.MarkPaidResponse, error)
+		MarkFailed(context.Context, *orderv1.MarkFailedRequest) (*orderv1.MarkFailedResponse, error)
+	}
+)
+
+// Deps of the service.
+type Deps struct {
+	// DB is cellar_customer.
+	DB       *sqldb.DB
+	Fence    fence.Fence
+	Clock    clock.Clock
+	Log      *slog.Logger
+	Accounts Accounts
+	Carts    Carts
+	Products Products
+	Planner  Planner
+	// Stock of each region: in this region the service itself, elsewhere a client.
+	Stock    map[ident.Region]Stock
+	Payments Payments
+	Orders   Orders
+	// ValidateAddress adds what is wrong with an address under a field's name.
+	ValidateAddress func(v *problem.Violations, field string, a *postalv1.PostalAddress)
+	// QuoteKey signs quotes: at least 32 bytes, the same in every cell.
+	QuoteKey []byte
+	// Cell and Owned are for the saga engine.
+	Cell  string
+	Owned func() map[ident.Region][]int16
+	// Observe is told how placements end; may be nil.
+	Observe Observer
+}
+
+// Observer is told how placements end.
+type Observer interface {
+	// CheckoutEnded with "placed", or with the reason of the refusal.
+	CheckoutEnded(outcome string, took time.Duration)
+}
+
+// Service implements cellar.checkout.v1.CheckoutService.
+type Service struct {
+	deps   Deps
+	sealer sealer
+	sagas  *saga.Engine
+	runs   sync.WaitGroup
+}
+
+var _ checkoutv1connect.CheckoutServiceHandler = (*Service)(nil)
+
+// New service.
+func New(deps Deps) (*Service, error) {
+	if len(deps.QuoteKey) < minKey {
+		return nil, fmt.Errorf("checkout: the quote key has %d bytes, at least %d are needed", len(deps.QuoteKey), minKey)
+	}
+	s := &Service{deps: deps, sealer: sealer{deps.QuoteKey}}
+	s.sagas = saga.New(saga.Deps{
+		DB: deps.DB, Fence: deps.Fence, Clock: deps.Clock, Log: deps.Log, Cell: deps.Cell, Owned: deps.Owned,
+		Definitions: []*saga.Definition{s.placement()},
+	})
+	return s, nil
+}
+
+// Run resumes placements whose run died, until ctx ends.
+func (s *Service) Run(ctx context.Context) { s.sagas.SweepEvery(ctx, time.Second) }
+
+// Sweep resumes what is due now, once, and waits for it.
+func (s *Service) Sweep(ctx context.Context) (int, error) { return s.sagas.Sweep(ctx) }
+
+// Drain waits for the placements that this process began.
+func (s *Service) Drain() { s.runs.Wait() }
+
+// quote prices a customer's cart.
+func (s *Service) quote(ctx context.Context, customer ident.CustomerID, shipTo *postalv1.PostalAddress, speed checkoutv1.Speed) (*checkoutv1.QuoteSnapshot, error) {
+	resp, err := s.deps.Carts.ReadCart(ctx, &cartv1.ReadCartRequest{CustomerId: string(customer)})
+	if err != nil {
+		return nil, err
+	}
+	now := s.deps.Clock.Now()
+	q := &checkoutv1.QuoteSnapshot{
+		CustomerId: string(customer), ShipTo: shipTo, Speed: speed, Nonce: ident.NewToken(),
+		IssuedAt: timestamppb.New(now), ExpiresAt: timestamppb.New(now.Add(quoteLifetime)),
+	}
+	for _, l := range resp.GetCart().GetLines() {
+		if l.GetAvailableForSale() {
+			q.Lines = append(q.Lines, &checkoutv1.QuoteLine{Sku: l.GetSku(), Title: l.GetTitle(), Quantity: l.GetQuantity(), UnitPrice: l.GetPrice()})
+		}
+	}
+	return q, price(q)
+}
+
+// passOnPrices compares a quote with today's prices: what has fallen is charged less, what has risen needs the
+// shopper's consent (PRICE_CHANGED), what is no longer sold is refused.
+func (s *Service) passOnPrices(ctx context.Context, q *checkoutv1.QuoteSnapshot) error {
+	skus := make([]string, len(q.GetLines()))
+	for i, l := range q.GetLines() {
+		skus[i] = l.GetSku()
+	}
+	resp, err := s.deps.Products.BatchGetProducts(ctx, &catalogv1.BatchGetProductsRequest{Skus: skus})
+	if err != nil {
+		return err
+	}
+	today := map[string]money.Amount{}
+	for _, p := range resp.GetProducts() {
+		today[p.GetSku()] = money.FromProto(p.GetPrice())
+	}
+	var rises problemv1.PriceChanged
+	for _, l := range q.GetLines() {
+		quoted, now := money.FromProto(l.GetUnitPrice()), today[l.GetSku()]
+		switch {
+		case now.Currency == "":
+			return problem.New(problem.Precondition, "NO_LONGER_SOLD", "a product of the quote is no longer sold")
+		case now.Minor > quoted.Minor || now.Currency != quoted.Currency:
+			rises.Changes = append(rises.Changes, &problemv1.PriceChanged_Change{Sku: l.GetSku(), Quoted: quoted.Proto(), Current: now.Proto()})
+		default:
+			l.UnitPrice = now.Proto()
+		}
+	}
+	if len(rises.GetChanges()) > 0 {
+		return problem.New(problem.Precondition, "PRICE_CHANGED", "a price has risen since the quote; ask for a new one", &rises)
+	}
+	return price(q)
+}
+
+// order under a key: what a PlaceOrder is asked to do.
+type placement struct {
+	customer    ident.CustomerID
+	key         string
+	fingerprint []byte
+	quote       *checkoutv1.QuoteSnapshot
+	cardToken   string
+}
+
+// place runs the saga for a new key and waits for its end. When ctx ends first, the saga goes on; the caller hears
+// CHECKOUT_IN_PROGRESS.
+func (s *Service) place(ctx context.Context, p placement) (*orderv1.Order, error) {
+	start := s.deps.Clock.Now()
+	order := ident.NewOrder(p.customer.Ring())
+	state := &checkoutv1.PlacementState{Quote: p.quote, OrderId: string(order), CardToken: p.cardToken, IdempotencyKey: p.key}
+	ticket, known, err := s.begin(ctx, p, state)
+	if err != nil {
+		return nil, err
+	}
+	if known != nil {
+		return known.answer()
+	}
+	type result struct {
+		order *orderv1.Order
+		err   error
+	}
+	ended := make(chan result, 1)
+	s.runs.Go(func() {
+		// The saga outlives the request: a shopper who leaves does not stop an order half way.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), maxRun)
+		defer cancel()
+		o, err := s.run(ctx, ticket)
+		s.observe(err, s.deps.Clock.Now().Sub(start))
+		ended <- result{o, err}
+	})
+	select {
+	case r := <-ended:
+		return r.order, r.err
+	case <-ctx.Done():
+		return nil, inProgress()
+	}
+}
+
+// maxRun bounds how long the run of a request holds on to its saga; the sweep goes on after that.
+const maxRun = time.Minute
+
+func (s *Service) run(ctx context.Context, ticket saga.Ticket) (*orderv1.Order, error) {
+	status, state, err := s.sagas.Run(ctx, ticket)
+	if err != nil {
+		s.deps.Log.WarnContext(ctx, "a placement stopped; the sweep will go on with it", "error", err)
+		return nil, errors.Join(inProgress(), err)
+	}
+	p, ok := state.(*checkoutv1.PlacementState)
+	switch {
+	case ok && status == saga.Done:
+		return p.GetPlaced(), nil
+	case ok && status == saga.Undone:
+		return nil, problem.Decode(p.GetRefusal())
+	default:
+		return nil, inProgress() // parked: an operator will end it
+	}
+}
+
+func (s *Service) observe(err error, took time.Duration) {
+	if s.deps.Observe == nil {
+		return
+	}
+	outcome := "placed"
+	if p := problem.As(err); p != nil {
+		outcome = p.Reason
+	} else if err != nil {
+		outcome = "INTERNAL"
+	}
+	s.deps.Observe.CheckoutEnded(outcome, took)
+}
+
+func inProgress() error {
+	return problem.New(problem.Aborted, "CHECKOUT_IN_PROGRESS", "the order is being placed; ask GetCheckout what became of it")
+}

@@ -1,0 +1,173 @@
+package checkout
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	checkoutv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/checkout/v1"
+	orderv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1"
+	"github.com/cellar-commerce/cellar/internal/ident"
+	"github.com/cellar-commerce/cellar/internal/problem"
+	"github.com/cellar-commerce/cellar/internal/saga"
+	"github.com/cellar-commerce/cellar/internal/sqldb"
+)
+
+const (
+	// methodPlace and methodQuote are the kinds of keys: the client's own, and the quote's nonce, which makes a quote
+	// good for one order.
+	methodPlace = "PlaceOrder"
+	methodQuote = "quote"
+	// keyLifetime is what clients may rely on.
+	keyLifetime = 24 * time.Hour
+)
+
+var (
+	stmtForget = sqldb.Define(sqldb.Customer, "checkout.forget", `
+DELETE FROM idempotency_keys
+WHERE region = $1 AND customer_id = $2 AND method = $3 AND key = $4 AND expires_at <= $5`)
+
+	stmtRemember = sqldb.Define(sqldb.Customer, "checkout.remember", `
+INSERT INTO idempotency_keys (region, customer_id, method, key, fingerprint, resource_id, created_at, expires_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+ON CONFLICT (region, customer_id, method, key) DO NOTHING`)
+
+	stmtRecall = sqldb.Define(sqldb.Customer, "checkout.recall", `
+SELECT fingerprint, resource_id, answer, refusal
+FROM idempotency_keys
+WHERE region = $1 AND customer_id = $2 AND method = $3 AND key = $4 AND expires_at > $5`)
+
+	stmtAnswer = sqldb.Define(sqldb.Customer, "checkout.answer", `
+UPDATE idempotency_keys
+SET answer = $5, refusal = $6
+WHERE region = $1 AND customer_id = $2 AND method = $3 AND key = $4`)
+
+	stmtFreeQuote = sqldb.Define(sqldb.Customer, "checkout.free_quote", `
+DELETE FROM idempotency_keys
+WHERE region = $1 AND customer_id = $2 AND method = $3 AND key = $4 AND resource_id = $5`)
+
+	stmtSweepKeys = sqldb.Define(sqldb.Customer, "checkout.sweep_keys", `
+DELETE FROM idempotency_keys
+WHERE region = $1 AND (customer_id, method, key) IN (
+  SELECT customer_id, method, key
+  FROM idempotency_keys
+  WHERE region = $1 AND expires_at <= $2
+  ORDER BY expires_at
+  LIMIT $3
+)`)
+)
+
+// keyed is what is known of an idempotency key.
+type keyed struct {
+	fingerprint []byte
+	orderID     string
+	placed      []byte // serialized PlaceOrderResponse, once placed
+	refusal     []byte // serialized google.rpc.Status, once refused
+}
+
+// answer gives again what was answered, or says that there is no answer yet.
+func (k *keyed) answer() (*orderv1.Order, error) {
+	switch {
+	case k.placed != nil:
+		var resp checkoutv1.PlaceOrderResponse
+		if err := proto.Unmarshal(k.placed, &resp); err != nil {
+			return nil, fmt.Errorf("stored answer of %s: %w", k.orderID, err)
+		}
+		return resp.GetOrder(), nil
+	case k.refusal != nil:
+		return nil, problem.Decode(k.refusal)
+	default:
+		return nil, inProgress()
+	}
+}
+
+// recall what became of a key; nil for one never seen, or forgotten.
+func (s *Service) recall(ctx context.Context, q sqldb.Querier, customer ident.CustomerID, key string) (*keyed, error) {
+	var k keyed
+	err := q.QueryRow(ctx, stmtRecall, string(customer.Region()), string(customer), methodPlace, key, s.deps.Clock.Now()).
+		Scan(&k.fingerprint, &k.orderID, &k.placed, &k.refusal)
+	if errors.Is(err, sqldb.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("recall checkout: %w", err)
+	}
+	return &k, nil
+}
+
+// matches refuses a key that came with another request before.
+func (k *keyed) matches(fingerprint []byte) error {
+	if !bytes.Equal(k.fingerprint, fingerprint) {
+		return problem.New(problem.Precondition, "IDEMPOTENCY_KEY_REUSED", "this idempotency key was used with another request")
+	}
+	return nil
+}
+
+// begin writes the key, the use of the quote, and the saga in one transaction. A key that is known already is given
+// back instead, and nothing is written.
+func (s *Service) begin(ctx context.Context, p placement, state *checkoutv1.PlacementState) (ticket saga.Ticket, known *keyed, err error) {
+	now, region, customer := s.deps.Clock.Now(), string(p.customer.Region()), string(p.customer)
+	err = s.deps.Fence.InSlotTx(ctx, p.customer, func(tx sqldb.Tx) error {
+		known = nil
+		var fresh, quoteFresh int64
+		var b sqldb.Batch
+		b.Queue(stmtForget, nil, region, customer, methodPlace, p.key, now)
+		b.Queue(stmtRemember, func(n int64) error { fresh = n; return nil }, region, customer, methodPlace, p.key, p.fingerprint, state.GetOrderId(), now, now.Add(keyLifetime))
+		b.Queue(stmtRemember, func(n int64) error { quoteFresh = n; return nil }, region, customer, methodQuote, p.quote.GetNonce(), []byte{}, state.GetOrderId(), now, now.Add(keyLifetime))
+		if err := tx.Send(ctx, &b); err != nil {
+			return err
+		}
+		if fresh == 0 { // a twin of this request won
+			var err error
+			if known, err = s.recall(ctx, tx, p.customer, p.key); err != nil {
+				return err
+			}
+			if known == nil {
+				return inProgress()
+			}
+			return known.matches(p.fingerprint)
+		}
+		if quoteFresh == 0 {
+			return problem.New(problem.Precondition, "QUOTE_ALREADY_USED", "this quote has been ordered already; ask for a new one to order again")
+		}
+		ticket, err = s.sagas.Begin(ctx, tx, kindPlacement, saga.Begun{ID: state.GetOrderId(), CustomerID: p.customer, State: state})
+		return err
+	})
+	return ticket, known, err
+}
+
+// storeAnswer is the last step of a placement.
+func (s *Service) storeAnswer(ctx context.Context, p *checkoutv1.PlacementState) error {
+	answer, err := proto.Marshal(&checkoutv1.PlaceOrderResponse{Order: p.GetPlaced()})
+	if err != nil {
+		return fmt.Errorf("answer of %s: %w", p.GetOrderId(), err)
+	}
+	return s.storeOutcome(ctx, p, answer, nil)
+}
+
+// storeRefusal answers the key with the refusal, and frees the quote for another try.
+func (s *Service) storeRefusal(ctx context.Context, p *checkoutv1.PlacementState) error {
+	return s.storeOutcome(ctx, p, nil, p.GetRefusal())
+}
+
+func (s *Service) storeOutcome(ctx context.Context, p *checkoutv1.PlacementState, answer, refusal []byte) error {
+	customer := ident.CustomerID(p.GetQuote().GetCustomerId())
+	region := string(customer.Region())
+	return s.deps.Fence.InSlotTx(ctx, customer, func(tx sqldb.Tx) error {
+		var b sqldb.Batch
+		b.Queue(stmtAnswer, nil, region, string(customer), methodPlace, p.GetIdempotencyKey(), answer, refusal)
+		if refusal != nil {
+			b.Queue(stmtFreeQuote, nil, region, string(customer), methodQuote, p.GetQuote().GetNonce(), p.GetOrderId())
+		}
+		return tx.Send(ctx, &b)
+	})
+}
+
+// SweepKeys forgets up to limit expired keys of a ring.
+func (s *Service) SweepKeys(ctx context.Context, ring ident.Region, limit int) (int64, error) {
+	return s.deps.DB.Exec(ctx, stmtSweepKeys, string(ring), s.deps.Clock.Now(), limit)
+}

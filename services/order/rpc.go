@@ -1,0 +1,181 @@
+package order
+
+import (
+	"context"
+	"encoding/base64"
+	"strconv"
+	"strings"
+	"time"
+
+	orderv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1"
+	"github.com/cellar-commerce/cellar/internal/ident"
+	"github.com/cellar-commerce/cellar/internal/problem"
+	"github.com/cellar-commerce/cellar/internal/session"
+)
+
+// Limits of requests.
+const (
+	defaultPage = 20
+	maxPage     = 100
+	maxLines    = 200
+	maxQuantity = 999
+	maxReason   = 100
+)
+
+// GetOrder implements OrderService.
+func (s *Service) GetOrder(ctx context.Context, req *orderv1.GetOrderRequest) (*orderv1.GetOrderResponse, error) {
+	p, err := session.Require(ctx)
+	if err != nil {
+		return nil, err
+	}
+	id, err := ident.ParseOrder(req.GetOrderId())
+	if err != nil || id.Ring() != p.CustomerID.Ring() {
+		return nil, problem.New(problem.NotFound, reasonUnknownOrder, "there is no such order")
+	}
+	o, err := s.get(ctx, p.CustomerID, id)
+	if err != nil {
+		return nil, err
+	}
+	return &orderv1.GetOrderResponse{Order: o}, nil
+}
+
+// ListOrders implements OrderService.
+func (s *Service) ListOrders(ctx context.Context, req *orderv1.ListOrdersRequest) (*orderv1.ListOrdersResponse, error) {
+	p, err := session.Require(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var v problem.Violations
+	v.Check(req.GetPageSize() >= 0 && req.GetPageSize() <= maxPage, "page_size", "must be 0 to 100")
+	if err := v.Err(); err != nil {
+		return nil, err
+	}
+	from, err := parsePage(req.GetPageToken(), s.deps.Clock.Now())
+	if err != nil {
+		return nil, err
+	}
+	size := int(req.GetPageSize())
+	if size == 0 {
+		size = defaultPage
+	}
+	orders, err := listOrders(ctx, s.deps.DB, p.CustomerID, from, size)
+	if err != nil {
+		return nil, err
+	}
+	resp := &orderv1.ListOrdersResponse{Orders: orders}
+	if len(orders) == size {
+		resp.NextPageToken = formatPage(orders[size-1])
+	}
+	return resp, nil
+}
+
+func formatPage(last *orderv1.Order) string {
+	return base64.RawURLEncoding.EncodeToString([]byte(strconv.FormatInt(last.GetPlacedAt().AsTime().UnixMicro(), 10) + "/" + last.GetOrderId()))
+}
+
+func parsePage(token string, now time.Time) (pageStart, error) {
+	if token == "" {
+		// An order placed in this very second by a cell whose clock is ahead is still seen.
+		return pageStart{before: now.Add(time.Minute)}, nil
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(token)
+	micros, id, found := strings.Cut(string(raw), "/")
+	at, numErr := strconv.ParseInt(micros, 10, 64)
+	if _, idErr := ident.ParseOrder(id); err != nil || !found || numErr != nil || idErr != nil {
+		return pageStart{}, problem.New(problem.Invalid, "BAD_PAGE_TOKEN", "the page token is not one of ours")
+	}
+	return pageStart{before: time.UnixMicro(at).UTC(), id: id}, nil
+}
+
+// CreateOrder implements OrderService.
+func (s *Service) CreateOrder(ctx context.Context, req *orderv1.CreateOrderRequest) (*orderv1.CreateOrderResponse, error) {
+	o := req.GetOrder()
+	customer, id, err := s.owned(o.GetCustomerId(), o.GetOrderId())
+	if err != nil {
+		return nil, err
+	}
+	if err := validate(o); err != nil {
+		return nil, err
+	}
+	return &orderv1.CreateOrderResponse{}, s.create(ctx, id, customer, o)
+}
+
+func validate(o *orderv1.Order) error {
+	var v problem.Violations
+	v.Check(len(o.GetLines()) >= 1 && len(o.GetLines()) <= maxLines, "order.lines", "must be 1 to 200")
+	for i, l := range o.GetLines() {
+		field := "order.lines[" + strconv.Itoa(i) + "]"
+		v.Check(int(l.GetLine()) == i+1, field+".line", "must count from 1")
+		v.Check(l.GetSku() != "", field+".sku", "must not be empty")
+		v.Check(l.GetQuantity() >= 1 && l.GetQuantity() <= maxQuantity, field+".quantity", "must be 1 to 999")
+		v.Check(l.GetUnitPrice().GetMinorUnits() >= 0, field+".unit_price", "must not be negative")
+	}
+	v.Check(o.GetShipTo() != nil, "order.ship_to", "must be given")
+	items, total, err := totals(o)
+	v.Check(err == nil && items.Minor == o.GetItemsTotal().GetMinorUnits() && total.Minor == o.GetTotal().GetMinorUnits(),
+		"order.total", "must be the sum of lines, shipping and tax in one currency")
+	return v.Err()
+}
+
+// MarkPaid implements OrderService.
+func (s *Service) MarkPaid(ctx context.Context, req *orderv1.MarkPaidRequest) (*orderv1.MarkPaidResponse, error) {
+	customer, id, err := s.owned(req.GetCustomerId(), req.GetOrderId())
+	if err != nil {
+		return nil, err
+	}
+	var v problem.Violations
+	v.Check(len(req.GetParcels()) > 0, "parcels", "must not be empty")
+	for i, p := range req.GetParcels() {
+		v.Check(p.GetFcId() != "" && p.GetRegion() != "" && len(p.GetLines()) > 0, "parcels["+strconv.Itoa(i)+"]", "must have an FC, its region and lines")
+	}
+	if err := v.Err(); err != nil {
+		return nil, err
+	}
+	o, err := s.markPaid(ctx, customer, id, req.GetParcels())
+	return &orderv1.MarkPaidResponse{Order: o}, err
+}
+
+// MarkFailed implements OrderService.
+func (s *Service) MarkFailed(ctx context.Context, req *orderv1.MarkFailedRequest) (*orderv1.MarkFailedResponse, error) {
+	customer, id, err := s.owned(req.GetCustomerId(), req.GetOrderId())
+	if err != nil {
+		return nil, err
+	}
+	var v problem.Violations
+	v.Check(req.GetReason() != "" && len(req.GetReason()) <= maxReason, "reason", "must be 1 to 100 characters")
+	if err := v.Err(); err != nil {
+		return nil, err
+	}
+	o, err := s.markFailed(ctx, customer, id, req.GetReason())
+	return &orderv1.MarkFailedResponse{Order: o}, err
+}
+
+// RecordShipment implements OrderService.
+func (s *Service) RecordShipment(ctx context.Context, req *orderv1.RecordShipmentRequest) (*orderv1.RecordShipmentResponse, error) {
+	customer, id, err := s.owned(req.GetCustomerId(), req.GetOrderId())
+	if err != nil {
+		return nil, err
+	}
+	var v problem.Violations
+	v.Check(req.GetFcId() != "", "fc_id", "must not be empty")
+	v.Check(req.GetShipmentId() != "", "shipment_id", "must not be empty")
+	if err := v.Err(); err != nil {
+		return nil, err
+	}
+	return &orderv1.RecordShipmentResponse{}, s.recordShipment(ctx, customer, id, &orderv1.Shipped{
+		FcId: req.GetFcId(), ShipmentId: req.GetShipmentId(), TrackingNumber: req.GetTrackingNumber(), ShippedAt: req.GetShippedAt(),
+	})
+}
+
+// owned reads the ids of a request of another service, and refuses when another cell owns the customer.
+func (s *Service) owned(customerID, orderID string) (ident.CustomerID, ident.OrderID, error) {
+	customer, err := ident.Parse(customerID)
+	if err != nil {
+		return "", "", problem.Wrap(err, problem.Invalid, "MALFORMED_CUSTOMER_ID", "the customer id is malformed")
+	}
+	id, err := ident.ParseOrder(orderID)
+	if err != nil || id.Ring() != customer.Ring() {
+		return "", "", problem.New(problem.Invalid, "MALFORMED_ORDER_ID", "the order id is malformed or of another ring")
+	}
+	return customer, id, s.deps.Fence.Check(customer)
+}
