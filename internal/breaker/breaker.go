@@ -1,0 +1,64 @@
+// Package breaker keeps callers away from a region that does not answer; the only importer of gobreaker.
+//
+// Each destination has a breaker of its own. After five failures in a row it opens: calls fail
+// at once, without waiting for a time-out. After a second one call is let through; if it
+// succeeds, the breaker closes.
+package breaker
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/sony/gobreaker/v2"
+
+	"github.com/cellar-commerce/cellar/internal/ident"
+)
+
+const (
+	// openAfter failures in a row: one lost connection is no outage, and a dead region must not cost many time-outs.
+	openAfter = 5
+	// retryAfter is how long an open breaker waits before it lets one call through.
+	retryAfter = time.Second
+)
+
+// Regions is one breaker for each destination region.
+type Regions struct {
+	// OnChange is told of every change of state, for example "closed" → "open"; may be nil.
+	onChange func(destination ident.Region, from, to string)
+	mu       sync.Mutex
+	breakers map[ident.Region]*gobreaker.CircuitBreaker[struct{}]
+}
+
+// New breakers, closed.
+func New(onChange func(destination ident.Region, from, to string)) *Regions {
+	return &Regions{onChange: onChange, breakers: map[ident.Region]*gobreaker.CircuitBreaker[struct{}]{}}
+}
+
+// Do calls unless the destination's breaker is open.
+func (r *Regions) Do(destination ident.Region, call func() error) error {
+	_, err := r.of(destination).Execute(func() (struct{}, error) { return struct{}{}, call() })
+	if err != nil {
+		return fmt.Errorf("region %s: %w", destination, err)
+	}
+	return nil
+}
+
+func (r *Regions) of(destination ident.Region) *gobreaker.CircuitBreaker[struct{}] {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	b, ok := r.breakers[destination]
+	if !ok {
+		b = gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
+			Name: string(destination), Timeout: retryAfter,
+			ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= openAfter },
+			OnStateChange: func(_ string, from, to gobreaker.State) {
+				if r.onChange != nil {
+					r.onChange(destination, from.String(), to.String())
+				}
+			},
+		})
+		r.breakers[destination] = b
+	}
+	return b
+}

@@ -1,0 +1,143 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/cellar-commerce/cellar/internal/ident"
+	"github.com/cellar-commerce/cellar/internal/problem"
+)
+
+// Message as it travels.
+type Message struct {
+	// ID is unique for ever; the broker drops what it has seen.
+	ID      string
+	Subject string
+	Data    []byte
+	// Delivered counts the deliveries to this consumer, from 1; 0 on the way out.
+	Delivered int
+}
+
+// Config of a Bus.
+type Config struct {
+	// URLs of each region's broker.
+	URLs map[ident.Region]string
+	// Name of this process, for the broker's list of connections.
+	Name string
+	Log  *slog.Logger
+}
+
+// Bus is the connections of one process. They are made when first needed and for ever made anew: a broker that is away
+// keeps neither this process from starting nor other regions from being reached.
+type Bus struct {
+	cfg   Config
+	mu    sync.Mutex
+	conns map[ident.Region]*link
+}
+
+type link struct {
+	conn *nats.Conn
+	js   jetstream.JetStream
+}
+
+// New bus; no connection is made yet.
+func New(cfg Config) *Bus { return &Bus{cfg: cfg, conns: map[ident.Region]*link{}} }
+
+// Close all connections. What was acknowledged is safe; the rest was not acknowledged.
+func (b *Bus) Close() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, l := range b.conns {
+		l.conn.Close()
+	}
+}
+
+func (b *Bus) link(region ident.Region) (*link, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if l, ok := b.conns[region]; ok {
+		return l, nil
+	}
+	url, ok := b.cfg.URLs[region]
+	if !ok {
+		return nil, problem.New(problem.Unavailable, "NO_BROKER", "no broker is configured for the region")
+	}
+	conn, err := nats.Connect(url, nats.Name(b.cfg.Name), nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1),
+		nats.ReconnectWait(250*time.Millisecond), nats.ReconnectJitter(100*time.Millisecond, time.Second),
+		// What cannot be sent now must fail now: the outbox keeps it.
+		nats.ReconnectBufSize(-1))
+	if err != nil {
+		return nil, fmt.Errorf("bus: connect to %s: %w", region, err)
+	}
+	js, err := jetstream.New(conn, jetstream.WithPublishAsyncMaxPending(1024))
+	if err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("bus: jetstream of %s: %w", region, err)
+	}
+	l := &link{conn: conn, js: js}
+	b.conns[region] = l
+	return l, nil
+}
+
+// EnsureStreams declares the streams of a region; declaring them again changes nothing.
+func (b *Bus) EnsureStreams(ctx context.Context, region ident.Region) error {
+	l, err := b.link(region)
+	if err != nil {
+		return err
+	}
+	for _, s := range streams() {
+		if _, err := l.js.CreateOrUpdateStream(ctx, s); err != nil {
+			return fmt.Errorf("bus: stream %s of %s: %w", s.Name, region, err)
+		}
+	}
+	return nil
+}
+
+// Publish messages to a region, pipelined; nil when all are on its broker's disk. After an error some may be: publish all
+// again, the broker drops those it has.
+func (b *Bus) Publish(ctx context.Context, region ident.Region, messages []Message) error {
+	l, err := b.link(region)
+	if err != nil {
+		return err
+	}
+	if !l.conn.IsConnected() {
+		return problem.New(problem.Unavailable, "BROKER_UNREACHABLE", "the region's broker cannot be reached")
+	}
+	acks := make([]jetstream.PubAckFuture, 0, len(messages))
+	for _, m := range messages {
+		ack, err := l.js.PublishMsgAsync(&nats.Msg{Subject: m.Subject, Data: m.Data, Header: nats.Header{jetstream.MsgIDHeader: {m.ID}}})
+		if err != nil {
+			return fmt.Errorf("bus: publish to %s: %w", region, err)
+		}
+		acks = append(acks, ack)
+	}
+	for _, ack := range acks {
+		select {
+		case <-ack.Ok():
+		case err := <-ack.Err():
+			return fmt.Errorf("bus: publish to %s: %w", region, err)
+		case <-ctx.Done():
+			return fmt.Errorf("bus: publish to %s: %w", region, ctx.Err())
+		}
+	}
+	return nil
+}
+
+// Ready tells whether a region's broker answers.
+func (b *Bus) Ready(region ident.Region) error {
+	l, err := b.link(region)
+	if err != nil {
+		return err
+	}
+	if !l.conn.IsConnected() {
+		return errors.New("bus: not connected to the broker of " + string(region))
+	}
+	return nil
+}

@@ -1,0 +1,181 @@
+package bus
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/cellar-commerce/cellar/internal/ident"
+)
+
+const (
+	// ackWait is how long a handler may take before the message is given to somebody else.
+	ackWait = 30 * time.Second
+	// maxHandlers run at once in one process and consumer.
+	maxHandlers = 32
+	// maxAckPending bounds what the broker hands out unanswered, over all processes of a consumer.
+	maxAckPending = 1000
+	// firstRetry doubles with each delivery up to maxRetry. Nothing is ever given up: a message that cannot be handled
+	// stays at the slowest pace and is logged each time.
+	firstRetry = 100 * time.Millisecond
+	maxRetry   = 30 * time.Second
+	// reconnectEvery is the pace of trying again to consume from a broker that is away.
+	reconnectEvery = 500 * time.Millisecond
+	// pullExpiry ends an idle pull: a broker that died without a word is noticed within it.
+	pullExpiry = 5 * time.Second
+)
+
+// Handler takes one message; an error brings it again later.
+type Handler func(ctx context.Context, m Message) error
+
+// Consumer says what to consume.
+type Consumer struct {
+	Region ident.Region
+	// Stream of that region.
+	Stream string
+	// Durable name: processes with the same one share the messages.
+	Durable string
+	// Subject filter, for example "fulfillment.us-east-1.>".
+	Subject string
+}
+
+// Consume until ctx ends.
+func (b *Bus) Consume(ctx context.Context, c Consumer, handle Handler) error {
+	for ctx.Err() == nil {
+		if err := b.consume(ctx, c, handle); err != nil && ctx.Err() == nil {
+			b.cfg.Log.WarnContext(ctx, "a consumer is interrupted; it goes on as soon as the broker is back", "consumer", c.Durable, "region", string(c.Region), "error", err)
+			pause(ctx, reconnectEvery)
+		}
+	}
+	return nil
+}
+
+func (b *Bus) consume(ctx context.Context, c Consumer, handle Handler) error {
+	l, err := b.link(c.Region)
+	if err != nil {
+		return err
+	}
+	consumer, err := l.js.CreateOrUpdateConsumer(ctx, c.Stream, jetstream.ConsumerConfig{
+		Durable: c.Durable, FilterSubject: c.Subject, AckPolicy: jetstream.AckExplicitPolicy, AckWait: ackWait,
+		MaxAckPending: maxAckPending, MaxDeliver: -1, DeliverPolicy: jetstream.DeliverAllPolicy,
+	})
+	if err != nil {
+		return fmt.Errorf("bus: consumer %s: %w", c.Durable, err)
+	}
+	messages, err := consumer.Messages(jetstream.PullMaxMessages(maxHandlers*2), jetstream.PullExpiry(pullExpiry))
+	if err != nil {
+		return fmt.Errorf("bus: consumer %s: %w", c.Durable, err)
+	}
+	stop := context.AfterFunc(ctx, messages.Stop)
+	defer stop()
+	defer messages.Stop()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	slots := make(chan struct{}, maxHandlers)
+	for {
+		m, err := messages.Next()
+		if err != nil {
+			return fmt.Errorf("bus: consumer %s: %w", c.Durable, err)
+		}
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			b.deliver(ctx, c, m, handle)
+		})
+	}
+}
+
+// deliver one message and answer the broker. Should the answer be lost, the message comes again and the inbox knows it.
+func (b *Bus) deliver(ctx context.Context, c Consumer, m jetstream.Msg, handle Handler) {
+	in := incoming(m)
+	ctx, cancel := context.WithTimeout(ctx, ackWait)
+	defer cancel()
+	err := safely(ctx, in, handle)
+	if err == nil {
+		_ = m.Ack()
+		return
+	}
+	if ctx.Err() == nil {
+		b.cfg.Log.WarnContext(ctx, "a message could not be handled; it comes again", "consumer", c.Durable, "subject", in.Subject, "message", in.ID, "delivered", in.Delivered, "error", err)
+	}
+	wait := min(firstRetry<<min(in.Delivered, 12), maxRetry)
+	_ = m.NakWithDelay(wait/2 + rand.N(wait))
+}
+
+func incoming(m jetstream.Msg) Message {
+	in := Message{ID: m.Headers().Get(jetstream.MsgIDHeader), Subject: m.Subject(), Data: m.Data()}
+	if meta, err := m.Metadata(); err == nil {
+		in.Delivered = int(min(meta.NumDelivered, 1<<30))
+	}
+	return in
+}
+
+func safely(ctx context.Context, m Message, handle Handler) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return handle(ctx, m)
+}
+
+// Follow shows every new message of a stream to this process, in order, until ctx ends; what comes while the broker is
+// away is shown afterwards. An error of the handler is logged and the message passed over: it is for copies in memory.
+func (b *Bus) Follow(ctx context.Context, c Consumer, handle Handler) error {
+	var last uint64
+	for ctx.Err() == nil {
+		if err := b.follow(ctx, c, &last, handle); err != nil && ctx.Err() == nil {
+			b.cfg.Log.WarnContext(ctx, "a follower is interrupted; it goes on as soon as the broker is back", "stream", c.Stream, "region", string(c.Region), "error", err)
+			pause(ctx, reconnectEvery)
+		}
+	}
+	return nil
+}
+
+func (b *Bus) follow(ctx context.Context, c Consumer, last *uint64, handle Handler) error {
+	l, err := b.link(c.Region)
+	if err != nil {
+		return err
+	}
+	cfg := jetstream.OrderedConsumerConfig{FilterSubjects: []string{c.Subject}, DeliverPolicy: jetstream.DeliverNewPolicy}
+	if *last > 0 {
+		cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, *last+1
+	}
+	consumer, err := l.js.OrderedConsumer(ctx, c.Stream, cfg)
+	if err != nil {
+		return fmt.Errorf("bus: follow %s: %w", c.Stream, err)
+	}
+	messages, err := consumer.Messages(jetstream.PullExpiry(pullExpiry))
+	if err != nil {
+		return fmt.Errorf("bus: follow %s: %w", c.Stream, err)
+	}
+	stop := context.AfterFunc(ctx, messages.Stop)
+	defer stop()
+	defer messages.Stop()
+	for {
+		m, err := messages.Next()
+		if err != nil {
+			return fmt.Errorf("bus: follow %s: %w", c.Stream, err)
+		}
+		if meta, err := m.Metadata(); err == nil {
+			*last = meta.Sequence.Stream
+		}
+		if err := safely(ctx, incoming(m), handle); err != nil {
+			b.cfg.Log.WarnContext(ctx, "a followed message was passed over", "subject", m.Subject(), "error", err)
+		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}

@@ -1,0 +1,40 @@
+package bus
+
+import (
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Names of the streams; each exists in every region.
+const (
+	// StreamFulfillment holds what the region's fulfilment centres are asked to do.
+	StreamFulfillment = "FULFILLMENT"
+	// StreamOrder holds what happened to orders of customers homed in the region.
+	StreamOrder = "ORDER"
+	// StreamCatalog holds changes of products.
+	StreamCatalog = "CATALOG"
+)
+
+// dedupWindow in which a message id is remembered: far longer than a relay takes to be replaced after a crash.
+const dedupWindow = 15 * time.Minute
+
+// maxMessage in bytes: an order of 200 lines has some 20 kB, a product with a long description 60 kB.
+const maxMessage = 512 << 10
+
+// streams of a region. At 1.6M orders a day and a 30-fold peak a region sees some 200 orders a second of 2 kB; the outbox
+// can fill a lost broker again for 24 hours, so the streams keep as much, and bounded bytes in any case.
+func streams() []jetstream.StreamConfig {
+	base := func(name, description string, maxBytes int64, subjects ...string) jetstream.StreamConfig {
+		return jetstream.StreamConfig{
+			Name: name, Description: description, Subjects: subjects,
+			Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld, Storage: jetstream.FileStorage,
+			MaxAge: 24 * time.Hour, MaxBytes: maxBytes, MaxMsgSize: maxMessage, Duplicates: dedupWindow, Replicas: 1,
+		}
+	}
+	return []jetstream.StreamConfig{
+		base(StreamFulfillment, "what the region's fulfilment centres are asked to do", 1<<30, "fulfillment.>"),
+		base(StreamOrder, "what happened to orders of customers homed here", 1<<30, "order.>"),
+		base(StreamCatalog, "changes of products", 1<<30, "catalog.>"),
+	}
+}

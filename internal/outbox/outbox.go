@@ -1,0 +1,77 @@
+package outbox
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/cellar-commerce/cellar/internal/ident"
+	"github.com/cellar-commerce/cellar/internal/sqldb"
+)
+
+// Shards of an outbox. More would only add leases; the table's CHECK knows the number too.
+const Shards = 16
+
+// Event on its way out.
+type Event struct {
+	// MessageID is unique for ever: deduplication is by it.
+	MessageID string
+	// Key orders: events of one key leave in the order in which they were enqueued.
+	Key string
+	// Subject on the broker.
+	Subject string
+	// Destination is the region whose broker carries it.
+	Destination ident.Region
+	Payload     proto.Message
+}
+
+var stmtEnqueue = sqldb.Define(sqldb.Any, "outbox.enqueue", `
+INSERT INTO outbox (region, shard, id, message_id, destination, subject, payload, created_at)
+SELECT $1::crdb_internal_region, e.shard, e.id, e.message_id, e.destination, e.subject, e.payload, $8
+FROM unnest($2::int2[], $3::int8[], $4::text[], $5::text[], $6::text[], $7::bytea[]) AS e (shard, id, message_id, destination, subject, payload)`)
+
+// maxEvents of one transaction: an import batch for three regions has 1,500.
+const maxEvents = 2000
+
+// Enqueue events in the transaction of their effect; home is the region of the rows that the effect changed.
+func Enqueue(ctx context.Context, tx sqldb.Tx, home ident.Region, now time.Time, events ...Event) error {
+	if len(events) == 0 {
+		return nil
+	}
+	if len(events) > maxEvents {
+		return fmt.Errorf("outbox: %d events in one transaction, at most %d", len(events), maxEvents)
+	}
+	n := len(events)
+	shards, ids, messageIDs := make([]int16, n), make([]int64, n), make([]string, n)
+	destinations, subjects, payloads := make([]string, n), make([]string, n), make([][]byte, n)
+	for i, e := range events {
+		payload, err := proto.Marshal(e.Payload)
+		if err != nil {
+			return fmt.Errorf("outbox: event %s: %w", e.MessageID, err)
+		}
+		shards[i], ids[i], messageIDs[i] = shardOf(e.Key), nextID(now), e.MessageID
+		destinations[i], subjects[i], payloads[i] = string(e.Destination), e.Subject, payload
+	}
+	_, err := tx.Exec(ctx, stmtEnqueue, string(home), shards, ids, messageIDs, destinations, subjects, payloads, now)
+	return err
+}
+
+func shardOf(key string) int16 { return int16(xxhash.Sum64String(key) >> 60) }
+
+var lastID atomic.Int64
+
+// nextID grows with every event of this process, and with time across processes: milliseconds, then 20 bits of counter.
+// Two transactions of one key are ordered by their locks, so the later one has the later time or the same process.
+func nextID(now time.Time) int64 {
+	for {
+		last := lastID.Load()
+		id := max(now.UnixMilli()<<20, last+1)
+		if lastID.CompareAndSwap(last, id) {
+			return id
+		}
+	}
+}

@@ -1,0 +1,42 @@
+package telemetry
+
+import (
+	"io"
+	"log/slog"
+	"net/http"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// NewLogger writes JSON lines with fields that every line of the process has.
+func NewLogger(out io.Writer, level slog.Level, fields ...any) *slog.Logger {
+	return slog.New(slog.NewJSONHandler(out, &slog.HandlerOptions{Level: level})).With(fields...)
+}
+
+// Readiness of a process: false until Set, and false again while it drains.
+type Readiness struct{ ready atomic.Bool }
+
+// Set whether traffic may come.
+func (r *Readiness) Set(ready bool) { r.ready.Store(ready) }
+
+// Ready tells whether traffic may come.
+func (r *Readiness) Ready() bool { return r.ready.Load() }
+
+// ServeHTTP answers 200 while ready, else 503.
+func (r *Readiness) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+	if !r.Ready() {
+		http.Error(w, "not ready", http.StatusServiceUnavailable)
+		return
+	}
+	_, _ = io.WriteString(w, "ok\n") // the caller may have gone
+}
+
+// Admin is the handler of the admin listener.
+func Admin(m *Metrics, ready *Readiness) *http.ServeMux {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
+	mux.Handle("GET /readyz", ready)
+	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{}))
+	return mux
+}

@@ -1,0 +1,63 @@
+package telemetry
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/cellar-commerce/cellar/internal/sqldb"
+)
+
+// Version of the build, set by the linker.
+var Version = "dev"
+
+// Metrics of one process.
+type Metrics struct {
+	registry  *prometheus.Registry
+	calls     *prometheus.HistogramVec
+	retries   *prometheus.CounterVec
+	checkouts *prometheus.HistogramVec
+}
+
+// latencyBuckets in seconds: from a cache's answer to a shopper's patience.
+var latencyBuckets = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
+
+// NewMetrics with labels that every series of the process has, for example region and cell.
+func NewMetrics(labels map[string]string) *Metrics {
+	m := &Metrics{
+		registry: prometheus.NewRegistry(),
+		calls: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "rpc_server_call_duration_seconds", Help: "Calls by procedure and Connect code (empty for success).", Buckets: latencyBuckets,
+		}, []string{"procedure", "code"}),
+		retries: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "sql_transaction_retries_total", Help: "Transactions run again, by database and SQLSTATE.",
+		}, []string{"database", "sqlstate"}),
+		checkouts: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "checkout_attempts_seconds", Help: "Placements that ended, by outcome: placed, or the reason of the refusal.", Buckets: latencyBuckets,
+		}, []string{"outcome"}),
+	}
+	build := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "build_info", Help: "Always 1; the version is a label.", ConstLabels: prometheus.Labels{"version": Version},
+	})
+	build.Set(1)
+	wrapped := prometheus.WrapRegistererWith(labels, m.registry)
+	wrapped.MustRegister(m.calls, m.retries, m.checkouts, build, collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+// CallEnded implements rpc.Observer.
+func (m *Metrics) CallEnded(procedure, code string, took time.Duration) {
+	m.calls.WithLabelValues(procedure, code).Observe(took.Seconds())
+}
+
+// TxRetried implements sqldb.Observer.
+func (m *Metrics) TxRetried(database sqldb.Database, sqlState string) {
+	m.retries.WithLabelValues(string(database), sqlState).Inc()
+}
+
+// CheckoutEnded implements checkout.Observer.
+func (m *Metrics) CheckoutEnded(outcome string, took time.Duration) {
+	m.checkouts.WithLabelValues(outcome).Observe(took.Seconds())
+}
