@@ -1,0 +1,241 @@
+package topology
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"sync/atomic"
+
+	"github.com/cellar-commerce/cellar/internal/ident"
+)
+
+// State of a cell.
+type State string
+
+// The states.
+const (
+	// Active cells own slots and serve.
+	Active State = "active"
+	// Draining cells serve what they still own and get nothing new.
+	Draining State = "draining"
+	// Evacuated cells own nothing and are not to be asked.
+	Evacuated State = "evacuated"
+	// Quarantined cells are held apart for people to look at.
+	Quarantined State = "quarantined"
+)
+
+// Cell is one full service set.
+type Cell struct {
+	ID     string       `json:"id"`
+	Region ident.Region `json:"region"`
+	State  State        `json:"state"`
+	// Weight is the cell's share of a ring, relative to the others'.
+	Weight int `json:"weight"`
+	// Public is the address that routers use, Internal that of other cells, Admin that of probes; host:port.
+	Public   string `json:"public"`
+	Internal string `json:"internal"`
+	Admin    string `json:"admin"`
+}
+
+// Serves tells whether a cell may be asked at all.
+func (c *Cell) Serves() bool { return c.State == Active || c.State == Draining }
+
+// SlotOwner is who owns a slot.
+type SlotOwner struct {
+	// Cell is an index into Map.Cells.
+	Cell  uint16
+	Epoch uint64
+}
+
+// Ring is the key space of the customers homed in a region.
+type Ring struct {
+	Region ident.Region
+	Slots  [ident.Slots]SlotOwner
+}
+
+// Map is one snapshot. It is not changed once it is shared.
+type Map struct {
+	Version uint64
+	Cells   []Cell
+	Rings   []Ring
+}
+
+// Limits of a map: what a region of the largest cloud would need, and what a router can still hold in its cache.
+const (
+	maxCells = 1024
+	maxRings = 64
+)
+
+// ring of a region; nil when there is none.
+func (m *Map) ring(region ident.Region) *Ring {
+	for i := range m.Rings {
+		if m.Rings[i].Region == region {
+			return &m.Rings[i]
+		}
+	}
+	return nil
+}
+
+// OwnerOf a customer's slot; false when the map has no such ring. It does not allocate.
+func (m *Map) OwnerOf(id ident.CustomerID) (cell *Cell, epoch uint64, ok bool) {
+	r := m.ring(id.Region())
+	if r == nil {
+		return nil, 0, false
+	}
+	o := &r.Slots[id.Slot()]
+	return &m.Cells[o.Cell], o.Epoch, true
+}
+
+// Owner implements fence.Owners.
+func (m *Map) Owner(id ident.CustomerID) (cell string, epoch uint64, ok bool) {
+	c, epoch, ok := m.OwnerOf(id)
+	if !ok {
+		return "", 0, false
+	}
+	return c.ID, epoch, true
+}
+
+// Cell by its id; nil when there is none.
+func (m *Map) Cell(id string) *Cell {
+	for i := range m.Cells {
+		if m.Cells[i].ID == id {
+			return &m.Cells[i]
+		}
+	}
+	return nil
+}
+
+// CellsOf a region that may be asked.
+func (m *Map) CellsOf(region ident.Region) []*Cell {
+	var cells []*Cell
+	for i := range m.Cells {
+		if c := &m.Cells[i]; c.Region == region && c.Serves() {
+			cells = append(cells, c)
+		}
+	}
+	return cells
+}
+
+// SlotsOf a cell in each ring, ascending.
+func (m *Map) SlotsOf(cell string) map[ident.Region][]int16 {
+	owned := map[ident.Region][]int16{}
+	for i := range m.Rings {
+		r := &m.Rings[i]
+		for s := range r.Slots {
+			if m.Cells[r.Slots[s].Cell].ID == cell {
+				owned[r.Region] = append(owned[r.Region], int16(s))
+			}
+		}
+	}
+	return owned
+}
+
+// Validate everything that a reader relies on.
+func (m *Map) Validate() error {
+	if m.Version == 0 {
+		return errors.New("topology: a map has a version from 1")
+	}
+	if len(m.Cells) == 0 || len(m.Cells) > maxCells || len(m.Rings) == 0 || len(m.Rings) > maxRings {
+		return fmt.Errorf("topology: a map has 1 to %d cells and 1 to %d rings", maxCells, maxRings)
+	}
+	for i := range m.Cells {
+		if err := m.Cells[i].validate(); err != nil {
+			return err
+		}
+		if slices.IndexFunc(m.Cells, func(c Cell) bool { return c.ID == m.Cells[i].ID }) != i {
+			return fmt.Errorf("topology: two cells are named %s", m.Cells[i].ID)
+		}
+	}
+	for i := range m.Rings {
+		if err := m.validateRing(i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m *Map) validateRing(i int) error {
+	r := &m.Rings[i]
+	if _, ok := r.Region.Code(); !ok {
+		return fmt.Errorf("topology: %q has no ring", r.Region)
+	}
+	if m.ring(r.Region) != r {
+		return fmt.Errorf("topology: two rings of %s", r.Region)
+	}
+	for s, o := range r.Slots {
+		if int(o.Cell) >= len(m.Cells) || o.Epoch == 0 {
+			return fmt.Errorf("topology: slot %d of %s has no owner or no epoch", s, r.Region)
+		}
+	}
+	return nil
+}
+
+func (c *Cell) validate() error {
+	if c.ID == "" || len(c.ID) > 64 {
+		return errors.New("topology: a cell has an id of 1 to 64 characters")
+	}
+	if !slices.Contains([]State{Active, Draining, Evacuated, Quarantined}, c.State) {
+		return fmt.Errorf("topology: cell %s has the unknown state %q", c.ID, c.State)
+	}
+	if c.Weight < 0 || c.Weight > 10_000 {
+		return fmt.Errorf("topology: the weight of cell %s is not 0 to 10,000", c.ID)
+	}
+	for _, address := range []string{c.Public, c.Internal, c.Admin} {
+		if _, _, err := net.SplitHostPort(address); err != nil {
+			return fmt.Errorf("topology: cell %s: address %q is no host:port", c.ID, address)
+		}
+	}
+	return nil
+}
+
+// Even gives every ring's slots to the active cells of its region in equal shares, at epoch 1. A region without a
+// cell is an error.
+func Even(cells []Cell) (*Map, error) {
+	m := &Map{Version: 1, Cells: cells}
+	for _, region := range ident.Regions() {
+		var own []uint16
+		for i := range cells {
+			if cells[i].Region == region && cells[i].State == Active {
+				own = append(own, uint16(i))
+			}
+		}
+		if len(own) == 0 {
+			return nil, fmt.Errorf("topology: %s has no active cell", region)
+		}
+		r := Ring{Region: region}
+		for s := range r.Slots {
+			r.Slots[s] = SlotOwner{Cell: own[s*len(own)/ident.Slots], Epoch: 1}
+		}
+		m.Rings = append(m.Rings, r)
+	}
+	return m, m.Validate()
+}
+
+// Holder of the newest map of a process.
+type Holder struct{ current atomic.Pointer[Map] }
+
+// Load the map; nil before the first.
+func (h *Holder) Load() *Map { return h.current.Load() }
+
+// Offer a map: it is taken if it is newer than the one held.
+func (h *Holder) Offer(m *Map) (taken bool) {
+	for {
+		old := h.current.Load()
+		if old != nil && m.Version <= old.Version {
+			return false
+		}
+		if h.current.CompareAndSwap(old, m) {
+			return true
+		}
+	}
+}
+
+// Owner implements fence.Owners for whatever map is held.
+func (h *Holder) Owner(id ident.CustomerID) (cell string, epoch uint64, ok bool) {
+	m := h.Load()
+	if m == nil {
+		return "", 0, false
+	}
+	return m.Owner(id)
+}

@@ -1,0 +1,12 @@
+// Package fulfillment decides which fulfilment centre (FC) sends what, and sends it.
+//
+// PlanOrder is a pure choice over what the regions say they have: fewest parcels first, then
+// the shortest way. It promises nothing; the reservation that follows may lose a race, and the
+// order is planned again without that FC.
+//
+// Shipping runs in the FC's region. A paid order's request arrives as an event and becomes a
+// shipment, once; after the handling time any cell of the region takes it, moves the stock off
+// the books and tells the order's home region:
+//
+//	fulfillment.<region>.<fc>.requested ──▶ REQUESTED ──stock shipped──▶ SHIPPED ──▶ order.<ring>.shipped
+package fulfillment

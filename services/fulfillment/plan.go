@@ -1,0 +1,154 @@
+package fulfillment
+
+import (
+	"cmp"
+	"math"
+	"slices"
+
+	problemv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/problem/v1"
+	"github.com/cellar-commerce/cellar/internal/geo"
+	"github.com/cellar-commerce/cellar/internal/problem"
+)
+
+// Center is a fulfilment centre.
+type Center struct {
+	ID          string
+	Region      string
+	Name        string
+	City        string
+	CountryCode string
+	At          geo.Point
+}
+
+// want is one line to be sent.
+type want struct {
+	line     int32
+	sku      string
+	quantity int64
+}
+
+// offer is one FC that could send something.
+type offer struct {
+	center   Center
+	distance float64          // km to the destination
+	stock    map[string]int64 // units by SKU
+}
+
+// parcel is what one FC is to send.
+type parcel struct {
+	center   Center
+	distance float64
+	lines    []want
+}
+
+// plan chooses parcels for all wants: one FC that has everything, the nearest, if there is one; else, again and again,
+// the FC that can send the most of what is missing, the nearest among equals. What the sum of all stock allows is
+// never refused: at worst a line comes in many parcels.
+func plan(wants []want, offers []offer) ([]parcel, error) {
+	slices.SortFunc(offers, func(a, b offer) int {
+		return cmp.Or(cmp.Compare(a.distance, b.distance), cmp.Compare(a.center.ID, b.center.ID))
+	})
+	if err := enough(wants, offers); err != nil {
+		return nil, err
+	}
+	missing := slices.Clone(wants)
+	used := map[string]bool{}
+	var parcels []parcel
+	for len(missing) > 0 {
+		best := choose(missing, offers, used)
+		var p parcel
+		p, missing = pack(missing, offers[best])
+		used[offers[best].center.ID] = true
+		parcels = append(parcels, p)
+	}
+	return parcels, nil
+}
+
+// choose the unused offer that sends the most whole lines of what is missing, then the most units, then from the
+// shortest way (offers are sorted by distance). enough has made sure that some offer sends something.
+func choose(missing []want, offers []offer, used map[string]bool) int {
+	best, bestLines, bestUnits := -1, -1, int64(0)
+	for i := range offers {
+		if used[offers[i].center.ID] {
+			continue
+		}
+		lines, units := coverage(missing, offers[i].stock)
+		if units > 0 && (lines > bestLines || (lines == bestLines && lines == 0 && units > bestUnits)) {
+			best, bestLines, bestUnits = i, lines, units
+		}
+	}
+	return best
+}
+
+// coverage of an FC: how many whole lines, and how many units in all.
+func coverage(missing []want, stock map[string]int64) (lines int, units int64) {
+	left := stockOf(missing, stock)
+	for _, w := range missing {
+		take := min(w.quantity, left[w.sku])
+		left[w.sku] -= take
+		units += take
+		if take == w.quantity {
+			lines++
+		}
+	}
+	return lines, units
+}
+
+// stockOf copies what of an FC's stock matters here.
+func stockOf(missing []want, stock map[string]int64) map[string]int64 {
+	left := make(map[string]int64, len(missing))
+	for _, w := range missing {
+		left[w.sku] = stock[w.sku]
+	}
+	return left
+}
+
+// pack takes from an offer what it has of the missing lines. An FC that can send whole lines sends only those: parts of a
+// line come from there only when nobody has more.
+func pack(missing []want, o offer) (parcel, []want) {
+	p := parcel{center: o.center, distance: o.distance}
+	left := stockOf(missing, o.stock)
+	whole, _ := coverage(missing, o.stock)
+	var rest []want
+	for _, w := range missing {
+		take := min(w.quantity, left[w.sku])
+		if take == 0 || (whole > 0 && take < w.quantity) {
+			rest = append(rest, w)
+			continue
+		}
+		left[w.sku] -= take
+		p.lines = append(p.lines, want{line: w.line, sku: w.sku, quantity: take})
+		if take < w.quantity {
+			rest = append(rest, want{line: w.line, sku: w.sku, quantity: w.quantity - take})
+		}
+	}
+	// A line may be split only over different FCs, so what is left goes elsewhere; an FC is used once.
+	return p, rest
+}
+
+// enough refuses what all FCs together cannot send, and says how much there is.
+func enough(wants []want, offers []offer) error {
+	wanted := map[string]int64{}
+	for _, w := range wants {
+		wanted[w.sku] += w.quantity
+	}
+	var short []*problemv1.Shortage
+	for _, w := range wants {
+		n, ok := wanted[w.sku]
+		if !ok {
+			continue // counted with an earlier line
+		}
+		delete(wanted, w.sku)
+		var have int64
+		for _, o := range offers {
+			have += min(o.stock[w.sku], math.MaxInt32)
+		}
+		if have < n {
+			short = append(short, &problemv1.Shortage{Sku: w.sku, Requested: n, Available: have})
+		}
+	}
+	if len(short) == 0 {
+		return nil
+	}
+	return problem.New(problem.Precondition, "OUT_OF_STOCK", "there is not enough in stock", &problemv1.OutOfStock{Shortages: short})
+}

@@ -1,0 +1,274 @@
+package fulfillment
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"math/big"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/cellar-commerce/cellar/internal/clock"
+	fulfillmentv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/fulfillment/v1"
+	"github.com/cellar-commerce/cellar/internal/gen/cellar/fulfillment/v1/fulfillmentv1connect"
+	inventoryv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/inventory/v1"
+	"github.com/cellar-commerce/cellar/internal/geo"
+	"github.com/cellar-commerce/cellar/internal/ident"
+	"github.com/cellar-commerce/cellar/internal/outbox"
+	"github.com/cellar-commerce/cellar/internal/problem"
+	"github.com/cellar-commerce/cellar/internal/sqldb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+)
+
+// What fulfilment needs of inventory.
+type (
+	// StockLister says what the FCs of a region have.
+	StockLister interface {
+		ListStock(context.Context, *inventoryv1.ListStockRequest) (*inventoryv1.ListStockResponse, error)
+	}
+	// Shipper takes stock of this region off the books.
+	Shipper interface {
+		Ship(context.Context, *inventoryv1.ShipRequest) (*inventoryv1.ShipResponse, error)
+	}
+)
+
+// Deps of the service.
+type Deps struct {
+	// Global is cellar_global, Regional is cellar_regional.
+	Global   *sqldb.DB
+	Regional *sqldb.DB
+	Region   ident.Region
+	// Stock of every region: this one's service, clients elsewhere.
+	Stock   map[ident.Region]StockLister
+	Shipper Shipper
+	// HandlingTime between the request and the hand-over to the carrier.
+	HandlingTime time.Duration
+	Clock        clock.Clock
+	Log          *slog.Logger
+	// Committed is called after a transaction that left events in the outbox; may be nil.
+	Committed func()
+}
+
+// Service implements cellar.fulfillment.v1.FulfillmentService.
+type Service struct {
+	deps Deps
+
+	mu      sync.Mutex
+	centers map[string]Center
+	readAt  time.Time
+}
+
+var _ fulfillmentv1connect.FulfillmentServiceHandler = (*Service)(nil)
+
+// New service.
+func New(deps Deps) *Service {
+	if deps.Committed == nil {
+		deps.Committed = func() {}
+	}
+	return &Service{deps: deps}
+}
+
+const (
+	// centersFor is how long the table of FCs is kept in memory: it changes when one is built.
+	centersFor = time.Minute
+	// stockBudget is how long a region may take to say what it has, before the order is planned without it.
+	stockBudget = 1500 * time.Millisecond
+)
+
+// Centers by id, at most a minute old.
+func (s *Service) Centers(ctx context.Context) (map[string]Center, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.deps.Clock.Now()
+	if s.centers != nil && now.Before(s.readAt.Add(centersFor)) {
+		return s.centers, nil
+	}
+	list, err := s.readCenters(ctx)
+	if err != nil {
+		if s.centers != nil {
+			return s.centers, nil // old is better than none: a centre does not move
+		}
+		return nil, fmt.Errorf("read fulfilment centres: %w", err)
+	}
+	fresh := make(map[string]Center, len(list))
+	for _, c := range list {
+		fresh[c.ID] = c
+	}
+	if len(fresh) > 0 { // an empty table is looked at again: a platform is being opened
+		s.centers, s.readAt = fresh, now
+	}
+	return fresh, nil
+}
+
+// FC tells the home region of an FC.
+func (s *Service) FC(ctx context.Context, id string) (ident.Region, bool) {
+	centers, err := s.Centers(ctx)
+	c, ok := centers[id]
+	return ident.Region(c.Region), ok && err == nil
+}
+
+// plan an order over the FCs of every region that answers.
+func (s *Service) planOrder(ctx context.Context, to geo.Point, wants []want, excluded map[string]bool) ([]parcel, error) {
+	centers, err := s.Centers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	stocks, failed := s.stock(ctx, wants)
+	byFC := map[string]map[string]int64{}
+	for _, st := range stocks {
+		if excluded[st.GetFcId()] {
+			continue
+		}
+		if byFC[st.GetFcId()] == nil {
+			byFC[st.GetFcId()] = map[string]int64{}
+		}
+		byFC[st.GetFcId()][st.GetSku()] = st.GetAvailable()
+	}
+	var offers []offer
+	for id, stock := range byFC {
+		if c, ok := centers[id]; ok {
+			offers = append(offers, offer{center: c, distance: geo.DistanceKM(c.At, to), stock: stock})
+		}
+	}
+	parcels, err := plan(wants, offers)
+	if err != nil && failed != nil && len(stocks) == 0 {
+		return nil, failed // nobody has answered: that is not "sold out"
+	}
+	return parcels, err
+}
+
+// stock of all regions; the error is that of a region that did not answer, for when none did.
+func (s *Service) stock(ctx context.Context, wants []want) (all []*inventoryv1.Stock, failed error) {
+	req := &inventoryv1.ListStockRequest{}
+	seen := map[string]bool{}
+	for _, w := range wants {
+		if !seen[w.sku] {
+			seen[w.sku] = true
+			req.Skus = append(req.Skus, w.sku)
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, stockBudget)
+	defer cancel()
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for region, lister := range s.deps.Stock {
+		wg.Go(func() {
+			resp, err := lister.ListStock(ctx, req)
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				failed = problem.Wrap(fmt.Errorf("stock of %s: %w", region, err), problem.Unavailable, "STOCK_UNKNOWN", "the stock cannot be looked up right now")
+				return
+			}
+			all = append(all, resp.GetStocks()...)
+		})
+	}
+	wg.Wait()
+	return all, failed
+}
+
+const (
+	// shipBatch is taken on at once; shipEvery is the pace when there is nothing to do.
+	shipBatch = 100
+	shipEvery = 250 * time.Millisecond
+	// shipRetry is how long a taken shipment stays taken: after a crash, or an error, it comes again.
+	shipRetry = 10 * time.Second
+	// shippers work at once in one cell.
+	shippers = 8
+)
+
+// Run ships what is due until ctx ends.
+func (s *Service) Run(ctx context.Context) {
+	for ctx.Err() == nil {
+		n, err := s.ShipDue(ctx)
+		if err != nil && ctx.Err() == nil {
+			s.deps.Log.WarnContext(ctx, "shipping is interrupted", "error", err)
+		}
+		if n == shipBatch {
+			continue
+		}
+		if s.deps.Clock.Sleep(ctx, shipEvery) != nil {
+			return
+		}
+	}
+}
+
+// ShipDue sends a batch of shipments whose time has come, and tells how many it took on.
+func (s *Service) ShipDue(ctx context.Context) (int, error) {
+	now := s.deps.Clock.Now()
+	due, err := s.takeDue(ctx, now, now.Add(shipRetry), shipBatch)
+	if err != nil {
+		return 0, fmt.Errorf("take due shipments: %w", err)
+	}
+	slots := make(chan struct{}, shippers)
+	var wg sync.WaitGroup
+	for _, sh := range due {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			if err := s.ship(ctx, sh); err != nil && ctx.Err() == nil {
+				s.deps.Log.WarnContext(ctx, "a shipment could not be sent; it comes again", "shipment", sh.id, "fc", sh.fc, "error", err)
+			}
+		})
+	}
+	wg.Wait()
+	return len(due), nil
+}
+
+// ship one parcel: the stock leaves the books, then the shipment is marked and its event written in one transaction.
+// A crash in between repeats the first, which changes nothing.
+func (s *Service) ship(ctx context.Context, sh shipment) error {
+	if _, err := s.deps.Shipper.Ship(ctx, &inventoryv1.ShipRequest{FcId: sh.fc, OrderId: sh.order}); err != nil {
+		return err
+	}
+	now, tracking := s.deps.Clock.Now(), newTracking()
+	err := s.deps.Regional.InTx(ctx, func(tx sqldb.Tx) error {
+		n, err := tx.Exec(ctx, stmtShipped, string(s.deps.Region), sh.fc, sh.order, tracking, now)
+		if err != nil || n == 0 {
+			return err // another cell was first
+		}
+		return outbox.Enqueue(ctx, tx, s.deps.Region, now, shippedEvent(sh, tracking, now))
+	})
+	if err == nil {
+		s.deps.Committed()
+	}
+	return err
+}
+
+// newTracking is a number of the carrier: two letters, eleven digits and a check digit (Luhn).
+func newTracking() string {
+	limit := big.NewInt(100_000_000_000)
+	n, err := rand.Int(rand.Reader, limit)
+	if err != nil {
+		n = limit // crypto/rand does not fail
+	}
+	digits := fmt.Sprintf("%011d", n)
+	return "CL" + digits + luhn(digits)
+}
+
+func luhn(digits string) string {
+	sum := 0
+	for i := range len(digits) {
+		d := int(digits[len(digits)-1-i] - '0')
+		if i%2 == 0 {
+			if d *= 2; d > 9 {
+				d -= 9
+			}
+		}
+		sum += d
+	}
+	return fmt.Sprint((10 - sum%10) % 10)
+}
+
+func (s *Service) show(sh shipment) *fulfillmentv1.Shipment {
+	out := &fulfillmentv1.Shipment{
+		ShipmentId: sh.id, OrderId: sh.order, CustomerId: sh.customer, FcId: sh.fc, Lines: sh.request.GetLines(), TrackingNumber: sh.tracking,
+		State: fulfillmentv1.ShipmentState(fulfillmentv1.ShipmentState_value["SHIPMENT_STATE_"+strings.ToUpper(sh.state)]),
+	}
+	if sh.shippedAt != nil {
+		out.ShippedAt = timestamppb.New(*sh.shippedAt)
+	}
+	return out
+}

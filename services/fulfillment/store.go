@@ -1,0 +1,121 @@
+package fulfillment
+
+import (
+	"context"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	orderv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1"
+	"github.com/cellar-commerce/cellar/internal/ident"
+	"github.com/cellar-commerce/cellar/internal/sqldb"
+)
+
+var (
+	stmtListCenters = sqldb.Define(sqldb.Global, "fulfillment.list_centers", `
+SELECT fc_id, region, name, city, country_code, latitude, longitude
+FROM fulfillment_centers`)
+
+	stmtUpsertCenters = sqldb.Define(sqldb.Global, "fulfillment.upsert_centers", `
+INSERT INTO fulfillment_centers (fc_id, region, name, city, country_code, latitude, longitude)
+SELECT c.fc_id, c.region, c.name, c.city, c.country_code, c.latitude, c.longitude
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::float8[], $7::float8[])
+  AS c (fc_id, region, name, city, country_code, latitude, longitude)
+ON CONFLICT (fc_id) DO UPDATE
+SET name = excluded.name, city = excluded.city, country_code = excluded.country_code, latitude = excluded.latitude, longitude = excluded.longitude
+WHERE fulfillment_centers.region = excluded.region`)
+
+	stmtRequest = sqldb.Define(sqldb.Regional, "fulfillment.request", `
+INSERT INTO shipments (region, fc_id, order_id, shipment_id, customer_id, state, lines, tracking_number, requested_at, due_at)
+VALUES ($1, $2, $3, $4, $5, 'REQUESTED', $6, '', $7, $8)
+ON CONFLICT (region, fc_id, order_id) DO NOTHING`)
+
+	stmtTakeDue = sqldb.Define(sqldb.Regional, "fulfillment.take_due", `
+UPDATE shipments AS s
+SET due_at = $3
+FROM (
+  SELECT region, fc_id, order_id
+  FROM shipments
+  WHERE region = $1 AND state = 'REQUESTED' AND due_at <= $2
+  ORDER BY due_at
+  LIMIT $4
+  FOR UPDATE SKIP LOCKED
+) AS d
+WHERE s.region = d.region AND s.fc_id = d.fc_id AND s.order_id = d.order_id
+RETURNING s.fc_id, s.order_id, s.shipment_id, s.customer_id, s.lines, s.requested_at`)
+
+	stmtShipped = sqldb.Define(sqldb.Regional, "fulfillment.shipped", `
+UPDATE shipments
+SET state = 'SHIPPED', tracking_number = $4, shipped_at = $5
+WHERE region = $1 AND fc_id = $2 AND order_id = $3 AND state = 'REQUESTED'`)
+
+	stmtListShipments = sqldb.Define(sqldb.Regional, "fulfillment.list_shipments", `
+SELECT fc_id, order_id, shipment_id, customer_id, state, lines, tracking_number, shipped_at
+FROM shipments
+WHERE region = $1 AND order_id = $2
+ORDER BY fc_id`)
+)
+
+// shipment as stored.
+type shipment struct {
+	fc, order, id, customer string
+	state                   string
+	request                 *orderv1.FulfillmentRequested
+	tracking                string
+	requestedAt             time.Time
+	shippedAt               *time.Time
+}
+
+func (s *Service) readCenters(ctx context.Context) ([]Center, error) {
+	return sqldb.Collect(ctx, s.deps.Global, stmtListCenters, func(r sqldb.Row) (Center, error) {
+		var c Center
+		err := r.Scan(&c.ID, &c.Region, &c.Name, &c.City, &c.CountryCode, &c.At.Lat, &c.At.Lon)
+		return c, err
+	})
+}
+
+// OpenCenters makes fulfilment centres, or corrects what is said about them. The region of one that exists never changes:
+// its rows are homed there.
+func (s *Service) OpenCenters(ctx context.Context, centers []Center) error {
+	n := len(centers)
+	ids, regions, names, cities, countries := make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n)
+	lats, lons := make([]float64, n), make([]float64, n)
+	for i, c := range centers {
+		ids[i], regions[i], names[i], cities[i], countries[i], lats[i], lons[i] = c.ID, c.Region, c.Name, c.City, c.CountryCode, c.At.Lat, c.At.Lon
+	}
+	_, err := s.deps.Global.Exec(ctx, stmtUpsertCenters, ids, regions, names, cities, countries, lats, lons)
+	return err
+}
+
+// insertShipment of a request.
+func insertShipment(ctx context.Context, tx sqldb.Tx, region ident.Region, sh shipment, dueAt time.Time) error {
+	lines, err := proto.Marshal(sh.request)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, stmtRequest, string(region), sh.fc, sh.order, sh.id, sh.customer, lines, sh.requestedAt, dueAt)
+	return err
+}
+
+// takeDue claims shipments that are to be sent now: until retryAt nobody else takes them.
+func (s *Service) takeDue(ctx context.Context, now, retryAt time.Time, limit int) ([]shipment, error) {
+	return sqldb.Collect(ctx, s.deps.Regional, stmtTakeDue, func(r sqldb.Row) (shipment, error) {
+		sh := shipment{request: &orderv1.FulfillmentRequested{}}
+		var lines []byte
+		if err := r.Scan(&sh.fc, &sh.order, &sh.id, &sh.customer, &lines, &sh.requestedAt); err != nil {
+			return sh, err
+		}
+		return sh, proto.Unmarshal(lines, sh.request)
+	}, string(s.deps.Region), now, retryAt, limit)
+}
+
+func (s *Service) readShipments(ctx context.Context, order ident.OrderID) ([]shipment, error) {
+	return sqldb.Collect(ctx, s.deps.Regional, stmtListShipments, func(r sqldb.Row) (shipment, error) {
+		sh := shipment{request: &orderv1.FulfillmentRequested{}}
+		var lines []byte
+		if err := r.Scan(&sh.fc, &sh.order, &sh.id, &sh.customer, &sh.state, &lines, &sh.tracking, &sh.shippedAt); err != nil {
+			return sh, err
+		}
+		return sh, proto.Unmarshal(lines, sh.request)
+	}, string(s.deps.Region), string(order))
+}
