@@ -75,7 +75,7 @@ func (m Migrator) Run(ctx context.Context) (applied int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	done, err := sqldb.Collect(ctx, m.DB, stmtApplied, func(r sqldb.Row) (n int, err error) { return n, r.Scan(&n) })
+	done, err := sqldb.Collect(ctx, m.DB, stmtApplied, func(r sqldb.Row) (n int, err error) { err = r.Scan(&n); return n, err })
 	if err != nil {
 		return 0, fmt.Errorf("db: migrate %s: %w", m.DB.Database(), err)
 	}

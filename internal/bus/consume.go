@@ -42,6 +42,8 @@ type Consumer struct {
 	Durable string
 	// Subject filter, for example "fulfillment.us-east-1.>".
 	Subject string
+	// Attached is told by Follow, once, that from here on nothing is missed; may be nil.
+	Attached func()
 }
 
 // Consume until ctx ends.
@@ -127,9 +129,9 @@ func safely(ctx context.Context, m Message, handle Handler) (err error) {
 // Follow shows every new message of a stream to this process, in order, until ctx ends; what comes while the broker is
 // away is shown afterwards. An error of the handler is logged and the message passed over: it is for copies in memory.
 func (b *Bus) Follow(ctx context.Context, c Consumer, handle Handler) error {
-	var last uint64
+	var next uint64
 	for ctx.Err() == nil {
-		if err := b.follow(ctx, c, &last, handle); err != nil && ctx.Err() == nil {
+		if err := b.follow(ctx, c, &next, handle); err != nil && ctx.Err() == nil {
 			b.cfg.Log.WarnContext(ctx, "a follower is interrupted; it goes on as soon as the broker is back", "stream", c.Stream, "region", string(c.Region), "error", err)
 			pause(ctx, reconnectEvery)
 		}
@@ -137,16 +139,26 @@ func (b *Bus) Follow(ctx context.Context, c Consumer, handle Handler) error {
 	return nil
 }
 
-func (b *Bus) follow(ctx context.Context, c Consumer, last *uint64, handle Handler) error {
+// follow from the message with the sequence number next, which it moves on; 0 begins behind what the stream has now.
+func (b *Bus) follow(ctx context.Context, c Consumer, next *uint64, handle Handler) error {
 	l, err := b.link(c.Region)
 	if err != nil {
 		return err
 	}
-	cfg := jetstream.OrderedConsumerConfig{FilterSubjects: []string{c.Subject}, DeliverPolicy: jetstream.DeliverNewPolicy}
-	if *last > 0 {
-		cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, *last+1
+	if *next == 0 {
+		stream, err := l.js.Stream(ctx, c.Stream)
+		if err != nil {
+			return fmt.Errorf("bus: follow %s: %w", c.Stream, err)
+		}
+		*next = stream.CachedInfo().State.LastSeq + 1
+		if c.Attached != nil {
+			c.Attached()
+		}
 	}
-	consumer, err := l.js.OrderedConsumer(ctx, c.Stream, cfg)
+	// Always by number: a consumer of "new messages" that has seen none begins anew after an outage, behind what came
+	// meanwhile.
+	consumer, err := l.js.OrderedConsumer(ctx, c.Stream, jetstream.OrderedConsumerConfig{FilterSubjects: []string{c.Subject},
+		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: *next})
 	if err != nil {
 		return fmt.Errorf("bus: follow %s: %w", c.Stream, err)
 	}
@@ -163,7 +175,7 @@ func (b *Bus) follow(ctx context.Context, c Consumer, last *uint64, handle Handl
 			return fmt.Errorf("bus: follow %s: %w", c.Stream, err)
 		}
 		if meta, err := m.Metadata(); err == nil {
-			*last = meta.Sequence.Stream
+			*next = meta.Sequence.Stream + 1
 		}
 		if err := safely(ctx, incoming(m), handle); err != nil {
 			b.cfg.Log.WarnContext(ctx, "a followed message was passed over", "subject", m.Subject(), "error", err)

@@ -17,6 +17,15 @@ import (
 )
 
 var (
+	stmtWaiting = sqldb.Define(sqldb.Any, "outbox.waiting", `
+SELECT s.shard
+FROM unnest($2::int2[]) AS s (shard)
+WHERE EXISTS (
+  SELECT 1
+  FROM outbox AS o
+  WHERE o.region = $1 AND o.shard = s.shard AND o.published_at IS NULL
+)`)
+
 	stmtDestinations = sqldb.Define(sqldb.Any, "outbox.destinations", `
 SELECT DISTINCT destination
 FROM outbox
@@ -56,6 +65,8 @@ const (
 	batch = 200
 	// pollEvery bounds the delay of events whose transaction was committed by another process.
 	pollEvery = 100 * time.Millisecond
+	// leases share the shards among the cells of a region. Each costs a write a second, so there are fewer than shards.
+	leases = 4
 	// replayWindow is how long published events are kept to fill a broker again.
 	replayWindow = 24 * time.Hour
 	// forgetEvery and forgetBatch bound the clean-up's share of the work.
@@ -106,11 +117,15 @@ func New(deps Deps) *Relay {
 
 // Nudge says that a transaction with events has committed; it never blocks.
 func (r *Relay) Nudge() {
-	for _, n := range r.nudges {
-		select {
-		case n <- struct{}{}:
-		default: // it will look anyway
-		}
+	for shard := range int16(Shards) {
+		r.nudge(shard)
+	}
+}
+
+func (r *Relay) nudge(shard int16) {
+	select {
+	case r.nudges[shard] <- struct{}{}:
+	default: // it will look anyway
 	}
 }
 
@@ -119,10 +134,39 @@ func (r *Relay) Run(ctx context.Context) {
 	keeper := lease.New(lease.Deps{DB: r.deps.DB, Region: r.deps.Region, Holder: r.deps.Cell, Clock: r.deps.Clock, Log: r.deps.Log})
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	for shard := range Shards {
+	for n := range leases {
 		wg.Go(func() {
-			keeper.Run(ctx, "outbox/"+strconv.Itoa(shard), func(ctx context.Context) { r.relay(ctx, int16(shard)) })
+			keeper.Run(ctx, "outbox/"+strconv.Itoa(n), func(ctx context.Context) { r.relayAll(ctx, n) })
 		})
+	}
+}
+
+// relayAll relays the shards of one lease while it is held.
+func (r *Relay) relayAll(ctx context.Context, n int) {
+	var shards []int16
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for shard := int16(n); shard < Shards; shard += leases {
+		shards = append(shards, shard)
+		wg.Go(func() { r.relay(ctx, shard) })
+	}
+	r.watch(ctx, shards)
+}
+
+// watch looks for events that other processes have committed, with one question for all shards.
+func (r *Relay) watch(ctx context.Context, shards []int16) {
+	for ctx.Err() == nil {
+		waiting, err := sqldb.Collect(ctx, r.deps.DB, stmtWaiting, func(row sqldb.Row) (shard int16, err error) { err = row.Scan(&shard); return shard, err },
+			string(r.deps.Region), shards)
+		if err != nil && ctx.Err() == nil {
+			r.deps.Log.WarnContext(ctx, "the outbox cannot be read", "database", string(r.deps.DB.Database()), "error", err)
+		}
+		for _, shard := range waiting {
+			r.nudge(shard)
+		}
+		if r.deps.Clock.Sleep(ctx, pollEvery) != nil {
+			return
+		}
 	}
 }
 
@@ -143,17 +187,10 @@ func (r *Relay) relay(ctx context.Context, shard int16) {
 		if n > 0 && err == nil {
 			continue // there may be more
 		}
-		r.wait(ctx, shard)
-	}
-}
-
-func (r *Relay) wait(ctx context.Context, shard int16) {
-	timer := time.NewTimer(pollEvery)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-r.nudges[shard]:
-	case <-timer.C:
+		select {
+		case <-ctx.Done():
+		case <-r.nudges[shard]:
+		}
 	}
 }
 
@@ -161,7 +198,7 @@ func (r *Relay) wait(ctx context.Context, shard int16) {
 func (r *Relay) round(ctx context.Context, shard int16) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, relayTimeout)
 	defer cancel()
-	destinations, err := sqldb.Collect(ctx, r.deps.DB, stmtDestinations, func(row sqldb.Row) (d ident.Region, err error) { return d, row.Scan(&d) },
+	destinations, err := sqldb.Collect(ctx, r.deps.DB, stmtDestinations, func(row sqldb.Row) (d ident.Region, err error) { err = row.Scan(&d); return d, err },
 		string(r.deps.Region), shard)
 	if err != nil {
 		return 0, err

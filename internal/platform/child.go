@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -23,8 +24,10 @@ type child struct {
 	args    []string
 	env     []string
 	logs    string
-	// ready is an address whose answer 200 means that the process serves; empty when started is enough.
-	ready string
+	// ready is an address whose answer 200 means that the process serves; listens is one, host:port, at which being
+	// connected to is enough. With neither, started is enough.
+	ready   string
+	listens string
 
 	mu      sync.Mutex
 	cmd     *exec.Cmd
@@ -112,17 +115,43 @@ func (c *child) stop() error {
 	}
 }
 
-// awaitReady asks until the process answers 200.
-func (c *child) awaitReady(ctx context.Context) error {
-	if c.ready == "" {
-		return nil
+// kill the process at once, as a crash would.
+func (c *child) kill() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.cmd == nil || c.cmd.Process == nil {
+		return fmt.Errorf("kill %s: it does not run", c.name)
 	}
+	if err := c.cmd.Process.Kill(); err != nil {
+		return fmt.Errorf("kill %s: %w", c.name, err)
+	}
+	return nil
+}
+
+// serves tells whether the process answers now.
+func (c *child) serves(ctx context.Context) bool {
+	switch {
+	case c.ready != "":
+		return answers(ctx, c.ready)
+	case c.listens != "":
+		conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "tcp", c.listens)
+		if err != nil {
+			return false
+		}
+		return conn.Close() == nil
+	default:
+		return true
+	}
+}
+
+// awaitReady asks until the process serves.
+func (c *child) awaitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
 	tick := time.NewTicker(25 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		if answers(ctx, c.ready) {
+		if c.serves(ctx) {
 			return nil
 		}
 		c.mu.Lock()

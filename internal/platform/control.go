@@ -24,11 +24,24 @@ type Status struct {
 	Log     string `json:"log"`
 }
 
+// Info says where a running platform's parts are, for other programs of this machine.
+type Info struct {
+	DatabaseURL string `json:"database_url"`
+	PortOffset  int    `json:"port_offset"`
+	Map         string `json:"map"`
+	PeerKey     string `json:"peer_key_file"`
+}
+
+// Info about this platform.
+func (p *Platform) Info() Info {
+	return Info{DatabaseURL: p.database.URL(), PortOffset: p.cfg.PortOffset, Map: p.MapFile(), PeerKey: keyFile(p.path("keys"), KeyPeer)}
+}
+
 // ErrNotRunning: no platform runs in this directory.
 var ErrNotRunning = errors.New("no platform is running here; `cellctl up` starts one")
 
-// serveControl takes commands of other programs of this user until ctx ends.
-func (p *Platform) serveControl(ctx context.Context, stop func()) error {
+// ServeControl takes commands of other programs of this user until ctx ends; stop is called when one says down.
+func (p *Platform) ServeControl(ctx context.Context, stop func()) error {
 	path := filepath.Join(p.cfg.Dir, "control.sock")
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) { // the lock says that nobody listens on it
 		return fmt.Errorf("control socket: %w", err)
@@ -39,6 +52,7 @@ func (p *Platform) serveControl(ctx context.Context, stop func()) error {
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, r *http.Request) { answerJSON(w, p.Status(r.Context()), nil) })
+	mux.HandleFunc("GET /info", func(w http.ResponseWriter, _ *http.Request) { answerJSON(w, p.Info(), nil) })
 	mux.HandleFunc("POST /restart/{name}", func(w http.ResponseWriter, r *http.Request) {
 		answerJSON(w, "restarted", p.Restart(r.Context(), r.PathValue("name")))
 	})
@@ -80,7 +94,15 @@ func Connect(dir string) (*Remote, error) {
 // Status of all processes.
 func (r *Remote) Status(ctx context.Context) ([]Status, error) {
 	var all []Status
-	return all, r.call(ctx, http.MethodGet, "status", &all)
+	err := r.call(ctx, http.MethodGet, "status", &all)
+	return all, err
+}
+
+// Info about the platform.
+func (r *Remote) Info(ctx context.Context) (Info, error) {
+	var info Info
+	err := r.call(ctx, http.MethodGet, "info", &info)
+	return info, err
 }
 
 // Restart one process and wait until it serves.

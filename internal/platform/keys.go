@@ -1,17 +1,14 @@
 package platform
 
 import (
-	"crypto/rand"
-	"encoding/hex"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
+
+	"github.com/cellar-commerce/cellar/internal/secret"
 )
 
-// Names of the secrets of a platform; each is a file of 64 hexadecimal digits.
+// Names of the secrets of a platform; each is a file.
 const (
 	KeySession = "session"
 	KeyQuote   = "quote"
@@ -24,32 +21,11 @@ func makeKeys(dir string) error {
 		return fmt.Errorf("make keys: %w", err)
 	}
 	for _, name := range []string{KeySession, KeyQuote, KeyPeer} {
-		var b [32]byte
-		_, _ = rand.Read(b[:]) // never fails: the program stops if the system has no randomness
-		f, err := os.OpenFile(filepath.Join(dir, name+".key"), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-		if errors.Is(err, fs.ErrExist) {
-			continue
-		}
-		if err != nil {
-			return fmt.Errorf("make key %s: %w", name, err)
-		}
-		_, err = f.WriteString(hex.EncodeToString(b[:]) + "\n")
-		if err = errors.Join(err, f.Close()); err != nil {
-			return fmt.Errorf("make key %s: %w", name, err)
+		if err := secret.Make(keyFile(dir, name)); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// ReadKey reads a secret's file.
-func ReadKey(path string) (string, error) {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return "", fmt.Errorf("read key: %w", err)
-	}
-	key := strings.TrimSpace(string(b))
-	if len(key) < 32 {
-		return "", fmt.Errorf("read key %s: it has %d characters, at least 32 are needed", path, len(key))
-	}
-	return key, nil
-}
+func keyFile(dir, name string) string { return filepath.Join(dir, name+".key") }

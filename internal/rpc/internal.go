@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"crypto/subtle"
+	"net"
 	"net/http"
 	"time"
 
@@ -26,15 +27,25 @@ func Internal(key string, next http.Handler) http.Handler {
 	})
 }
 
-// Peer is an HTTP client for the internal listeners of other cells.
-func Peer(key string) *http.Client {
-	transport := &http.Transport{
+// Transport for calls between our own processes.
+func Transport() *http.Transport {
+	return &http.Transport{
 		MaxIdleConns:        512,
 		MaxIdleConnsPerHost: 128, // the default of 2 would open a connection for almost every call
 		IdleConnTimeout:     90 * time.Second,
 		DisableCompression:  true,
+		// A process that is gone refuses at once; one whose machine is gone says nothing.
+		DialContext: (&net.Dialer{Timeout: 2 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
 	}
-	return &http.Client{Transport: peerTransport{key: key, base: transport}}
+}
+
+// Peer is an HTTP client for the internal listeners of other cells: it shows the platform's key. Base takes the
+// requests there; nil is a Transport.
+func Peer(key string, base http.RoundTripper) *http.Client {
+	if base == nil {
+		base = Transport()
+	}
+	return &http.Client{Transport: peerTransport{key: key, base: base}}
 }
 
 type peerTransport struct {

@@ -42,8 +42,8 @@ type parcel struct {
 }
 
 // plan chooses parcels for all wants: one FC that has everything, the nearest, if there is one; else, again and again,
-// the FC that can send the most of what is missing, the nearest among equals. What the sum of all stock allows is
-// never refused: at worst a line comes in many parcels.
+// the FC that can send the most whole lines of what is missing, then the most units, the nearest among equals. What the
+// sum of all stock allows is never refused: at worst a line comes in many parcels.
 func plan(wants []want, offers []offer) ([]parcel, error) {
 	slices.SortFunc(offers, func(a, b offer) int {
 		return cmp.Or(cmp.Compare(a.distance, b.distance), cmp.Compare(a.center.ID, b.center.ID))
@@ -51,28 +51,36 @@ func plan(wants []want, offers []offer) ([]parcel, error) {
 	if err := enough(wants, offers); err != nil {
 		return nil, err
 	}
+	left := make([]map[string]int64, len(offers)) // what each FC could still send
+	for i := range offers {
+		left[i] = stockOf(wants, offers[i].stock)
+	}
 	missing := slices.Clone(wants)
-	used := map[string]bool{}
-	var parcels []parcel
+	chosen := map[int]*parcel{}
+	var order []int
 	for len(missing) > 0 {
-		best := choose(missing, offers, used)
-		var p parcel
-		p, missing = pack(missing, offers[best])
-		used[offers[best].center.ID] = true
-		parcels = append(parcels, p)
+		best := choose(missing, left)
+		p := chosen[best]
+		if p == nil {
+			p = &parcel{center: offers[best].center, distance: offers[best].distance}
+			chosen[best], order = p, append(order, best)
+		}
+		missing = pack(p, missing, left[best])
+	}
+	parcels := make([]parcel, 0, len(order))
+	for _, i := range order {
+		parcels = append(parcels, *chosen[i])
 	}
 	return parcels, nil
 }
 
-// choose the unused offer that sends the most whole lines of what is missing, then the most units, then from the
-// shortest way (offers are sorted by distance). enough has made sure that some offer sends something.
-func choose(missing []want, offers []offer, used map[string]bool) int {
+// choose the FC that sends the most whole lines of what is missing, then the most units, then the nearest (FCs are sorted
+// by distance). One that sends already may be chosen again, for what is left of it: its parcel leaves anyway. enough has
+// made sure that some FC sends something.
+func choose(missing []want, left []map[string]int64) int {
 	best, bestLines, bestUnits := -1, -1, int64(0)
-	for i := range offers {
-		if used[offers[i].center.ID] {
-			continue
-		}
-		lines, units := coverage(missing, offers[i].stock)
+	for i := range left {
+		lines, units := coverage(missing, left[i])
 		if units > 0 && (lines > bestLines || (lines == bestLines && lines == 0 && units > bestUnits)) {
 			best, bestLines, bestUnits = i, lines, units
 		}
@@ -103,13 +111,10 @@ func stockOf(missing []want, stock map[string]int64) map[string]int64 {
 	return left
 }
 
-// pack takes from an offer what it has of the missing lines. An FC that can send whole lines sends only those: parts of a
-// line come from there only when nobody has more.
-func pack(missing []want, o offer) (parcel, []want) {
-	p := parcel{center: o.center, distance: o.distance}
-	left := stockOf(missing, o.stock)
-	whole, _ := coverage(missing, o.stock)
-	var rest []want
+// pack takes from an FC's stock what it has of the missing lines, and gives what is missing after that. An FC that can
+// send whole lines sends only those for now: a part of a line comes from there only when nobody can send a whole one.
+func pack(p *parcel, missing []want, left map[string]int64) (rest []want) {
+	whole, _ := coverage(missing, left)
 	for _, w := range missing {
 		take := min(w.quantity, left[w.sku])
 		if take == 0 || (whole > 0 && take < w.quantity) {
@@ -117,13 +122,23 @@ func pack(missing []want, o offer) (parcel, []want) {
 			continue
 		}
 		left[w.sku] -= take
-		p.lines = append(p.lines, want{line: w.line, sku: w.sku, quantity: take})
+		p.add(want{line: w.line, sku: w.sku, quantity: take})
 		if take < w.quantity {
 			rest = append(rest, want{line: w.line, sku: w.sku, quantity: w.quantity - take})
 		}
 	}
-	// A line may be split only over different FCs, so what is left goes elsewhere; an FC is used once.
-	return p, rest
+	return rest
+}
+
+// add to the parcel, each line once.
+func (p *parcel) add(w want) {
+	for i := range p.lines {
+		if p.lines[i].line == w.line {
+			p.lines[i].quantity += w.quantity
+			return
+		}
+	}
+	p.lines = append(p.lines, w)
 }
 
 // enough refuses what all FCs together cannot send, and says how much there is.

@@ -1,0 +1,82 @@
+package cells
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/cellar-commerce/cellar/internal/ident"
+)
+
+// Config of a cell: the environment first (CELLAR_CELL_…), flags override it.
+type Config struct {
+	Cell          string        `name:"id" usage:"id of this cell in the map"`
+	Region        string        `name:"region" usage:"region this cell runs in"`
+	Public        string        `name:"public" default:"127.0.0.1:8100" usage:"address for routers"`
+	Internal      string        `name:"internal" default:"127.0.0.1:8120" usage:"address for other cells and operators"`
+	Admin         string        `name:"admin" default:"127.0.0.1:8140" usage:"address of /livez, /readyz and /metrics"`
+	Map           string        `name:"map" usage:"file of the map, watched for changes"`
+	DatabaseURL   string        `name:"database-url" usage:"SQL cluster, postgres://…; the three logical databases are on it"`
+	PoolSize      int           `name:"pool-size" default:"8" usage:"connections to each logical database"`
+	Brokers       string        `name:"brokers" usage:"NATS server of each region, region=nats://host:port, separated by commas"`
+	CardNetwork   string        `name:"card-network" usage:"address of the card network, http://host:port"`
+	SessionKey    string        `name:"session-key-file" usage:"file of the key that signs sessions, the same in every cell"`
+	QuoteKey      string        `name:"quote-key-file" usage:"file of the key that signs quotes, the same in every cell"`
+	PeerKey       string        `name:"peer-key-file" usage:"file of the key that the platform's own processes show each other"`
+	SecureCookies bool          `name:"secure-cookies" default:"false" usage:"mark session cookies Secure; on wherever routers speak TLS"`
+	HandlingTime  time.Duration `name:"handling-time" default:"1s" usage:"between the request to ship and the hand-over to the carrier"`
+	Drain         time.Duration `name:"drain" default:"1s" usage:"how long requests are still taken after this cell has said that it stops"`
+}
+
+// validate what can be known without connecting to anything.
+func (c Config) validate() error {
+	var wrong []error
+	check := func(ok bool, name, want string) {
+		if !ok {
+			wrong = append(wrong, fmt.Errorf("%s must be %s", name, want))
+		}
+	}
+	_, known := ident.Region(c.Region).Code()
+	check(c.Cell != "", "id", "the id of this cell")
+	check(known, "region", fmt.Sprintf("one of %v", ident.Regions()))
+	check(c.Map != "", "map", "the file of the map")
+	check(c.DatabaseURL != "", "database-url", "the address of the SQL cluster")
+	check(c.PoolSize >= 2 && c.PoolSize <= 100, "pool-size", "2 to 100")
+	check(c.HandlingTime >= 0, "handling-time", "0 or more")
+	check(c.SessionKey != "" && c.QuoteKey != "" && c.PeerKey != "", "session-key-file, quote-key-file and peer-key-file", "the files of the keys")
+	u, err := url.Parse(c.CardNetwork)
+	check(err == nil && u.Host != "", "card-network", "http://host:port")
+	if _, err := c.brokers(); err != nil {
+		wrong = append(wrong, err)
+	}
+	return errors.Join(wrong...)
+}
+
+// brokers by region.
+func (c Config) brokers() (map[ident.Region]string, error) {
+	all := map[ident.Region]string{}
+	for part := range strings.SplitSeq(c.Brokers, ",") {
+		region, address, found := strings.Cut(strings.TrimSpace(part), "=")
+		if _, known := ident.Region(region).Code(); !found || !known {
+			return nil, fmt.Errorf("brokers must be region=nats://host:port, separated by commas; got %q", part)
+		}
+		all[ident.Region(region)] = address
+	}
+	if _, own := all[ident.Region(c.Region)]; !own {
+		return nil, errors.New("brokers must name the broker of the cell's own region")
+	}
+	return all, nil
+}
+
+// FormatBrokers is the inverse of what the brokers setting is read by.
+func FormatBrokers(urls map[ident.Region]string) string {
+	var parts []string
+	for _, region := range ident.Regions() {
+		if u, ok := urls[region]; ok {
+			parts = append(parts, string(region)+"="+u)
+		}
+	}
+	return strings.Join(parts, ",")
+}

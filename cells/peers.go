@@ -1,0 +1,86 @@
+package cells
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync/atomic"
+
+	"github.com/cellar-commerce/cellar/cells/topology"
+	"github.com/cellar-commerce/cellar/internal/ident"
+)
+
+// peerTransport takes requests to other cells. The host of a request's URL is a region, for any cell there that
+// serves, or the id of a cell; the map says where that is, at the time of each request.
+type peerTransport struct {
+	base  http.RoundTripper
+	maps  *topology.Holder
+	guard guard
+	turn  atomic.Uint32
+}
+
+// guard keeps callers away from a region that does not answer.
+type guard interface {
+	Do(destination ident.Region, call func() error) error
+}
+
+var errNoCell = errors.New("no cell there serves")
+
+// RoundTrip implements http.RoundTripper. A second cell of the region is tried only when the first could not be
+// connected to: then nothing was sent.
+func (t *peerTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	cells := t.targets(r.URL.Host)
+	if len(cells) == 0 {
+		return nil, fmt.Errorf("%s: %w", r.URL.Host, errNoCell)
+	}
+	var resp *http.Response
+	err := t.guard.Do(cells[0].Region, func() (err error) {
+		for i, c := range cells[:min(len(cells), 2)] {
+			if i > 0 && r.GetBody == nil && r.Body != nil {
+				return err
+			}
+			if resp, err = t.send(r, c, i > 0); err == nil || !neverSent(err) {
+				return err
+			}
+		}
+		return err
+	})
+	return resp, err
+}
+
+// targets of a host: the cell named, or a region's cells, each first in turn.
+func (t *peerTransport) targets(host string) []*topology.Cell {
+	m := t.maps.Load()
+	if m == nil {
+		return nil
+	}
+	if c := m.Cell(host); c != nil {
+		return []*topology.Cell{c}
+	}
+	cells := m.CellsOf(ident.Region(host))
+	if len(cells) == 0 {
+		return nil
+	}
+	first := int(t.turn.Add(1)) % len(cells)
+	return append(cells[first:len(cells):len(cells)], cells[:first]...)
+}
+
+func (t *peerTransport) send(r *http.Request, c *topology.Cell, again bool) (*http.Response, error) {
+	out := r.Clone(r.Context())
+	out.URL.Host, out.Host = c.Internal, ""
+	if again && r.GetBody != nil {
+		body, err := r.GetBody()
+		if err != nil {
+			return nil, err
+		}
+		out.Body = body
+	}
+	return t.base.RoundTrip(out)
+}
+
+// neverSent tells whether a request failed before anything of it left.
+func neverSent(err error) bool {
+	op, ok := errors.AsType[*net.OpError](err)
+	return ok && op.Op == "dial"
+}

@@ -1,0 +1,149 @@
+package cells
+
+import (
+	"context"
+	"net/http"
+
+	"connectrpc.com/connect"
+
+	"github.com/cellar-commerce/cellar/internal/cardnetwork"
+	"github.com/cellar-commerce/cellar/internal/fence"
+	"github.com/cellar-commerce/cellar/internal/gen/cellar/account/v1/accountv1connect"
+	"github.com/cellar-commerce/cellar/internal/gen/cellar/cart/v1/cartv1connect"
+	"github.com/cellar-commerce/cellar/internal/gen/cellar/catalog/v1/catalogv1connect"
+	"github.com/cellar-commerce/cellar/internal/gen/cellar/checkout/v1/checkoutv1connect"
+	"github.com/cellar-commerce/cellar/internal/gen/cellar/fulfillment/v1/fulfillmentv1connect"
+	"github.com/cellar-commerce/cellar/internal/gen/cellar/inventory/v1/inventoryv1connect"
+	"github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1/orderv1connect"
+	"github.com/cellar-commerce/cellar/internal/gen/cellar/payment/v1/paymentv1connect"
+	"github.com/cellar-commerce/cellar/internal/gen/cellar/search/v1/searchv1connect"
+	"github.com/cellar-commerce/cellar/internal/ident"
+	"github.com/cellar-commerce/cellar/internal/postal"
+	"github.com/cellar-commerce/cellar/internal/rpc"
+	"github.com/cellar-commerce/cellar/internal/session"
+	"github.com/cellar-commerce/cellar/services/account"
+	"github.com/cellar-commerce/cellar/services/cart"
+	"github.com/cellar-commerce/cellar/services/catalog"
+	"github.com/cellar-commerce/cellar/services/checkout"
+	"github.com/cellar-commerce/cellar/services/fulfillment"
+	"github.com/cellar-commerce/cellar/services/inventory"
+	"github.com/cellar-commerce/cellar/services/order"
+	"github.com/cellar-commerce/cellar/services/payment"
+	"github.com/cellar-commerce/cellar/services/search"
+)
+
+// services of a cell, and what guards them.
+type services struct {
+	fence    fence.Fence
+	sessions *session.Signer
+
+	account     *account.Service
+	catalog     *catalog.Service
+	search      *search.Service
+	cart        *cart.Service
+	checkout    *checkout.Service
+	inventory   *inventory.Service
+	order       *order.Service
+	payment     *payment.Service
+	fulfillment *fulfillment.Service
+}
+
+// assembleServices from the ground up: each is given those it needs.
+func (c *Cell) assembleServices() (err error) {
+	s := &c.services
+	if s.sessions, err = session.NewSigner([]byte(c.keys.session)); err != nil {
+		return err
+	}
+	if s.fence, err = fence.New(fence.Deps{DB: c.customers, Cell: c.cfg.Cell, Region: c.region, Owners: c.maps}); err != nil {
+		return err
+	}
+	engine, err := search.NewBleve()
+	if err != nil {
+		return err
+	}
+	network, err := cardnetwork.New(cardnetwork.Config{BaseURL: c.cfg.CardNetwork})
+	if err != nil {
+		return err
+	}
+	s.catalog = catalog.New(catalog.Deps{DB: c.global, Clock: c.clock, PrimaryRegion: primary(), Regions: ident.Regions(), Committed: c.nudgeGlobal})
+	s.search = search.New(search.Deps{Engine: engine, Source: s.catalog, Log: c.log})
+	s.cart = cart.New(cart.Deps{DB: c.customers, Fence: s.fence, Products: s.catalog, Clock: c.clock})
+	s.account = account.New(account.Deps{
+		Customers: c.customers, Global: c.global, Fence: s.fence, Sessions: s.sessions, Carts: s.cart, SecureCookies: c.cfg.SecureCookies, Clock: c.clock, Log: c.log,
+	})
+	s.order = order.New(order.Deps{DB: c.customers, Fence: s.fence, Clock: c.clock, Committed: c.relays.customers.Nudge})
+	s.payment = payment.New(payment.Deps{DB: c.customers, Fence: s.fence, Network: network, Clock: c.clock})
+	c.assembleStock()
+	s.checkout, err = checkout.New(checkout.Deps{
+		DB: c.customers, Fence: s.fence, Clock: c.clock, Log: c.log, Accounts: s.account, Carts: s.cart, Products: s.catalog, Planner: s.fulfillment,
+		Stock: stockOf[checkout.Stock](c), Payments: s.payment, Orders: s.order, ValidateAddress: postal.Validate,
+		QuoteKey: []byte(c.keys.quote), Cell: c.cfg.Cell, Owned: c.ownedSlots, Observe: c.metrics,
+	})
+	return err
+}
+
+// assembleStock makes inventory and fulfilment, which need each other: inventory asks where an FC's rows are homed,
+// fulfilment what the FCs have.
+func (c *Cell) assembleStock() {
+	s := &c.services
+	peers := stockOf[inventory.Peer](c) // without this region: its service does not exist yet
+	s.inventory = inventory.New(inventory.Deps{
+		DB: c.regional, Region: c.region, Peers: peers, Clock: c.clock, Log: c.log,
+		FC: func(ctx context.Context, id string) (ident.Region, bool) { return s.fulfillment.FC(ctx, id) },
+	})
+	s.fulfillment = fulfillment.New(fulfillment.Deps{
+		Global: c.global, Regional: c.regional, Region: c.region, Stock: stockOf[fulfillment.StockLister](c), Shipper: s.inventory,
+		HandlingTime: c.cfg.HandlingTime, Clock: c.clock, Log: c.log, Committed: c.relays.regional.Nudge,
+	})
+}
+
+// stockOf every region: the service itself here, once it exists, and clients elsewhere.
+func stockOf[T any](c *Cell) map[ident.Region]T {
+	all := map[ident.Region]T{}
+	for _, region := range ident.Regions() {
+		var service any
+		switch {
+		case region != c.region:
+			service = inventoryv1connect.NewInventoryServiceClient(c.peers, "http://"+string(region), rpc.ClientOptions()...)
+		case c.services.inventory != nil:
+			service = c.services.inventory
+		default:
+			continue
+		}
+		if t, ok := service.(T); ok {
+			all[region] = t
+		}
+	}
+	return all
+}
+
+func (c *Cell) nudgeGlobal() {
+	if c.relays.global != nil {
+		c.relays.global.Nudge()
+	}
+}
+
+// ownedSlots of this cell in each ring.
+func (c *Cell) ownedSlots() map[ident.Region][]int16 { return c.maps.Load().SlotsOf(c.cfg.Cell) }
+
+// mux of all services.
+func (c *Cell) mux() *http.ServeMux {
+	s, options := &c.services, connect.WithHandlerOptions(rpc.HandlerOptions(c.log, c.metrics)...)
+	mux := http.NewServeMux()
+	mux.Handle(accountv1connect.NewAccountServiceHandler(s.account, options))
+	mux.Handle(catalogv1connect.NewCatalogServiceHandler(s.catalog, options))
+	mux.Handle(searchv1connect.NewSearchServiceHandler(s.search, options))
+	mux.Handle(cartv1connect.NewCartServiceHandler(s.cart, options))
+	mux.Handle(checkoutv1connect.NewCheckoutServiceHandler(s.checkout, options))
+	mux.Handle(inventoryv1connect.NewInventoryServiceHandler(s.inventory, options))
+	mux.Handle(orderv1connect.NewOrderServiceHandler(s.order, options))
+	mux.Handle(paymentv1connect.NewPaymentServiceHandler(s.payment, options))
+	mux.Handle(fulfillmentv1connect.NewFulfillmentServiceHandler(s.fulfillment, options))
+	return mux
+}
+
+func (c *Cell) publicHandler() http.Handler {
+	return rpc.Public(rpc.PublicDeps{Sessions: c.services.sessions, Fence: c.services.fence, Clock: c.clock, SecureCookies: c.cfg.SecureCookies}, c.mux())
+}
+
+func (c *Cell) internalHandler() http.Handler { return rpc.Internal(c.keys.peer, c.mux()) }

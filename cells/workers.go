@@ -1,0 +1,168 @@
+package cells
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/cellar-commerce/cellar/cells/topology"
+	"github.com/cellar-commerce/cellar/internal/bus"
+	fulfillmentv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/fulfillment/v1"
+	orderv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1"
+	"github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1/orderv1connect"
+	"github.com/cellar-commerce/cellar/internal/ident"
+	"github.com/cellar-commerce/cellar/internal/process"
+	"github.com/cellar-commerce/cellar/internal/rpc"
+	"github.com/cellar-commerce/cellar/services/catalog"
+	"github.com/cellar-commerce/cellar/services/fulfillment"
+)
+
+// workers of a cell: what runs beside the listeners.
+func (c *Cell) workers() []process.Worker {
+	forever := func(run func(context.Context)) func(context.Context) error {
+		return func(ctx context.Context) error { run(ctx); return nil }
+	}
+	attached := make(chan struct{})
+	all := []process.Worker{
+		{Name: "map", Run: forever(func(ctx context.Context) {
+			topology.FileSource{Path: c.cfg.Map, Clock: c.clock, Log: c.log}.Watch(ctx, c.maps)
+		})},
+		{Name: "events of customers", Run: forever(c.relays.customers.Run)},
+		{Name: "events of the region", Run: forever(c.relays.regional.Run)},
+		{Name: "placements", Run: forever(c.services.checkout.Run)},
+		{Name: "idempotency keys", Run: forever(c.sweepKeys)},
+		{Name: "holds", Run: forever(c.services.inventory.Run)},
+		{Name: "shipping", Run: forever(c.services.fulfillment.Run)},
+		{Name: "streams", Run: c.consume},
+		{Name: "changes of products", Run: func(ctx context.Context) error { return c.followCatalog(ctx, func() { close(attached) }) }},
+		{Name: "index", Run: func(ctx context.Context) error { return c.buildIndex(ctx, attached) }},
+	}
+	if c.relays.global != nil {
+		all = append(all, process.Worker{Name: "events of everybody", Run: forever(c.relays.global.Run)})
+	}
+	return all
+}
+
+// consume what is meant for this region, shared with its other cells.
+func (c *Cell) consume(ctx context.Context) error {
+	for {
+		err := c.bus.EnsureStreams(ctx, c.region)
+		if err == nil {
+			break
+		}
+		if ctx.Err() == nil {
+			c.log.WarnContext(ctx, "the broker's streams are not there yet", "error", err)
+		}
+		if c.clock.Sleep(ctx, time.Second) != nil {
+			return nil
+		}
+	}
+	ring, _ := c.region.Code() // checked when the cell was configured
+	done := make(chan error, 2)
+	go func() {
+		done <- c.bus.Consume(ctx, bus.Consumer{
+			Region: c.region, Stream: bus.StreamFulfillment, Durable: fulfillment.ConsumerName, Subject: "fulfillment." + string(c.region) + ".>",
+		}, func(ctx context.Context, m bus.Message) error {
+			return c.services.fulfillment.Requested(ctx, m.ID, m.Data)
+		})
+	}()
+	go func() {
+		done <- c.bus.Consume(ctx, bus.Consumer{
+			Region: c.region, Stream: bus.StreamOrder, Durable: "order", Subject: "order." + string(ring) + ".shipped",
+		}, c.orderShipped)
+	}()
+	first, second := <-done, <-done
+	if first != nil {
+		return first
+	}
+	return second
+}
+
+// orderShipped takes the news of a parcel to the order's owner: this cell or another. It counts once a shipment there.
+func (c *Cell) orderShipped(ctx context.Context, m bus.Message) error {
+	var e fulfillmentv1.ShipmentShipped
+	if err := proto.Unmarshal(m.Data, &e); err != nil {
+		return fmt.Errorf("shipment %s: %w", m.ID, err)
+	}
+	id, err := ident.Parse(e.GetCustomerId())
+	if err != nil {
+		return fmt.Errorf("shipment %s: %w", m.ID, err)
+	}
+	owner, _, ok := c.maps.Owner(id)
+	if !ok {
+		return fmt.Errorf("shipment %s: the map has no owner of the customer", m.ID)
+	}
+	_, err = c.ordersAt(owner).RecordShipment(ctx, &orderv1.RecordShipmentRequest{
+		CustomerId: e.GetCustomerId(), OrderId: e.GetOrderId(), FcId: e.GetFcId(), ShipmentId: e.GetShipmentId(),
+		TrackingNumber: e.GetTrackingNumber(), ShippedAt: e.GetShippedAt(),
+	})
+	return err
+}
+
+// recorder is what orderShipped needs of an order service.
+type recorder interface {
+	RecordShipment(context.Context, *orderv1.RecordShipmentRequest) (*orderv1.RecordShipmentResponse, error)
+}
+
+func (c *Cell) ordersAt(owner string) recorder {
+	if owner == c.cfg.Cell {
+		return c.services.order
+	}
+	return orderv1connect.NewOrderServiceClient(c.peers, "http://"+owner, rpc.ClientOptions()...)
+}
+
+// followCatalog keeps the cache and the index up with changes of products.
+func (c *Cell) followCatalog(ctx context.Context, attached func()) error {
+	return c.bus.Follow(ctx, bus.Consumer{Region: c.region, Stream: bus.StreamCatalog, Subject: catalog.SubjectChanged, Attached: attached},
+		func(ctx context.Context, m bus.Message) error {
+			if err := c.services.catalog.HandleChanged(ctx, m.Data); err != nil {
+				return err
+			}
+			return c.services.search.HandleChanged(ctx, m.Data)
+		})
+}
+
+// attachWait is how long the index waits for the events of changes before it is built without them.
+const attachWait = 3 * time.Second
+
+// buildIndex reads the catalogue once nothing that changes meanwhile can be missed. With a broker that is away it is
+// built all the same, so that the cell serves, and read once more when the broker is back.
+func (c *Cell) buildIndex(ctx context.Context, attached <-chan struct{}) error {
+	waiting, cancel := context.WithTimeout(ctx, attachWait)
+	defer cancel()
+	early := false
+	select {
+	case <-attached:
+	case <-waiting.Done():
+		early = true
+	}
+	if err := c.build(ctx); err != nil {
+		return err
+	}
+	c.ready.setBuilt()
+	if !early {
+		return nil
+	}
+	select {
+	case <-attached:
+		return c.build(ctx)
+	case <-ctx.Done():
+		return nil
+	}
+}
+
+// build tries until it succeeds: a database that is away for a moment must not end the cell.
+func (c *Cell) build(ctx context.Context) error {
+	for {
+		err := c.services.search.Build(ctx)
+		if err == nil || ctx.Err() != nil {
+			return nil
+		}
+		c.log.WarnContext(ctx, "the search index could not be built; it is tried again", "error", err)
+		if c.clock.Sleep(ctx, time.Second) != nil {
+			return nil
+		}
+	}
+}

@@ -1,0 +1,167 @@
+package platform
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/cellar-commerce/cellar/cells/topology"
+	"github.com/cellar-commerce/cellar/db"
+	"github.com/cellar-commerce/cellar/internal/clock"
+	"github.com/cellar-commerce/cellar/internal/ident"
+	"github.com/cellar-commerce/cellar/internal/pgserver"
+	"github.com/cellar-commerce/cellar/internal/sqldb"
+)
+
+// openDatabase starts the SQL server, or takes the one that is named.
+func (p *Platform) openDatabase(ctx context.Context) (database, error) {
+	switch {
+	case p.cfg.DatabaseURL != "":
+		return foreignDatabase{p.cfg.DatabaseURL}, nil
+	case p.cfg.Cockroach:
+		return p.startCockroach(ctx)
+	default:
+		return p.startPostgres(ctx)
+	}
+}
+
+// foreignDatabase is somebody else's server.
+type foreignDatabase struct{ url string }
+
+func (f foreignDatabase) URL() string    { return f.url }
+func (foreignDatabase) Stop() error      { return nil }
+func (foreignDatabase) Status() []Status { return nil }
+
+// postgres is the private server of this platform.
+type postgres struct {
+	*pgserver.Server
+	log *os.File
+}
+
+func (p *Platform) startPostgres(ctx context.Context) (database, error) {
+	dir, err := serverDir(p.path("postgres"))
+	if err != nil {
+		return nil, err
+	}
+	log, err := os.OpenFile(p.path("logs", "database.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("start database: %w", err)
+	}
+	server, err := pgserver.Start(ctx, pgserver.Config{Dir: dir, Port: p.layout.Database, Log: log})
+	if err != nil {
+		return nil, errors.Join(err, log.Close())
+	}
+	return &postgres{server, log}, nil
+}
+
+// Stop implements database.
+func (d *postgres) Stop() error { return errors.Join(d.Server.Stop(), d.log.Close()) }
+
+// Status implements database.
+func (d *postgres) Status() []Status {
+	running := true
+	select {
+	case <-d.Done():
+		running = false
+	default:
+	}
+	return []Status{{Name: "database", PID: d.PID(), Running: running, Ready: running, Log: d.log.Name()}}
+}
+
+// serverDir is where the server's data can lie. PostgreSQL refuses to run as root and then runs as another user, who must
+// be able to reach its directory: below a home that is closed to others it cannot, and its data goes to a system folder.
+func serverDir(wanted string) (string, error) {
+	if os.Geteuid() != 0 || reachable(filepath.Dir(wanted)) {
+		return wanted, nil
+	}
+	sum := sha256.Sum256([]byte(wanted))
+	dir := filepath.Join("/var/lib/cellar", hex.EncodeToString(sum[:6]))
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", fmt.Errorf("the database's user cannot reach %s, and no other place could be made for it: %w", wanted, err)
+	}
+	return filepath.Join(dir, "postgres"), nil
+}
+
+// reachable tells whether every folder on the way is open to everybody.
+func reachable(dir string) bool {
+	for {
+		info, err := os.Stat(dir)
+		if err != nil || info.Mode().Perm()&0o001 == 0 {
+			return false
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			return true
+		}
+		dir = parent
+	}
+}
+
+// prepareDatabase makes the databases, their schema, the slots and the map.
+func (p *Platform) prepareDatabase(ctx context.Context) error {
+	url := p.database.URL()
+	server, err := sqldb.Open(ctx, sqldb.Config{URL: url, Database: sqldb.Any, KeepDatabase: true, MaxConns: 1, ApplicationName: "cellctl up"})
+	if err != nil {
+		return err
+	}
+	err = db.Create(ctx, server)
+	server.Close()
+	if err != nil {
+		return err
+	}
+	g, migrating := errgroup.WithContext(ctx)
+	for _, database := range sqldb.Databases() {
+		g.Go(func() error { return migrate(migrating, url, database) })
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	return p.prepareMap(ctx)
+}
+
+func migrate(ctx context.Context, url string, database sqldb.Database) error {
+	pool, err := sqldb.Open(ctx, sqldb.Config{URL: url, Database: database, MaxConns: 2, ApplicationName: "cellctl up"})
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	_, err = db.Migrator{DB: pool, Clock: clock.System{}, Holder: fmt.Sprintf("cellctl/%d", os.Getpid()), Regions: ident.Regions()}.Run(ctx)
+	return err
+}
+
+// prepareMap gives the slots their first owners, and writes the map from what the database says: the rows decide.
+func (p *Platform) prepareMap(ctx context.Context) error {
+	pool, err := sqldb.Open(ctx, sqldb.Config{URL: p.database.URL(), Database: sqldb.Customer, MaxConns: 2, ApplicationName: "cellctl up"})
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	m, err := topology.Even(p.layout.topologyCells())
+	if err != nil {
+		return err
+	}
+	if old, err := topology.ReadFile(p.MapFile()); err == nil {
+		m.Version = old.Version + 1
+	}
+	now := clock.System{}.Now()
+	for i := range m.Rings {
+		if err := assignRing(ctx, pool, m, &m.Rings[i], now); err != nil {
+			return err
+		}
+	}
+	return topology.WriteFile(p.MapFile(), m)
+}
+
+func (l Layout) topologyCells() []topology.Cell {
+	var all []topology.Cell
+	for _, c := range l.Cells {
+		all = append(all, topology.Cell{ID: c.ID, Region: c.Region, State: topology.Active, Weight: 100, Public: c.Public, Internal: c.Internal, Admin: c.Admin})
+	}
+	return all
+}

@@ -1,0 +1,78 @@
+package account
+
+import (
+	"crypto/sha256"
+	"sync"
+	"time"
+
+	"github.com/cellar-commerce/cellar/internal/problem"
+)
+
+const (
+	// maxFailures of one address in failureWindow, known or not, before it has to pause.
+	maxFailures   = 10
+	failureWindow = 15 * time.Minute
+	// maxTracked addresses take 10 MB. When it is full the oldest windows go, and with them only their counts.
+	maxTracked = 100_000
+)
+
+// attempts counts failed sign-ins by address in this process. An attacker who is spread over the cells of a region gets
+// as many times more tries as there are cells; the slot's owner serves a known address, so that there it is one.
+type attempts struct {
+	mu     sync.Mutex
+	counts map[[32]byte]window
+}
+
+type window struct {
+	failures int
+	until    time.Time
+}
+
+func newAttempts() *attempts { return &attempts{counts: map[[32]byte]window{}} }
+
+// allow refuses an address that has failed too often. EXHAUSTED TOO_MANY_FAILURES.
+func (a *attempts) allow(email string, now time.Time) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	w := a.counts[sha256.Sum256([]byte(email))]
+	if w.failures >= maxFailures && now.Before(w.until) {
+		return problem.New(problem.Exhausted, "TOO_MANY_FAILURES", "too many failed sign-ins for this address; try again in some minutes")
+	}
+	return nil
+}
+
+func (a *attempts) failed(email string, now time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	key := sha256.Sum256([]byte(email))
+	w := a.counts[key]
+	if !now.Before(w.until) {
+		w = window{until: now.Add(failureWindow)}
+	}
+	w.failures++
+	if _, known := a.counts[key]; !known && len(a.counts) >= maxTracked {
+		a.forget(now)
+	}
+	a.counts[key] = w
+}
+
+// forget the windows that are over; when none is, any tenth.
+func (a *attempts) forget(now time.Time) {
+	for key, w := range a.counts {
+		if !now.Before(w.until) {
+			delete(a.counts, key)
+		}
+	}
+	for key := range a.counts {
+		if len(a.counts) < maxTracked*9/10 {
+			return
+		}
+		delete(a.counts, key)
+	}
+}
+
+func (a *attempts) succeeded(email string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.counts, sha256.Sum256([]byte(email)))
+}

@@ -1,0 +1,150 @@
+package cart
+
+import (
+	"context"
+	"strconv"
+
+	cartv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/cart/v1"
+	"github.com/cellar-commerce/cellar/internal/ident"
+	"github.com/cellar-commerce/cellar/internal/problem"
+	"github.com/cellar-commerce/cellar/internal/session"
+)
+
+// maxSKU bounds what is looked up; the catalogue knows which SKUs are good.
+const maxSKU = 64
+
+// GetCart implements CartService.
+func (s *Service) GetCart(ctx context.Context, _ *cartv1.GetCartRequest) (*cartv1.GetCartResponse, error) {
+	p, err := session.Require(ctx)
+	if err != nil {
+		return nil, err
+	}
+	cart, err := s.read(ctx, p.CustomerID)
+	if err != nil {
+		return nil, err
+	}
+	return &cartv1.GetCartResponse{Cart: cart}, nil
+}
+
+// AddItem implements CartService.
+func (s *Service) AddItem(ctx context.Context, req *cartv1.AddItemRequest) (*cartv1.AddItemResponse, error) {
+	p, err := session.Require(ctx)
+	if err != nil {
+		return nil, err
+	}
+	quantity := req.GetQuantity()
+	if quantity == 0 {
+		quantity = 1
+	}
+	if err := validate(req.GetSku(), quantity, 1); err != nil {
+		return nil, err
+	}
+	cart, err := s.add(ctx, p.CustomerID, req.GetSku(), quantity)
+	if err != nil {
+		return nil, err
+	}
+	return &cartv1.AddItemResponse{Cart: cart}, nil
+}
+
+// SetQuantity implements CartService.
+func (s *Service) SetQuantity(ctx context.Context, req *cartv1.SetQuantityRequest) (*cartv1.SetQuantityResponse, error) {
+	p, err := session.Require(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := validate(req.GetSku(), req.GetQuantity(), 0); err != nil {
+		return nil, err
+	}
+	cart, err := s.set(ctx, p.CustomerID, req.GetSku(), req.GetQuantity())
+	if err != nil {
+		return nil, err
+	}
+	return &cartv1.SetQuantityResponse{Cart: cart}, nil
+}
+
+// RemoveItem implements CartService.
+func (s *Service) RemoveItem(ctx context.Context, req *cartv1.RemoveItemRequest) (*cartv1.RemoveItemResponse, error) {
+	p, err := session.Require(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := validate(req.GetSku(), 0, 0); err != nil {
+		return nil, err
+	}
+	cart, err := s.remove(ctx, p.CustomerID, req.GetSku())
+	if err != nil {
+		return nil, err
+	}
+	return &cartv1.RemoveItemResponse{Cart: cart}, nil
+}
+
+func validate(sku string, quantity, least int64) error {
+	var v problem.Violations
+	v.Check(sku != "" && len(sku) <= maxSKU, "sku", "must be 1 to 64 characters")
+	v.Check(quantity >= least && quantity <= maxQuantity, "quantity", "must be "+strconv.FormatInt(least, 10)+" to 999")
+	return v.Err()
+}
+
+// MergeGuestCart implements CartService.
+func (s *Service) MergeGuestCart(ctx context.Context, req *cartv1.MergeGuestCartRequest) (*cartv1.MergeGuestCartResponse, error) {
+	customer, err := s.owned(req.GetCustomerId())
+	if err != nil {
+		return nil, err
+	}
+	guest, err := ident.Parse(req.GetGuestId())
+	if err != nil || !guest.Guest() || customer.Guest() {
+		return nil, problem.New(problem.Invalid, "MALFORMED_CUSTOMER_ID", "a guest's cart is merged into a customer's")
+	}
+	return s.mergeGuest(ctx, customer, guest)
+}
+
+// RemoveOrdered implements CartService.
+func (s *Service) RemoveOrdered(ctx context.Context, req *cartv1.RemoveOrderedRequest) (*cartv1.RemoveOrderedResponse, error) {
+	customer, err := s.owned(req.GetCustomerId())
+	if err != nil {
+		return nil, err
+	}
+	order, err := ident.ParseOrder(req.GetOrderId())
+	if err != nil {
+		return nil, problem.Wrap(err, problem.Invalid, "MALFORMED_ORDER_ID", "the order id is malformed")
+	}
+	var v problem.Violations
+	v.Check(len(req.GetOrdered()) >= 1 && len(req.GetOrdered()) <= maxLines, "ordered", "must be 1 to 200")
+	sums := map[string]int64{}
+	for i, o := range req.GetOrdered() {
+		field := "ordered[" + strconv.Itoa(i) + "]"
+		v.Check(o.GetSku() != "" && len(o.GetSku()) <= maxSKU, field+".sku", "must be 1 to 64 characters")
+		v.Check(o.GetQuantity() >= 1 && o.GetQuantity() <= maxQuantity, field+".quantity", "must be 1 to 999")
+		sums[o.GetSku()] += o.GetQuantity()
+	}
+	if err := v.Err(); err != nil {
+		return nil, err
+	}
+	skus, quantities := make([]string, 0, len(sums)), make([]int64, 0, len(sums))
+	for sku, n := range sums {
+		skus, quantities = append(skus, sku), append(quantities, n)
+	}
+	return &cartv1.RemoveOrderedResponse{}, s.removeOrdered(ctx, customer, order, skus, quantities)
+}
+
+// ReadCart implements CartService.
+func (s *Service) ReadCart(ctx context.Context, req *cartv1.ReadCartRequest) (*cartv1.ReadCartResponse, error) {
+	customer, err := s.owned(req.GetCustomerId())
+	if err != nil {
+		return nil, err
+	}
+	cart, err := s.read(ctx, customer)
+	if err != nil {
+		return nil, err
+	}
+	return &cartv1.ReadCartResponse{Cart: cart}, nil
+}
+
+// owned reads the customer of an internal request, and refuses when another cell owns it.
+func (s *Service) owned(id string) (ident.CustomerID, error) {
+	customer, err := ident.Parse(id)
+	if err != nil {
+		return "", problem.Wrap(err, problem.Invalid, "MALFORMED_CUSTOMER_ID", "the customer id is malformed")
+	}
+	return customer, s.deps.Fence.Check(customer)
+}

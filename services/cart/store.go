@@ -1,0 +1,210 @@
+package cart
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	cartv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/cart/v1"
+	"github.com/cellar-commerce/cellar/internal/ident"
+	"github.com/cellar-commerce/cellar/internal/sqldb"
+)
+
+var (
+	stmtList = sqldb.Define(sqldb.Customer, "cart.list", `
+SELECT sku, quantity, price_minor_units, currency, added_at
+FROM cart_lines
+WHERE region = $1 AND customer_id = $2
+ORDER BY added_at, sku`)
+
+	// Locks the lines there are, so that two changes of one cart follow each other and its limit of lines holds.
+	stmtLock = sqldb.Define(sqldb.Customer, "cart.lock", `
+SELECT sku, quantity, price_minor_units, currency, added_at
+FROM cart_lines
+WHERE region = $1 AND customer_id = $2
+ORDER BY sku
+FOR UPDATE`)
+
+	stmtAdd = sqldb.Define(sqldb.Customer, "cart.add", `
+INSERT INTO cart_lines (region, customer_id, sku, quantity, price_minor_units, currency, added_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
+ON CONFLICT (region, customer_id, sku) DO UPDATE
+SET quantity = cart_lines.quantity + excluded.quantity, price_minor_units = excluded.price_minor_units, currency = excluded.currency`)
+
+	stmtPut = sqldb.Define(sqldb.Customer, "cart.put", `
+INSERT INTO cart_lines (region, customer_id, sku, quantity, price_minor_units, currency, added_at)
+SELECT $1::crdb_internal_region, $2, l.sku, l.quantity, l.price, l.currency, l.added_at
+FROM unnest($3::text[], $4::int8[], $5::int8[], $6::text[], $7::timestamptz[]) AS l (sku, quantity, price, currency, added_at)
+ON CONFLICT (region, customer_id, sku) DO UPDATE
+SET quantity = excluded.quantity, price_minor_units = excluded.price_minor_units, currency = excluded.currency`)
+
+	stmtRemove = sqldb.Define(sqldb.Customer, "cart.remove", `
+DELETE FROM cart_lines
+WHERE region = $1 AND customer_id = $2 AND sku = $3`)
+
+	stmtRemoveBought = sqldb.Define(sqldb.Customer, "cart.remove_bought", `
+DELETE FROM cart_lines AS c
+USING unnest($3::text[], $4::int8[]) AS o (sku, quantity)
+WHERE c.region = $1 AND c.customer_id = $2 AND c.sku = o.sku AND c.quantity <= o.quantity`)
+
+	stmtReduceBought = sqldb.Define(sqldb.Customer, "cart.reduce_bought", `
+UPDATE cart_lines AS c
+SET quantity = c.quantity - o.quantity
+FROM unnest($3::text[], $4::int8[]) AS o (sku, quantity)
+WHERE c.region = $1 AND c.customer_id = $2 AND c.sku = o.sku AND c.quantity > o.quantity`)
+
+	stmtRemember = sqldb.Define(sqldb.Customer, "cart.remember", `
+INSERT INTO cart_changes (region, customer_id, cause, changed_at, result)
+VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (region, customer_id, cause) DO NOTHING`)
+
+	stmtRecall = sqldb.Define(sqldb.Customer, "cart.recall", `
+SELECT result
+FROM cart_changes
+WHERE region = $1 AND customer_id = $2 AND cause = $3`)
+)
+
+func readLines(ctx context.Context, q sqldb.Querier, s *sqldb.Statement, id ident.CustomerID) ([]Line, error) {
+	return sqldb.Collect(ctx, q, s, func(r sqldb.Row) (l Line, err error) {
+		err = r.Scan(&l.SKU, &l.Quantity, &l.PriceAtAdd.Minor, &l.PriceAtAdd.Currency, &l.AddedAt)
+		return l, err
+	}, string(id.Region()), string(id))
+}
+
+// addLine adds to a line, or makes it.
+func (s *Service) addLine(ctx context.Context, id ident.CustomerID, add Line) (lines []Line, err error) {
+	err = s.deps.Fence.InSlotTx(ctx, id, func(tx sqldb.Tx) error {
+		have, err := readLines(ctx, tx, stmtLock, id)
+		if err != nil {
+			return err
+		}
+		if !contains(have, add.SKU) && len(have) >= maxLines {
+			return cartFull()
+		}
+		_, err = tx.Exec(ctx, stmtAdd, string(id.Region()), string(id), add.SKU, add.Quantity, add.PriceAtAdd.Minor, add.PriceAtAdd.Currency, add.AddedAt)
+		if _, over := sqldb.CheckViolation(err); over {
+			return quantityLimit()
+		}
+		if err != nil {
+			return err
+		}
+		lines, err = readLines(ctx, tx, stmtList, id)
+		return err
+	})
+	return lines, err
+}
+
+// putLine sets a line's quantity, or makes it.
+func (s *Service) putLine(ctx context.Context, id ident.CustomerID, put Line) (lines []Line, err error) {
+	err = s.deps.Fence.InSlotTx(ctx, id, func(tx sqldb.Tx) error {
+		have, err := readLines(ctx, tx, stmtLock, id)
+		if err != nil {
+			return err
+		}
+		if !contains(have, put.SKU) && len(have) >= maxLines {
+			return cartFull()
+		}
+		if err := putLines(ctx, tx, id, []Line{put}); err != nil {
+			return err
+		}
+		lines, err = readLines(ctx, tx, stmtList, id)
+		return err
+	})
+	return lines, err
+}
+
+func contains(lines []Line, sku string) bool {
+	for _, l := range lines {
+		if l.SKU == sku {
+			return true
+		}
+	}
+	return false
+}
+
+func putLines(ctx context.Context, tx sqldb.Tx, id ident.CustomerID, lines []Line) error {
+	if len(lines) == 0 {
+		return nil
+	}
+	n := len(lines)
+	skus, currencies, times := make([]string, n), make([]string, n), make([]time.Time, n)
+	quantities, prices := make([]int64, n), make([]int64, n)
+	for i, l := range lines {
+		skus[i], quantities[i], prices[i], currencies[i], times[i] = l.SKU, l.Quantity, l.PriceAtAdd.Minor, l.PriceAtAdd.Currency, l.AddedAt
+	}
+	_, err := tx.Exec(ctx, stmtPut, string(id.Region()), string(id), skus, quantities, prices, currencies, times)
+	return err
+}
+
+func (s *Service) removeLine(ctx context.Context, id ident.CustomerID, sku string) (lines []Line, err error) {
+	err = s.deps.Fence.InSlotTx(ctx, id, func(tx sqldb.Tx) error {
+		if _, err := tx.Exec(ctx, stmtRemove, string(id.Region()), string(id), sku); err != nil {
+			return err
+		}
+		lines, err = readLines(ctx, tx, stmtList, id)
+		return err
+	})
+	return lines, err
+}
+
+// mergeGuest takes a guest's lines in, once; a second time it gives the first answer.
+func (s *Service) mergeGuest(ctx context.Context, id, guest ident.CustomerID) (*cartv1.MergeGuestCartResponse, error) {
+	now := s.deps.Clock.Now()
+	var resp *cartv1.MergeGuestCartResponse
+	err := s.deps.Fence.InSlotTx(ctx, id, func(tx sqldb.Tx) error {
+		resp = &cartv1.MergeGuestCartResponse{}
+		guestLines, err := readLines(ctx, tx, stmtList, guest)
+		if err != nil {
+			return err
+		}
+		own, err := readLines(ctx, tx, stmtLock, id)
+		if err != nil {
+			return err
+		}
+		write, merged := merge(own, guestLines, now)
+		for _, m := range merged {
+			resp.Merged = append(resp.Merged, &cartv1.MergeGuestCartResponse_Merged{Sku: m.SKU, GuestQuantity: m.GuestQuantity, Quantity: m.Quantity})
+		}
+		result, err := proto.Marshal(resp)
+		if err != nil {
+			return err
+		}
+		fresh, err := tx.Exec(ctx, stmtRemember, string(id.Region()), string(id), causeMerge(guest), now, result)
+		if err != nil {
+			return err
+		}
+		if fresh == 0 {
+			return recall(ctx, tx, id, causeMerge(guest), resp)
+		}
+		return putLines(ctx, tx, id, write)
+	})
+	return resp, err
+}
+
+func recall(ctx context.Context, tx sqldb.Tx, id ident.CustomerID, cause string, into proto.Message) error {
+	var result []byte
+	if err := tx.QueryRow(ctx, stmtRecall, string(id.Region()), string(id), cause).Scan(&result); err != nil {
+		if errors.Is(err, sqldb.ErrNoRows) {
+			return errors.New("a change of a cart is neither new nor known")
+		}
+		return err
+	}
+	return proto.Unmarshal(result, into)
+}
+
+// removeOrdered takes out what an order bought, once.
+func (s *Service) removeOrdered(ctx context.Context, id ident.CustomerID, order ident.OrderID, skus []string, quantities []int64) error {
+	now, region := s.deps.Clock.Now(), string(id.Region())
+	return s.deps.Fence.InSlotTx(ctx, id, func(tx sqldb.Tx) error {
+		fresh, err := tx.Exec(ctx, stmtRemember, region, string(id), causeOrder(order), now, []byte{})
+		if err != nil || fresh == 0 {
+			return err
+		}
+		var b sqldb.Batch
+		b.Queue(stmtRemoveBought, nil, region, string(id), skus, quantities)
+		b.Queue(stmtReduceBought, nil, region, string(id), skus, quantities)
+		return tx.Send(ctx, &b)
+	})
+}

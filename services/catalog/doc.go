@@ -1,0 +1,15 @@
+// Package catalog keeps the products: what is for sale and at which price.
+//
+// Products live once, in cellar_global, and are read locally everywhere; they are written
+// seldom. A change takes effect as one transaction: the product's row with its next version,
+// the listings of its category and of every category above, and one event for each region.
+// Events carry the whole product as it stands after the change, so that a receiver needs to
+// ask nobody; a receiver keeps the highest version it has seen.
+//
+//	UpsertProduct, SetPrice, Import ──▶ products + category_listings + outbox
+//	                                         └──▶ catalog.product.changed ──▶ caches, search indexes
+//
+// Reads by SKU go through a bounded cache that changes of the product throw out, and that
+// time throws out where an event is late. A cached price may therefore be a few seconds old;
+// checkout reads the rows.
+package catalog

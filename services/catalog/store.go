@@ -1,0 +1,181 @@
+package catalog
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	catalogv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/catalog/v1"
+	"github.com/cellar-commerce/cellar/internal/money"
+	"github.com/cellar-commerce/cellar/internal/sqldb"
+)
+
+var (
+	stmtGet = sqldb.Define(sqldb.Global, "catalog.get", `
+SELECT sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at
+FROM products
+WHERE sku = ANY ($1::text[])`)
+
+	stmtScan = sqldb.Define(sqldb.Global, "catalog.scan", `
+SELECT sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at
+FROM products
+WHERE sku > $1
+ORDER BY sku
+LIMIT $2`)
+
+	stmtBrowse = sqldb.Define(sqldb.Global, "catalog.browse", `
+SELECT popularity, sku
+FROM category_listings
+WHERE category = $1 AND (popularity, sku) < ($2, $3)
+ORDER BY popularity DESC, sku DESC
+LIMIT $4`)
+
+	// A whole pass over the listings; the answer is kept for a while (see categoriesFresh).
+	stmtCategories = sqldb.Define(sqldb.Global, "catalog.categories", `
+SELECT category, count(*)
+FROM category_listings
+GROUP BY category
+ORDER BY category
+LIMIT $1`)
+
+	// Locks in the order of the SKUs, so that two batches never wait for each other.
+	stmtLock = sqldb.Define(sqldb.Global, "catalog.lock", `
+SELECT sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at
+FROM products
+WHERE sku = ANY ($1::text[])
+ORDER BY sku
+FOR UPDATE`)
+
+	stmtUpsert = sqldb.Define(sqldb.Global, "catalog.upsert", `
+INSERT INTO products (sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at)
+SELECT p.sku, p.title, p.description, p.brand, p.category, p.price, p.currency,
+  ARRAY (SELECT jsonb_array_elements_text(p.image_urls)), p.attributes, p.weight, p.popularity, 1, $12
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::int8[], $7::text[], $8::jsonb[], $9::jsonb[], $10::int8[], $11::int4[])
+  AS p (sku, title, description, brand, category, price, currency, image_urls, attributes, weight, popularity)
+ON CONFLICT (sku) DO UPDATE
+SET title = excluded.title, description = excluded.description, brand = excluded.brand, category = excluded.category,
+  price_minor_units = excluded.price_minor_units, currency = excluded.currency, image_urls = excluded.image_urls,
+  attributes = excluded.attributes, weight_grams = excluded.weight_grams, popularity = excluded.popularity,
+  version = products.version + 1, updated_at = excluded.updated_at
+RETURNING sku, version`)
+
+	stmtUnlist = sqldb.Define(sqldb.Global, "catalog.unlist", `
+DELETE FROM category_listings
+WHERE sku = ANY ($1::text[])`)
+
+	stmtList = sqldb.Define(sqldb.Global, "catalog.list", `
+INSERT INTO category_listings (category, popularity, sku)
+SELECT l.category, l.popularity, l.sku
+FROM unnest($1::text[], $2::int4[], $3::text[]) AS l (category, popularity, sku)
+ON CONFLICT (category, popularity, sku) DO NOTHING`)
+)
+
+func scanProduct(r sqldb.Row) (*catalogv1.Product, error) {
+	var (
+		p          catalogv1.Product
+		category   string
+		price      money.Amount
+		attributes []byte
+		updatedAt  time.Time
+	)
+	err := r.Scan(&p.Sku, &p.Title, &p.Description, &p.Brand, &category, &price.Minor, &price.Currency, &p.ImageUrls, &attributes,
+		&p.WeightGrams, &p.Popularity, &p.Version, &updatedAt)
+	if err != nil {
+		return nil, err
+	}
+	p.CategoryPath, p.Price, p.UpdatedAt = splitCategory(category), price.Proto(), timestamppb.New(updatedAt)
+	if err := json.Unmarshal(attributes, &p.Attributes); err != nil {
+		return nil, fmt.Errorf("attributes of %s: %w", p.GetSku(), err)
+	}
+	return &p, nil
+}
+
+func readProducts(ctx context.Context, q sqldb.Querier, skus []string) ([]*catalogv1.Product, error) {
+	return sqldb.Collect(ctx, q, stmtGet, scanProduct, skus)
+}
+
+// lockProduct reads one product so that nobody else changes it before the transaction ends.
+func lockProduct(ctx context.Context, tx sqldb.Tx, sku string) (*catalogv1.Product, error) {
+	p, err := scanProduct(tx.QueryRow(ctx, stmtLock, []string{sku}))
+	if errors.Is(err, sqldb.ErrNoRows) {
+		return nil, unknownProduct()
+	}
+	return p, err
+}
+
+// writeProducts stores products, sorted by SKU and each once, with their listings; it sets version and time in each.
+func writeProducts(ctx context.Context, tx sqldb.Tx, products []*catalogv1.Product, now time.Time) error {
+	c, err := columnsOf(products)
+	if err != nil {
+		return err
+	}
+	versions := make(map[string]int64, len(products))
+	rows, err := tx.Query(ctx, stmtUpsert, c.skus, c.titles, c.descriptions, c.brands, c.categories, c.prices, c.currencies, c.images, c.attributes,
+		c.weights, c.popularities, now)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var sku string
+		var version int64
+		if err := rows.Scan(&sku, &version); err != nil {
+			return fmt.Errorf("versions of products: %w", err)
+		}
+		versions[sku] = version
+	}
+	if err := rows.Err(); err != nil {
+		return fmt.Errorf("catalog.upsert: %w", err)
+	}
+	changed := false
+	for _, p := range products {
+		p.Version, p.UpdatedAt = versions[p.GetSku()], timestamppb.New(now)
+		changed = changed || p.GetVersion() > 1
+	}
+	var b sqldb.Batch
+	if changed {
+		b.Queue(stmtUnlist, nil, c.skus)
+	}
+	b.Queue(stmtList, nil, c.listed, c.listedPopularities, c.listedSKUs)
+	return tx.Send(ctx, &b)
+}
+
+// columns of products, for unnest.
+type columns struct {
+	skus, titles, descriptions, brands, categories, currencies []string
+	images, attributes                                         []string // JSON
+	prices, weights                                            []int64
+	popularities                                               []int32
+	listed, listedSKUs                                         []string // one for each category above the product's, and its own
+	listedPopularities                                         []int32
+}
+
+func columnsOf(products []*catalogv1.Product) (columns, error) {
+	var c columns
+	for _, p := range products {
+		images, err := json.Marshal(append([]string{}, p.GetImageUrls()...))
+		if err != nil {
+			return columns{}, fmt.Errorf("images of %s: %w", p.GetSku(), err)
+		}
+		attributes := []byte("{}")
+		if len(p.GetAttributes()) > 0 {
+			if attributes, err = json.Marshal(p.GetAttributes()); err != nil {
+				return columns{}, fmt.Errorf("attributes of %s: %w", p.GetSku(), err)
+			}
+		}
+		c.skus, c.titles, c.descriptions = append(c.skus, p.GetSku()), append(c.titles, p.GetTitle()), append(c.descriptions, p.GetDescription())
+		c.brands, c.categories = append(c.brands, p.GetBrand()), append(c.categories, joinCategory(p.GetCategoryPath()))
+		c.prices, c.currencies = append(c.prices, p.GetPrice().GetMinorUnits()), append(c.currencies, p.GetPrice().GetCurrencyCode())
+		c.images, c.attributes = append(c.images, string(images)), append(c.attributes, string(attributes))
+		c.weights, c.popularities = append(c.weights, p.GetWeightGrams()), append(c.popularities, p.GetPopularity())
+		for _, category := range ancestors(p.GetCategoryPath()) {
+			c.listed, c.listedSKUs = append(c.listed, category), append(c.listedSKUs, p.GetSku())
+			c.listedPopularities = append(c.listedPopularities, p.GetPopularity())
+		}
+	}
+	return c, nil
+}

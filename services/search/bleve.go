@@ -1,0 +1,337 @@
+package search
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/blevesearch/bleve/v2"
+	"github.com/blevesearch/bleve/v2/analysis"
+	"github.com/blevesearch/bleve/v2/analysis/analyzer/keyword"
+	"github.com/blevesearch/bleve/v2/analysis/lang/en"
+	"github.com/blevesearch/bleve/v2/document"
+	"github.com/blevesearch/bleve/v2/index/scorch"
+	"github.com/blevesearch/bleve/v2/search/query"
+	index "github.com/blevesearch/bleve_index_api"
+
+	catalogv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/catalog/v1"
+	searchv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/search/v1"
+)
+
+// Fields of the index. Text fields are analysed; the others hold values as they are.
+const (
+	fieldTitle       = "title"
+	fieldBrand       = "brand"
+	fieldCategory    = "category"
+	fieldAttributes  = "attributes"
+	fieldDescription = "description"
+	fieldInCategory  = "in_category" // the category and each one above it
+	fieldBrandKey    = "brand_key"   // lower case
+	fieldBrandShown  = "brand_shown"
+	fieldLeaf        = "category_shown"
+	fieldPrice       = "price"
+	fieldPopularity  = "popularity"
+)
+
+// boosts say how much a word counts where.
+var boosts = []struct {
+	field string
+	boost float64
+}{{fieldTitle, 4}, {fieldBrand, 3}, {fieldCategory, 2}, {fieldAttributes, 1.5}, {fieldDescription, 1}}
+
+// Bleve is an Engine in memory, on the library of that name.
+type Bleve struct {
+	index   bleve.Index
+	english analysis.Analyzer
+	exact   analysis.Analyzer
+
+	// writing keeps versions in order: what is older than the index holds never overtakes.
+	writing  sync.Mutex
+	mu       sync.RWMutex
+	products map[string]*Product
+	suggest  *suggester
+}
+
+var _ Engine = (*Bleve)(nil)
+
+// NewBleve is an empty index.
+func NewBleve() (*Bleve, error) {
+	m := bleve.NewIndexMapping()
+	m.ScoringModel = index.BM25Scoring
+	idx, err := bleve.NewUsing("", m, scorch.Name, scorch.Name, nil) // no path: in memory
+	if err != nil {
+		return nil, fmt.Errorf("bleve: %w", err)
+	}
+	b := &Bleve{index: idx, english: m.AnalyzerNamed(en.AnalyzerName), exact: m.AnalyzerNamed(keyword.Name), products: map[string]*Product{}, suggest: newSuggester()}
+	if b.english == nil || b.exact == nil {
+		return nil, errors.New("bleve: an analyzer is missing")
+	}
+	return b, nil
+}
+
+// Close frees the index.
+func (b *Bleve) Close() error { return b.index.Close() }
+
+// Count implements Engine.
+func (b *Bleve) Count() int {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return len(b.products)
+}
+
+// Index implements Engine.
+func (b *Bleve) Index(products []*catalogv1.Product) error {
+	b.writing.Lock()
+	defer b.writing.Unlock()
+	batch := b.index.NewBatch()
+	fresh := map[string]*Product{}
+	for _, p := range products {
+		known := fresh[p.GetSku()]
+		if known == nil {
+			known = b.product(p.GetSku())
+		}
+		if known != nil && known.Version > p.GetVersion() {
+			continue
+		}
+		if err := batch.IndexAdvanced(b.document(p)); err != nil {
+			return fmt.Errorf("bleve: index %s: %w", p.GetSku(), err)
+		}
+		fresh[p.GetSku()] = shown(p)
+	}
+	// First what is shown, then what is found: a hit always has something to show.
+	b.mu.Lock()
+	for sku, p := range fresh {
+		b.suggest.replace(b.products[sku], p)
+	}
+	maps.Copy(b.products, fresh)
+	b.mu.Unlock()
+	if err := b.index.Batch(batch); err != nil {
+		return fmt.Errorf("bleve: index %d products: %w", len(fresh), err)
+	}
+	return nil
+}
+
+func (b *Bleve) product(sku string) *Product {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return b.products[sku]
+}
+
+// document of a product. Built by hand: the reflection of a mapping costs more than the indexing.
+func (b *Bleve) document(p *catalogv1.Product) *document.Document {
+	d := document.NewDocument(p.GetSku())
+	text := func(field, value string) {
+		if value != "" {
+			d.AddField(document.NewTextFieldCustom(field, nil, []byte(value), index.IndexField, b.english))
+		}
+	}
+	key := func(field, value string, options index.FieldIndexingOptions) {
+		if value != "" {
+			d.AddField(document.NewTextFieldCustom(field, nil, []byte(value), options|index.SkipFreqNorm, b.exact))
+		}
+	}
+	text(fieldTitle, p.GetTitle())
+	text(fieldBrand, p.GetBrand())
+	text(fieldCategory, strings.Join(p.GetCategoryPath(), " "))
+	text(fieldDescription, p.GetDescription())
+	var attributes strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(p.GetAttributes())) {
+		attributes.WriteString(name + " " + p.GetAttributes()[name] + "\n")
+	}
+	text(fieldAttributes, attributes.String())
+	for i := range p.GetCategoryPath() {
+		key(fieldInCategory, strings.Join(p.GetCategoryPath()[:i+1], " > "), index.IndexField)
+	}
+	key(fieldBrandKey, strings.ToLower(p.GetBrand()), index.IndexField)
+	key(fieldBrandShown, p.GetBrand(), index.IndexField|index.DocValues)
+	key(fieldLeaf, strings.Join(p.GetCategoryPath(), " > "), index.IndexField|index.DocValues)
+	for field, n := range map[string]int64{fieldPrice: p.GetPrice().GetMinorUnits(), fieldPopularity: int64(p.GetPopularity())} {
+		d.AddField(document.NewNumericFieldWithIndexingOptions(field, nil, float64(n), index.IndexField|index.DocValues))
+	}
+	return d
+}
+
+// Search implements Engine.
+func (b *Bleve) Search(ctx context.Context, q Query) (Results, error) {
+	terms := b.terms(q.Words)
+	if len(terms) == 0 && strings.TrimSpace(q.Words) != "" {
+		terms = strings.Fields(strings.ToLower(q.Words)) // nothing but words too common to be indexed
+	}
+	for _, attempt := range attempts(terms) {
+		res, err := b.run(ctx, q, attempt)
+		if err != nil || res.Total > 0 {
+			return res, err
+		}
+	}
+	return Results{}, nil
+}
+
+// terms of a query: at most maxTerms, each once.
+func (b *Bleve) terms(words string) []string {
+	var terms []string
+	for _, token := range b.english.Analyze([]byte(words)) {
+		if t := string(token.Term); !slices.Contains(terms, t) && len(terms) < maxTerms {
+			terms = append(terms, t)
+		}
+	}
+	return terms
+}
+
+const (
+	// maxTerms of a query count; nobody types more who wants to find something.
+	maxTerms = 16
+	// minFuzzy letters: shorter words have too many neighbours.
+	minFuzzy = 4
+)
+
+// attempts at a query, from strict to forgiving.
+func attempts(terms []string) []query.Query {
+	if len(terms) == 0 {
+		return []query.Query{query.NewMatchAllQuery()}
+	}
+	exact, forgiving := make([]query.Query, len(terms)), make([]query.Query, len(terms))
+	typos := false
+	for i, t := range terms {
+		exact[i], forgiving[i] = anywhere(t, 0), anywhere(t, 0)
+		if len([]rune(t)) >= minFuzzy {
+			forgiving[i], typos = anywhere(t, 1), true
+		}
+	}
+	all := []query.Query{query.NewConjunctionQuery(exact)}
+	if typos {
+		all = append(all, query.NewConjunctionQuery(forgiving))
+	}
+	if len(terms) > 1 {
+		most, some := query.NewDisjunctionQuery(forgiving), query.NewDisjunctionQuery(forgiving)
+		most.SetMin(float64((2*len(terms) + 2) / 3))
+		all = append(all, most, some)
+	}
+	return all
+}
+
+// anywhere finds a term in any field, within an edit distance.
+func anywhere(term string, fuzziness int) query.Query {
+	fields := make([]query.Query, 0, len(boosts))
+	for _, f := range boosts {
+		if fuzziness == 0 {
+			q := query.NewTermQuery(term)
+			q.SetField(f.field)
+			q.SetBoost(f.boost)
+			fields = append(fields, q)
+			continue
+		}
+		q := query.NewFuzzyQuery(term)
+		q.SetFuzziness(fuzziness)
+		q.SetPrefix(1) // the first letter is seldom wrong, and fixing it prunes almost everything
+		q.SetField(f.field)
+		q.SetBoost(f.boost)
+		fields = append(fields, q)
+	}
+	return query.NewDisjunctionQuery(fields)
+}
+
+func (b *Bleve) run(ctx context.Context, q Query, match query.Query) (Results, error) {
+	req := bleve.NewSearchRequestOptions(filtered(match, q), max(q.Limit, rerankDepth), 0, false)
+	req.Score = ""
+	switch q.Sort {
+	case searchv1.Sort_SORT_PRICE_ASCENDING:
+		req.SortBy([]string{fieldPrice, "_id"})
+	case searchv1.Sort_SORT_PRICE_DESCENDING:
+		req.SortBy([]string{"-" + fieldPrice, "_id"})
+	case searchv1.Sort_SORT_POPULARITY:
+		req.SortBy([]string{"-" + fieldPopularity, "_id"})
+	case searchv1.Sort_SORT_UNSPECIFIED:
+		req.SortBy([]string{"-_score", "_id"})
+		if strings.TrimSpace(q.Words) == "" {
+			req.SortBy([]string{"-" + fieldPopularity, "_id"})
+		}
+	}
+	if q.Facets {
+		req.AddFacet(fieldLeaf, bleve.NewFacetRequest(fieldLeaf, maxFacet))
+		req.AddFacet(fieldBrandShown, bleve.NewFacetRequest(fieldBrandShown, maxFacet))
+	}
+	found, err := b.index.SearchInContext(ctx, req)
+	if err != nil {
+		return Results{}, fmt.Errorf("bleve: search: %w", err)
+	}
+	res := Results{Total: int64(found.Total), Categories: facetOf(found, fieldLeaf), Brands: facetOf(found, fieldBrandShown)}
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	for _, h := range found.Hits {
+		res.Hits = append(res.Hits, Hit{Product: b.products[h.ID], Score: h.Score})
+	}
+	if q.Sort == searchv1.Sort_SORT_UNSPECIFIED && strings.TrimSpace(q.Words) != "" {
+		rerank(res.Hits)
+	}
+	res.Hits = res.Hits[:min(len(res.Hits), q.Limit)]
+	return res, nil
+}
+
+// filtered narrows a query without changing its scores.
+func filtered(match query.Query, q Query) query.Query {
+	out := query.NewBooleanQuery([]query.Query{match}, nil, nil)
+	narrowed := false
+	filter := func(f query.Query) {
+		if narrowed {
+			f = query.NewConjunctionQuery([]query.Query{out.Filter, f})
+		}
+		out.AddFilter(f)
+		narrowed = true
+	}
+	if q.Category != "" {
+		filter(valueOf(fieldInCategory, q.Category))
+	}
+	if len(q.Brands) > 0 {
+		any := make([]query.Query, len(q.Brands))
+		for i, brand := range q.Brands {
+			any[i] = valueOf(fieldBrandKey, strings.ToLower(brand))
+		}
+		filter(query.NewDisjunctionQuery(any))
+	}
+	if q.MinPrice > 0 || q.MaxPrice > 0 {
+		var low, high *float64
+		if q.MinPrice > 0 {
+			low = new(float64(q.MinPrice))
+		}
+		if q.MaxPrice > 0 {
+			high = new(float64(q.MaxPrice))
+		}
+		yes := true
+		r := query.NewNumericRangeInclusiveQuery(low, high, &yes, &yes)
+		r.SetField(fieldPrice)
+		filter(r)
+	}
+	if !narrowed {
+		return match
+	}
+	return out
+}
+
+func valueOf(field, value string) query.Query {
+	q := query.NewTermQuery(value)
+	q.SetField(field)
+	return q
+}
+
+func facetOf(found *bleve.SearchResult, field string) []FacetValue {
+	facet, ok := found.Facets[field]
+	if !ok || facet.Terms == nil {
+		return nil
+	}
+	var out []FacetValue
+	for _, t := range facet.Terms.Terms() {
+		out = append(out, FacetValue{t.Term, int64(t.Count)})
+	}
+	return out
+}
+
+// Suggest implements Engine.
+func (b *Bleve) Suggest(prefix string, limit int) []string {
+	b.mu.Lock() // it may have to sort
+	defer b.mu.Unlock()
+	return b.suggest.complete(prefix, limit)
+}

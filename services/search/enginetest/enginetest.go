@@ -1,0 +1,262 @@
+// Package enginetest says what every search engine must do.
+package enginetest
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	catalogv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/catalog/v1"
+	searchv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/search/v1"
+	"github.com/cellar-commerce/cellar/internal/money"
+	"github.com/cellar-commerce/cellar/services/search"
+)
+
+// Run the suite against engines that open makes, each empty.
+func Run(t *testing.T, open func(t *testing.T) search.Engine) {
+	for name, check := range map[string]func(*testing.T, search.Engine){
+		"every word must match somewhere":                 everyWord,
+		"words match in all their forms":                  forms,
+		"a typo is forgiven when nothing else is found":   typo,
+		"words are left out when nothing has all of them": leftOut,
+		"titles count more than descriptions":             titles,
+		"popularity decides between equals":               popularity,
+		"filters narrow and do not rank":                  filters,
+		"facets count the matches":                        facets,
+		"sorts":                                           sorts,
+		"no words match everything, most popular first":   everything,
+		"the highest version wins":                        versions,
+		"a limit is kept and the total is not cut by it":  limits,
+		"suggestions follow the products":                 suggest,
+		"odd input is harmless":                           odd,
+		"searching while indexing":                        concurrent,
+	} {
+		t.Run(name, func(t *testing.T) { check(t, open(t)) })
+	}
+}
+
+// Product for a test; title, brand and price tell it apart.
+func Product(sku, title string, change ...func(*catalogv1.Product)) *catalogv1.Product {
+	p := &catalogv1.Product{Sku: sku, Title: title, Brand: "Acme", CategoryPath: []string{"Home", "Things"}, Price: money.USD(1000).Proto(), Version: 1}
+	for _, c := range change {
+		c(p)
+	}
+	return p
+}
+
+func index(t *testing.T, e search.Engine, products ...*catalogv1.Product) {
+	t.Helper()
+	if err := e.Index(products); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func find(t *testing.T, e search.Engine, q search.Query) search.Results {
+	t.Helper()
+	if q.Limit == 0 {
+		q.Limit = 50
+	}
+	res, err := e.Search(context.Background(), q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res
+}
+
+func skus(res search.Results) string {
+	var all []string
+	for _, h := range res.Hits {
+		all = append(all, h.Product.SKU)
+	}
+	return strings.Join(all, " ")
+}
+
+func want(t *testing.T, e search.Engine, q search.Query, expected string) {
+	t.Helper()
+	if got := skus(find(t, e, q)); got != expected {
+		t.Errorf("%+v finds %q, want %q", q, got, expected)
+	}
+}
+
+func words(w string) search.Query { return search.Query{Words: w} }
+
+func everyWord(t *testing.T, e search.Engine) {
+	index(t, e, Product("a", "Steel kettle", func(p *catalogv1.Product) { p.Attributes = map[string]string{"colour": "crimson"} }),
+		Product("b", "Steel pan"), Product("c", "Glass kettle"))
+	want(t, e, words("steel kettle"), "a")
+	want(t, e, words("KETTLE crimson"), "a")
+	want(t, e, words("acme steel pan"), "b")
+}
+
+func forms(t *testing.T, e search.Engine) {
+	index(t, e, Product("a", "Running shoes"), Product("b", "Clock"))
+	want(t, e, words("shoe run"), "a")
+	want(t, e, words("clocks"), "b")
+}
+
+func typo(t *testing.T, e search.Engine) {
+	index(t, e, Product("a", "Stainless kettle"), Product("b", "Settle bench"))
+	want(t, e, words("kxxtle"), "") // two edits apart
+	want(t, e, words("kettlle"), "a")
+	want(t, e, words("stainles kettle"), "a")
+	want(t, e, words("kettle"), "a")
+}
+
+func leftOut(t *testing.T, e search.Engine) {
+	index(t, e, Product("a", "Red cotton towel"), Product("b", "Blue vase"))
+	want(t, e, words("red cotton towel xyzzyq"), "a")
+	want(t, e, words("purple vase"), "b")
+}
+
+func titles(t *testing.T, e search.Engine) {
+	index(t, e, Product("a", "Bag", func(p *catalogv1.Product) { p.Description = "Holds a camera and other things for a trip." }), Product("b", "Camera"))
+	want(t, e, words("camera"), "b a")
+}
+
+func popularity(t *testing.T, e search.Engine) {
+	index(t, e, Product("a", "Desk lamp"), Product("b", "Desk lamp", func(p *catalogv1.Product) { p.Popularity = 500_000 }), Product("c", "Desk lamp"))
+	want(t, e, words("desk lamp"), "b a c")
+}
+
+func filters(t *testing.T, e search.Engine) {
+	in := func(brand string, price int64, path ...string) func(*catalogv1.Product) {
+		return func(p *catalogv1.Product) {
+			p.Brand, p.Price, p.CategoryPath = brand, money.USD(price).Proto(), path
+		}
+	}
+	index(t, e, Product("a", "Pan", in("Acme", 100, "Home", "Pans")), Product("b", "Pan", in("Bolt", 200, "Home", "Pans", "Woks")), Product("c", "Pan", in("Acme", 300, "Garden")))
+	want(t, e, search.Query{Words: "pan", Category: "Home"}, "a b")
+	want(t, e, search.Query{Words: "pan", Category: "Home > Pans > Woks"}, "b")
+	want(t, e, search.Query{Words: "pan", Category: "Home > P"}, "")
+	want(t, e, search.Query{Words: "pan", Brands: []string{"ACME"}}, "a c")
+	want(t, e, search.Query{Words: "pan", Brands: []string{"acme", "Bolt"}, MinPrice: 200, MaxPrice: 300}, "b c")
+	want(t, e, search.Query{Words: "pan", MaxPrice: 199}, "a")
+	all, narrowed := find(t, e, words("pan")), find(t, e, search.Query{Words: "pan", MinPrice: 300})
+	if i := slices.IndexFunc(all.Hits, func(h search.Hit) bool { return h.Product.SKU == "c" }); all.Hits[i].Score != narrowed.Hits[0].Score {
+		t.Errorf("a filter changes the score from %v to %v", all.Hits[i].Score, narrowed.Hits[0].Score)
+	}
+}
+
+func facets(t *testing.T, e search.Engine) {
+	for i, brand := range []string{"Acme", "Acme", "Bolt"} {
+		index(t, e, Product(fmt.Sprint(i), "Pan", func(p *catalogv1.Product) { p.Brand = brand }))
+	}
+	index(t, e, Product("x", "Lamp"))
+	res := find(t, e, search.Query{Words: "pan", Facets: true, Limit: 1})
+	if fmt.Sprint(res.Brands) != "[{Acme 2} {Bolt 1}]" || fmt.Sprint(res.Categories) != "[{Home > Things 3}]" {
+		t.Errorf("brands %v, categories %v", res.Brands, res.Categories)
+	}
+	if res = find(t, e, words("pan")); len(res.Brands) != 0 {
+		t.Error("facets were counted unasked")
+	}
+}
+
+func sorts(t *testing.T, e search.Engine) {
+	for i, price := range []int64{900, 20_000, 1_000, 5} {
+		index(t, e, Product(string(rune('a'+i)), "Pan", func(p *catalogv1.Product) {
+			p.Price, p.Popularity = money.USD(price).Proto(), int32(i*7%4)
+		}))
+	}
+	want(t, e, search.Query{Words: "pan", Sort: searchv1.Sort_SORT_PRICE_ASCENDING}, "d a c b")
+	want(t, e, search.Query{Words: "pan", Sort: searchv1.Sort_SORT_PRICE_DESCENDING}, "b c a d")
+	want(t, e, search.Query{Words: "pan", Sort: searchv1.Sort_SORT_POPULARITY}, "b c d a")
+}
+
+func everything(t *testing.T, e search.Engine) {
+	index(t, e, Product("a", "Pan"), Product("b", "Lamp", func(p *catalogv1.Product) { p.Popularity = 9 }))
+	want(t, e, words("  "), "b a")
+	want(t, e, search.Query{Category: "Home", MaxPrice: 1}, "")
+}
+
+func versions(t *testing.T, e search.Engine) {
+	version := func(v int64, title string) *catalogv1.Product {
+		return Product("a", title, func(p *catalogv1.Product) { p.Version = v })
+	}
+	index(t, e, version(2, "Kettle"))
+	index(t, e, version(1, "Toaster"))
+	want(t, e, words("kettle"), "a")
+	want(t, e, words("toaster"), "")
+	index(t, e, version(4, "Blender"), version(3, "Grinder"))
+	want(t, e, words("blender"), "a")
+	want(t, e, words("kettle"), "")
+	want(t, e, words("grinder"), "")
+	if e.Count() != 1 {
+		t.Errorf("one product counts %d", e.Count())
+	}
+}
+
+func limits(t *testing.T, e search.Engine) {
+	var products []*catalogv1.Product
+	for i := range 120 {
+		products = append(products, Product(fmt.Sprintf("p%03d", i), "Pan"))
+	}
+	index(t, e, products...)
+	res := find(t, e, search.Query{Words: "pan", Limit: 7})
+	if len(res.Hits) != 7 || res.Total != 120 {
+		t.Errorf("%d hits of %d", len(res.Hits), res.Total)
+	}
+	longer := find(t, e, search.Query{Words: "pan", Limit: 20})
+	if !strings.HasPrefix(skus(longer), skus(res)) {
+		t.Errorf("a longer list begins otherwise: %s, %s", skus(longer), skus(res))
+	}
+}
+
+func suggest(t *testing.T, e search.Engine) {
+	brand := func(b string, popularity int32) func(*catalogv1.Product) {
+		return func(p *catalogv1.Product) { p.Brand, p.Popularity = b, popularity }
+	}
+	index(t, e, Product("a", "Kettle bell heavy", brand("Kestrel", 5)), Product("b", "Lamp", brand("Kettler", 900)))
+	if got := fmt.Sprint(e.Suggest("  ke", 5)); got != "[Kettler Kestrel Kettle bell Kettle bell heavy]" {
+		t.Errorf("ke: %s", got)
+	}
+	if got := e.Suggest("KETTLE  b", 1); len(got) != 1 || got[0] != "Kettle bell" {
+		t.Errorf("kettle b: %v", got)
+	}
+	index(t, e, Product("b", "Lamp", brand("Other", 900), func(p *catalogv1.Product) { p.Version = 2 }))
+	if got := e.Suggest("kettler", 5); len(got) != 0 {
+		t.Errorf("a brand that is gone is suggested: %v", got)
+	}
+}
+
+func odd(t *testing.T, e search.Engine) {
+	index(t, e, Product("a", "The thing"))
+	for _, w := range []string{"", "the", `"`, `+-&&||!(){}[]^"~*?:\/`, "\x00", strings.Repeat("a ", 500), "日本語", "é́", "ﬀ"} {
+		find(t, e, words(w))
+		e.Suggest(w, 5)
+	}
+	find(t, e, search.Query{Words: "thing", Category: `"`, Brands: []string{"", "*"}, MinPrice: 1 << 60})
+}
+
+func concurrent(t *testing.T, e search.Engine) {
+	var wg sync.WaitGroup
+	for w := range 4 {
+		wg.Go(func() {
+			for i := range 20 {
+				if err := e.Index([]*catalogv1.Product{Product(fmt.Sprint(i), "Pan", func(p *catalogv1.Product) { p.Version = int64(w + 1) })}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+		wg.Go(func() {
+			for range 20 {
+				res, err := e.Search(context.Background(), search.Query{Words: "pan", Limit: 50, Facets: true})
+				if err != nil {
+					t.Error(err)
+				}
+				for _, h := range res.Hits {
+					if h.Product == nil {
+						t.Error("a hit without a product")
+					}
+				}
+				e.Suggest("pa", 3)
+			}
+		})
+	}
+	wg.Wait()
+	if e.Count() != 20 || find(t, e, words("pan")).Total != 20 {
+		t.Errorf("20 products count %d, %d found", e.Count(), find(t, e, words("pan")).Total)
+	}
+}

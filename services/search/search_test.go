@@ -1,0 +1,206 @@
+package search_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"google.golang.org/protobuf/proto"
+
+	catalogv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/catalog/v1"
+	problemv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/problem/v1"
+	searchv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/search/v1"
+	"github.com/cellar-commerce/cellar/internal/problem"
+	"github.com/cellar-commerce/cellar/services/search"
+	"github.com/cellar-commerce/cellar/services/search/enginetest"
+)
+
+func openBleve(t testing.TB) *search.Bleve {
+	b, err := search.NewBleve()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return b
+}
+
+func TestBleveIsAnEngine(t *testing.T) {
+	enginetest.Run(t, func(t *testing.T) search.Engine { return openBleve(t) })
+}
+
+type source []*catalogv1.Product
+
+func (s source) ScanProducts(_ context.Context, after string, limit int) ([]*catalogv1.Product, error) {
+	var page []*catalogv1.Product
+	for _, p := range s {
+		if p.GetSku() > after && len(page) < limit {
+			page = append(page, p)
+		}
+	}
+	return page, nil
+}
+
+type brokenSource struct{}
+
+func (brokenSource) ScanProducts(context.Context, string, int) ([]*catalogv1.Product, error) {
+	return nil, errors.New("no source")
+}
+
+func built(t testing.TB, products ...*catalogv1.Product) *search.Service {
+	s := search.New(search.Deps{Engine: openBleve(t), Source: source(products), Log: slog.New(slog.DiscardHandler)})
+	if err := s.Build(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func numbered(n int) []*catalogv1.Product {
+	var all []*catalogv1.Product
+	for i := range n {
+		all = append(all, enginetest.Product(fmt.Sprintf("p%05d", i), "Pan", func(p *catalogv1.Product) { p.Popularity = int32(n - i) }))
+	}
+	return all
+}
+
+func TestPagesFollowEachOtherToTheEnd(t *testing.T) {
+	s := built(t, numbered(130)...)
+	var seen []string
+	token := ""
+	for {
+		resp, err := s.Search(context.Background(), &searchv1.SearchRequest{Query: "pan", PageSize: 50, PageToken: token})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if resp.GetTotal() != 130 || (token == "") != (len(resp.GetFacets()) > 0) {
+			t.Errorf("total %d, %d facets on page %q", resp.GetTotal(), len(resp.GetFacets()), token)
+		}
+		for _, h := range resp.GetHits() {
+			seen = append(seen, h.GetSku())
+		}
+		if token = resp.GetNextPageToken(); token == "" {
+			break
+		}
+	}
+	for i, sku := range seen {
+		if sku != fmt.Sprintf("p%05d", i) {
+			t.Fatalf("place %d has %s", i, sku)
+		}
+	}
+	if len(seen) != 130 {
+		t.Errorf("%d of 130", len(seen))
+	}
+}
+
+func TestResultsEndAfterTheFirstThousand(t *testing.T) {
+	s := built(t, numbered(1100)...)
+	seen, token := 0, ""
+	for {
+		resp, err := s.Search(context.Background(), &searchv1.SearchRequest{Query: "pan", PageSize: 100, PageToken: token})
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen += len(resp.GetHits())
+		if token = resp.GetNextPageToken(); token == "" {
+			break
+		}
+	}
+	if seen != 1000 {
+		t.Errorf("%d results", seen)
+	}
+}
+
+func TestAChangeIsFoundOnceItIsHandled(t *testing.T) {
+	s := built(t, numbered(3)...)
+	payload, err := proto.Marshal(&catalogv1.ProductChanged{Product: enginetest.Product("p00001", "Skillet", func(p *catalogv1.Product) { p.Version = 2 })})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.HandleChanged(context.Background(), payload); err != nil {
+		t.Fatal(err)
+	}
+	resp, err := s.Search(context.Background(), &searchv1.SearchRequest{Query: "skillet"})
+	if err != nil || len(resp.GetHits()) != 1 || resp.GetHits()[0].GetSku() != "p00001" {
+		t.Errorf("%v, %v", resp, err)
+	}
+	if err := s.HandleChanged(context.Background(), []byte("garbage")); err == nil {
+		t.Error("garbage is taken for an event")
+	}
+}
+
+func TestSearchRefusesUntilTheIndexIsBuilt(t *testing.T) {
+	s := search.New(search.Deps{Engine: openBleve(t), Source: brokenSource{}, Log: slog.New(slog.DiscardHandler)})
+	if err := s.Build(context.Background()); err == nil || s.Ready() {
+		t.Errorf("built from nothing: %v, ready %v", err, s.Ready())
+	}
+	if _, err := s.Search(context.Background(), &searchv1.SearchRequest{}); !problem.Is(err, "INDEX_NOT_BUILT") {
+		t.Errorf("search: %v", err)
+	}
+	if _, err := s.Suggest(context.Background(), &searchv1.SuggestRequest{Prefix: "a"}); !problem.Is(err, "INDEX_NOT_BUILT") {
+		t.Errorf("suggest: %v", err)
+	}
+}
+
+func TestBadRequestsAreRefusedByField(t *testing.T) {
+	s := built(t, numbered(1)...)
+	for field, req := range map[string]*searchv1.SearchRequest{
+		"query":                 {Query: strings.Repeat("x", 257)},
+		"category":              {Category: strings.Repeat("x", 2001)},
+		"brands":                {Brands: make([]string, 51)},
+		"brands[0]":             {Brands: []string{""}},
+		"min_price_minor_units": {MinPriceMinorUnits: -1},
+		"max_price_minor_units": {MinPriceMinorUnits: 5, MaxPriceMinorUnits: 4},
+		"sort":                  {Sort: 99},
+		"page_size":             {PageSize: 101},
+	} {
+		_, err := s.Search(context.Background(), req)
+		wantViolation(t, err, field)
+	}
+	_, err := s.Suggest(context.Background(), &searchv1.SuggestRequest{})
+	wantViolation(t, err, "prefix")
+	_, err = s.Suggest(context.Background(), &searchv1.SuggestRequest{Prefix: "a", Limit: 21})
+	wantViolation(t, err, "limit")
+	for _, token := range []string{"x", "ZnJvbS8tMQ", "ZnJvbS85OTk5OTk", strings.Repeat("A", 100)} {
+		if _, err := s.Search(context.Background(), &searchv1.SearchRequest{PageToken: token}); !problem.Is(err, "BAD_PAGE_TOKEN") {
+			t.Errorf("token %q: %v", token, err)
+		}
+	}
+}
+
+func wantViolation(t testing.TB, err error, field string) {
+	t.Helper()
+	d, ok := problem.Detail[*problemv1.FieldViolations](err)
+	if !ok || len(d.GetViolations()) == 0 || d.GetViolations()[0].GetField() != field {
+		t.Errorf("%s: got %v", field, err)
+	}
+}
+
+func FuzzSearch(f *testing.F) {
+	s := built(f, numbered(3)...)
+	f.Add("pan", "p", "")
+	f.Add(`"pan" -x (a OR b)*`, "\xff", "ZnJvbS8x")
+	f.Fuzz(func(t *testing.T, words, prefix, token string) {
+		if _, err := s.Search(context.Background(), &searchv1.SearchRequest{Query: words, PageToken: token}); problem.KindOf(err) == problem.Internal && err != nil {
+			t.Errorf("search %q: %v", words, err)
+		}
+		if _, err := s.Suggest(context.Background(), &searchv1.SuggestRequest{Prefix: prefix}); problem.KindOf(err) == problem.Internal && err != nil {
+			t.Errorf("suggest %q: %v", prefix, err)
+		}
+	})
+}
+
+func BenchmarkIndex(b *testing.B) {
+	products := numbered(1000)
+	for b.Loop() {
+		if err := openBleve(b).Index(products); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.N*1000)/b.Elapsed().Seconds(), "docs/s")
+}
