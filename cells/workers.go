@@ -35,6 +35,7 @@ func (c *Cell) workers() []process.Worker {
 		{Name: "idempotency keys", Run: forever(c.sweepKeys)},
 		{Name: "holds", Run: forever(c.services.inventory.Run)},
 		{Name: "shipping", Run: forever(c.services.fulfillment.Run)},
+		{Name: "changed products", Run: forever(c.services.search.Run)},
 		{Name: "streams", Run: c.consume},
 		{Name: "changes of products", Run: func(ctx context.Context) error { return c.followCatalog(ctx, func() { close(attached) }) }},
 		{Name: "index", Run: func(ctx context.Context) error { return c.buildIndex(ctx, attached) }},

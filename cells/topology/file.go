@@ -167,6 +167,8 @@ type FileSource struct {
 	Path  string
 	Clock clock.Clock
 	Log   *slog.Logger
+	// Changed is told when the holder has taken a newer map; may be nil.
+	Changed func()
 }
 
 // watchEvery bounds how late a change of the file is seen.
@@ -203,5 +205,8 @@ func (s FileSource) load(ctx context.Context, h *Holder) {
 	}
 	if h.Offer(m) {
 		s.Log.InfoContext(ctx, "a new map", "version", m.Version)
+		if s.Changed != nil {
+			s.Changed()
+		}
 	}
 }

@@ -3,6 +3,7 @@ package pgserver
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"fmt"
 	"net"
 	"os"
@@ -116,7 +117,8 @@ func (s *Server) run(started chan<- error) {
 	close(s.done)
 }
 
-// answersPostgres asks the way a client asks for TLS: only a server that is up answers one byte.
+// answersPostgres asks for a session: only a server that is up goes on with authentication. One that still starts, or
+// recovers after a crash, talks too (it even negotiates TLS), but to refuse.
 func answersPostgres(ctx context.Context, port int) bool {
 	d := net.Dialer{Timeout: time.Second}
 	conn, err := d.DialContext(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
@@ -127,13 +129,22 @@ func answersPostgres(ctx context.Context, port int) bool {
 	if err := conn.SetDeadline(time.Now().Add(time.Second)); err != nil {
 		return false
 	}
-	// SSLRequest: length 8, code 80877103.
-	if _, err := conn.Write([]byte{0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f}); err != nil {
+	if _, err := conn.Write(startupMessage()); err != nil {
 		return false
 	}
 	var answer [1]byte
 	n, err := conn.Read(answer[:])
-	return err == nil && n == 1
+	return err == nil && n == 1 && answer[0] == authenticationRequest
+}
+
+// authenticationRequest is the first byte of the answer to a startup message that is not refused.
+const authenticationRequest = 'R'
+
+// startupMessage of protocol 3.0 (PostgreSQL, "Message Formats"): its own length, the version, then parameters.
+func startupMessage() []byte {
+	body := binary.BigEndian.AppendUint32(nil, 3<<16)
+	body = append(body, "user\x00cellar\x00database\x00postgres\x00\x00"...)
+	return append(binary.BigEndian.AppendUint32(nil, uint32(len(body)+4)), body...)
 }
 
 func credential(owner *account) *syscall.Credential {

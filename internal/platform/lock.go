@@ -1,11 +1,13 @@
 package platform
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 )
 
 // lockDir keeps a second platform out of a directory. The lock goes with its process, however that ends.
@@ -26,3 +28,28 @@ func lockDir(dir string) (*os.File, error) {
 
 // ErrRunning: a platform runs in this directory already.
 var ErrRunning = errors.New("a platform is running here already; `cellctl status` shows it, `cellctl down` stops it, --dir and --port-offset start another beside it")
+
+// downTimeout bounds the wait for a platform to end: every process may take stopTimeout, and the kinds follow each other.
+const downTimeout = 2 * time.Minute
+
+// AwaitDown waits until no platform runs in a directory.
+func AwaitDown(ctx context.Context, dir string) error {
+	ctx, cancel := context.WithTimeout(ctx, downTimeout)
+	defer cancel()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		f, err := lockDir(dir)
+		if err == nil {
+			return f.Close()
+		}
+		if !errors.Is(err, ErrRunning) {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("the platform does not end: %w", ctx.Err())
+		}
+	}
+}

@@ -14,11 +14,12 @@ import (
 // PeerHeader carries the secret that the platform's own processes share.
 const PeerHeader = "Cellar-Peer"
 
-// Internal guards the listener for other cells and operators: only callers with the platform's key pass.
+// Internal guards the listener for other cells and operators: only callers with the platform's key pass; nobody does
+// when there is no key.
 func Internal(key string, next http.Handler) http.Handler {
 	ew := connect.NewErrorWriter()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if subtle.ConstantTimeCompare([]byte(r.Header.Get(PeerHeader)), []byte(key)) != 1 {
+		if key == "" || subtle.ConstantTimeCompare([]byte(r.Header.Get(PeerHeader)), []byte(key)) != 1 {
 			writeError(ew, w, r, problem.New(problem.Unauthenticated, "NOT_A_PEER", "this listener is for the platform's own processes"))
 			return
 		}

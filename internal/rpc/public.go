@@ -82,16 +82,9 @@ func TokenOf(h http.Header) string {
 	if token, ok := strings.CutPrefix(h.Get("Authorization"), "Bearer "); ok {
 		return strings.TrimSpace(token)
 	}
-	for _, line := range h.Values("Cookie") {
-		cookies, err := http.ParseCookie(line)
-		if err != nil {
-			continue
-		}
-		for _, c := range cookies {
-			if c.Name == session.CookieName {
-				return c.Value
-			}
-		}
+	// This reader passes over malformed cookies: somebody else's must not cost a shopper the session.
+	for _, c := range (&http.Request{Header: h}).CookiesNamed(session.CookieName) {
+		return c.Value
 	}
 	return ""
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -84,7 +85,10 @@ func (e *Engine) holder() string { return e.deps.Cell + "/" + ident.NewToken() }
 
 // Run a saga to its end, or until ctx ends: then the sweep goes on with it. The state is the last one stored.
 func (e *Engine) Run(ctx context.Context, t Ticket) (Status, proto.Message, error) {
-	d := e.kinds[t.in.Kind]
+	d, ok := e.kinds[t.in.Kind]
+	if !ok { // of a newer release: it waits until this cell runs that
+		return t.in.Status, nil, fmt.Errorf("saga %s: there is no kind %q", t.in.ID, t.in.Kind)
+	}
 	state := d.NewState()
 	if err := proto.Unmarshal(t.in.State, state); err != nil {
 		return t.in.Status, nil, fmt.Errorf("saga: state of %s: %w", t.in.ID, err)
@@ -135,10 +139,16 @@ func (r *run) step(ctx context.Context) error {
 	}
 }
 
-func (r *run) try(ctx context.Context, work func(context.Context, proto.Message) error) error {
+// try a step. A panic is a fault like any other: the saga that causes it must not end the whole process at each sweep.
+func (r *run) try(ctx context.Context, work func(context.Context, proto.Message) error) (err error) {
 	if work == nil {
 		return nil
 	}
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
 	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
 	return work(ctx, r.state)

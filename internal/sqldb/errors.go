@@ -1,6 +1,7 @@
 package sqldb
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -18,6 +19,7 @@ const (
 	stateForeignKeyViolation  = "23503"
 	stateSerializationFailure = "40001"
 	stateStatementUnknown     = "40003"
+	stateResolutionUnknown    = "08007"
 	stateDeadlock             = "40P01"
 	stateCockroachRetry       = "CR000"
 	stateAdminShutdown        = "57P01"
@@ -86,6 +88,11 @@ var unavailableStates = map[string]bool{
 	stateSerializationFailure: true, stateDeadlock: true, stateStatementUnknown: true, stateCockroachRetry: true,
 }
 
+// undecidedStates, answered to COMMIT, leave open whether it happened: the server does not know, or ended while it was at it.
+var undecidedStates = map[string]bool{
+	stateStatementUnknown: true, stateResolutionUnknown: true, stateAdminShutdown: true, stateCrashShutdown: true,
+}
+
 // classify gives errors of a server that is not there the kind Unavailable. Everything else stays what it is, and
 // becomes "internal" unless a store handles it: an SQLSTATE nobody expects is a bug.
 func classify(err error) error {
@@ -97,7 +104,8 @@ func classify(err error) error {
 	if _, connecting := errors.AsType[*pgconn.ConnectError](err); connecting && !answered {
 		down = true
 	}
-	if !answered && !down {
+	givenUp := errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+	if !answered && !down && !givenUp {
 		// No SQLSTATE and no context error: the connection broke.
 		down = pgconn.SafeToRetry(err) || strings.Contains(err.Error(), "conn closed") || strings.Contains(err.Error(), "unexpected EOF") ||
 			strings.Contains(err.Error(), "connection reset") || strings.Contains(err.Error(), "broken pipe")

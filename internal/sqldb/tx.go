@@ -93,7 +93,15 @@ func (db *DB) tryPostgresTx(ctx context.Context, fn func(Tx) error) error {
 	if err := tx.Commit(ctx); err != nil {
 		return commitError(err)
 	}
-	return db.fault(AfterCommit)
+	return db.lostAnswer()
+}
+
+// lostAnswer plays, for tests, a commit whose answer never came.
+func (db *DB) lostAnswer() error {
+	if err := db.fault(AfterCommit); err != nil {
+		return ambiguous(err)
+	}
+	return nil
 }
 
 // rollback does nothing after a commit. The caller's context may have ended, but the connection must still be freed.
@@ -108,11 +116,13 @@ func commitError(err error) error {
 	if errors.Is(err, pgx.ErrTxCommitRollback) {
 		return fmt.Errorf("sqldb: commit: %w", err)
 	}
-	if _, answered := stateOf(err); answered {
+	if state, answered := stateOf(err); answered && !undecidedStates[state] {
 		return fmt.Errorf("sqldb: commit: %w", classify(err))
 	}
-	return fmt.Errorf("sqldb: commit: %w: %w", ErrAmbiguous, err)
+	return ambiguous(err)
 }
+
+func ambiguous(cause error) error { return fmt.Errorf("sqldb: commit: %w: %w", ErrAmbiguous, cause) }
 
 func (db *DB) inCockroachTx(ctx context.Context, fn func(Tx) error) error {
 	attempts := 0
@@ -129,11 +139,11 @@ func (db *DB) inCockroachTx(ctx context.Context, fn func(Tx) error) error {
 		}
 		return db.fault(BeforeCommit)
 	})
-	if ambiguous, ok := errors.AsType[*crdb.AmbiguousCommitError](err); ok {
-		return fmt.Errorf("sqldb: commit: %w: %w", ErrAmbiguous, ambiguous)
+	if unknown, ok := errors.AsType[*crdb.AmbiguousCommitError](err); ok {
+		return ambiguous(unknown)
 	}
 	if err != nil {
 		return classify(err)
 	}
-	return db.fault(AfterCommit)
+	return db.lostAnswer()
 }

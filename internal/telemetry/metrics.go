@@ -15,6 +15,7 @@ var Version = "dev"
 // Metrics of one process.
 type Metrics struct {
 	registry  *prometheus.Registry
+	labelled  prometheus.Registerer
 	calls     *prometheus.HistogramVec
 	retries   *prometheus.CounterVec
 	checkouts *prometheus.HistogramVec
@@ -41,11 +42,13 @@ func NewMetrics(labels map[string]string) *Metrics {
 		Name: "build_info", Help: "Always 1; the version is a label.", ConstLabels: prometheus.Labels{"version": Version},
 	})
 	build.Set(1)
-	wrapped := prometheus.WrapRegistererWith(labels, m.registry)
-	wrapped.MustRegister(m.calls, m.retries, m.checkouts, build, collectors.NewGoCollector(),
-		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.labelled = prometheus.WrapRegistererWith(labels, m.registry)
+	m.register(m.calls, m.retries, m.checkouts, build, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
+
+// register collectors under the process's labels. Two of one name are a programming error.
+func (m *Metrics) register(all ...prometheus.Collector) { m.labelled.MustRegister(all...) }
 
 // CallEnded implements rpc.Observer.
 func (m *Metrics) CallEnded(procedure, code string, took time.Duration) {

@@ -76,7 +76,7 @@ func (s *Service) Reserve(ctx context.Context, req *inventoryv1.ReserveRequest) 
 }
 
 func expiry(v *problem.Violations, now time.Time, at *timestamppb.Timestamp) time.Time {
-	t := at.AsTime()
+	t := at.AsTime().Truncate(time.Microsecond) // as it is stored, so that a repeated call is answered alike
 	v.Check(at != nil && t.After(now) && !t.After(now.Add(maxHold+time.Minute)), "expires_at", "must lie ahead, by an hour at most")
 	return t
 }

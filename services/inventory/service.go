@@ -80,13 +80,16 @@ func alreadyHeld(have []reservation, lines []line, now time.Time) (known bool, e
 	if len(have) == 0 {
 		return false, time.Time{}, nil
 	}
-	expired := 0
+	expired, swept := 0, 0
 	for _, r := range have {
 		if r.state == Released {
 			return false, time.Time{}, problem.New(problem.Precondition, reasonHoldReleased, "the order has given its stock here back")
 		}
 		if r.state == Expired || (r.state == Held && !r.expiresAt.After(now)) {
 			expired++
+		}
+		if r.state == Expired {
+			swept++
 		}
 	}
 	if !sameLines(have, lines) {
@@ -95,38 +98,50 @@ func alreadyHeld(have []reservation, lines []line, now time.Time) (known bool, e
 	switch {
 	case expired == 0:
 		return true, have[0].expiresAt, nil
-	case have[0].state == Expired:
+	case swept == len(have):
 		return false, time.Time{}, nil // reserved anew
 	default:
-		// Run out but not swept: extending it is the same as giving it back and taking it again.
+		// Not all lines are swept yet (a shortage of one product sweeps only that): the others' units are still in reserved.
 		return false, time.Time{}, problem.New(problem.Precondition, reasonHoldExpired, "the hold has run out")
 	}
 }
 
-// holdNew checks the stock under lock and holds.
+// holdNew writes the reservations, then checks the stock under lock and moves it. In this order a twin waits for the
+// other's answer, instead of finding too little because of it.
 func (s *Service) holdNew(ctx context.Context, tx sqldb.Tx, a at, lines []line, expiresAt time.Time) error {
+	if err := insertReservations(ctx, tx, a, lines, expiresAt); err != nil {
+		return err
+	}
 	skus, wanted := bySKU(lines)
+	if err := lockEnough(ctx, tx, a, skus, wanted); err != nil {
+		return err
+	}
+	_, err := tx.Exec(ctx, stmtMove, string(a.region), a.fc, skus, wanted)
+	return err
+}
+
+// lockEnough locks the stock of products and refuses unless what is wanted is there. Holds that have run out give theirs
+// back when it is needed.
+func lockEnough(ctx context.Context, tx sqldb.Tx, a at, skus []string, wanted []int64) error {
 	available, err := lockStock(ctx, tx, a, skus)
 	if err != nil {
 		return err
 	}
 	short := shortages(skus, wanted, available)
-	if short != nil {
-		n, err := expireRunOut(ctx, tx, a, skus, expireInline)
-		if err != nil {
-			return err
-		}
-		if n > 0 {
-			if available, err = lockStock(ctx, tx, a, skus); err != nil {
-				return err
-			}
-			short = shortages(skus, wanted, available)
-		}
+	if short == nil {
+		return nil
 	}
-	if short != nil {
+	n, err := expireRunOut(ctx, tx, a, skus, expireInline)
+	if err != nil {
+		return err
+	}
+	if n == 0 {
 		return short
 	}
-	return hold(ctx, tx, a, lines, expiresAt)
+	if available, err = lockStock(ctx, tx, a, skus); err != nil {
+		return err
+	}
+	return shortages(skus, wanted, available)
 }
 
 // holdings locks an order's reservations for a command that needs them held; unknown ones are refused.
@@ -168,8 +183,7 @@ func (s *Service) commit(ctx context.Context, a at) error {
 		if err != nil || rs[0].state == Shipped {
 			return err
 		}
-		_, err = tx.Exec(ctx, stmtSetState, a.args(string(Committed), a.now)...)
-		return err
+		return setState(ctx, tx, a, rs, Committed)
 	})
 }
 
@@ -177,7 +191,8 @@ func (s *Service) commit(ctx context.Context, a at) error {
 func (s *Service) release(ctx context.Context, a at) (released int64, err error) {
 	err = s.deps.DB.InTx(ctx, func(tx sqldb.Tx) error {
 		released = 0
-		// The tombstone first: it makes a reserve that runs at the same time wait, or waits for it.
+		// A reserve that is under way and not yet committed is not seen here. The tombstone keeps what it holds from being
+		// extended or sold, so that it runs out.
 		if _, err := tx.Exec(ctx, stmtInsertTombstone, a.args(a.now)...); err != nil {
 			return err
 		}
@@ -195,7 +210,7 @@ func (s *Service) release(ctx context.Context, a at) (released int64, err error)
 				released += r.quantity
 			}
 		}
-		if _, err := tx.Exec(ctx, stmtSetState, a.args(string(Released), a.now)...); err != nil {
+		if err := setState(ctx, tx, a, rs, Released); err != nil {
 			return err
 		}
 		return move(ctx, tx, a, back, -1)
@@ -232,7 +247,7 @@ func (s *Service) ship(ctx context.Context, a at) (shipped int64, err error) {
 		}
 		var b sqldb.Batch
 		b.Queue(stmtTakeOut, nil, string(a.region), a.fc, skus, sums)
-		b.Queue(stmtSetState, nil, a.args(string(Shipped), a.now)...)
+		b.Queue(stmtSetState, nil, a.args(string(Shipped), a.now, numbersOf(rs))...)
 		return tx.Send(ctx, &b)
 	})
 	return shipped, err
@@ -260,10 +275,6 @@ func (s *Service) adjust(ctx context.Context, id, reason string, e entry) (alrea
 	src := source{region: s.deps.Region, kind: "adjust", id: id, reason: reason, now: s.deps.Clock.Now()}
 	a := at{region: s.deps.Region, fc: e.fc, now: src.now}
 	err = s.deps.DB.InTx(ctx, func(tx sqldb.Tx) error {
-		available, err := lockStock(ctx, tx, a, []string{e.sku})
-		if err != nil {
-			return err
-		}
 		fresh, err := record(ctx, tx, src, []entry{e})
 		if err != nil {
 			return err
@@ -274,7 +285,7 @@ func (s *Service) adjust(ctx context.Context, id, reason string, e entry) (alrea
 		if e.delta > 0 {
 			return addStock(ctx, tx, s.deps.Region, fresh)
 		}
-		if err := shortages([]string{e.sku}, []int64{-e.delta}, available); err != nil {
+		if err := lockEnough(ctx, tx, a, []string{e.sku}, []int64{-e.delta}); err != nil {
 			return err
 		}
 		_, err = tx.Exec(ctx, stmtCorrect, string(s.deps.Region), e.fc, e.sku, e.delta)
@@ -383,16 +394,15 @@ func (s *Service) Sweep(ctx context.Context) (int, error) {
 	}
 	total := 0
 	for fc, skus := range byFC {
-		err := s.deps.DB.InTx(ctx, func(tx sqldb.Tx) error {
-			n, err := expireRunOut(ctx, tx, at{region: s.deps.Region, fc: fc, now: now}, skus, sweepBatch)
-			if err == nil {
-				total += n
-			}
+		n := 0
+		err := s.deps.DB.InTx(ctx, func(tx sqldb.Tx) (err error) {
+			n, err = expireRunOut(ctx, tx, at{region: s.deps.Region, fc: fc, now: now}, skus, sweepBatch)
 			return err
 		})
 		if err != nil {
 			return total, fmt.Errorf("sweep holds at %s: %w", fc, err)
 		}
+		total += n
 	}
 	return total, nil
 }

@@ -53,7 +53,7 @@ WHERE i.region = $1 AND i.fc_id = $2 AND i.sku = m.sku`)
 	stmtSetState = sqldb.Define(sqldb.Regional, "inventory.set_state", `
 UPDATE reservations
 SET state = $4, changed_at = $5
-WHERE region = $1 AND fc_id = $2 AND order_id = $3 AND state IN ('HELD', 'COMMITTED')`)
+WHERE region = $1 AND fc_id = $2 AND order_id = $3 AND line = ANY ($6::int4[]) AND state IN ('HELD', 'COMMITTED')`)
 
 	stmtExtend = sqldb.Define(sqldb.Regional, "inventory.extend", `
 UPDATE reservations
@@ -163,24 +163,33 @@ func lockStock(ctx context.Context, tx sqldb.Tx, a at, skus []string) (map[strin
 // errTwin: the same reserve runs elsewhere and was first; once it has committed, its rows are the answer.
 var errTwin = errors.New("the same reservation was made at the same time")
 
-// hold inserts the reservations and moves their units, in one round trip. A row that is there already is a twin's: then
-// nothing may be moved, and the transaction must end.
-func hold(ctx context.Context, tx sqldb.Tx, a at, lines []line, expiresAt time.Time) error {
+// insertReservations as held. A row that is there already is a twin's: then nothing may be moved, and the transaction
+// must end.
+func insertReservations(ctx context.Context, tx sqldb.Tx, a at, lines []line, expiresAt time.Time) error {
 	numbers, skus, quantities := make([]int32, len(lines)), make([]string, len(lines)), make([]int64, len(lines))
 	for i, l := range lines {
 		numbers[i], skus[i], quantities[i] = l.number, l.sku, l.quantity
 	}
-	sumSKUs, sums := bySKU(lines)
-	var b sqldb.Batch
-	insertedAll := func(n int64) error {
-		if n != int64(len(lines)) {
-			return errTwin
-		}
-		return nil
+	n, err := tx.Exec(ctx, stmtInsertReservations, a.args(numbers, skus, quantities, expiresAt, a.now)...)
+	if err == nil && n != int64(len(lines)) {
+		return errTwin
 	}
-	b.Queue(stmtInsertReservations, insertedAll, a.args(numbers, skus, quantities, expiresAt, a.now)...)
-	b.Queue(stmtMove, nil, string(a.region), a.fc, sumSKUs, sums)
-	return tx.Send(ctx, &b)
+	return err
+}
+
+// setState of those of an order's reservations that are held or sold. Only of rows that were read under lock: the units
+// of a row that another transaction has added since were not moved by this one.
+func setState(ctx context.Context, tx sqldb.Tx, a at, rs []reservation, to State) error {
+	_, err := tx.Exec(ctx, stmtSetState, a.args(string(to), a.now, numbersOf(rs))...)
+	return err
+}
+
+func numbersOf(rs []reservation) []int32 {
+	numbers := make([]int32, len(rs))
+	for i, r := range rs {
+		numbers[i] = r.number
+	}
+	return numbers
 }
 
 // move units of lines between available and reserved: positive reserves, negative gives back.

@@ -81,7 +81,7 @@ func parsePage(token string, now time.Time) (pageStart, error) {
 	raw, err := base64.RawURLEncoding.DecodeString(token)
 	micros, id, found := strings.Cut(string(raw), "/")
 	at, numErr := strconv.ParseInt(micros, 10, 64)
-	if _, idErr := ident.ParseOrder(id); err != nil || !found || numErr != nil || idErr != nil {
+	if _, idErr := ident.ParseOrder(id); err != nil || !found || numErr != nil || at < 0 || idErr != nil {
 		return pageStart{}, problem.New(problem.Invalid, "BAD_PAGE_TOKEN", "the page token is not one of ours")
 	}
 	return pageStart{before: time.UnixMicro(at).UTC(), id: id}, nil

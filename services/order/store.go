@@ -21,11 +21,16 @@ INSERT INTO orders (region, order_id, customer_id, status, last_seq, currency, i
 VALUES ($1, $2, $3, 'PENDING', 1, $4, $5, $6, $7, $8, $9, $10)
 ON CONFLICT (region, order_id) DO NOTHING`)
 
+	// The first event is written last: where it is, the order was made before and its lines stay as they are.
 	stmtInsertLines = sqldb.Define(sqldb.Customer, "order.insert_lines", `
 INSERT INTO order_lines (region, order_id, line, sku, title, quantity, unit_price_minor_units)
 SELECT $1::crdb_internal_region, $2, l.line, l.sku, l.title, l.quantity, l.price
 FROM unnest($3::int4[], $4::text[], $5::text[], $6::int8[], $7::int8[]) AS l (line, sku, title, quantity, price)
-ON CONFLICT (region, order_id, line) DO NOTHING`)
+WHERE NOT EXISTS (
+  SELECT 1
+  FROM order_events AS e
+  WHERE e.region = $1 AND e.order_id = $2
+)`)
 
 	stmtInsertEvent = sqldb.Define(sqldb.Customer, "order.insert_event", `
 INSERT INTO order_events (region, order_id, seq, kind, cause, at, detail)

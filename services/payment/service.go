@@ -89,13 +89,19 @@ func (s *Service) ask(ctx context.Context, p Payment) (cardnetwork.Charge, error
 	return charge, nil
 }
 
-// refusedCard tells a request that the network will never take (an unknown token, say) from a fault of ours.
+// refusedCard tells a request that the network will never take (an unknown token, say) from a fault of ours. A key that
+// was used for something else is one: there is a charge then.
 func refusedCard(err error) (code string, refused bool) {
 	re, ok := errors.AsType[*cardnetwork.RequestError](err)
-	if !ok || re.Code == "unexplained" || (re.Status != http.StatusBadRequest && re.Status != http.StatusNotFound) {
+	if !ok || re.Code == "unexplained" || re.Code == cardnetwork.CodeKeyReused {
 		return "", false
 	}
-	return re.Code, true
+	switch re.Status {
+	case http.StatusBadRequest, http.StatusNotFound, http.StatusUnprocessableEntity:
+		return re.Code, true
+	default:
+		return "", false
+	}
 }
 
 // learn stores what the network told. A payment that was voided while its capture was in flight is refunded.

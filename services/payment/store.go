@@ -54,11 +54,12 @@ func (s *Service) begin(ctx context.Context, b bill) (Payment, error) {
 		if p, err = scan(tx.QueryRow(ctx, stmtLock, region, order)); err != nil {
 			return err
 		}
+		// A tombstone has no amount: whatever comes, it refuses.
+		if p.CustomerID != b.customer || (p.Amount != b.amount && p.State != Voided) {
+			return problem.New(problem.Precondition, "PAYMENT_MISMATCH", "this order is being paid with another amount")
+		}
 		if p.State != Pending {
 			return nil
-		}
-		if p.CustomerID != b.customer || p.Amount != b.amount {
-			return problem.New(problem.Precondition, "PAYMENT_MISMATCH", "this order is being paid with another amount")
 		}
 		p.UpdatedAt = now
 		_, err = tx.Exec(ctx, stmtTouch, region, order, now)
@@ -82,7 +83,8 @@ func (s *Service) settle(ctx context.Context, to Payment) (Payment, error) {
 	return p, err
 }
 
-// beginRefund reads the payment, or writes the tombstone of one that never began.
+// beginRefund reads the payment, or writes the tombstone of one that never began. NotFound UNKNOWN_PAYMENT for another
+// customer's.
 func (s *Service) beginRefund(ctx context.Context, customer ident.CustomerID, order ident.OrderID) (Payment, error) {
 	now, region := s.deps.Clock.Now(), string(order.Region())
 	var p Payment
@@ -92,6 +94,9 @@ func (s *Service) beginRefund(ctx context.Context, customer ident.CustomerID, or
 			return err
 		}
 		p, err = scan(tx.QueryRow(ctx, stmtLock, region, string(order)))
+		if err == nil && p.CustomerID != customer {
+			return unknownPayment()
+		}
 		return err
 	})
 	return p, err
@@ -108,9 +113,13 @@ func (s *Service) recordRefund(ctx context.Context, p Payment) error {
 func (s *Service) get(ctx context.Context, customer ident.CustomerID, order ident.OrderID) (Payment, error) {
 	p, err := scan(s.deps.DB.QueryRow(ctx, stmtGet, string(order.Region()), string(order)))
 	if errors.Is(err, sqldb.ErrNoRows) || (err == nil && p.CustomerID != customer) {
-		return Payment{}, problem.New(problem.NotFound, "UNKNOWN_PAYMENT", "there is no payment of this order")
+		return Payment{}, unknownPayment()
 	}
 	return p, err
+}
+
+func unknownPayment() error {
+	return problem.New(problem.NotFound, "UNKNOWN_PAYMENT", "there is no payment of this order")
 }
 
 func scan(row sqldb.Row) (Payment, error) {

@@ -116,21 +116,54 @@ func TestResultsEndAfterTheFirstThousand(t *testing.T) {
 	}
 }
 
-func TestAChangeIsFoundOnceItIsHandled(t *testing.T) {
-	s := built(t, numbered(3)...)
-	payload, err := proto.Marshal(&catalogv1.ProductChanged{Product: enginetest.Product("p00001", "Skillet", func(p *catalogv1.Product) { p.Version = 2 })})
-	if err != nil {
+func TestChangesAreFoundOnceTheyAreIndexed(t *testing.T) {
+	indexed := make(chan int, 10)
+	s := search.New(search.Deps{Engine: openBleve(t), Source: source(numbered(3)), Log: slog.New(slog.DiscardHandler), Indexed: func(n int) { indexed <- n }})
+	if err := s.Build(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.HandleChanged(context.Background(), payload); err != nil {
-		t.Fatal(err)
+	for _, p := range []*catalogv1.Product{
+		enginetest.Product("p00001", "Skillet", func(p *catalogv1.Product) { p.Version = 2 }), enginetest.Product("new", "Skillet"),
+	} {
+		payload, err := proto.Marshal(&catalogv1.ProductChanged{Product: p})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.HandleChanged(t.Context(), payload); err != nil {
+			t.Fatal(err)
+		}
 	}
-	resp, err := s.Search(context.Background(), &searchv1.SearchRequest{Query: "skillet"})
-	if err != nil || len(resp.GetHits()) != 1 || resp.GetHits()[0].GetSku() != "p00001" {
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.Run(ctx)
+	}()
+	if n := <-indexed; n != 2 {
+		t.Errorf("two waiting changes are indexed %d at once", n)
+	}
+	stop()
+	<-done
+	resp, err := s.Search(t.Context(), &searchv1.SearchRequest{Query: "skillet"})
+	if err != nil || len(resp.GetHits()) != 2 {
 		t.Errorf("%v, %v", resp, err)
 	}
-	if err := s.HandleChanged(context.Background(), []byte("garbage")); err == nil {
+	if err := s.HandleChanged(t.Context(), []byte("garbage")); err == nil {
 		t.Error("garbage is taken for an event")
+	}
+}
+
+func TestChangesWaitWhereTheyComeFromWhenTooManyWaitHere(t *testing.T) {
+	s := search.New(search.Deps{Engine: openBleve(t), Source: source(nil), Log: slog.New(slog.DiscardHandler)})
+	ctx, cancel := context.WithCancel(t.Context())
+	for range 1000 {
+		if err := s.HandleChanged(ctx, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cancel()
+	if err := s.HandleChanged(ctx, nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("the 1,001st change: %v", err)
 	}
 }
 

@@ -22,18 +22,26 @@ type Deps struct {
 	Engine Engine
 	Source Source
 	Log    *slog.Logger
+	// Indexed is told how many changed products have just become visible; may be nil.
+	Indexed func(products int)
 }
 
 // Service implements cellar.search.v1.SearchService.
 type Service struct {
-	deps  Deps
-	ready atomic.Bool
+	deps    Deps
+	ready   atomic.Bool
+	changed chan *catalogv1.Product
 }
 
 var _ searchv1connect.SearchServiceHandler = (*Service)(nil)
 
 // New service; it answers once Build is done.
-func New(deps Deps) *Service { return &Service{deps: deps} }
+func New(deps Deps) *Service {
+	if deps.Indexed == nil {
+		deps.Indexed = func(int) {}
+	}
+	return &Service{deps: deps, changed: make(chan *catalogv1.Product, maxChanged)}
+}
 
 // buildPage products are read and indexed at once: bigger pages make the index's segments bigger and fewer.
 const buildPage = 1000

@@ -1,0 +1,355 @@
+package audit
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/cellar-commerce/cellar/internal/cardnetwork"
+	orderv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1"
+	"github.com/cellar-commerce/cellar/internal/sqldb"
+)
+
+var (
+	stmtOrders = sqldb.Define(sqldb.Customer, "audit.orders", `
+SELECT o.order_id, o.status, o.total_minor_units, o.placed_at, coalesce(l.units, 0), coalesce(p.state, ''), coalesce(s.status, ''), coalesce(e.events, 0), o.last_seq
+FROM orders AS o
+LEFT JOIN (SELECT order_id, sum(quantity)::int8 AS units FROM order_lines WHERE region = $1 GROUP BY order_id) AS l ON l.order_id = o.order_id
+LEFT JOIN (SELECT order_id, count(*) AS events FROM order_events WHERE region = $1 GROUP BY order_id) AS e ON e.order_id = o.order_id
+LEFT JOIN payments AS p ON p.region = $1 AND p.order_id = o.order_id
+LEFT JOIN sagas AS s ON s.region = $1 AND s.saga_id = o.order_id
+WHERE o.region = $1`)
+
+	stmtEvents = sqldb.Define(sqldb.Customer, "audit.events", `
+SELECT order_id, kind, at, detail
+FROM order_events
+WHERE region = $1 AND kind IN ('paid', 'shipped')
+ORDER BY order_id, seq`)
+
+	stmtSagas = sqldb.Define(sqldb.Customer, "audit.sagas", `
+SELECT saga_id, status
+FROM sagas
+WHERE region = $1 AND kind = 'placement'`)
+
+	stmtAcknowledged = sqldb.Define(sqldb.Customer, "audit.acknowledged", `
+SELECT resource_id
+FROM idempotency_keys
+WHERE region = $1 AND method = 'PlaceOrder' AND answer IS NOT NULL`)
+
+	stmtUnpublished = sqldb.Define(sqldb.Customer, "audit.unpublished", `
+SELECT count(*)
+FROM outbox
+WHERE region = $1 AND published_at IS NULL`)
+)
+
+// order with everything that hangs on it.
+type order struct {
+	missing      bool // there are rows of it, but no order
+	status       string
+	total        int64
+	placedAt     time.Time
+	units        int64
+	payment      string
+	saga         string
+	events       int64
+	lastSeq      int64
+	acknowledged bool
+	waiting      bool // events of its ring have not been published
+
+	paidAt       time.Time
+	parcels      map[string]int64 // units by FC, as paid for
+	shippedBy    []string         // FCs of its "shipped" events
+	reservations []reservation
+	shipments    []shipment
+	left         []departure
+
+	captures           int
+	captured, refunded int64
+}
+
+type reservation struct {
+	fc, sku, state string
+	line           int32
+	quantity       int64
+	expiresAt      time.Time
+}
+
+type shipment struct{ fc, id, state string }
+
+// departure of units from an FC's books.
+type departure struct {
+	fc    string
+	units int64
+}
+
+func readOrders(ctx context.Context, deps Deps) (map[string]*order, error) {
+	all := map[string]*order{}
+	for _, region := range deps.Regions {
+		var waiting int64
+		if err := deps.Customers.QueryRow(ctx, stmtUnpublished, string(region)).Scan(&waiting); err != nil {
+			return nil, err
+		}
+		rows, err := deps.Customers.Query(ctx, stmtOrders, string(region))
+		if err != nil {
+			return nil, err
+		}
+		for rows.Next() {
+			o := &order{parcels: map[string]int64{}, waiting: waiting > 0}
+			var id string
+			if err := rows.Scan(&id, &o.status, &o.total, &o.placedAt, &o.units, &o.payment, &o.saga, &o.events, &o.lastSeq); err != nil {
+				rows.Close()
+				return nil, err
+			}
+			all[id] = o
+		}
+		rows.Close()
+		if err := rows.Err(); err != nil {
+			return nil, err
+		}
+		if err := readEvents(ctx, deps.Customers, string(region), all); err != nil {
+			return nil, err
+		}
+		if err := readPromises(ctx, deps.Customers, string(region), all); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+func readEvents(ctx context.Context, db *sqldb.DB, region string, all map[string]*order) error {
+	rows, err := db.Query(ctx, stmtEvents, region)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id, kind string
+		var at time.Time
+		var detail []byte
+		if err := rows.Scan(&id, &kind, &at, &detail); err != nil {
+			return err
+		}
+		if o := all[id]; o != nil {
+			if err := o.take(kind, at, detail); err != nil {
+				return fmt.Errorf("event of %s: %w", id, err)
+			}
+		}
+	}
+	return rows.Err()
+}
+
+func (o *order) take(kind string, at time.Time, detail []byte) error {
+	if kind == "shipped" {
+		var shipped orderv1.Shipped
+		if err := proto.Unmarshal(detail, &shipped); err != nil {
+			return err
+		}
+		o.shippedBy = append(o.shippedBy, shipped.GetFcId())
+		return nil
+	}
+	var paid orderv1.Paid
+	if err := proto.Unmarshal(detail, &paid); err != nil {
+		return err
+	}
+	o.paidAt = at
+	for _, p := range paid.GetParcels() {
+		for _, l := range p.GetLines() {
+			o.parcels[p.GetFcId()] += l.GetQuantity()
+		}
+	}
+	return nil
+}
+
+// readPromises marks what was promised to shoppers: sagas that must end, and answers that were given. What has no order
+// gets one that is missing.
+func readPromises(ctx context.Context, db *sqldb.DB, region string, all map[string]*order) error {
+	type promise struct{ id, saga string }
+	promises, err := sqldb.Collect(ctx, db, stmtSagas, func(r sqldb.Row) (p promise, err error) {
+		err = r.Scan(&p.id, &p.saga)
+		return p, err
+	}, region)
+	if err != nil {
+		return err
+	}
+	for _, p := range promises {
+		if all[p.id] == nil {
+			all[p.id] = &order{missing: true, saga: p.saga}
+		}
+	}
+	answers, err := sqldb.Collect(ctx, db, stmtAcknowledged, func(r sqldb.Row) (id string, err error) {
+		err = r.Scan(&id)
+		return id, err
+	}, region)
+	if err != nil {
+		return err
+	}
+	for _, id := range answers {
+		if all[id] == nil {
+			all[id] = &order{missing: true}
+		}
+		all[id].acknowledged = true
+	}
+	return nil
+}
+
+// ledgerPage entries read at once.
+const ledgerPage = 5000
+
+// readLedger adds up what the card network says it moved.
+func readLedger(ctx context.Context, deps Deps, f *findings, orders map[string]*order) error {
+	after := int64(0)
+	for {
+		page, err := deps.Ledger.Ledger(ctx, after, ledgerPage)
+		if err != nil {
+			return err
+		}
+		for _, e := range page.Entries {
+			f.checked[noDoubleCharge]++
+			o := orders[e.Reference]
+			if o == nil {
+				o = &order{missing: true}
+				orders[e.Reference] = o
+			}
+			switch e.Kind {
+			case cardnetwork.KindCapture:
+				o.captures++
+				o.captured += e.Amount
+			case cardnetwork.KindRefund:
+				o.refunded += e.Amount
+			case cardnetwork.KindAuthorize, cardnetwork.KindVoid, cardnetwork.KindDecline:
+			}
+		}
+		if len(page.Entries) == 0 {
+			return nil
+		}
+		after = page.Next
+	}
+}
+
+// live tells whether a saga still works on the order.
+func (o *order) live() bool { return o.saga == "RUNNING" || o.saga == "UNDOING" }
+
+func (o *order) paid() bool { return o.status == "PAID" || o.status == "SHIPPED" }
+
+// check every promise that concerns one order.
+func (o *order) check(f *findings, id string, now time.Time, grace time.Duration) {
+	o.checkMoney(f, id)
+	if o.missing {
+		o.checkMissing(f, id, now)
+		return
+	}
+	o.checkEnd(f, id, now, grace)
+	o.checkWhole(f, id)
+	o.checkOnce(f, id, now, grace)
+}
+
+// checkMissing: what has no order may be the tail of one that has just begun, and must not hold goods or money.
+func (o *order) checkMissing(f *findings, id string, now time.Time) {
+	if o.acknowledged {
+		f.add(noLostOrder, id, "was acknowledged, and does not exist")
+	}
+	if o.live() {
+		return
+	}
+	for _, r := range o.reservations {
+		if r.state == "COMMITTED" || r.state == "SHIPPED" || (r.state == "HELD" && r.expiresAt.After(now)) {
+			f.add(noStuckStock, r.fc+"/"+id, "%d of %s are %s for an order that does not exist", r.quantity, r.sku, r.state)
+		}
+	}
+}
+
+func (o *order) checkMoney(f *findings, id string) {
+	kept := o.captured - o.refunded
+	switch {
+	case o.captures > 1:
+		f.add(noDoubleCharge, id, "was captured %d times", o.captures)
+	case kept < 0:
+		f.add(noDoubleCharge, id, "%d captured, %d refunded", o.captured, o.refunded)
+	case kept > 0 && o.missing && !o.live():
+		f.add(noDoubleCharge, id, "%d taken for an order that does not exist", kept)
+	case kept > 0 && !o.missing && kept != o.total:
+		f.add(noDoubleCharge, id, "%d kept of a total of %d", kept, o.total)
+	}
+}
+
+func (o *order) checkEnd(f *findings, id string, now time.Time, grace time.Duration) {
+	f.checked[noLostOrder]++
+	switch {
+	case o.acknowledged && !o.paid():
+		f.add(noLostOrder, id, "was acknowledged, and is %s", o.status)
+	case o.saga == "PARKED":
+		f.add(noLostOrder, id, "its saga is parked: somebody has to decide")
+	case o.status == "PENDING" && !o.live():
+		f.add(noLostOrder, id, "is PENDING and nothing works on it")
+	case o.status == "PENDING" && now.Sub(o.placedAt) > grace:
+		f.add(noLostOrder, id, "is PENDING since %s", o.placedAt.Format(time.RFC3339))
+	case o.events != o.lastSeq:
+		f.add(noLostOrder, id, "has %d events, its projection %d", o.events, o.lastSeq)
+	}
+}
+
+// checkWhole: paid means that all is sold and the money taken; anything else that nothing is.
+func (o *order) checkWhole(f *findings, id string) {
+	if o.live() {
+		return // between its steps an order is neither
+	}
+	f.checked[allOrNothing]++
+	var sold int64
+	var open []string
+	for _, r := range o.reservations {
+		switch r.state {
+		case "COMMITTED", "SHIPPED":
+			sold += r.quantity
+		case "HELD":
+			open = append(open, r.fc)
+		}
+	}
+	kept := o.captured - o.refunded
+	switch {
+	case o.paid() && (kept != o.total || o.payment != "CAPTURED"):
+		f.add(allOrNothing, id, "is %s, with %d of %d taken and its payment %s", o.status, kept, o.total, o.payment)
+	case o.paid() && sold != o.units:
+		f.add(allOrNothing, id, "is %s, with %d of %d units sold", o.status, sold, o.units)
+	case !o.paid() && kept != 0:
+		f.add(allOrNothing, id, "is %s, and %d is taken", o.status, kept)
+	case !o.paid() && sold != 0:
+		f.add(allOrNothing, id, "is %s, and %d units are sold", o.status, sold)
+	case !o.paid() && len(open) > 0 && o.saga == "UNDONE":
+		f.add(noStuckStock, id, "is undone, and stock is held at %s", short(open))
+	}
+}
+
+// checkOnce: each parcel that was paid for leaves once, with what was paid for, and the order hears of it once.
+func (o *order) checkOnce(f *findings, id string, now time.Time, grace time.Duration) {
+	seen := map[string]bool{}
+	for _, s := range o.shipments {
+		if _, paidFor := o.parcels[s.fc]; !paidFor {
+			f.add(once, id, "%s ships what was not paid for there", s.fc)
+		}
+		seen[s.fc] = true
+	}
+	for _, d := range o.left {
+		if want := o.parcels[d.fc]; d.units != want {
+			f.add(once, id, "%d units left %s, of %d paid for", d.units, d.fc, want)
+		}
+	}
+	told := slices.Clone(o.shippedBy)
+	slices.Sort(told)
+	if len(slices.Compact(told)) != len(o.shippedBy) {
+		f.add(once, id, "heard of a parcel twice: %s", short(o.shippedBy))
+	}
+	if !o.paid() || o.waiting || now.Sub(o.paidAt) < grace {
+		return
+	}
+	for fc := range o.parcels {
+		if !seen[fc] {
+			f.add(noLostOrder, id, "%s was never asked for its parcel", fc)
+		}
+	}
+	if o.status == "PAID" && len(o.left) == len(o.parcels) {
+		f.add(noLostOrder, id, "all its parcels have left, and it is PAID since %s", o.paidAt.Format(time.RFC3339))
+	}
+}

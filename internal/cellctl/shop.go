@@ -1,0 +1,86 @@
+package cellctl
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cellar-commerce/cellar/internal/platform"
+	"github.com/cellar-commerce/cellar/internal/shop"
+)
+
+func (o *options) shop() *cobra.Command {
+	var cfg shop.Config
+	var await bool
+	cmd := &cobra.Command{
+		Use: "shop", Short: "Play shoppers through the routers, and tell what became of their orders", Args: cobra.NoArgs,
+		Long: "Play shoppers: each searches, fills a cart, asks for a quote and places an order, through the routers' public API.\n" +
+			"Exits with 1 if an order ended neither placed nor refused for want of goods or money.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if cfg.Shoppers < 1 || cfg.Shoppers > 1000 || cfg.Orders < 1 || cfg.Orders > 10_000_000 {
+				return fmt.Errorf("--shoppers must be 1 to 1000, --orders 1 to 10000000")
+			}
+			if len(cfg.Routers) == 0 {
+				_, info, err := o.connect(cmd.Context())
+				if err != nil {
+					return err
+				}
+				for _, r := range platform.NewLayout(info.PortOffset).Routers {
+					cfg.Routers = append(cfg.Routers, "http://"+r.Listen)
+				}
+			}
+			if await {
+				cfg.AwaitShipped = time.Minute
+			}
+			report, err := shop.Run(cmd.Context(), cfg)
+			if err != nil {
+				return err
+			}
+			if err := o.print(cmd.OutOrStdout(), report, func(out io.Writer) error { return shopTable(out, report) }); err != nil {
+				return err
+			}
+			if !report.Clean() {
+				return ErrFound
+			}
+			return nil
+		},
+	}
+	cmd.Flags().IntVar(&cfg.Shoppers, "shoppers", 20, "shoppers at once")
+	cmd.Flags().IntVar(&cfg.Orders, "orders", 200, "orders in all")
+	cmd.Flags().Uint64Var(&cfg.Seed, "seed", defaultSeed, "same seed, same wishes")
+	cmd.Flags().StringSliceVar(&cfg.Routers, "router", nil, "shop at this router, http://host:port; repeat for several (default: those of the platform here)")
+	cmd.Flags().BoolVar(&await, "await-shipped", false, "wait up to a minute until every order placed shows SHIPPED")
+	return cmd
+}
+
+func shopTable(out io.Writer, r shop.Report) error {
+	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', tabwriter.AlignRight)
+	line := func(format string, args ...any) { _, _ = fmt.Fprintf(w, format+"\t\n", args...) } // Flush tells
+	line("OUTCOME\tORDERS")
+	for _, outcome := range slices.Sorted(maps.Keys(r.Outcomes)) {
+		line("%s\t%d", outcome, r.Outcomes[outcome])
+	}
+	if r.Shipped > 0 {
+		line("of them SHIPPED\t%d", r.Shipped)
+	}
+	line("")
+	line("CALL\tCOUNT\tP50 ms\tP90 ms\tP99 ms\tMAX ms")
+	for _, c := range r.Calls {
+		line("%s\t%d\t%.1f\t%.1f\t%.1f\t%.1f", c.Call, c.Count, c.P50, c.P90, c.P99, c.Max)
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	for _, f := range r.Faults {
+		if _, err := fmt.Fprintln(out, "fault:", f); err != nil {
+			return err
+		}
+	}
+	_, err := fmt.Fprintf(out, "%d orders in %.1f s, %.0f a second\n", r.Orders, r.Seconds, float64(r.Orders)/r.Seconds)
+	return err
+}

@@ -1,0 +1,159 @@
+// Package opening fills a platform that has just been made: fulfilment centres, products, and
+// the stock that lies there on the first day.
+//
+// Everything goes through the services' own code and is idempotent, so that an opening that
+// was interrupted is simply done again: centres and products are replaced by themselves, and
+// opening stock counts once for each product and centre.
+package opening
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/cellar-commerce/cellar/internal/clock"
+	catalogv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/catalog/v1"
+	"github.com/cellar-commerce/cellar/internal/ident"
+	"github.com/cellar-commerce/cellar/internal/seed"
+	"github.com/cellar-commerce/cellar/internal/sqldb"
+	"github.com/cellar-commerce/cellar/services/catalog"
+	"github.com/cellar-commerce/cellar/services/fulfillment"
+	"github.com/cellar-commerce/cellar/services/inventory"
+)
+
+// Opener writes into a platform's databases.
+type Opener struct {
+	global    *sqldb.DB
+	regional  *sqldb.DB
+	catalog   *catalog.Service
+	centers   *fulfillment.Service
+	inventory map[ident.Region]*inventory.Service
+}
+
+// maxConns of the opener: one for each region's stock, and as many for products.
+const maxConns = 6
+
+// New opener on a SQL cluster whose schema is there. Close it.
+func New(ctx context.Context, databaseURL string) (*Opener, error) {
+	o := &Opener{inventory: map[ident.Region]*inventory.Service{}}
+	var err error
+	if o.global, err = sqldb.Open(ctx, sqldb.Config{URL: databaseURL, Database: sqldb.Global, MaxConns: maxConns, ApplicationName: "cellctl"}); err != nil {
+		return nil, err
+	}
+	if o.regional, err = sqldb.Open(ctx, sqldb.Config{URL: databaseURL, Database: sqldb.Regional, MaxConns: maxConns, ApplicationName: "cellctl"}); err != nil {
+		o.global.Close()
+		return nil, err
+	}
+	now, log := clock.System{}, slog.New(slog.DiscardHandler)
+	o.catalog = catalog.New(catalog.Deps{DB: o.global, Clock: now, PrimaryRegion: ident.Regions()[0], Regions: ident.Regions()})
+	o.centers = fulfillment.New(fulfillment.Deps{Global: o.global, Regional: o.regional, Clock: now, Log: log})
+	for _, region := range ident.Regions() {
+		o.inventory[region] = inventory.New(inventory.Deps{DB: o.regional, Region: region, FC: o.centers.FC, Clock: now, Log: log})
+	}
+	return o, nil
+}
+
+// Close the connections.
+func (o *Opener) Close() {
+	o.global.Close()
+	o.regional.Close()
+}
+
+// Empty tells whether nothing is for sale yet.
+func (o *Opener) Empty(ctx context.Context) (bool, error) {
+	page, err := o.catalog.ScanProducts(ctx, "", 1)
+	return len(page) == 0, err
+}
+
+// Centers makes the fulfilment centres of the network.
+func (o *Opener) Centers(ctx context.Context) (int, error) {
+	var all []fulfillment.Center
+	for _, c := range seed.FulfillmentCenters() {
+		all = append(all, fulfillment.Center{ID: c.ID, Region: string(c.Region), Name: c.Name, City: c.City, CountryCode: c.CountryCode, At: c.At})
+	}
+	if err := o.centers.OpenCenters(ctx, all); err != nil {
+		return 0, fmt.Errorf("open the fulfilment centres: %w", err)
+	}
+	return len(all), nil
+}
+
+// Options of Products.
+type Options struct {
+	// Seed of the opening stock's distribution.
+	Seed uint64
+	// Announce the products to cells that run already.
+	Announce bool
+	// Progress is told how many products are written so far; may be nil.
+	Progress func(written int)
+}
+
+// batch of products, with their stock, that is written at once.
+const batch = 2000
+
+// Products stocks the centres with products and puts them up for sale, in this order: nothing is for sale that has not
+// been counted. Gives how many were written.
+func (o *Opener) Products(ctx context.Context, products iter.Seq[*catalogv1.Product], options Options) (written int, err error) {
+	if options.Progress == nil {
+		options.Progress = func(int) {}
+	}
+	next, stop := iter.Pull(products)
+	defer stop()
+	for {
+		chunk := take(next, batch)
+		if len(chunk) == 0 {
+			return written, nil
+		}
+		if err := o.stock(ctx, chunk, options.Seed); err != nil {
+			return written, fmt.Errorf("stock after %d products: %w", written, err)
+		}
+		n, err := o.catalog.Import(ctx, chunk, catalog.ImportOptions{Announce: options.Announce})
+		written += n
+		if err != nil {
+			return written, err
+		}
+		options.Progress(written)
+	}
+}
+
+func take(next func() (*catalogv1.Product, bool), n int) []*catalogv1.Product {
+	var chunk []*catalogv1.Product
+	for len(chunk) < n {
+		p, ok := next()
+		if !ok {
+			break
+		}
+		chunk = append(chunk, p)
+	}
+	return chunk
+}
+
+// stock of products, each region's at once.
+func (o *Opener) stock(ctx context.Context, products []*catalogv1.Product, seedOf uint64) error {
+	byRegion := map[ident.Region][]inventory.Stock{}
+	for _, p := range products {
+		for _, line := range seed.Stock(p, seedOf) {
+			byRegion[line.Region] = append(byRegion[line.Region], inventory.Stock{FC: line.FC, SKU: p.GetSku(), Quantity: line.Quantity})
+		}
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	for region, lines := range byRegion {
+		service, ok := o.inventory[region]
+		if !ok {
+			return errors.New("no inventory in " + string(region))
+		}
+		g.Go(func() error {
+			// In the order of the rows' key: neighbours are written together.
+			slices.SortFunc(lines, func(a, b inventory.Stock) int {
+				return cmp.Or(cmp.Compare(a.FC, b.FC), cmp.Compare(a.SKU, b.SKU))
+			})
+			return service.Open(ctx, lines)
+		})
+	}
+	return g.Wait()
+}

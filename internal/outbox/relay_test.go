@@ -1,0 +1,201 @@
+package outbox_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/cellar-commerce/cellar/internal/bus"
+	"github.com/cellar-commerce/cellar/internal/clock"
+	"github.com/cellar-commerce/cellar/internal/ident"
+	"github.com/cellar-commerce/cellar/internal/inbox"
+	"github.com/cellar-commerce/cellar/internal/outbox"
+	"github.com/cellar-commerce/cellar/internal/sqldb"
+	"github.com/cellar-commerce/cellar/internal/sqldb/sqldbtest"
+)
+
+// effects counts each message's effect as a consumer does: in the transaction of inbox.First.
+func effects(t *testing.T, db *sqldb.DB, ids []string) map[string]int {
+	t.Helper()
+	counts := map[string]int{}
+	for _, id := range ids {
+		first := false
+		err := db.InTx(t.Context(), func(tx sqldb.Tx) (err error) {
+			first, err = inbox.First(t.Context(), tx, home, inbox.Message{Consumer: "orders", ID: id}, clock.System{}.Now())
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if first {
+			counts[id]++
+		}
+	}
+	return counts
+}
+
+// A relay dies after the broker has the messages and before the rows are marked.
+func TestARelayKilledBeforeItMarksPublishesAgainAndTheInboxCountsOnce(t *testing.T) {
+	db, b := sqldbtest.New(t, sqldb.Customer), newBroker()
+	enqueue(t, db, event("k", "k/000"), event("k", "k/001"))
+	ctx, kill := context.WithCancel(t.Context())
+	b.answer = func([]bus.Message) error { kill(); return nil }
+	newRelay(db, "use1-a", b, newGate()).Run(ctx) // ends by the kill
+	b.answer = nil
+	if got := b.ids(); !slices.Equal(got, []string{"k/000", "k/001"}) {
+		t.Fatalf("before the kill: got %v", got)
+	}
+	successor := newRelay(db, "use1-b", b, newGate())
+	if n, _, err := successor.Lag(t.Context()); n != 2 || err != nil {
+		t.Fatalf("after the kill: %d are pending, %v", n, err)
+	}
+	run(t, successor)
+	got := b.awaitCount(t, 4)
+	if want := []string{"k/000", "k/001", "k/000", "k/001"}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want the same message ids again", got)
+	}
+	awaitLag(t, successor, 0)
+	if counts := effects(t, db, got); !maps.Equal(counts, map[string]int{"k/000": 1, "k/001": 1}) {
+		t.Errorf("effects %v, want one each", counts)
+	}
+}
+
+func TestEventsForARegionThatIsAwayWaitInOrderAndAllOthersFlow(t *testing.T) {
+	db, b, g := sqldbtest.New(t, sqldb.Customer), newBroker(), newGate()
+	g.set(west, true)
+	relay := newRelay(db, "use1-a", b, g)
+	run(t, relay)
+	for i := range 10 { // of one key, hence one shard
+		here, there := event("k", fmt.Sprintf("here/%03d", i)), event("k", fmt.Sprintf("there/%03d", i))
+		there.Destination = west
+		enqueue(t, db, there, here)
+	}
+	if got := b.awaitCount(t, 10); !slices.Equal(got, numbered("here", 10)) {
+		t.Errorf("while the breaker is open: got %v", got)
+	}
+	select {
+	case <-g.denied:
+	case <-time.After(patience):
+		t.Fatal("the relay never tried")
+	}
+	awaitLag(t, relay, 10)
+	g.set(west, false)
+	got := b.awaitCount(t, 20)
+	if there := ofKey(got, "there"); !slices.Equal(there, numbered("there", 10)) {
+		t.Errorf("afterwards: got %v", there)
+	}
+	awaitLag(t, relay, 0)
+}
+
+var stmtHolders = sqldb.Define(sqldb.Any, "outbox_test.holders", `SELECT name, holder FROM leases WHERE region = $1 ORDER BY name LIMIT 100`)
+
+func holders(t *testing.T, db *sqldb.DB) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	_, err := sqldb.Collect(t.Context(), db, stmtHolders, func(r sqldb.Row) (name string, err error) {
+		var holder string
+		err = r.Scan(&name, &holder)
+		all[name] = holder
+		return name, err
+	}, string(home))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func TestTwoRelaysShareTheShardsAndNothingIsPublishedTwice(t *testing.T) {
+	db, first, second := sqldbtest.New(t, sqldb.Customer), newBroker(), newBroker()
+	relay := newRelay(db, "use1-a", first, newGate())
+	stopFirst := run(t, relay)
+	await(t, "the first relay holds every shard", func() bool { return len(holders(t, db)) == outbox.Shards })
+	run(t, newRelay(db, "use1-b", second, newGate()))
+	const n = 100
+	ids := make([]string, n)
+	for i := range n {
+		ids[i] = fmt.Sprintf("m/%03d", i)
+		enqueue(t, db, event(fmt.Sprint("key ", i), ids[i]))
+	}
+	got := first.awaitCount(t, n)
+	if slices.Sort(got); !slices.Equal(got, ids) {
+		t.Errorf("the holder published %v", got)
+	}
+	if got := second.ids(); len(got) != 0 {
+		t.Errorf("without a lease the second published %v", got)
+	}
+	awaitLag(t, relay, 0)
+	stopFirst() // it lets go of its leases
+	enqueue(t, db, event("after", "m/after"))
+	second.await(t, "the second takes over", func(ids []string) bool { return slices.Contains(ids, "m/after") })
+	await(t, "the second relay holds every shard", func() bool {
+		all := holders(t, db)
+		return len(all) == outbox.Shards && !slices.Contains(slices.Collect(maps.Values(all)), "use1-a")
+	})
+	if got := second.ids(); !slices.Equal(got, []string{"m/after"}) {
+		t.Errorf("the second published %v", got)
+	}
+}
+
+func TestARelayCarriesOnlyTheEventsOfItsRegion(t *testing.T) {
+	db, b := sqldbtest.New(t, sqldb.Customer), newBroker()
+	err := db.InTx(t.Context(), func(tx sqldb.Tx) error {
+		return outbox.Enqueue(t.Context(), tx, west, clock.System{}.Now(), event("k", "k/of the west"))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	enqueue(t, db, event("k", "k/of the east"))
+	relay := newRelay(db, "use1-a", b, newGate())
+	run(t, relay)
+	b.awaitCount(t, 1)
+	awaitLag(t, relay, 0)
+	if got := b.ids(); !slices.Equal(got, []string{"k/of the east"}) {
+		t.Errorf("got %v", got)
+	}
+}
+
+func TestPublishedEventsStayForTheReplayWindow(t *testing.T) {
+	db, b := sqldbtest.New(t, sqldb.Customer), newBroker()
+	now := clock.NewManual(time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC))
+	relay := outbox.New(outbox.Deps{DB: db, Region: home, Cell: "use1-a", Publisher: b, Guard: newGate(), Clock: now, Log: slog.New(slog.DiscardHandler)})
+	run(t, relay)
+	if err := now.AwaitSleepers(t.Context(), outbox.Shards); err != nil {
+		t.Fatal(err)
+	}
+	enqueue(t, db, event("k", "old"))
+	b.awaitCount(t, 1)
+	awaitLag(t, relay, 0)
+	now.Advance(23 * time.Hour)
+	enqueue(t, db, event("k", "young"))
+	b.awaitCount(t, 2)
+	awaitLag(t, relay, 0)
+	if got := stored(t, db); !slices.Equal(got, []string{"old", "young"}) {
+		t.Errorf("within the window: got %v", got)
+	}
+	now.Advance(2 * time.Hour)
+	await(t, "the old event is forgotten", func() bool { return slices.Equal(stored(t, db), []string{"young"}) })
+}
+
+func TestNudgingNeverBlocks(t *testing.T) {
+	relay := newRelay(nil, "use1-a", newBroker(), newGate())
+	for range 10 {
+		relay.Nudge()
+	}
+}
+
+var _ outbox.Publisher = (*bus.Bus)(nil)
+
+// publisherThatDies hands the first batch to the real broker and then kills its relay.
+type publisherThatDies struct {
+	outbox.Publisher
+	kill context.CancelFunc
+}
+
+func (p publisherThatDies) Publish(ctx context.Context, region ident.Region, messages []bus.Message) error {
+	defer p.kill()
+	return p.Publisher.Publish(ctx, region, messages)
+}

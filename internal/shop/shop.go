@@ -1,0 +1,239 @@
+package shop
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"connectrpc.com/connect"
+
+	catalogv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/catalog/v1"
+	"github.com/cellar-commerce/cellar/internal/gen/cellar/catalog/v1/catalogv1connect"
+	orderv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1"
+)
+
+// Outcomes of an order that are not a refusal's reason.
+const (
+	Placed     = "PLACED"
+	Unresolved = "UNRESOLVED"
+)
+
+// Config of a play.
+type Config struct {
+	// Routers to shop at, http://host:port; shoppers take them in turn.
+	Routers []string
+	// Shoppers at once, and Orders in all.
+	Shoppers, Orders int
+	// Seed of everything that is drawn; two plays of one seed ask for the same things.
+	Seed uint64
+	// AwaitShipped bounds the wait for the parcels of the orders placed; 0 does not wait.
+	AwaitShipped time.Duration
+}
+
+// Report of a play.
+type Report struct {
+	Seconds  float64          `json:"seconds"`
+	Orders   int              `json:"orders"`
+	Outcomes map[string]int   `json:"outcomes"`
+	Shipped  int              `json:"shipped"`
+	Calls    []Latency        `json:"calls"`
+	Faults   []string         `json:"faults,omitempty"`
+	Retried  map[string]int64 `json:"failed_calls,omitempty"`
+}
+
+// Latency of one kind of call, in milliseconds; "place an order" is from the first try to the outcome.
+type Latency struct {
+	Call  string  `json:"call"`
+	Count int     `json:"count"`
+	P50   float64 `json:"p50_ms"`
+	P90   float64 `json:"p90_ms"`
+	P99   float64 `json:"p99_ms"`
+	Max   float64 `json:"max_ms"`
+}
+
+// maxFaults that a report lists in words; all are counted.
+const maxFaults = 10
+
+// result of one visit.
+type result struct {
+	order, token, router string
+	outcome              string
+	took                 time.Duration
+}
+
+// play under way.
+type play struct {
+	http  *http.Client
+	words []string
+
+	mu     sync.Mutex
+	times  map[string][]time.Duration
+	failed map[string]int64
+	report Report
+	placed []result
+}
+
+// Run a play. An error means that it could not begin or was interrupted; what shoppers met with is in the report.
+func Run(ctx context.Context, cfg Config) (Report, error) {
+	if len(cfg.Routers) == 0 || cfg.Shoppers < 1 || cfg.Orders < 1 {
+		return Report{}, errors.New("shop: it takes a router, a shopper and an order")
+	}
+	p := &play{http: client(cfg.Shoppers), times: map[string][]time.Duration{}, failed: map[string]int64{}, report: Report{Outcomes: map[string]int{}}}
+	if err := p.learnWords(ctx, cfg.Routers[0]); err != nil {
+		return Report{}, err
+	}
+	start := time.Now()
+	var left atomic.Int64
+	left.Store(int64(cfg.Orders))
+	var wg sync.WaitGroup
+	for n := range cfg.Shoppers {
+		wg.Go(func() {
+			s := newShopper(p, cfg.Routers[n%len(cfg.Routers)], rand.New(rand.NewPCG(cfg.Seed, uint64(n))))
+			for left.Add(-1) >= 0 && ctx.Err() == nil {
+				p.ended(s.visit(ctx))
+			}
+		})
+	}
+	wg.Wait()
+	p.report.Seconds = time.Since(start).Seconds()
+	if cfg.AwaitShipped > 0 {
+		p.awaitShipped(ctx, cfg.AwaitShipped)
+	}
+	return p.finish(), ctx.Err()
+}
+
+// learnWords takes what shoppers ask for from the categories there are.
+func (p *play) learnWords(ctx context.Context, router string) error {
+	categories := catalogv1connect.NewCatalogServiceClient(p.http, router, connect.WithAcceptCompression("gzip", nil, nil))
+	resp, err := categories.ListCategories(ctx, &catalogv1.ListCategoriesRequest{})
+	if err != nil {
+		return fmt.Errorf("shop: list categories at %s: %w", router, err)
+	}
+	for _, c := range resp.GetCategories() {
+		browse, err := categories.BrowseCategory(ctx, &catalogv1.BrowseCategoryRequest{Category: c.GetPath(), PageSize: 12})
+		if err != nil {
+			return fmt.Errorf("shop: browse %s: %w", c.GetPath(), err)
+		}
+		for _, product := range browse.GetProducts() {
+			p.words = append(p.words, product.GetTitle())
+		}
+		levels := strings.Split(c.GetPath(), " > ")
+		p.words = append(p.words, levels[len(levels)-1])
+		if len(p.words) > maxWords {
+			break
+		}
+	}
+	if len(p.words) == 0 {
+		return errors.New("shop: nothing is for sale; `cellctl seed` fills the shelves")
+	}
+	return nil
+}
+
+// maxWords that shoppers ask for.
+const maxWords = 5000
+
+func (p *play) timed(procedure string, took time.Duration, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	name := path.Base(procedure)
+	p.times[name] = append(p.times[name], took)
+	if err != nil {
+		reason, final := refusal(err)
+		if !final {
+			reason = connect.CodeOf(err).String()
+		}
+		p.failed[name+" "+reason]++
+	}
+}
+
+func (p *play) ended(r result, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.report.Orders++
+	if err != nil {
+		if reason, final := refusal(err); final {
+			r.outcome = reason
+		} else {
+			r.outcome = Unresolved
+			if len(p.report.Faults) < maxFaults {
+				p.report.Faults = append(p.report.Faults, err.Error())
+			}
+		}
+	}
+	p.report.Outcomes[r.outcome]++
+	if r.outcome == Placed {
+		p.placed = append(p.placed, r)
+		p.times[placing] = append(p.times[placing], r.took)
+	}
+}
+
+// placing is the name of the whole placement among the calls.
+const placing = "place an order"
+
+// awaitShipped asks for each order placed until it shows SHIPPED.
+func (p *play) awaitShipped(ctx context.Context, limit time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	open := slices.Clone(p.placed)
+	for len(open) > 0 {
+		var still []result
+		for _, r := range open {
+			status, err := newShopper(p, r.router, nil).status(ctx, r)
+			if err == nil && status == orderv1.Status_STATUS_SHIPPED {
+				p.report.Shipped++
+				continue
+			}
+			still = append(still, r)
+		}
+		open = still
+		if len(open) > 0 && !wait(ctx, resolveGap) {
+			p.report.Faults = append(p.report.Faults, fmt.Sprintf("%d orders are not shipped after %s, for example %s", len(open), limit, open[0].order))
+			return
+		}
+	}
+}
+
+func (p *play) finish() Report {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for call, times := range p.times {
+		slices.Sort(times)
+		p.report.Calls = append(p.report.Calls, Latency{
+			Call: call, Count: len(times), P50: quantile(times, .5), P90: quantile(times, .9), P99: quantile(times, .99), Max: ms(times[len(times)-1]),
+		})
+	}
+	slices.SortFunc(p.report.Calls, func(a, b Latency) int { return cmp.Compare(a.Call, b.Call) })
+	p.report.Retried = p.failed
+	return p.report
+}
+
+// quantile q of sorted times by the nearest rank, in milliseconds.
+func quantile(sorted []time.Duration, q float64) float64 {
+	rank := int(q*float64(len(sorted))+0.999999) - 1
+	return ms(sorted[min(max(rank, 0), len(sorted)-1)])
+}
+
+func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+// Clean tells whether every order was placed or refused for a reason that a shop may have, and every parcel that was
+// waited for has left.
+func (r Report) Clean() bool {
+	for outcome, n := range r.Outcomes {
+		if n > 0 && !expected[outcome] {
+			return false
+		}
+	}
+	return len(r.Faults) == 0
+}
+
+// expected outcomes: the goods or the money were not there.
+var expected = map[string]bool{Placed: true, "OUT_OF_STOCK": true, "PAYMENT_DECLINED": true, "CART_EMPTY": true, "PRICE_CHANGED": true}

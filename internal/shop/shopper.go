@@ -1,0 +1,229 @@
+package shop
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"time"
+
+	"connectrpc.com/connect"
+
+	accountv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/account/v1"
+	"github.com/cellar-commerce/cellar/internal/gen/cellar/account/v1/accountv1connect"
+	cartv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/cart/v1"
+	"github.com/cellar-commerce/cellar/internal/gen/cellar/cart/v1/cartv1connect"
+	checkoutv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/checkout/v1"
+	"github.com/cellar-commerce/cellar/internal/gen/cellar/checkout/v1/checkoutv1connect"
+	orderv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1"
+	"github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1/orderv1connect"
+	searchv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/search/v1"
+	"github.com/cellar-commerce/cellar/internal/gen/cellar/search/v1/searchv1connect"
+	"github.com/cellar-commerce/cellar/internal/ident"
+	"github.com/cellar-commerce/cellar/internal/problem"
+	"github.com/cellar-commerce/cellar/internal/session"
+)
+
+// shopper is one person with one browser.
+type shopper struct {
+	play   *play
+	router string
+	random *rand.Rand
+	token  string // of the session; empty before the first answer
+
+	accounts  accountv1connect.AccountServiceClient
+	search    searchv1connect.SearchServiceClient
+	carts     cartv1connect.CartServiceClient
+	checkouts checkoutv1connect.CheckoutServiceClient
+	orders    orderv1connect.OrderServiceClient
+}
+
+func newShopper(p *play, router string, random *rand.Rand) *shopper {
+	s := &shopper{play: p, router: router, random: random}
+	options := []connect.ClientOption{connect.WithInterceptors(connect.UnaryInterceptorFunc(s.call)), connect.WithAcceptCompression("gzip", nil, nil)}
+	s.accounts = accountv1connect.NewAccountServiceClient(p.http, router, options...)
+	s.search = searchv1connect.NewSearchServiceClient(p.http, router, options...)
+	s.carts = cartv1connect.NewCartServiceClient(p.http, router, options...)
+	s.checkouts = checkoutv1connect.NewCheckoutServiceClient(p.http, router, options...)
+	s.orders = orderv1connect.NewOrderServiceClient(p.http, router, options...)
+	return s
+}
+
+// call carries the session there and back, and times every request.
+func (s *shopper) call(next connect.UnaryFunc) connect.UnaryFunc {
+	return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
+		if s.token != "" {
+			req.Header().Set("Authorization", "Bearer "+s.token)
+		}
+		start := time.Now()
+		resp, err := next(ctx, req)
+		s.play.timed(req.Spec().Procedure, time.Since(start), err)
+		if err == nil {
+			if token := resp.Header().Get(session.Header); token != "" {
+				s.token = token
+			}
+		}
+		return resp, err
+	}
+}
+
+// Shares of what shoppers do, in percent.
+const (
+	signUpShare   = 10
+	expressShare  = 20
+	declinedShare = 3
+	maxProducts   = 3
+)
+
+// visit is one order from the first search to the end.
+func (s *shopper) visit(ctx context.Context) (result, error) {
+	s.token = ""
+	if s.random.IntN(100) < signUpShare {
+		if err := s.signUp(ctx); err != nil {
+			return result{}, fmt.Errorf("sign up: %w", err)
+		}
+	}
+	if err := s.fillCart(ctx); err != nil {
+		return result{}, err
+	}
+	quote, err := s.quote(ctx)
+	if err != nil {
+		return result{}, fmt.Errorf("quote: %w", err)
+	}
+	card := "tok_visa"
+	if s.random.IntN(100) < declinedShare {
+		card = "tok_declined"
+	}
+	return s.place(ctx, &checkoutv1.PlaceOrderRequest{QuoteToken: quote, Payment: &checkoutv1.PlaceOrderRequest_CardToken{CardToken: card}})
+}
+
+func (s *shopper) signUp(ctx context.Context) error {
+	resp, err := s.accounts.SignUp(ctx, &accountv1.SignUpRequest{
+		Email: ident.NewToken() + "@shoppers.example", Password: ident.NewToken(), Name: "A Shopper",
+	})
+	if err == nil {
+		s.token = resp.GetSession().GetToken()
+	}
+	return err
+}
+
+// fillCart searches and adds some of what is found.
+func (s *shopper) fillCart(ctx context.Context) error {
+	for range 1 + s.random.IntN(maxProducts) {
+		query := s.play.words[s.random.IntN(len(s.play.words))]
+		found, err := s.search.Search(ctx, &searchv1.SearchRequest{Query: query, PageSize: 24})
+		if err != nil {
+			return fmt.Errorf("search: %w", err)
+		}
+		if len(found.GetHits()) == 0 {
+			continue
+		}
+		// The top of a list is looked at more than its end.
+		hit := found.GetHits()[min(s.random.IntN(len(found.GetHits())), s.random.IntN(len(found.GetHits())))]
+		if _, err := s.carts.AddItem(ctx, &cartv1.AddItemRequest{Sku: hit.GetSku(), Quantity: int64(1 + s.random.IntN(2))}); err != nil {
+			return fmt.Errorf("add to cart: %w", err)
+		}
+	}
+	return nil
+}
+
+func (s *shopper) quote(ctx context.Context) (string, error) {
+	req := &checkoutv1.QuoteRequest{
+		Destination: &checkoutv1.QuoteRequest_Address{Address: destinations[s.random.IntN(len(destinations))]}, Speed: checkoutv1.Speed_SPEED_STANDARD,
+	}
+	if s.random.IntN(100) < expressShare {
+		req.Speed = checkoutv1.Speed_SPEED_EXPRESS
+	}
+	resp, err := s.checkouts.Quote(ctx, req)
+	return resp.GetQuoteToken(), err
+}
+
+const (
+	// placeTries under one key before GetCheckout is asked.
+	placeTries = 3
+	// resolveFor bounds the questions to GetCheckout: a cell that dies is replaced within seconds.
+	resolveFor = 60 * time.Second
+	resolveGap = 250 * time.Millisecond
+)
+
+// place the order. A lost answer is no answer: the same request goes out again under the same key.
+func (s *shopper) place(ctx context.Context, req *checkoutv1.PlaceOrderRequest) (result, error) {
+	key := ident.NewToken()
+	start := time.Now()
+	for range placeTries {
+		call, info := connect.NewClientContext(ctx)
+		info.RequestHeader().Set("Idempotency-Key", key)
+		resp, err := s.checkouts.PlaceOrder(call, req)
+		if err == nil {
+			return result{order: resp.GetOrder().GetOrderId(), token: s.token, router: s.router, took: time.Since(start), outcome: Placed}, nil
+		}
+		if reason, final := refusal(err); final {
+			return result{outcome: reason, took: time.Since(start)}, nil
+		}
+		if !wait(ctx, resolveGap) {
+			return result{}, ctx.Err()
+		}
+	}
+	return s.resolve(ctx, key, start)
+}
+
+// refusal tells a "no" of the shop, with its reason, from an answer that leaves the outcome open.
+func refusal(err error) (reason string, final bool) {
+	p := problem.As(err)
+	if p == nil {
+		return "", false
+	}
+	switch p.Kind {
+	case problem.Precondition, problem.Invalid, problem.NotFound, problem.Denied, problem.AlreadyExists, problem.Exhausted, problem.Unauthenticated:
+		return p.Reason, true
+	case problem.Internal, problem.Aborted, problem.Unavailable:
+		return "", false
+	}
+	return "", false
+}
+
+// resolve asks what became of a key until it is known.
+func (s *shopper) resolve(ctx context.Context, key string, start time.Time) (result, error) {
+	ctx, cancel := context.WithTimeout(ctx, resolveFor)
+	defer cancel()
+	var last error
+	for {
+		resp, err := s.checkouts.GetCheckout(ctx, &checkoutv1.GetCheckoutRequest{IdempotencyKey: key})
+		last = err
+		switch {
+		case err == nil && resp.GetState() == checkoutv1.State_STATE_PLACED:
+			return result{order: resp.GetOrderId(), token: s.token, router: s.router, took: time.Since(start), outcome: Placed}, nil
+		case err == nil && resp.GetState() == checkoutv1.State_STATE_FAILED:
+			return result{outcome: resp.GetFailureReason(), took: time.Since(start)}, nil
+		case problem.Is(err, "UNKNOWN_CHECKOUT"):
+			return result{outcome: "NEVER_BEGAN", took: time.Since(start)}, nil
+		}
+		if !wait(ctx, resolveGap) {
+			return result{}, fmt.Errorf("key %s is unresolved: %w", key, errors.Join(last, ctx.Err()))
+		}
+	}
+}
+
+// status of an order that was placed.
+func (s *shopper) status(ctx context.Context, r result) (orderv1.Status, error) {
+	s.token = r.token
+	resp, err := s.orders.GetOrder(ctx, &orderv1.GetOrderRequest{OrderId: r.order})
+	return resp.GetOrder().GetStatus(), err
+}
+
+func wait(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// client of all shoppers: each keeps a connection.
+func client(shoppers int) *http.Client {
+	return &http.Client{Timeout: 15 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: shoppers, MaxConnsPerHost: 2 * shoppers, IdleConnTimeout: time.Minute}}
+}

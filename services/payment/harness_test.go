@@ -1,0 +1,167 @@
+package payment
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/cellar-commerce/cellar/internal/cardnetwork"
+	"github.com/cellar-commerce/cellar/internal/clock"
+	"github.com/cellar-commerce/cellar/internal/fence/fencetest"
+	moneyv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/money/v1"
+	paymentv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/payment/v1"
+	"github.com/cellar-commerce/cellar/internal/ident"
+	"github.com/cellar-commerce/cellar/internal/problem"
+	"github.com/cellar-commerce/cellar/internal/sandbox"
+	"github.com/cellar-commerce/cellar/internal/sqldb"
+	"github.com/cellar-commerce/cellar/internal/sqldb/sqldbtest"
+)
+
+func TestMain(m *testing.M) { sqldbtest.Main(m) }
+
+var opened = time.Date(2031, time.May, 4, 12, 0, 0, 0, time.UTC)
+
+// world is the service before the real card network, behind a real socket.
+type world struct {
+	*Service
+	db      *sqldb.DB
+	clock   *clock.Manual
+	network *cardnetwork.Client
+	link    *link
+}
+
+// link is the way to the network. It can be cut, and answers can be held back.
+type link struct {
+	next http.Handler
+
+	mu     sync.Mutex
+	broken bool
+	// onCharge runs once, before the next charge is passed on.
+	onCharge func()
+}
+
+func (l *link) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	l.mu.Lock()
+	broken, hook := l.broken, l.onCharge
+	if r.Method == http.MethodPost {
+		l.onCharge = nil
+	}
+	l.mu.Unlock()
+	if broken {
+		w.WriteHeader(http.StatusBadGateway)
+		return
+	}
+	if hook != nil && r.Method == http.MethodPost {
+		hook()
+	}
+	l.next.ServeHTTP(w, r)
+}
+
+func (l *link) set(broken bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.broken = broken
+}
+
+func (l *link) beforeCharge(hook func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.onCharge = hook
+}
+
+// patience of the client: long enough for every answer that comes, short enough to wait for one that never does.
+const patience = 2 * time.Second
+
+func newWorld(t *testing.T, options ...sqldbtest.Option) world {
+	t.Helper()
+	manual := clock.NewManual(opened)
+	network, err := sandbox.NewCardNetwork(sandbox.Deps{Ledger: sandbox.NewMemoryLedger(), Clock: manual, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	way := &link{next: network}
+	server := httptest.NewServer(way)
+	t.Cleanup(server.Close)
+	t.Cleanup(network.Drain) // runs first: Close waits for requests
+	client, err := cardnetwork.New(cardnetwork.Config{BaseURL: server.URL, Timeout: patience})
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := sqldbtest.New(t, sqldb.Customer, options...)
+	service := New(Deps{DB: db, Fence: fencetest.Owner(db, "us-east-1"), Network: client, Clock: manual})
+	return world{Service: service, db: db, clock: manual, network: client, link: way}
+}
+
+// purchase is one order to be paid.
+type purchase struct {
+	customer ident.CustomerID
+	order    ident.OrderID
+}
+
+func newPurchase() purchase {
+	return purchase{customer: ident.NewCustomer("use1"), order: ident.NewOrder("use1")}
+}
+
+func (p purchase) bill(token string) *paymentv1.CaptureRequest {
+	return &paymentv1.CaptureRequest{
+		CustomerId: string(p.customer), OrderId: string(p.order), CardToken: token,
+		Amount: &moneyv1.Money{CurrencyCode: "USD", MinorUnits: 1999},
+	}
+}
+
+func (w world) pay(p purchase, token string) error {
+	_, err := w.Capture(context.Background(), p.bill(token))
+	return err
+}
+
+func (w world) undo(p purchase) (paymentv1.State, error) {
+	resp, err := w.Refund(context.Background(), &paymentv1.RefundRequest{CustomerId: string(p.customer), OrderId: string(p.order)})
+	return resp.GetPayment().GetState(), err
+}
+
+// entries of the network's ledger for an order, by kind.
+func (w world) entries(t *testing.T, p purchase) map[cardnetwork.Kind]int {
+	t.Helper()
+	page, err := w.network.Ledger(t.Context(), 0, 10_000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := map[cardnetwork.Kind]int{}
+	charges := map[string]bool{}
+	for _, e := range page.Entries {
+		if e.Reference == string(p.order) {
+			charges[e.ChargeID] = true
+		}
+		if charges[e.ChargeID] {
+			count[e.Kind]++
+		}
+	}
+	return count
+}
+
+// expect the state of a payment and the number of captures and refunds at the network.
+func (w world) expect(t *testing.T, p purchase, state paymentv1.State, captures, refunds int) {
+	t.Helper()
+	resp, err := w.GetPayment(t.Context(), &paymentv1.GetPaymentRequest{CustomerId: string(p.customer), OrderId: string(p.order)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := resp.GetPayment().GetState(); got != state {
+		t.Errorf("the payment is %v, want %v", got, state)
+	}
+	got := w.entries(t, p)
+	if got[cardnetwork.KindCapture] != captures || got[cardnetwork.KindRefund] != refunds {
+		t.Errorf("the network's ledger has %v, want %d captures and %d refunds", got, captures, refunds)
+	}
+}
+
+func refused(t *testing.T, err error, kind problem.Kind, reason string) {
+	t.Helper()
+	if problem.KindOf(err) != kind || !problem.Is(err, reason) {
+		t.Fatalf("got %v, want %s", err, reason)
+	}
+}
