@@ -155,11 +155,15 @@ func (r *Relay) relayAll(ctx context.Context, n int) {
 
 // watch looks for events that other processes have committed, with one question for all shards.
 func (r *Relay) watch(ctx context.Context, shards []int16) {
+	forget := r.deps.Clock.Now().Add(forgetEvery)
 	for ctx.Err() == nil {
 		waiting, err := sqldb.Collect(ctx, r.deps.DB, stmtWaiting, func(row sqldb.Row) (shard int16, err error) { err = row.Scan(&shard); return shard, err },
 			string(r.deps.Region), shards)
 		if err != nil && ctx.Err() == nil {
 			r.deps.Log.WarnContext(ctx, "the outbox cannot be read", "database", string(r.deps.DB.Database()), "error", err)
+		}
+		if now := r.deps.Clock.Now(); !now.Before(forget) {
+			forget, waiting = now.Add(forgetEvery), shards // a shard without events has old ones to delete, too
 		}
 		for _, shard := range waiting {
 			r.nudge(shard)

@@ -108,11 +108,14 @@ func holders(t *testing.T, db *sqldb.DB) map[string]string {
 	return all
 }
 
+// leases that share the shards among the cells of a region.
+const leases = 4
+
 func TestTwoRelaysShareTheShardsAndNothingIsPublishedTwice(t *testing.T) {
 	db, first, second := sqldbtest.New(t, sqldb.Customer), newBroker(), newBroker()
 	relay := newRelay(db, "use1-a", first, newGate())
 	stopFirst := run(t, relay)
-	await(t, "the first relay holds every shard", func() bool { return len(holders(t, db)) == outbox.Shards })
+	await(t, "the first relay holds every shard", func() bool { return len(holders(t, db)) == leases })
 	run(t, newRelay(db, "use1-b", second, newGate()))
 	const n = 100
 	ids := make([]string, n)
@@ -133,7 +136,7 @@ func TestTwoRelaysShareTheShardsAndNothingIsPublishedTwice(t *testing.T) {
 	second.await(t, "the second takes over", func(ids []string) bool { return slices.Contains(ids, "m/after") })
 	await(t, "the second relay holds every shard", func() bool {
 		all := holders(t, db)
-		return len(all) == outbox.Shards && !slices.Contains(slices.Collect(maps.Values(all)), "use1-a")
+		return len(all) == leases && !slices.Contains(slices.Collect(maps.Values(all)), "use1-a")
 	})
 	if got := second.ids(); !slices.Equal(got, []string{"m/after"}) {
 		t.Errorf("the second published %v", got)
@@ -163,20 +166,27 @@ func TestPublishedEventsStayForTheReplayWindow(t *testing.T) {
 	now := clock.NewManual(time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC))
 	relay := outbox.New(outbox.Deps{DB: db, Region: home, Cell: "use1-a", Publisher: b, Guard: newGate(), Clock: now, Log: slog.New(slog.DiscardHandler)})
 	run(t, relay)
-	if err := now.AwaitSleepers(t.Context(), outbox.Shards); err != nil {
-		t.Fatal(err)
+	publishAt := func(d time.Duration, id string, count int) {
+		t.Helper()
+		// Each lease has a keeper and a watcher.
+		if err := now.AwaitSleepers(t.Context(), 2*leases); err != nil {
+			t.Fatal(err)
+		}
+		now.Advance(d)
+		if id == "" {
+			return
+		}
+		enqueue(t, db, event("k", id))
+		relay.Nudge()
+		b.awaitCount(t, count)
+		awaitLag(t, relay, 0)
 	}
-	enqueue(t, db, event("k", "old"))
-	b.awaitCount(t, 1)
-	awaitLag(t, relay, 0)
-	now.Advance(23 * time.Hour)
-	enqueue(t, db, event("k", "young"))
-	b.awaitCount(t, 2)
-	awaitLag(t, relay, 0)
+	publishAt(0, "old", 1)
+	publishAt(23*time.Hour, "young", 2)
 	if got := stored(t, db); !slices.Equal(got, []string{"old", "young"}) {
 		t.Errorf("within the window: got %v", got)
 	}
-	now.Advance(2 * time.Hour)
+	publishAt(2*time.Hour, "", 0) // nothing more happens in this shard
 	await(t, "the old event is forgotten", func() bool { return slices.Equal(stored(t, db), []string{"young"}) })
 }
 

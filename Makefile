@@ -1,0 +1,90 @@
+# The targets below are the project's whole interface; `make help` lists them.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.ONESHELL:
+.SUFFIXES:
+.DEFAULT_GOAL := help
+MAKEFLAGS += --warn-undefined-variables --no-builtin-rules --no-print-directory
+
+export GOTOOLCHAIN ?= local
+TOOLS := bin/tools
+VERSION = $(shell git describe --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS = -X github.com/cellar-commerce/cellar/internal/telemetry.Version=$(VERSION)
+# Packages whose tests need the built programs; `make e2e` runs them.
+E2E := ./e2e/...
+ARGS ?=
+
+.PHONY: help
+help: ## Show this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: setup
+setup: ## Install what this machine lacks (PostgreSQL server programs)
+	@scripts/setup.sh
+
+.PHONY: build
+build: ## Build all programs into bin/
+	@mkdir -p bin
+	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/... github.com/nats-io/nats-server/v2
+
+.PHONY: up
+up: setup build ## Run the whole platform here, until Ctrl-C
+	@exec bin/cellctl up $(ARGS)
+
+.PHONY: down
+down: ## Stop the platform that runs here
+	@bin/cellctl down
+
+.PHONY: test
+test: setup ## Run the unit and integration tests, with the race detector
+	@go run ./internal/sqldb/sqldbtest/shared -- go test -race -timeout 10m $(ARGS) ./...
+
+.PHONY: e2e
+e2e: setup build ## Run the end-to-end tests: real processes, faults, audits
+	@go test -race -count=1 -timeout 10m -tags e2e $(ARGS) $(E2E)
+
+.PHONY: bench
+bench: setup ## Run the benchmarks; each prints ratios or rates taken in one run
+	@go run ./internal/sqldb/sqldbtest/shared -- go test -run '^$$' -bench . -benchtime 1s $(ARGS) ./...
+
+.PHONY: fuzz
+fuzz: ## Fuzz every parser for a while (FUZZTIME=20s each)
+	@scripts/fuzz.sh
+
+.PHONY: lint
+lint: $(TOOLS)/golangci-lint $(TOOLS)/buf ## Check style: Go, proto, shell
+	@$(TOOLS)/golangci-lint run ./...
+	$(TOOLS)/buf lint
+	if command -v shellcheck >/dev/null; then shellcheck scripts/*.sh .ci/run; else echo "lint: shellcheck is not installed; shell scripts are not checked"; fi
+
+.PHONY: generate
+generate: $(TOOLS)/buf $(TOOLS)/protoc-gen-go $(TOOLS)/protoc-gen-connect-go ## Generate code from the proto files
+	@PATH="$(CURDIR)/$(TOOLS):$$PATH" $(TOOLS)/buf generate
+
+.PHONY: verify
+verify: generate ## Check that generated code, formatting and go.mod are as they should be
+	@scripts/verify.sh
+
+.PHONY: clean
+clean: ## Remove what was built, and the local platform's data
+	@if [ -S .cellar/control.sock ]; then bin/cellctl down || true; fi
+	rm -rf bin .cellar
+
+# Tools are built from tools/go.mod: pinned, and apart from what the programs depend on.
+$(TOOLS)/buf: tools/go.mod tools/go.sum
+	@mkdir -p $(TOOLS)
+	go -C tools build -o ../$@ github.com/bufbuild/buf/cmd/buf
+
+$(TOOLS)/golangci-lint: tools/go.mod tools/go.sum
+	@mkdir -p $(TOOLS)
+	go -C tools build -o ../$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+$(TOOLS)/protoc-gen-go: tools/go.mod tools/go.sum
+	@mkdir -p $(TOOLS)
+	go -C tools build -o ../$@ google.golang.org/protobuf/cmd/protoc-gen-go
+
+$(TOOLS)/protoc-gen-connect-go: tools/go.mod tools/go.sum
+	@mkdir -p $(TOOLS)
+	go -C tools build -o ../$@ connectrpc.com/connect/cmd/protoc-gen-connect-go
