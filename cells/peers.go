@@ -40,7 +40,8 @@ func (t *peerTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 			if i > 0 && r.GetBody == nil && r.Body != nil {
 				return err
 			}
-			if resp, err = t.send(r, c, i > 0); err == nil || !neverSent(err) {
+			resp, err = t.send(r, c, i > 0) //nolint:bodyclose // the caller closes what it is given
+			if err == nil || !neverSent(err) {
 				return err
 			}
 		}

@@ -56,8 +56,8 @@ func (c *Cell) consume(ctx context.Context) error {
 		if ctx.Err() == nil {
 			c.log.WarnContext(ctx, "the broker's streams are not there yet", "error", err)
 		}
-		if c.clock.Sleep(ctx, time.Second) != nil {
-			return nil
+		if err := c.clock.Sleep(ctx, time.Second); err != nil {
+			return err
 		}
 	}
 	ring, _ := c.region.Code() // checked when the cell was configured
@@ -140,7 +140,7 @@ func (c *Cell) buildIndex(ctx context.Context, attached <-chan struct{}) error {
 		early = true
 	}
 	if err := c.build(ctx); err != nil {
-		return err
+		return err // only the end of ctx
 	}
 	c.ready.setBuilt()
 	if !early {
@@ -158,12 +158,14 @@ func (c *Cell) buildIndex(ctx context.Context, attached <-chan struct{}) error {
 func (c *Cell) build(ctx context.Context) error {
 	for {
 		err := c.services.search.Build(ctx)
-		if err == nil || ctx.Err() != nil {
+		if err == nil {
 			return nil
 		}
-		c.log.WarnContext(ctx, "the search index could not be built; it is tried again", "error", err)
-		if c.clock.Sleep(ctx, time.Second) != nil {
-			return nil
+		if ctx.Err() == nil {
+			c.log.WarnContext(ctx, "the search index could not be built; it is tried again", "error", err)
+		}
+		if err := c.clock.Sleep(ctx, time.Second); err != nil {
+			return err
 		}
 	}
 }

@@ -151,7 +151,7 @@ func WriteFile(path string, m *Map) error {
 	if err != nil {
 		return fmt.Errorf("topology: write map: %w", err)
 	}
-	defer os.Remove(f.Name()) // fails after the rename, as it should
+	defer func() { _ = os.Remove(f.Name()) }() // fails after the rename, as it should
 	_, err = f.Write(b)
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return fmt.Errorf("topology: write map: %w", err)

@@ -190,7 +190,7 @@ func (c *Client) do(ctx context.Context, q call, answer any) error {
 	if q.method == http.MethodPost {
 		request.Header.Set("Content-Type", "application/json")
 	}
-	response, err := c.http.Do(request)
+	response, err := c.http.Do(request) //nolint:bodyclose // readAll closes it
 	if err != nil {
 		return fmt.Errorf("%w: %w", q.lost, err)
 	}

@@ -26,7 +26,7 @@ func (o *options) audit() *cobra.Command {
 		Long: "Prove from the databases and the card network's own ledger that nothing was oversold, charged twice, lost, half done,\n" +
 			"stuck or done twice. Exits with 1 if anything was.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, info, err := o.connect(cmd.Context())
+			info, err := o.running(cmd.Context())
 			if err != nil {
 				return err
 			}

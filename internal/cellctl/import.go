@@ -36,7 +36,7 @@ func (o *options) importFile() *cobra.Command {
 			"A line is a product as the catalogue has it, or one with id, title, supplier, price in cents, and attr_* fields.\n" +
 			"Lines that are no product are refused and counted; the others are imported.",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			_, info, err := o.connect(cmd.Context())
+			info, err := o.running(cmd.Context())
 			if err != nil {
 				return err
 			}

@@ -43,14 +43,13 @@ func New() *cobra.Command {
 	return root
 }
 
-// connect to the running platform.
-func (o *options) connect(ctx context.Context) (*platform.Remote, platform.Info, error) {
+// running platform of the directory.
+func (o *options) running(ctx context.Context) (platform.Info, error) {
 	remote, err := platform.Connect(o.dir)
 	if err != nil {
-		return nil, platform.Info{}, err
+		return platform.Info{}, err
 	}
-	info, err := remote.Info(ctx)
-	return remote, info, err
+	return remote.Info(ctx)
 }
 
 // print a value as JSON, or by its table.

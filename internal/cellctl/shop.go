@@ -26,7 +26,7 @@ func (o *options) shop() *cobra.Command {
 				return fmt.Errorf("--shoppers must be 1 to 1000, --orders 1 to 10000000")
 			}
 			if len(cfg.Routers) == 0 {
-				_, info, err := o.connect(cmd.Context())
+				info, err := o.running(cmd.Context())
 				if err != nil {
 					return err
 				}

@@ -196,7 +196,7 @@ func (o *options) seed() *cobra.Command {
 
 // write products into the running platform.
 func (o *options) write(cmd *cobra.Command, products iter.Seq[*catalogv1.Product], seedOf uint64) error {
-	_, info, err := o.connect(cmd.Context())
+	info, err := o.running(cmd.Context())
 	if err != nil {
 		return err
 	}

@@ -67,6 +67,7 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 		}
 	}
 	s := &Server{port: port, done: make(chan struct{})}
+	//nolint:noctx // the server outlives the start; Stop ends it
 	s.cmd = exec.Command(filepath.Join(bin, "postgres"), arguments(cfg, port)...)
 	s.output = &tail{}
 	s.cmd.Stdout, s.cmd.Stderr = s.output, s.output
@@ -157,8 +158,11 @@ func freePort(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("pgserver: find a free port: %w", err)
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
+	address, ok := l.Addr().(*net.TCPAddr)
+	if !ok {
+		return 0, errors.Join(errors.New("pgserver: find a free port: no TCP address"), l.Close())
+	}
+	return address.Port, l.Close()
 }
 
 // tail keeps the last bytes of the server's output, to say why it ended.

@@ -47,6 +47,7 @@ func (c *child) start(onEnd func(*child, error)) error {
 	if err != nil {
 		return fmt.Errorf("start %s: %w", c.name, err)
 	}
+	//nolint:noctx // the process outlives the start; stop ends it
 	cmd := exec.Command(c.program, c.args...)
 	cmd.Env, cmd.Stdout, cmd.Stderr = append(os.Environ(), c.env...), out, out
 	cmd.SysProcAttr = childAttributes()

@@ -70,6 +70,7 @@ func Start(ctx context.Context, cfg Config) (*Platform, error) {
 	if err := p.checkPrograms(); err != nil {
 		return nil, err
 	}
+	//nolint:gosec // the database's own user has to pass; what is secret below is closed to others
 	if err := os.MkdirAll(p.path("logs"), 0o755); err != nil {
 		return nil, fmt.Errorf("platform: %w", err)
 	}

@@ -68,7 +68,7 @@ func (d *diary) group(h http.Handler, ready chan<- bool) process.Group {
 
 // get a page; its text, or "" with an error.
 func get(client *http.Client, url string) (string, error) {
-	resp, err := client.Get(url) //nolint:noctx // the client has a time-out
+	resp, err := client.Get(url) // the client has a time-out
 	if err != nil {
 		return "", err
 	}
@@ -196,7 +196,7 @@ func TestAWorkerThatIsDoneEndsNothing(t *testing.T) {
 }
 
 func TestAnAddressThatIsTakenIsSaidBeforeAnythingRuns(t *testing.T) {
-	taken, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // nothing to wait for
+	taken, err := net.Listen("tcp", "127.0.0.1:0") // nothing to wait for
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -217,7 +217,7 @@ func TestAnAddressThatIsTakenIsSaidBeforeAnythingRuns(t *testing.T) {
 }
 
 func TestAServerSpeaksBothVersionsOfHTTPWithoutTLS(t *testing.T) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // nothing to wait for
+	ln, err := net.Listen("tcp", "127.0.0.1:0") // nothing to wait for
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -77,7 +77,7 @@ func (r reply) code() string {
 func (h *harness) send(request *http.Request) (got reply) {
 	recorder := httptest.NewRecorder()
 	defer func() {
-		if reason := recover(); reason == http.ErrAbortHandler {
+		if reason := recover(); reason == http.ErrAbortHandler { //nolint:errorlint // a panic's value, not an error chain
 			got = reply{aborted: true}
 		} else if reason != nil {
 			panic(reason)

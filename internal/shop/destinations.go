@@ -14,7 +14,7 @@ var destinations = []*postalv1.PostalAddress{
 	to("US", "WA", "98101", "Seattle", "5 Sample Pl"),
 	to("DE", "", "10115", "Berlin", "Musterstraße 1"),
 	to("DE", "", "80331", "München", "Musterweg 22"),
-	to("FR", "", "75001", "Paris", "8 rue Exemple"),
+	to("FR", "", "75001", "Paris", "8 rue du Test"),
 	to("NL", "", "1011 AB", "Amsterdam", "Voorbeeldstraat 4"),
 	to("ES", "", "28001", "Madrid", "Calle Ejemplo 15"),
 	to("PL", "", "00-001", "Warszawa", "ul. Przykładowa 6"),

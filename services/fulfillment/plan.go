@@ -81,7 +81,11 @@ func choose(missing []want, left []map[string]int64) int {
 	best, bestLines, bestUnits := -1, -1, int64(0)
 	for i := range left {
 		lines, units := coverage(missing, left[i])
-		if units > 0 && (lines > bestLines || (lines == bestLines && lines == 0 && units > bestUnits)) {
+		better := lines > bestLines
+		if lines == 0 && bestLines <= 0 {
+			better = units > bestUnits // nobody sends a whole line so far: then whoever sends most
+		}
+		if units > 0 && better {
 			best, bestLines, bestUnits = i, lines, units
 		}
 	}

@@ -63,10 +63,10 @@ func (m *machine) ship(t *rapid.T) {
 	fc := rapid.SampledFrom([]string{"iad1", "sea1"}).Draw(t, "fc")
 	id := "shipment-of-" + fc
 	err := m.world.ship(m.placement, fc, id)
-	switch {
-	case m.status == "":
+	switch m.status {
+	case "":
 		refused(t, err, problem.NotFound, "UNKNOWN_ORDER")
-	case m.status == Pending || m.status == Failed:
+	case Pending, Failed:
 		refused(t, err, problem.Precondition, "ORDER_NOT_PAID")
 	default:
 		must(t, err)

@@ -58,7 +58,7 @@ func StartPrivate(ctx context.Context) (s *pgserver.Server, dir string, err erro
 		return nil, "", err
 	}
 	// The server may run as another user, who must be able to pass through.
-	if err := os.Chmod(dir, 0o711); err != nil { //nolint:gosec // the data directory below keeps its own 0700
+	if err := os.Chmod(dir, 0o711); err != nil { // the data directory below keeps its own 0700
 		return nil, "", err
 	}
 	if s, err = pgserver.Start(ctx, pgserver.Config{Dir: dir + "/data", Unsafe: true}); err != nil {
@@ -181,7 +181,7 @@ func templateName(t testing.TB, database sqldb.Database) string {
 	}
 	h := sha256.New()
 	for _, s := range steps {
-		fmt.Fprintln(h, s.Name, s.Text)
+		_, _ = fmt.Fprintln(h, s.Name, s.Text) // a hash takes everything
 	}
 	return "tpl_" + strings.TrimPrefix(string(database), "cellar_") + "_" + hex.EncodeToString(h.Sum(nil)[:6])
 }
