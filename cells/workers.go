@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/cellar-commerce/cellar/cells/topology"
@@ -36,8 +37,7 @@ func (c *Cell) workers() []process.Worker {
 		{Name: "holds", Run: forever(c.services.inventory.Run)},
 		{Name: "shipping", Run: forever(c.services.fulfillment.Run)},
 		{Name: "changed products", Run: forever(c.services.search.Run)},
-		{Name: "streams", Run: c.consume},
-		{Name: "changes of products", Run: func(ctx context.Context) error { return c.followCatalog(ctx, func() { close(attached) }) }},
+		{Name: "events", Run: func(ctx context.Context) error { return c.receive(ctx, func() { close(attached) }) }},
 		{Name: "index", Run: func(ctx context.Context) error { return c.buildIndex(ctx, attached) }},
 	}
 	if c.relays.global != nil {
@@ -46,12 +46,36 @@ func (c *Cell) workers() []process.Worker {
 	return all
 }
 
-// consume what is meant for this region, shared with its other cells.
-func (c *Cell) consume(ctx context.Context) error {
+// receive what is meant for this region: shared with its other cells what is to be done once, and for itself what every
+// cell keeps in memory. Attached is told when nothing of the latter is missed any more.
+func (c *Cell) receive(ctx context.Context, attached func()) error {
+	if err := c.ensureStreams(ctx); err != nil {
+		return err
+	}
+	ring, _ := c.region.Code() // checked when the cell was configured
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		return c.bus.Consume(ctx, bus.Consumer{
+			Region: c.region, Stream: bus.StreamFulfillment, Durable: fulfillment.ConsumerName, Subject: "fulfillment." + string(c.region) + ".>",
+		}, func(ctx context.Context, m bus.Message) error {
+			return c.services.fulfillment.Requested(ctx, m.ID, m.Data)
+		})
+	})
+	g.Go(func() error {
+		return c.bus.Consume(ctx, bus.Consumer{
+			Region: c.region, Stream: bus.StreamOrder, Durable: "order", Subject: "order." + string(ring) + ".shipped",
+		}, c.orderShipped)
+	})
+	g.Go(func() error { return c.followCatalog(ctx, attached) })
+	return g.Wait()
+}
+
+// ensureStreams of this region's broker, however long it is away.
+func (c *Cell) ensureStreams(ctx context.Context) error {
 	for {
 		err := c.bus.EnsureStreams(ctx, c.region)
 		if err == nil {
-			break
+			return nil
 		}
 		if ctx.Err() == nil {
 			c.log.WarnContext(ctx, "the broker's streams are not there yet", "error", err)
@@ -60,25 +84,6 @@ func (c *Cell) consume(ctx context.Context) error {
 			return err
 		}
 	}
-	ring, _ := c.region.Code() // checked when the cell was configured
-	done := make(chan error, 2)
-	go func() {
-		done <- c.bus.Consume(ctx, bus.Consumer{
-			Region: c.region, Stream: bus.StreamFulfillment, Durable: fulfillment.ConsumerName, Subject: "fulfillment." + string(c.region) + ".>",
-		}, func(ctx context.Context, m bus.Message) error {
-			return c.services.fulfillment.Requested(ctx, m.ID, m.Data)
-		})
-	}()
-	go func() {
-		done <- c.bus.Consume(ctx, bus.Consumer{
-			Region: c.region, Stream: bus.StreamOrder, Durable: "order", Subject: "order." + string(ring) + ".shipped",
-		}, c.orderShipped)
-	}()
-	first, second := <-done, <-done
-	if first != nil {
-		return first
-	}
-	return second
 }
 
 // orderShipped takes the news of a parcel to the order's owner: this cell or another. It counts once a shipment there.

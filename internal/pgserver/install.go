@@ -46,7 +46,7 @@ func findBinaries() (string, error) {
 var versionNumber = regexp.MustCompile(`(\d+)(?:\.\d+)*`)
 
 func usable(dir string) bool {
-	out, err := exec.Command( //nolint:gosec // the folders looked in are listed above, or on the PATH
+	out, err := exec.Command( //nolint:gosec,noctx // it ends at once; the folders looked in are listed above, or on the PATH
 		filepath.Join(dir, "postgres"), "--version").Output()
 	if err != nil {
 		return false

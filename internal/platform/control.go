@@ -26,6 +26,7 @@ type Status struct {
 
 // Info says where a running platform's parts are, for other programs of this machine.
 type Info struct {
+	Dir         string `json:"dir"`
 	DatabaseURL string `json:"database_url"`
 	PortOffset  int    `json:"port_offset"`
 	Map         string `json:"map"`
@@ -34,7 +35,7 @@ type Info struct {
 
 // Info about this platform.
 func (p *Platform) Info() Info {
-	return Info{DatabaseURL: p.database.URL(), PortOffset: p.cfg.PortOffset, Map: p.MapFile(), PeerKey: keyFile(p.path("keys"), KeyPeer)}
+	return Info{Dir: p.cfg.Dir, DatabaseURL: p.database.URL(), PortOffset: p.cfg.PortOffset, Map: p.MapFile(), PeerKey: keyFile(p.path("keys"), KeyPeer)}
 }
 
 // ErrNotRunning: no platform runs in this directory.

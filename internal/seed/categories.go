@@ -1,99 +1,111 @@
 package seed
 
 import (
+	_ "embed" // the rules
+	"slices"
 	"strings"
+	"sync"
+	"unicode"
 
 	catalogv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/catalog/v1"
 )
 
-// rule gives a category to products whose title has one of its words.
-type rule struct {
-	path  []string
-	words []string
-}
-
-// rules for products that come without a category, the first that matches counts: what something is for stands before
-// what it is ("printer cartridge" is no printer). Words match whole words, phrases as they stand.
-var rules = []rule{
-	{[]string{"Printing", "Toner & Ink"}, []string{"toner", "cartridge", "cartridges", "ink", "drum", "fuser", "developer", "ribbon", "printhead", "imaging unit", "waste container", "transfer belt"}},
-	{[]string{"Printing", "Paper & Labels"}, []string{"labels", "label", "paper", "label-making", "sheets", "envelope", "envelopes", "film", "canvas", "media", "transparency", "labelling"}},
-	{[]string{"Networking", "Network Cables"}, []string{"networking cable", "patch cable", "cat5e", "cat6", "cat6a", "cat5", "utp", "s/ftp", "fiber optic", "fibre optic", "multimode", "patch", "rj45", "snagless", "utp/stp"}},
-	{[]string{"Accessories", "Cables"}, []string{"cable", "cables", "cord", "kabel", "lead", "extension"}},
-	{[]string{"Power", "UPS & Batteries"}, []string{"(ups)", "ups", "uninterruptible", "battery", "batteries", "charger", "surge", "pdu", "(pdu)", "power", "outlet(s)", "inverter"}},
-	{[]string{"Accessories", "Adapters & Hubs"}, []string{"adapter", "adapters", "converter", "splitter", "hub", "hubs", "docking", "dock", "gender changers", "coupler", "connector", "connectors", "kvm", "extender", "port replicator"}},
-	{[]string{"Components", "Processors"}, []string{"processor", "processors", "cpu"}},
-	{[]string{"Components", "Memory"}, []string{"memory module", "ddr4", "ddr3", "ddr2", "ddr", "sdram", "dimm", "ddr4-sdram", "ram", "memory"}},
-	{[]string{"Components", "Motherboards & Cards"}, []string{"motherboard", "mainboard", "graphics card", "geforce", "radeon", "pci", "pci-e", "controller", "raid", "interface cards/adapter", "sound card", "tuner"}},
-	{[]string{"Components", "Cases & Cooling"}, []string{"atx", "computer case", "cooler", "cooling", "fan", "heatsink", "computer cooling", "midi-tower", "tower", "chassis"}},
-	{[]string{"Storage", "Drives"}, []string{"ssd", "hdd", "hard drive", "hard disk", "solid state", "sata", "sas", "nas", "flash drive", "disk array", "tape drive", "drive bay", "memory card", "microsd", "compactflash", "optical disc drive", "internal", "external"}},
-	{[]string{"Storage", "Discs & Tapes"}, []string{"cd-r", "dvd-r", "dvd+r", "cd-rw", "dvd-rw", "blu-ray", "blank", "data cartridge", "tape", "lto", "disc", "cd", "dvd"}},
-	{[]string{"Computers", "Notebooks"}, []string{"notebook", "laptop", "chromebook", "netbook", "ultrabook", "thinkpad"}},
-	{[]string{"Computers", "Desktops & Servers"}, []string{"server", "workstation", "desktop", "pc", "all-in-one", "thin client", "proliant", "poweredge", "mini pc", "blade"}},
-	{[]string{"Displays", "Monitors"}, []string{"monitor", "monitors", "lcd", "led display", "tv", "television", "signage", "display", "touchscreen", "screen", "flat panel"}},
-	{[]string{"Displays", "Projectors"}, []string{"projector", "projectors", "projection", "lamp", "lumens"}},
-	{[]string{"Printing", "Printers & Scanners"}, []string{"printer", "printers", "scanner", "multifunction", "multifunctional", "laserjet", "inkjet", "copier", "fax", "plotter", "phaser", "photocopier", "designjet", "duplex", "mfp"}},
-	{[]string{"Networking", "Switches & Wireless"}, []string{"switch", "router", "wireless", "wi-fi", "wlan", "access point", "gigabit", "ethernet", "modem", "network", "transceiver", "firewall", "bluetooth", "antenna", "gateway", "poe", "sfp", "lan"}},
-	{[]string{"Audio", "Headphones & Speakers"}, []string{"headphones", "headset", "headphone", "earphones", "speaker", "speakers", "soundbar", "loudspeaker", "microphone", "audio", "stereo", "mp3", "mp4", "radio", "hi-fi", "amplifier", "subwoofer", "karaoke", "phono", "dictaphone", "player"}},
-	{[]string{"Photo & Video", "Cameras"}, []string{"camera", "cameras", "lens", "camcorder", "webcam", "tripod", "photo", "dslr", "binoculars", "flash", "cctv", "surveillance", "conference", "conferencing", "video"}},
-	{[]string{"Accessories", "Keyboards & Mice"}, []string{"keyboard", "mouse", "mice", "trackball", "joystick", "gamepad", "stylus", "touchpad", "presenter", "numeric", "remote control", "pointer"}},
-	{[]string{"Accessories", "Bags & Covers"}, []string{"bag", "backpack", "sleeve", "case", "cover", "skin", "pouch", "holster", "briefcase", "protector", "privacy", "filter", "folio"}},
-	{[]string{"Accessories", "Mounts & Racks"}, []string{"mount", "mounts", "rack", "bracket", "stand", "holder", "shelf", "cabinet", "arm", "trolley", "rail", "ceiling", "wall", "desk", "panel", "enclosure", "tray", "cart"}},
-	{[]string{"Phones", "Phones & Tablets"}, []string{"phone", "smartphone", "telephone", "tablet", "voip", "ip phone", "mobile", "handset", "dect", "gps", "navigator", "smartwatch", "e-book"}},
-	{[]string{"Software & Services", "Licences & Warranties"}, []string{"warranty", "software", "license", "licence", "license(s)", "service", "support", "upgrade", "windows", "office", "antivirus", "year", "maintenance", "care pack"}},
-	{[]string{"Office", "Supplies"}, []string{"calculator", "shredder", "laminator", "laminating", "stapler", "binder", "pen", "whiteboard", "cleaning", "kit", "binding", "cleaner", "wipes", "lock", "marker", "badge", "barcode", "cash", "pos"}},
-	{[]string{"Home", "Appliances"}, []string{"vacuum", "coffee", "refrigerator", "oven", "washing", "iron", "toaster", "kettle", "blender", "shaver", "hair", "toothbrush", "dishwasher", "freezer", "fridge", "hood", "hob", "microwave", "cooker", "espresso", "light", "bulb", "lighting", "mixer", "grill", "razor", "epilator", "baby"}},
-	{[]string{"Toys", "Toys & Puzzles"}, []string{"puzzle", "jigsaw", "doll", "game", "toy", "playset", "figure", "games", "plush", "board game"}},
-	{[]string{"Printing", "Toner & Ink"}, []string{"singlepack", "multipack", "original", "t-tape"}},
-	{[]string{"Accessories", "Adapters & Hubs"}, []string{"gender", "changer", "microfilter", "firewire", "pcie"}},
-	{[]string{"Power", "Supplies"}, []string{"supply", "psu", "w", "va", "ac", "volt"}},
-	{[]string{"Accessories", "Spare Parts"}, []string{"accessory", "module", "card", "spare", "assembly", "board", "unit", "bezel", "tool", "port", "sensor"}},
-}
+//go:embed rules.txt
+var rulesTXT string
 
 // unsorted is for products that no rule knows.
 var unsorted = []string{"Other", "Everything Else"}
 
-// wordRules finds the first rule of a single word; phraseRules have several words.
-var wordRules, phraseRules = func() (map[string]int, map[string]int) {
-	words, phrases := map[string]int{}, map[string]int{}
-	for i := range rules {
-		for _, w := range rules[i].words {
-			into := words
-			if strings.Contains(w, " ") {
-				into = phrases
-			}
-			if _, earlier := into[w]; !earlier {
-				into[w] = i
-			}
-		}
-	}
-	return words, phrases
-}()
+// maxPhrase in words.
+const maxPhrase = 3
 
-// categorize a product by its title and, where that says nothing, by its type and description.
-func categorize(p *catalogv1.Product) []string {
-	for _, s := range []string{p.GetTitle(), p.GetAttributes()["product type"], p.GetAttributes()["type"], p.GetDescription()} {
-		if path := categoryOf(s); path != nil {
-			return path
-		}
-	}
-	return unsorted
+// ruleSet finds the first rule of a phrase or of an attribute's name. Looking up each run of words is quicker than trying
+// each rule: a title has some fifty runs, and there are a thousand phrases.
+type ruleSet struct {
+	paths      [][]string
+	phrases    map[string]int
+	attributes map[string]int
 }
 
-func categoryOf(s string) []string {
-	s = strings.ToLower(s)
-	best := len(rules)
-	for phrase, i := range phraseRules {
-		if i < best && strings.Contains(s, phrase) {
-			best = i
+var rules = sync.OnceValue(func() ruleSet {
+	s := ruleSet{phrases: map[string]int{}, attributes: map[string]int{}}
+	for line := range strings.Lines(rulesTXT) {
+		line = strings.TrimRight(line, "\r\n")
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		list := line
+		if line[0] != ' ' { // an indented line goes on with the rule above it
+			path, phrases, found := strings.Cut(line, ": ")
+			if !found {
+				panic("seed: the embedded rules are damaged at " + line)
+			}
+			s.paths, list = append(s.paths, strings.Split(path, " > ")), phrases
+		}
+		for phrase := range strings.SplitSeq(list, ",") {
+			s.add(strings.TrimSpace(phrase))
 		}
 	}
-	for _, word := range strings.FieldsFunc(s, func(r rune) bool { return r == ' ' || r == ',' || r == ';' || r == '"' }) {
-		if i, ok := wordRules[strings.Trim(word, ".:")]; ok && i < best {
-			best = i
+	return s
+})
+
+// add a phrase to the last rule. An earlier rule keeps what it has.
+func (s *ruleSet) add(phrase string) {
+	into := s.phrases
+	if name, ok := strings.CutPrefix(phrase, "@"); ok {
+		phrase, into = name, s.attributes
+	}
+	key := strings.Join(tokens(phrase), " ")
+	if _, earlier := into[key]; key != "" && !earlier {
+		into[key] = len(s.paths) - 1
+	}
+}
+
+// categorize a product by its title; where that says nothing by its type, by the attributes it has and by its description.
+func categorize(p *catalogv1.Product) []string {
+	s := rules()
+	best := s.firstIn(p.GetTitle())
+	for _, name := range []string{"product type", "type"} {
+		if best == len(s.paths) {
+			best = s.firstIn(p.GetAttributes()[name])
 		}
 	}
-	if best == len(rules) {
-		return nil
+	if best == len(s.paths) {
+		for name := range p.GetAttributes() {
+			if i, ok := s.attributes[strings.Join(tokens(name), " ")]; ok {
+				best = min(best, i)
+			}
+		}
 	}
-	return rules[best].path
+	if best == len(s.paths) {
+		best = s.firstIn(p.GetDescription())
+	}
+	if best == len(s.paths) {
+		return slices.Clone(unsorted)
+	}
+	return slices.Clone(s.paths[best])
+}
+
+// firstIn a text of all rules; the number of rules when none matches.
+func (s ruleSet) firstIn(text string) int {
+	words, best := tokens(text), len(s.paths)
+	for i := range words {
+		for n := 1; n <= maxPhrase && i+n <= len(words); n++ {
+			if rule, ok := s.phrases[strings.Join(words[i:i+n], " ")]; ok {
+				best = min(best, rule)
+			}
+		}
+	}
+	return best
+}
+
+// tokens of a text: small letters and digits, without the plural's s.
+func tokens(text string) []string {
+	words := strings.FieldsFunc(strings.ToLower(text), func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
+	for i, w := range words {
+		if len(w) > 3 && strings.HasSuffix(w, "s") && !strings.HasSuffix(w, "ss") {
+			words[i] = w[:len(w)-1]
+		}
+	}
+	return words
 }

@@ -9,52 +9,87 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"maps"
-	"slices"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protojson"
 
 	catalogv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/catalog/v1"
-	"github.com/cellar-commerce/cellar/internal/money"
 )
 
-// maxLine bounds one line of a product file.
+// Reason why a line of an import is no product.
+type Reason string
+
+// Reasons, for counting.
+const (
+	// TooLong is a line beyond one mebibyte.
+	TooLong Reason = "TOO_LONG"
+	// NotJSON is a line that is not one JSON object.
+	NotJSON Reason = "NOT_JSON"
+	// NotAProduct is an object of neither shape, or with fields of wrong types.
+	NotAProduct Reason = "NOT_A_PRODUCT"
+	// BadSKU breaks the rule for SKUs.
+	BadSKU Reason = "BAD_SKU"
+	// BadTitle is empty, too long or has control characters.
+	BadTitle Reason = "BAD_TITLE"
+	// BadPrice is absent, not in whole cents, not above 0 or not in US dollars.
+	BadPrice Reason = "BAD_PRICE"
+	// BadCategory has no level or more than five.
+	BadCategory Reason = "BAD_CATEGORY"
+	// BadDetails is a description, brand, attribute or number beyond its limits.
+	BadDetails Reason = "BAD_DETAILS"
+	// Unreadable is a file that broke off; nothing comes after it.
+	Unreadable Reason = "UNREADABLE"
+)
+
+// LineError tells what is wrong with a line of an import.
+type LineError struct {
+	// Line counts from 1.
+	Line   int
+	Reason Reason
+	// Err says more; it may be nil.
+	Err error
+}
+
+func (e *LineError) Error() string {
+	if e.Err == nil {
+		return fmt.Sprintf("line %d: %s", e.Line, e.Reason)
+	}
+	return fmt.Sprintf("line %d: %s: %v", e.Line, e.Reason, e.Err)
+}
+
+func (e *LineError) Unwrap() error { return e.Err }
+
+// maxLine of a product file in bytes, its end not counted.
 const maxLine = 1 << 20
 
 // ParseImport reads products from JSON Lines, plain or gzip. A line is a catalogue product (it has "sku"), or one of
-// the shape that product feeds have: id, title or name, short_description, supplier, price in cents, an img_* address,
-// attr_t_* texts, attr_n_* numbers and attr_b_* flags; it gets a category by its words. A line that is no product is an
-// error that names its number, and reading goes on; an error without a product after which nothing comes ends a damaged
-// file.
+// the shape that product feeds have: id, title or name, short_description, supplier, price in cents, img_* addresses,
+// attr_t_* texts, attr_n_* numbers and attr_b_* flags; it gets a category by its words. A line that is no product is a
+// *LineError without a product, and reading goes on; after UNREADABLE nothing comes. Each SKU is given as often as the
+// file has it.
 func ParseImport(r io.Reader) iter.Seq2[*catalogv1.Product, error] {
 	return func(yield func(*catalogv1.Product, error) bool) {
 		plain, err := unzip(r)
 		if err != nil {
-			yield(nil, fmt.Errorf("read products: %w", err))
+			yield(nil, &LineError{Line: 1, Reason: Unreadable, Err: err})
 			return
 		}
-		lines := bufio.NewScanner(plain)
-		lines.Buffer(make([]byte, 64<<10), maxLine)
-		n := 0
-		for lines.Scan() {
-			n++
-			line := bytes.TrimSpace(lines.Bytes())
-			if len(line) == 0 {
-				continue
-			}
-			p, err := parseLine(line)
-			if err != nil {
-				err, p = fmt.Errorf("line %d: %w", n, err), nil
-			}
-			if !yield(p, err) {
+		lines := bufio.NewReaderSize(plain, 64<<10)
+		var buffer []byte
+		for n := 1; ; n++ {
+			line, reason, end := readLine(lines, buffer)
+			buffer = line[:0]
+			if end != nil && !errors.Is(end, io.EOF) {
+				yield(nil, &LineError{Line: n, Reason: Unreadable, Err: end})
 				return
 			}
-		}
-		if err := lines.Err(); err != nil {
-			yield(nil, fmt.Errorf("line %d: %w", n+1, err))
+			if line = bytes.TrimSpace(line); (reason != "" || len(line) > 0) && !yield(parseLine(n, line, reason)) {
+				return
+			}
+			if end != nil {
+				return
+			}
 		}
 	}
 }
@@ -72,132 +107,120 @@ func unzip(r io.Reader) (io.Reader, error) {
 	return b, nil
 }
 
-func parseLine(line []byte) (*catalogv1.Product, error) {
-	var fields map[string]any
-	d := json.NewDecoder(bytes.NewReader(line))
-	d.UseNumber() // ids and prices are whole numbers, not floats
-	if err := d.Decode(&fields); err != nil {
-		return nil, fmt.Errorf("no JSON object: %w", err)
-	}
-	if d.More() {
-		return nil, errors.New("more than one JSON value")
-	}
-	if _, own := fields["sku"]; own {
-		p := &catalogv1.Product{}
-		if err := protojson.Unmarshal(line, p); err != nil {
-			return nil, fmt.Errorf("no product: %w", err)
+// readLine into a buffer. Of a line that is too long the rest is read and dropped, so that the next one can be.
+func readLine(r *bufio.Reader, buffer []byte) (line []byte, reason Reason, err error) {
+	for {
+		part, err := r.ReadSlice('\n')
+		if len(buffer)+len(part) > maxLine+1 {
+			reason = TooLong
+			buffer = buffer[:0]
 		}
-		return p, nil
+		if reason == "" {
+			buffer = append(buffer, part...)
+		}
+		if !errors.Is(err, bufio.ErrBufferFull) {
+			return buffer, reason, err
+		}
 	}
-	return fromFeed(fields)
 }
 
-// Limits as the catalogue has them; longer texts are cut.
-const (
-	maxTitle       = 500
-	maxDescription = 20_000
-	maxBrand       = 120
-	maxName        = 80
-	maxValue       = 500
-	maxAttributes  = 100
-)
-
-// fromFeed reads a line of a product feed.
-func fromFeed(fields map[string]any) (*catalogv1.Product, error) {
-	id := text(fields["id"])
-	if id == "" {
-		return nil, errors.New("there is neither a sku nor an id")
+func parseLine(n int, line []byte, reason Reason) (*catalogv1.Product, error) {
+	if reason != "" {
+		return nil, &LineError{Line: n, Reason: reason}
 	}
-	title := text(fields["title"])
-	if title == "" {
-		title = text(fields["name"])
+	p, reason, err := parseProduct(line)
+	if reason == "" {
+		reason, err = fault(p)
 	}
-	if title == "" {
-		return nil, errors.New("there is no title")
-	}
-	cents, err := strconv.ParseInt(text(fields["price"]), 10, 64)
-	if err != nil || cents <= 0 {
-		return nil, errors.New("there is no price in whole cents")
-	}
-	p := &catalogv1.Product{
-		Sku: cleanSKU(id), Title: cut(title, maxTitle), Description: cut(text(fields["short_description"]), maxDescription), Brand: cut(text(fields["supplier"]), maxBrand),
-		Price: money.USD(cents).Proto(), Attributes: attributes(fields), Popularity: popularity(float64(hash(id, 0)>>11) / (1 << 53)),
-	}
-	p.CategoryPath = categorize(p)
-	for _, name := range slices.Sorted(maps.Keys(fields)) {
-		if url := text(fields[name]); strings.HasPrefix(name, "img_") && strings.HasPrefix(url, "http") && len(p.GetImageUrls()) < 5 {
-			p.ImageUrls = append(p.ImageUrls, url)
-		}
-	}
-	if grams, err := strconv.ParseFloat(text(fields["attr_n_weight"]), 64); err == nil && grams >= 1 && grams < 1e6 {
-		p.WeightGrams = int64(grams)
+	if reason != "" {
+		return nil, &LineError{Line: n, Reason: reason, Err: err}
 	}
 	return p, nil
 }
 
-// attributes of a feed's line: "attr_t_display_resolution" is "display resolution".
-func attributes(fields map[string]any) map[string]string {
-	all := map[string]string{}
-	for _, key := range slices.Sorted(maps.Keys(fields)) {
-		name, ok := strings.CutPrefix(key, "attr_")
-		if !ok || len(name) < 3 || name[1] != '_' || len(all) >= maxAttributes {
-			continue
-		}
-		name = cut(strings.Join(strings.FieldsFunc(name[2:], func(r rune) bool { return r == '_' || r == ' ' }), " "), maxName)
-		if value := cut(text(fields[key]), maxValue); name != "" && value != "" {
-			all[name] = value
-		}
+func parseProduct(line []byte) (*catalogv1.Product, Reason, error) {
+	var fields map[string]any
+	d := json.NewDecoder(bytes.NewReader(line))
+	d.UseNumber() // ids and prices are whole numbers, not floats
+	if err := d.Decode(&fields); err != nil {
+		return nil, NotJSON, err
 	}
-	return all
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return nil, NotJSON, errors.New("more than one JSON value")
+	}
+	if _, own := fields["sku"]; !own {
+		return fromFeed(fields)
+	}
+	p := &catalogv1.Product{}
+	if err := protojson.Unmarshal(line, p); err != nil {
+		return nil, NotAProduct, err
+	}
+	p.Version, p.UpdatedAt = 0, nil // the catalogue sets them
+	return p, "", nil
 }
 
-// text of a JSON value: words and numbers as they are, flags as yes and no, nothing of lists and objects.
-func text(v any) string {
-	switch v := v.(type) {
-	case string:
-		return clean(v)
-	case json.Number:
-		return strings.TrimSuffix(v.String(), ".0")
-	case bool:
-		if v {
-			return "yes"
-		}
-		return "no"
-	default:
-		return ""
+// Limits as the catalogue has them. Longer texts of a feed are cut; of our own shape they are refused, since the
+// catalogue can never have given them out.
+const (
+	maxSKU         = 64
+	maxTitle       = 500
+	maxDescription = 20_000
+	maxBrand       = 120
+	maxLevels      = 5
+	maxLevel       = 80
+	maxPrice       = 100_000_000 // cents
+	maxImages      = 20
+	maxImageURL    = 2_000
+	maxAttributes  = 100
+	maxName        = 80
+	maxValue       = 500
+	maxWeight      = 10_000_000 // grams
+)
+
+// fault of a product; no reason when there is none.
+func fault(p *catalogv1.Product) (Reason, error) {
+	switch cents := p.GetPrice().GetMinorUnits(); {
+	case p.GetSku() == "" || len(p.GetSku()) > maxSKU || keepSKU(p.GetSku()) != p.GetSku():
+		return BadSKU, errors.New("a SKU has 1 to 64 characters of A-Z, a-z, 0-9, '-', '_' and '.'")
+	case strings.TrimSpace(p.GetTitle()) == "" || !fits(p.GetTitle(), maxTitle):
+		return BadTitle, errors.New("a title has 1 to 500 characters")
+	case cents <= 0 || cents > maxPrice || p.GetPrice().GetCurrencyCode() != currency:
+		return BadPrice, errors.New("a price is in whole US cents, 1 to 100,000,000")
+	case !goodPath(p.GetCategoryPath()):
+		return BadCategory, errors.New("a category has 1 to 5 levels of 1 to 80 characters without '>'")
+	case !goodDetails(p):
+		return BadDetails, errors.New("a text, an attribute, a picture's address or a number is beyond its limits")
 	}
+	return "", nil
 }
 
-// clean takes control characters and doubled spaces out.
-func clean(s string) string {
-	s = strings.ToValidUTF8(s, "")
-	s = strings.Map(func(r rune) rune {
-		if r < 0x20 || r == 0x7f {
-			return ' '
+func goodPath(path []string) bool {
+	for _, level := range path {
+		if level == "" || strings.TrimSpace(level) != level || strings.Contains(level, ">") || !fits(level, maxLevel) {
+			return false
 		}
-		return r
-	}, s)
-	return strings.Join(strings.Fields(s), " ")
+	}
+	return len(path) >= 1 && len(path) <= maxLevels
 }
 
-// cut a text to a number of characters.
-func cut(s string, limit int) string {
-	if utf8.RuneCountInString(s) <= limit {
-		return s
+func goodDetails(p *catalogv1.Product) bool {
+	for name, value := range p.GetAttributes() {
+		if name == "" || !fits(name, maxName) || !fits(value, maxValue) {
+			return false
+		}
 	}
-	return strings.TrimSpace(string([]rune(s)[:limit]))
+	for _, address := range p.GetImageUrls() {
+		if !goodImage(address) {
+			return false
+		}
+	}
+	return len(p.GetAttributes()) <= maxAttributes && len(p.GetImageUrls()) <= maxImages &&
+		fits(p.GetDescription(), maxDescription) && fits(p.GetBrand(), maxBrand) &&
+		p.GetWeightGrams() >= 0 && p.GetWeightGrams() <= maxWeight && p.GetPopularity() >= 0 && p.GetPopularity() <= maxPopularity
 }
 
-// cleanSKU keeps what an SKU may have; ids that differ only in other characters stay apart by a hash.
-func cleanSKU(id string) string {
-	kept := strings.Map(func(r rune) rune {
-		if (r >= 'a' && r <= 'z') || (r >= 'A' && r <= 'Z') || (r >= '0' && r <= '9') || r == '-' || r == '_' || r == '.' {
-			return r
-		}
-		return -1
-	}, id)
-	if kept == id && len(id) <= 64 {
-		return id
-	}
-	return fmt.Sprintf("%.40s-%x", kept, hash(id, 0))
+// fits tells whether a text has at most so many characters and no control characters but line ends and tabs.
+func fits(s string, limit int) bool {
+	control := func(r rune) bool { return r == 0x7f || (r < 0x20 && !strings.ContainsRune("\n\t\r", r)) }
+	return utf8.RuneCountInString(s) <= limit && !strings.ContainsFunc(s, control)
 }

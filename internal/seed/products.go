@@ -7,6 +7,7 @@ import (
 	"iter"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 
 	"github.com/cespare/xxhash/v2"
@@ -14,6 +15,9 @@ import (
 	catalogv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/catalog/v1"
 	"github.com/cellar-commerce/cellar/internal/money"
 )
+
+// currency of all prices.
+const currency = "USD"
 
 // Products of a generated catalogue. The first n of a seed are the same however many are asked for.
 func Products(n int, seed uint64) iter.Seq[*catalogv1.Product] {
@@ -37,7 +41,7 @@ func product(i int, seed uint64) *catalogv1.Product {
 		d.features = append(d.features, k.features[(first+1+r.IntN(len(k.features)-1))%len(k.features)])
 	}
 	return &catalogv1.Product{
-		Sku: sku, Title: d.title(), Description: d.describe(pick(r, k.uses)), Brand: d.brand, CategoryPath: k.path,
+		Sku: sku, Title: d.title(), Description: d.describe(pick(r, k.uses)), Brand: d.brand, CategoryPath: slices.Clone(k.path),
 		Price: money.USD(price(r, k.low, k.high)).Proto(), ImageUrls: []string{"https://images.cellar.example/" + sku + ".jpg"},
 		Attributes: d.attributes(), WeightGrams: k.grams[0] + r.Int64N(k.grams[1]-k.grams[0]+1), Popularity: popularity(r.Float64()),
 	}
@@ -112,9 +116,6 @@ func price(r *rand.Rand, low, high int64) int64 {
 	dollars := int64(float64(low)*math.Pow(float64(high)/float64(low), u*u)) / 100
 	return max(dollars, 1)*100 + []int64{99, 99, 99, 49, 0}[r.IntN(5)]
 }
-
-// popularity from a uniform draw: a power law, so that a few products sell most.
-func popularity(u float64) int32 { return int32(1e6 * math.Pow(u, 6)) }
 
 var upperBase32 = base32.NewEncoding("0123456789ABCDEFGHJKMNPQRSTVWXYZ").WithPadding(base32.NoPadding)
 

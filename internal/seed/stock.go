@@ -20,6 +20,12 @@ const (
 	scarce  = 30
 )
 
+// Shares of the list of best sellers, by standing. They give about eleven lines of stock a product over a catalogue.
+const (
+	bestSellers   = 0.2
+	steadySellers = 0.5
+)
+
 // Stock of a product on the first day: in many centres what is popular, in few the long tail. The same product and seed
 // give the same stock.
 func Stock(p *catalogv1.Product, seed uint64) []Line {
@@ -40,9 +46,9 @@ func spread(r *rand.Rand, popularity int32) (centers int, low, high int64) {
 		return 0, 0, 0
 	case share < soldOut+scarce:
 		return 1 + r.IntN(2), 1, 2
-	case popularity >= 200_000:
+	case standing(popularity) <= bestSellers:
 		return 20 + r.IntN(21), 50, 400
-	case popularity >= 10_000:
+	case standing(popularity) <= steadySellers:
 		return 8 + r.IntN(13), 10, 120
 	default:
 		return 1 + r.IntN(4), 3, 40

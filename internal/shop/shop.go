@@ -113,13 +113,21 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 
 // learnWords takes what shoppers ask for from the categories there are.
 func (p *play) learnWords(ctx context.Context, router string) error {
-	categories := catalogv1connect.NewCatalogServiceClient(p.http, router, connect.WithAcceptCompression("gzip", nil, nil))
-	resp, err := categories.ListCategories(ctx, &catalogv1.ListCategoriesRequest{})
+	categories := catalogv1connect.NewCatalogServiceClient(p.http, router, reading()...)
+	var resp *catalogv1.ListCategoriesResponse
+	err := again(ctx, func() (err error) {
+		resp, err = categories.ListCategories(ctx, &catalogv1.ListCategoriesRequest{})
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("shop: list categories at %s: %w", router, err)
 	}
 	for _, c := range resp.GetCategories() {
-		browse, err := categories.BrowseCategory(ctx, &catalogv1.BrowseCategoryRequest{Category: c.GetPath(), PageSize: 12})
+		var browse *catalogv1.BrowseCategoryResponse
+		err := again(ctx, func() (err error) {
+			browse, err = categories.BrowseCategory(ctx, &catalogv1.BrowseCategoryRequest{Category: c.GetPath(), PageSize: 12})
+			return err
+		})
 		if err != nil {
 			return fmt.Errorf("shop: browse %s: %w", c.GetPath(), err)
 		}

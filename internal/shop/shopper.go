@@ -41,13 +41,18 @@ type shopper struct {
 
 func newShopper(p *play, router string, random *rand.Rand) *shopper {
 	s := &shopper{play: p, router: router, random: random}
-	options := []connect.ClientOption{connect.WithInterceptors(connect.UnaryInterceptorFunc(s.call)), connect.WithAcceptCompression("gzip", nil, nil)}
+	options := append(reading(), connect.WithInterceptors(connect.UnaryInterceptorFunc(s.call)))
 	s.accounts = accountv1connect.NewAccountServiceClient(p.http, router, options...)
 	s.search = searchv1connect.NewSearchServiceClient(p.http, router, options...)
 	s.carts = cartv1connect.NewCartServiceClient(p.http, router, options...)
 	s.checkouts = checkoutv1connect.NewCheckoutServiceClient(p.http, router, options...)
 	s.orders = orderv1connect.NewOrderServiceClient(p.http, router, options...)
 	return s
+}
+
+// reading is how shoppers' clients ask: what has no side effects goes as GET, which a router may repeat by itself.
+func reading() []connect.ClientOption {
+	return []connect.ClientOption{connect.WithHTTPGet(), connect.WithAcceptCompression("gzip", nil, nil)}
 }
 
 // call carries the session there and back, and times every request.
@@ -112,7 +117,11 @@ func (s *shopper) signUp(ctx context.Context) error {
 func (s *shopper) fillCart(ctx context.Context) error {
 	for range 1 + s.random.IntN(maxProducts) {
 		query := s.play.words[s.random.IntN(len(s.play.words))]
-		found, err := s.search.Search(ctx, &searchv1.SearchRequest{Query: query, PageSize: 24})
+		var found *searchv1.SearchResponse
+		err := again(ctx, func() (err error) {
+			found, err = s.search.Search(ctx, &searchv1.SearchRequest{Query: query, PageSize: 24})
+			return err
+		})
 		if err != nil {
 			return fmt.Errorf("search: %w", err)
 		}
@@ -121,11 +130,37 @@ func (s *shopper) fillCart(ctx context.Context) error {
 		}
 		// The top of a list is looked at more than its end.
 		hit := found.GetHits()[min(s.random.IntN(len(found.GetHits())), s.random.IntN(len(found.GetHits())))]
-		if _, err := s.carts.AddItem(ctx, &cartv1.AddItemRequest{Sku: hit.GetSku(), Quantity: int64(1 + s.random.IntN(2))}); err != nil {
+		if err := s.add(ctx, hit.GetSku(), int64(1+s.random.IntN(2))); err != nil {
 			return fmt.Errorf("add to cart: %w", err)
 		}
 	}
 	return nil
+}
+
+// add to the cart. Adding twice is not adding once, so when the answer is lost the quantity is set instead.
+func (s *shopper) add(ctx context.Context, sku string, quantity int64) error {
+	_, err := s.carts.AddItem(ctx, &cartv1.AddItemRequest{Sku: sku, Quantity: quantity})
+	if _, final := refusal(err); err == nil || final {
+		return err
+	}
+	return again(ctx, func() error {
+		_, err := s.carts.SetQuantity(ctx, &cartv1.SetQuantityRequest{Sku: sku, Quantity: quantity})
+		return err
+	})
+}
+
+// again tries what may be repeated until there is an answer, a few times.
+func again(ctx context.Context, try func() error) error {
+	var err error
+	for range calmTries {
+		if err = try(); err == nil {
+			return nil
+		}
+		if _, final := refusal(err); final || !wait(ctx, resolveGap) {
+			return err
+		}
+	}
+	return err
 }
 
 func (s *shopper) quote(ctx context.Context) (string, error) {
@@ -135,11 +170,17 @@ func (s *shopper) quote(ctx context.Context) (string, error) {
 	if s.random.IntN(100) < expressShare {
 		req.Speed = checkoutv1.Speed_SPEED_EXPRESS
 	}
-	resp, err := s.checkouts.Quote(ctx, req)
+	var resp *checkoutv1.QuoteResponse
+	err := again(ctx, func() (err error) {
+		resp, err = s.checkouts.Quote(ctx, req)
+		return err
+	})
 	return resp.GetQuoteToken(), err
 }
 
 const (
+	// calmTries of a call that may be repeated: together they outlast the restart of a cell.
+	calmTries = 20
 	// placeTries under one key before GetCheckout is asked.
 	placeTries = 3
 	// resolveFor bounds the questions to GetCheckout: a cell that dies is replaced within seconds.

@@ -1,0 +1,122 @@
+package seed_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"google.golang.org/protobuf/proto"
+	"pgregory.net/rapid"
+
+	catalogv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/catalog/v1"
+	"github.com/cellar-commerce/cellar/internal/problem"
+	"github.com/cellar-commerce/cellar/internal/seed"
+	"github.com/cellar-commerce/cellar/services/catalog"
+)
+
+// size of the catalogue that distributions are measured on.
+const size = 10_000
+
+// accepted fails unless the catalogue would take the product.
+func accepted(t testing.TB, p *catalogv1.Product) {
+	t.Helper()
+	var v problem.Violations
+	catalog.Validate(&v, "product", p)
+	if err := v.Err(); err != nil {
+		t.Fatalf("the catalogue refuses %v: %v", p, err)
+	}
+}
+
+func TestTheCatalogueTakesEachProductAndTheyDiffer(t *testing.T) {
+	skus, titles, categories := map[string]bool{}, map[string]bool{}, map[string]int{}
+	for p := range seed.Products(size, 1) {
+		accepted(t, p)
+		skus[p.GetSku()], titles[p.GetTitle()] = true, true
+		categories[strings.Join(p.GetCategoryPath(), " > ")]++
+		if ending := p.GetPrice().GetMinorUnits() % 100; !slices.Contains([]int64{0, 49, 99}, ending) {
+			t.Fatalf("%s costs %v", p.GetSku(), p.GetPrice())
+		}
+		if p.GetDescription() == "" || p.GetBrand() == "" || p.GetWeightGrams() <= 0 || len(p.GetAttributes()) == 0 {
+			t.Fatalf("something is missing in %v", p)
+		}
+	}
+	if len(skus) != size {
+		t.Errorf("%d SKUs for %d products", len(skus), size)
+	}
+	if len(titles) < size*97/100 {
+		t.Errorf("only %d titles of %d differ", len(titles), size)
+	}
+	if len(categories) < 14 {
+		t.Errorf("only %d categories", len(categories))
+	}
+}
+
+func TestAProductDependsOnItsIndexAndTheSeedOnly(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		of := rapid.Uint64().Draw(t, "seed")
+		few, many := rapid.IntRange(0, 40).Draw(t, "few"), rapid.IntRange(40, 80).Draw(t, "many")
+		first, all := slices.Collect(seed.Products(few, of)), slices.Collect(seed.Products(many, of))
+		if len(first) != few || len(all) != many {
+			t.Fatalf("asked for %d and %d, got %d and %d", few, many, len(first), len(all))
+		}
+		for i := range first {
+			if !proto.Equal(first[i], all[i]) {
+				t.Fatalf("product %d is %v among %d and %v among %d", i, first[i], few, all[i], many)
+			}
+			if a, b := seed.Stock(first[i], of), seed.Stock(all[i], of); !slices.Equal(a, b) {
+				t.Fatalf("stock of product %d is %v and %v", i, a, b)
+			}
+		}
+	})
+}
+
+func TestAnotherSeedGivesOtherProducts(t *testing.T) {
+	a, b := slices.Collect(seed.Products(100, 1)), slices.Collect(seed.Products(100, 2))
+	same := 0
+	for i := range a {
+		if a[i].GetTitle() == b[i].GetTitle() {
+			same++
+		}
+	}
+	if same > 5 {
+		t.Errorf("%d of 100 titles are the same", same)
+	}
+}
+
+// Who changes a product that was given must not change the next one.
+func TestProductsShareNothing(t *testing.T) {
+	before := slices.Collect(seed.Products(200, 3))
+	for p := range seed.Products(200, 3) {
+		p.CategoryPath[0] = "changed"
+		p.Attributes["material"] = "changed"
+	}
+	for i, p := range slices.Collect(seed.Products(200, 3)) {
+		if !proto.Equal(p, before[i]) {
+			t.Fatalf("%v became %v", before[i], p)
+		}
+	}
+}
+
+// By Zipf's law with an exponent of 0.9, ten times the rank sells an eighth.
+func TestPopularityFallsLikeZipf(t *testing.T) {
+	var all []int
+	for p := range seed.Products(size, 1) {
+		all = append(all, int(p.GetPopularity()))
+	}
+	slices.Sort(all)
+	slices.Reverse(all)
+	if all[0] < 200_000 || all[size-1] != 0 {
+		t.Errorf("from %d to %d, want from some hundred thousands to 0", all[0], all[size-1])
+	}
+	if ratio := float64(all[99]) / float64(all[999]); ratio < 5 || ratio > 13 {
+		t.Errorf("rank 100 sells %.1f times what rank 1000 does, want about 8", ratio)
+	}
+}
+
+func BenchmarkProducts(b *testing.B) {
+	n := 0
+	for range seed.Products(b.N, 1) {
+		n++
+	}
+	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "products/s")
+}
