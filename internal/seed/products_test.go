@@ -1,30 +1,60 @@
 package seed_test
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"google.golang.org/protobuf/proto"
 	"pgregory.net/rapid"
 
 	catalogv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/catalog/v1"
-	"github.com/cellar-commerce/cellar/internal/problem"
 	"github.com/cellar-commerce/cellar/internal/seed"
-	"github.com/cellar-commerce/cellar/services/catalog"
 )
 
 // size of the catalogue that distributions are measured on.
 const size = 10_000
 
-// accepted fails unless the catalogue would take the product.
+var sku = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+
+// accepted fails unless a product keeps the limits that the catalogue's proto tells. Written out, since shared code knows
+// no service.
 func accepted(t testing.TB, p *catalogv1.Product) {
 	t.Helper()
-	var v problem.Violations
-	catalog.Validate(&v, "product", p)
-	if err := v.Err(); err != nil {
-		t.Fatalf("the catalogue refuses %v: %v", p, err)
+	for what, ok := range map[string]bool{
+		"sku":         sku.MatchString(p.GetSku()),
+		"title":       strings.TrimSpace(p.GetTitle()) != "" && plain(p.GetTitle(), 500),
+		"description": plain(p.GetDescription(), 20_000),
+		"brand":       plain(p.GetBrand(), 120),
+		"price":       p.GetPrice().GetMinorUnits() > 0 && p.GetPrice().GetCurrencyCode() == "USD",
+		"category":    len(p.GetCategoryPath()) >= 1 && len(p.GetCategoryPath()) <= 5,
+		"attributes":  len(p.GetAttributes()) <= 100,
+		"images":      len(p.GetImageUrls()) <= 20,
+		"weight":      p.GetWeightGrams() >= 0 && p.GetWeightGrams() <= 10_000_000,
+		"popularity":  p.GetPopularity() >= 0 && p.GetPopularity() <= 1_000_000,
+	} {
+		if !ok {
+			t.Fatalf("the %s is beyond its limits in %v", what, p)
+		}
 	}
+	for name, value := range p.GetAttributes() {
+		if name == "" || !plain(name, 80) || !plain(value, 500) {
+			t.Fatalf("attribute %q: %q", name, value)
+		}
+	}
+	for _, level := range p.GetCategoryPath() {
+		if level == "" || level != strings.TrimSpace(level) || strings.Contains(level, ">") || !plain(level, 80) {
+			t.Fatalf("level %q of the category", level)
+		}
+	}
+}
+
+// plain text has at most so many characters and no control characters but line ends and tabs.
+func plain(s string, limit int) bool {
+	control := func(r rune) bool { return r < 0x20 && r != '\n' && r != '\t' && r != '\r' || r == 0x7f }
+	return utf8.ValidString(s) && utf8.RuneCountInString(s) <= limit && !strings.ContainsFunc(s, control)
 }
 
 func TestTheCatalogueTakesEachProductAndTheyDiffer(t *testing.T) {
