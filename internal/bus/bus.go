@@ -38,8 +38,14 @@ type Config struct {
 // keeps neither this process from starting nor other regions from being reached.
 type Bus struct {
 	cfg   Config
-	mu    sync.Mutex
-	conns map[ident.Region]*link
+	links map[ident.Region]*lazyLink // never changed
+}
+
+// lazyLink is made when first needed. Each has a lock of its own: waiting for one region's broker keeps nobody from
+// another's.
+type lazyLink struct {
+	mu   sync.Mutex
+	link *link
 }
 
 type link struct {
@@ -48,28 +54,36 @@ type link struct {
 }
 
 // New bus; no connection is made yet.
-func New(cfg Config) *Bus { return &Bus{cfg: cfg, conns: map[ident.Region]*link{}} }
+func New(cfg Config) *Bus {
+	b := &Bus{cfg: cfg, links: map[ident.Region]*lazyLink{}}
+	for region := range cfg.URLs {
+		b.links[region] = &lazyLink{}
+	}
+	return b
+}
 
 // Close all connections. What was acknowledged is safe; the rest was not acknowledged.
 func (b *Bus) Close() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, l := range b.conns {
-		l.conn.Close()
+	for _, l := range b.links {
+		l.mu.Lock()
+		if l.link != nil {
+			l.link.conn.Close()
+		}
+		l.mu.Unlock()
 	}
 }
 
 func (b *Bus) link(region ident.Region) (*link, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if l, ok := b.conns[region]; ok {
-		return l, nil
-	}
-	url, ok := b.cfg.URLs[region]
+	lazy, ok := b.links[region]
 	if !ok {
 		return nil, problem.New(problem.Unavailable, "NO_BROKER", "no broker is configured for the region")
 	}
-	conn, err := nats.Connect(url, nats.Name(b.cfg.Name), nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1),
+	lazy.mu.Lock()
+	defer lazy.mu.Unlock()
+	if lazy.link != nil {
+		return lazy.link, nil
+	}
+	conn, err := nats.Connect(b.cfg.URLs[region], nats.Name(b.cfg.Name), nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1),
 		nats.ReconnectWait(250*time.Millisecond), nats.ReconnectJitter(100*time.Millisecond, time.Second),
 		// What cannot be sent now must fail now: the outbox keeps it.
 		nats.ReconnectBufSize(-1))
@@ -81,9 +95,8 @@ func (b *Bus) link(region ident.Region) (*link, error) {
 		conn.Close()
 		return nil, fmt.Errorf("bus: jetstream of %s: %w", region, err)
 	}
-	l := &link{conn: conn, js: js}
-	b.conns[region] = l
-	return l, nil
+	lazy.link = &link{conn: conn, js: js}
+	return lazy.link, nil
 }
 
 // EnsureStreams declares the streams of a region; declaring them again changes nothing.

@@ -125,8 +125,11 @@ func (s *Service) MarkPaid(ctx context.Context, req *orderv1.MarkPaidRequest) (*
 	}
 	var v problem.Violations
 	v.Check(len(req.GetParcels()) > 0, "parcels", "must not be empty")
+	seen := map[string]bool{}
 	for i, p := range req.GetParcels() {
-		v.Check(p.GetFcId() != "" && p.GetRegion() != "" && len(p.GetLines()) > 0, "parcels["+strconv.Itoa(i)+"]", "must have an FC, its region and lines")
+		ok := p.GetFcId() != "" && p.GetRegion() != "" && len(p.GetLines()) > 0 && !seen[p.GetFcId()]
+		v.Check(ok, "parcels["+strconv.Itoa(i)+"]", "must have an FC, each once, its region and lines")
+		seen[p.GetFcId()] = true
 	}
 	if err := v.Err(); err != nil {
 		return nil, err
