@@ -41,22 +41,27 @@ const maxConns = 6
 
 // New opener on a SQL cluster whose schema is there. Close it.
 func New(ctx context.Context, databaseURL string) (*Opener, error) {
-	o := &Opener{inventory: map[ident.Region]*inventory.Service{}}
-	var err error
-	if o.global, err = sqldb.Open(ctx, sqldb.Config{URL: databaseURL, Database: sqldb.Global, MaxConns: maxConns, ApplicationName: "cellctl"}); err != nil {
+	global, err := sqldb.Open(ctx, sqldb.Config{URL: databaseURL, Database: sqldb.Global, MaxConns: maxConns, ApplicationName: "cellctl"})
+	if err != nil {
 		return nil, err
 	}
-	if o.regional, err = sqldb.Open(ctx, sqldb.Config{URL: databaseURL, Database: sqldb.Regional, MaxConns: maxConns, ApplicationName: "cellctl"}); err != nil {
-		o.global.Close()
+	regional, err := sqldb.Open(ctx, sqldb.Config{URL: databaseURL, Database: sqldb.Regional, MaxConns: maxConns, ApplicationName: "cellctl"})
+	if err != nil {
+		global.Close()
 		return nil, err
 	}
-	now, log := clock.System{}, slog.New(slog.DiscardHandler)
-	o.catalog = catalog.New(catalog.Deps{DB: o.global, Clock: now, PrimaryRegion: ident.Regions()[0], Regions: ident.Regions()})
-	o.centers = fulfillment.New(fulfillment.Deps{Global: o.global, Regional: o.regional, Clock: now, Log: log})
+	return assemble(global, regional, clock.System{}), nil
+}
+
+func assemble(global, regional *sqldb.DB, now clock.Clock) *Opener {
+	log := slog.New(slog.DiscardHandler)
+	o := &Opener{global: global, regional: regional, inventory: map[ident.Region]*inventory.Service{}}
+	o.catalog = catalog.New(catalog.Deps{DB: global, Clock: now, PrimaryRegion: ident.Regions()[0], Regions: ident.Regions()})
+	o.centers = fulfillment.New(fulfillment.Deps{Global: global, Regional: regional, Clock: now, Log: log})
 	for _, region := range ident.Regions() {
-		o.inventory[region] = inventory.New(inventory.Deps{DB: o.regional, Region: region, FC: o.centers.FC, Clock: now, Log: log})
+		o.inventory[region] = inventory.New(inventory.Deps{DB: regional, Region: region, FC: o.centers.FC, Clock: now, Log: log})
 	}
-	return o, nil
+	return o
 }
 
 // Close the connections.

@@ -63,6 +63,8 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if found {
 		r = r.WithContext(session.With(r.Context(), p))
+		// What one shopper is shown must not be kept for another.
+		w.Header().Set("Cache-Control", "private, no-store")
 	}
 	g.next.ServeHTTP(w, r)
 }

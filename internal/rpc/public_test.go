@@ -60,6 +60,9 @@ func TestAShopperWithoutASessionBecomesAGuestOfThisCell(t *testing.T) {
 			if got.status != http.StatusOK {
 				t.Fatalf("got %d %s", got.status, got.body)
 			}
+			if cache := got.header.Get("Cache-Control"); cache != "private, no-store" {
+				t.Errorf("a cart may be kept by a cache: %q", cache)
+			}
 			minted, err := c.signer.Verify(got.header.Get(session.Header), now)
 			if err != nil || !minted.Guest() || c.fence.Check(minted.CustomerID) != nil {
 				t.Fatalf("got %+v, %v", minted, err)

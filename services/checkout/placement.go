@@ -51,8 +51,9 @@ func (s *Service) placement() *saga.Definition {
 		NewState: func() proto.Message { return &checkoutv1.PlacementState{} },
 		Steps: []saga.Step{
 			{Name: "create_order", Do: step(s.createOrder), Undo: step(s.failOrder)},
-			{Name: "plan", Do: step(s.plan)},
-			{Name: "reserve", Do: step(s.reserve), Undo: step(s.release)},
+			// Release belongs to the plan: one that is made anew, because a hold was lost, may be refused while others stand.
+			{Name: "plan", Do: step(s.plan), Undo: step(s.release)},
+			{Name: "reserve", Do: step(s.reserve)},
 			{Name: "capture", Do: step(s.capture), Undo: step(s.refund)},
 			{Name: "commit", Do: step(s.commit)}, // undone by release, which takes committed stock back too
 			{Name: "mark_paid", Do: step(s.markPaid), Forward: true},
@@ -131,13 +132,17 @@ func (s *Service) plan(ctx context.Context, p *checkoutv1.PlacementState) error 
 // reserve at every fulfilment centre of the plan. One that has too little, or cannot be reached, is dropped from the
 // plan, and what it was to send is planned anew; should it hold something after all, that runs out by itself.
 func (s *Service) reserve(ctx context.Context, p *checkoutv1.PlacementState) error {
-	lost := make([]error, len(p.GetAllocations()))
+	if now := s.deps.Clock.Now(); !p.GetHoldsExpireAt().AsTime().After(now) {
+		p.HoldsExpireAt = timestamppb.New(now.Add(holdFor)) // the plan was made long ago, before a crash
+	}
+	lost, until := make([]error, len(p.GetAllocations())), make([]*timestamppb.Timestamp, len(p.GetAllocations()))
 	err := s.eachFC(ctx, p, func(ctx context.Context, i int, a *checkoutv1.Allocation, stock Stock) error {
 		req := &inventoryv1.ReserveRequest{FcId: a.GetFc().GetFcId(), OrderId: p.GetOrderId(), ExpiresAt: p.GetHoldsExpireAt()}
 		for _, l := range a.GetLines() {
 			req.Lines = append(req.Lines, &inventoryv1.ReserveLine{Line: l.GetLine(), Sku: l.GetSku(), Quantity: l.GetQuantity()})
 		}
-		_, err := stock.Reserve(ctx, req)
+		resp, err := stock.Reserve(ctx, req)
+		until[i] = resp.GetExpiresAt()
 		if problem.Is(err, "OUT_OF_STOCK") || problem.KindOf(err) == problem.Unavailable {
 			lost[i], err = err, nil
 		}
@@ -149,19 +154,22 @@ func (s *Service) reserve(ctx context.Context, p *checkoutv1.PlacementState) err
 	var kept []*checkoutv1.Allocation
 	var why error
 	for i, a := range p.GetAllocations() {
-		if lost[i] == nil {
-			kept = append(kept, a)
-		} else {
+		if lost[i] != nil {
 			why = lost[i]
+			continue
+		}
+		kept = append(kept, a)
+		if until[i].AsTime().Before(p.GetHoldsExpireAt().AsTime()) { // held since an earlier plan, or before a crash
+			p.HoldsExpireAt = until[i]
 		}
 	}
 	if why == nil {
 		return nil
 	}
+	p.Allocations = kept
 	if p.GetPlans() >= maxPlans {
 		return outOfStock(why)
 	}
-	p.Allocations = kept
 	return saga.BackTo("plan")
 }
 
@@ -173,21 +181,35 @@ func outOfStock(why error) error {
 	return problem.Wrap(why, problem.Precondition, "OUT_OF_STOCK", "the stock left cannot be reached right now")
 }
 
-// release everything that may be held, wherever it was asked for.
+// release everything that may be held, wherever it was asked for. An FC that the plan has dropped has sold nothing to
+// this order: when it stays out of reach, the undoing waits for its hold to run out, and not for an operator.
 func (s *Service) release(ctx context.Context, p *checkoutv1.PlacementState) error {
+	planned := map[string]bool{}
+	for _, a := range p.GetAllocations() {
+		planned[a.GetFc().GetFcId()] = true
+	}
+	ranOut := !p.GetHoldsExpireAt().AsTime().After(s.deps.Clock.Now())
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(fcFanOut)
 	for _, fc := range p.GetAskedFcs() {
 		g.Go(func() error {
-			stock, err := s.stockIn(fc.GetRegion())
-			if err != nil {
-				return err
+			err := s.releaseAt(ctx, fc, p.GetOrderId())
+			if problem.KindOf(err) == problem.Unavailable && ranOut && !planned[fc.GetFcId()] {
+				return nil
 			}
-			_, err = stock.Release(ctx, &inventoryv1.ReleaseRequest{FcId: fc.GetFcId(), OrderId: p.GetOrderId()})
 			return err
 		})
 	}
 	return g.Wait()
+}
+
+func (s *Service) releaseAt(ctx context.Context, fc *checkoutv1.FulfillmentCenter, order string) error {
+	stock, err := s.stockIn(fc.GetRegion())
+	if err != nil {
+		return err
+	}
+	_, err = stock.Release(ctx, &inventoryv1.ReleaseRequest{FcId: fc.GetFcId(), OrderId: order})
+	return err
 }
 
 // capture the money, with the holds good for long enough.

@@ -107,6 +107,9 @@ func (k *keyed) matches(fingerprint []byte) error {
 	return nil
 }
 
+// errKnown ends begin's transaction without effect: the key is known.
+var errKnown = errors.New("the key is known")
+
 // begin writes the key, the use of the quote, and the saga in one transaction. A key that is known already is given
 // back instead, and nothing is written.
 func (s *Service) begin(ctx context.Context, p placement, state *checkoutv1.PlacementState) (ticket saga.Ticket, known *keyed, err error) {
@@ -129,7 +132,10 @@ func (s *Service) begin(ctx context.Context, p placement, state *checkoutv1.Plac
 			if known == nil {
 				return inProgress()
 			}
-			return known.matches(p.fingerprint)
+			if err := known.matches(p.fingerprint); err != nil {
+				return err
+			}
+			return errKnown // rolls back: the twin may have been refused by now, and its quote is free for another key
 		}
 		if quoteFresh == 0 {
 			return problem.New(problem.Precondition, "QUOTE_ALREADY_USED", "this quote has been ordered already; ask for a new one to order again")
@@ -137,6 +143,9 @@ func (s *Service) begin(ctx context.Context, p placement, state *checkoutv1.Plac
 		ticket, err = s.sagas.Begin(ctx, tx, kindPlacement, saga.Begun{ID: state.GetOrderId(), CustomerID: p.customer, State: state})
 		return err
 	})
+	if errors.Is(err, errKnown) {
+		return ticket, known, nil
+	}
 	return ticket, known, err
 }
 
