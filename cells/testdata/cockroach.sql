@@ -354,6 +354,11 @@ ORDER BY a.fc_id, a.sku
 ON CONFLICT (region, fc_id, sku) DO UPDATE
 SET available = inventory.available + excluded.available;
 
+-- inventory.concerned (cellar_regional)
+SELECT DISTINCT sku
+FROM reservations
+WHERE region = $1 AND fc_id = $2 AND order_id = ANY ($3::text[]) AND state IN ('HELD', 'COMMITTED');
+
 -- inventory.correct (cellar_regional)
 UPDATE inventory
 SET available = available + $4
@@ -366,28 +371,10 @@ WHERE region = $1 AND state = 'HELD' AND expires_at <= $2
 ORDER BY expires_at
 LIMIT $3;
 
--- inventory.expire (cellar_regional)
-UPDATE reservations AS r
-SET state = 'EXPIRED', changed_at = $5
-FROM unnest($3::text[], $4::int4[]) AS e (order_id, line)
-WHERE r.region = $1 AND r.fc_id = $2 AND r.order_id = e.order_id AND r.line = e.line AND r.state = 'HELD';
-
--- inventory.extend (cellar_regional)
-UPDATE reservations
-SET expires_at = $4, changed_at = $5
-WHERE region = $1 AND fc_id = $2 AND order_id = $3 AND state = 'HELD' AND expires_at < $4;
-
 -- inventory.insert_reservations (cellar_regional)
 INSERT INTO reservations (region, fc_id, order_id, line, sku, quantity, state, expires_at, changed_at)
-SELECT $1::crdb_internal_region, $2, $3, l.line, l.sku, l.quantity, 'HELD', $7, $8
-FROM unnest($4::int4[], $5::text[], $6::int8[]) AS l (line, sku, quantity)
-ON CONFLICT (region, fc_id, order_id, line) DO UPDATE
-SET sku = excluded.sku, quantity = excluded.quantity, state = 'HELD', expires_at = excluded.expires_at, changed_at = excluded.changed_at
-WHERE reservations.state = 'EXPIRED';
-
--- inventory.insert_tombstone (cellar_regional)
-INSERT INTO reservations (region, fc_id, order_id, line, sku, quantity, state, expires_at, changed_at)
-VALUES ($1, $2, $3, 0, '', 0, 'RELEASED', $4, $4)
+SELECT $1::crdb_internal_region, $2, r.order_id, r.line, r.sku, r.quantity, r.state, r.expires_at, $9
+FROM unnest($3::text[], $4::int4[], $5::text[], $6::int8[], $7::text[], $8::timestamptz[]) AS r (order_id, line, sku, quantity, state, expires_at)
 ON CONFLICT (region, fc_id, order_id, line) DO NOTHING;
 
 -- inventory.list_stock (cellar_regional)
@@ -400,14 +387,14 @@ FROM inventory AS i
 WHERE i.region = $1 AND i.sku = ANY ($2::text[]);
 
 -- inventory.lock_reservations (cellar_regional)
-SELECT line, sku, quantity, state, expires_at
+SELECT order_id, line, sku, quantity, state, expires_at
 FROM reservations
-WHERE region = $1 AND fc_id = $2 AND order_id = $3
-ORDER BY line
+WHERE region = $1 AND fc_id = $2 AND order_id = ANY ($3::text[])
+ORDER BY order_id, line
 FOR UPDATE;
 
 -- inventory.lock_stock (cellar_regional)
-SELECT sku, available
+SELECT sku, available, reserved
 FROM inventory
 WHERE region = $1 AND fc_id = $2 AND sku = ANY ($3::text[])
 ORDER BY sku
@@ -415,8 +402,8 @@ FOR UPDATE;
 
 -- inventory.move (cellar_regional)
 UPDATE inventory AS i
-SET available = i.available - m.quantity, reserved = i.reserved + m.quantity
-FROM unnest($3::text[], $4::int8[]) AS m (sku, quantity)
+SET available = i.available + m.available, reserved = i.reserved + m.reserved
+FROM unnest($3::text[], $4::int8[], $5::int8[]) AS m (sku, available, reserved)
 WHERE i.region = $1 AND i.fc_id = $2 AND i.sku = m.sku;
 
 -- inventory.record (cellar_regional)
@@ -426,24 +413,24 @@ FROM unnest($4::text[], $5::text[], $6::int8[]) AS e (fc_id, sku, delta)
 ON CONFLICT (region, fc_id, kind, source_id, sku) DO NOTHING
 RETURNING fc_id, sku, delta;
 
+-- inventory.record_shipments (cellar_regional)
+INSERT INTO inventory_events (region, fc_id, kind, source_id, sku, delta, reason, at)
+SELECT $1::crdb_internal_region, $2, 'ship', e.order_id, e.sku, e.delta, '', $6
+FROM unnest($3::text[], $4::text[], $5::int8[]) AS e (order_id, sku, delta);
+
 -- inventory.run_out (cellar_regional)
-SELECT order_id, line, sku, quantity
+SELECT order_id, line, sku, quantity, state, expires_at
 FROM reservations
 WHERE region = $1 AND fc_id = $2 AND sku = ANY ($3::text[]) AND state = 'HELD' AND expires_at <= $4
 ORDER BY order_id, line
 LIMIT $5
 FOR UPDATE SKIP LOCKED;
 
--- inventory.set_state (cellar_regional)
-UPDATE reservations
-SET state = $4, changed_at = $5
-WHERE region = $1 AND fc_id = $2 AND order_id = $3 AND line = ANY ($6::int4[]) AND state IN ('HELD', 'COMMITTED');
-
--- inventory.take_out (cellar_regional)
-UPDATE inventory AS i
-SET reserved = i.reserved - m.quantity
-FROM unnest($3::text[], $4::int8[]) AS m (sku, quantity)
-WHERE i.region = $1 AND i.fc_id = $2 AND i.sku = m.sku;
+-- inventory.update_reservations (cellar_regional)
+UPDATE reservations AS r
+SET state = u.state, expires_at = u.expires_at, changed_at = $7
+FROM unnest($3::text[], $4::int4[], $5::text[], $6::timestamptz[]) AS u (order_id, line, state, expires_at)
+WHERE r.region = $1 AND r.fc_id = $2 AND r.order_id = u.order_id AND r.line = u.line AND r.state NOT IN ('SHIPPED', 'RELEASED');
 
 -- lease.drop (any)
 DELETE FROM leases

@@ -19,5 +19,14 @@
 // their source. Release leaves a tombstone, so that a reserve that arrives late, after its
 // order was undone, holds nothing.
 //
-// Lock order, everywhere: reservations by line, then inventory by SKU.
+// # Combining
+//
+// Commands that come for one FC while a transaction for it is under way wait for its end, and
+// then share the next one: their rows are read under lock at once, the commands are applied
+// in memory in the order in which they came (book.go), and what has changed is written at
+// once. Nobody waits for company, so an idle FC answers as fast as ever; under load one commit
+// carries hundreds of commands. Several cells may do this for one FC at the same time: the
+// rows' locks put their batches in order, and what a batch read is what it changes.
+//
+// Lock order, everywhere: inventory by SKU, then reservations by order and line.
 package inventory

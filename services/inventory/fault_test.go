@@ -49,7 +49,7 @@ func (f *troubles) at(p sqldb.Point) error {
 }
 
 // insist repeats a call whose answer was lost, as a saga does.
-func insist(t reporter, c command) {
+func insist(t reporter, c action) {
 	t.Helper()
 	for range 20 {
 		_, err := c.call(context.Background())
@@ -67,10 +67,10 @@ func TestWhateverIsAbortedOrLostRepeatingEndsInTheSameState(t *testing.T) {
 	quiet, url := sqldbtest.NewWithURL(t, sqldb.Regional)
 	var trouble troubles
 	clean, shaky := onDB(quiet, nil), onDB(sqldbtest.Reopen(t, sqldb.Regional, url, sqldbtest.WithFaults(trouble.at)), nil)
-	ends := map[string]func(w world, fc, order string) []command{
+	ends := map[string]func(w world, fc, order string) []action{
 		"ship": lifeOf,
-		"release": func(w world, fc, order string) []command {
-			return append(lifeOf(w, fc, order)[:4], command{"release", func(ctx context.Context) (proto.Message, error) {
+		"release": func(w world, fc, order string) []action {
+			return append(lifeOf(w, fc, order)[:4], action{"release", func(ctx context.Context) (proto.Message, error) {
 				return w.Release(ctx, &inventoryv1.ReleaseRequest{FcId: fc, OrderId: order})
 			}})
 		},

@@ -89,11 +89,6 @@ func shortages(skus []string, wanted []int64, available map[string]int64) error 
 	return problem.New(problem.Precondition, reasonOutOfStock, "there is not enough in stock", &problemv1.OutOfStock{Shortages: short})
 }
 
-// sameLines tells whether an order's reservations are those asked for now. Both are sorted by line.
-func sameLines(have []reservation, want []line) bool {
-	return slices.EqualFunc(have, want, func(r reservation, l line) bool { return r.line == l })
-}
-
 func sortLines(lines []line) []line {
 	return slices.SortedFunc(slices.Values(lines), func(a, b line) int { return int(a.number - b.number) })
 }

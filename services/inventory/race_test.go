@@ -131,6 +131,7 @@ func TestAReserveOvertakenByItsReleaseCanNeverBeSoldAndRunsOut(t *testing.T) {
 		}
 		return nil
 	}))
+	other := onDB(w.db, nil) // one cell's commands for an FC follow each other; another cell's do not
 	w.mustRestock(t, "iad1", "ale", 2)
 	order := newOrder()
 	req := w.request("iad1", order, wants("ale", 2), time.Minute)
@@ -138,7 +139,7 @@ func TestAReserveOvertakenByItsReleaseCanNeverBeSoldAndRunsOut(t *testing.T) {
 	reserved := make(chan error, 1)
 	go func() { _, err := w.Reserve(context.Background(), req); reserved <- err }()
 	<-reached // the hold is written, and not committed
-	if _, err := w.Release(t.Context(), &inventoryv1.ReleaseRequest{FcId: "iad1", OrderId: order}); err != nil {
+	if _, err := other.Release(t.Context(), &inventoryv1.ReleaseRequest{FcId: "iad1", OrderId: order}); err != nil {
 		t.Fatal(err)
 	}
 	close(goOn)

@@ -90,7 +90,7 @@ func (s *Service) place(ctx context.Context, fc, order string) (at, error) {
 	if err != nil {
 		return at{}, problem.Wrap(err, problem.Invalid, "MALFORMED_ORDER_ID", "the order id is malformed")
 	}
-	return at{region: s.deps.Region, fc: fc, order: id, now: s.deps.Clock.Now()}, nil
+	return at{fc: fc, order: id, now: s.deps.Clock.Now()}, nil
 }
 
 func (s *Service) ownFC(ctx context.Context, fc string) error {

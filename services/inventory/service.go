@@ -2,7 +2,6 @@ package inventory
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -13,7 +12,6 @@ import (
 	inventoryv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/inventory/v1"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/inventory/v1/inventoryv1connect"
 	"github.com/cellar-commerce/cellar/internal/ident"
-	"github.com/cellar-commerce/cellar/internal/problem"
 	"github.com/cellar-commerce/cellar/internal/sqldb"
 )
 
@@ -34,223 +32,81 @@ type Deps struct {
 	FC    func(ctx context.Context, id string) (ident.Region, bool)
 	Clock clock.Clock
 	Log   *slog.Logger
+	// Observe is told of batches; may be nil.
+	Observe Observer
+}
+
+// Observer is told what the combiner does.
+type Observer interface {
+	// CommandsCombined into one transaction.
+	CommandsCombined(commands int)
 }
 
 // Service implements cellar.inventory.v1.InventoryService for one region.
-type Service struct{ deps Deps }
+type Service struct {
+	deps     Deps
+	combiner *combiner
+}
 
 var _ inventoryv1connect.InventoryServiceHandler = (*Service)(nil)
 
 // New service.
-func New(deps Deps) *Service { return &Service{deps: deps} }
+func New(deps Deps) *Service {
+	batched := func(int) {}
+	if deps.Observe != nil {
+		batched = deps.Observe.CommandsCombined
+	}
+	return &Service{deps: deps, combiner: &combiner{db: deps.DB, region: deps.Region, now: deps.Clock.Now, batched: batched, lanes: map[string]*lane{}}}
+}
 
-// expireInline is how many run-out holds a reservation takes back at most when it finds too little.
-const expireInline = 256
+// expireInline is how many run-out holds a batch takes back at most when it finds too little.
+const expireInline = 512
+
+// at is one order at one FC.
+type at struct {
+	fc    string
+	order ident.OrderID
+	now   time.Time
+}
 
 // reserve holds all lines or none.
 func (s *Service) reserve(ctx context.Context, a at, lines []line, expiresAt time.Time) (time.Time, error) {
 	lines = sortLines(lines)
-	until := expiresAt
-	err := s.deps.DB.InTx(ctx, func(tx sqldb.Tx) error {
-		until = expiresAt
-		have, tombstone, err := lockReservations(ctx, tx, a)
-		if err != nil {
-			return err
-		}
-		if tombstone {
-			return problem.New(problem.Precondition, reasonHoldReleased, "the order has given its stock here back")
-		}
-		if known, at, err := alreadyHeld(have, lines, a.now); known || err != nil {
-			until = at
-			return err
-		}
-		return s.holdNew(ctx, tx, a, lines, expiresAt)
-	})
-	if errors.Is(err, errTwin) {
-		return s.reserve(ctx, a, lines, expiresAt) // the twin has committed: now its rows are seen
+	got := s.combiner.do(a.fc, &command{ctx: ctx, order: a.order, lines: lines, apply: func(b *book) (out answer) {
+		out.until, out.err = b.reserve(string(a.order), lines, expiresAt)
+		return out
+	}})
+	if got.err != nil {
+		return time.Time{}, fmt.Errorf("reserve for %s at %s: %w", a.order, a.fc, got.err)
 	}
-	if err != nil {
-		return time.Time{}, fmt.Errorf("reserve for %s at %s: %w", a.order, a.fc, err)
-	}
-	return until, nil
-}
-
-// alreadyHeld finds the answer of a reserve that is repeated.
-func alreadyHeld(have []reservation, lines []line, now time.Time) (known bool, expiresAt time.Time, err error) {
-	if len(have) == 0 {
-		return false, time.Time{}, nil
-	}
-	expired, swept := 0, 0
-	for _, r := range have {
-		if r.state == Released {
-			return false, time.Time{}, problem.New(problem.Precondition, reasonHoldReleased, "the order has given its stock here back")
-		}
-		if r.state == Expired || (r.state == Held && !r.expiresAt.After(now)) {
-			expired++
-		}
-		if r.state == Expired {
-			swept++
-		}
-	}
-	if !sameLines(have, lines) {
-		return false, time.Time{}, problem.New(problem.Precondition, "RESERVATION_MISMATCH", "the order has reserved other lines here")
-	}
-	switch {
-	case expired == 0:
-		return true, have[0].expiresAt, nil
-	case swept == len(have):
-		return false, time.Time{}, nil // reserved anew
-	default:
-		// Not all lines are swept yet (a shortage of one product sweeps only that): the others' units are still in reserved.
-		return false, time.Time{}, problem.New(problem.Precondition, reasonHoldExpired, "the hold has run out")
-	}
-}
-
-// holdNew writes the reservations, then checks the stock under lock and moves it. In this order a twin waits for the
-// other's answer, instead of finding too little because of it.
-func (s *Service) holdNew(ctx context.Context, tx sqldb.Tx, a at, lines []line, expiresAt time.Time) error {
-	if err := insertReservations(ctx, tx, a, lines, expiresAt); err != nil {
-		return err
-	}
-	skus, wanted := bySKU(lines)
-	if err := lockEnough(ctx, tx, a, skus, wanted); err != nil {
-		return err
-	}
-	_, err := tx.Exec(ctx, stmtMove, string(a.region), a.fc, skus, wanted)
-	return err
-}
-
-// lockEnough locks the stock of products and refuses unless what is wanted is there. Holds that have run out give theirs
-// back when it is needed.
-func lockEnough(ctx context.Context, tx sqldb.Tx, a at, skus []string, wanted []int64) error {
-	available, err := lockStock(ctx, tx, a, skus)
-	if err != nil {
-		return err
-	}
-	short := shortages(skus, wanted, available)
-	if short == nil {
-		return nil
-	}
-	n, err := expireRunOut(ctx, tx, a, skus, expireInline)
-	if err != nil {
-		return err
-	}
-	if n == 0 {
-		return short
-	}
-	if available, err = lockStock(ctx, tx, a, skus); err != nil {
-		return err
-	}
-	return shortages(skus, wanted, available)
-}
-
-// holdings locks an order's reservations for a command that needs them held; unknown ones are refused.
-func holdings(ctx context.Context, tx sqldb.Tx, a at) ([]reservation, error) {
-	rs, tombstone, err := lockReservations(ctx, tx, a)
-	if err != nil {
-		return nil, err
-	}
-	switch {
-	case tombstone:
-		return nil, problem.New(problem.Precondition, reasonHoldReleased, "the order has given its stock here back")
-	case len(rs) == 0:
-		return nil, problem.New(problem.Precondition, reasonUnknownHold, "the order holds nothing here")
-	}
-	for _, r := range rs {
-		if r.state == Expired || (r.state == Held && !r.expiresAt.After(a.now)) {
-			return nil, problem.New(problem.Precondition, reasonHoldExpired, "the hold has run out")
-		}
-		if r.state == Released {
-			return nil, problem.New(problem.Precondition, reasonHoldReleased, "the order has given its stock here back")
-		}
-	}
-	return rs, nil
+	return got.until, nil
 }
 
 func (s *Service) extend(ctx context.Context, a at, expiresAt time.Time) error {
-	return s.deps.DB.InTx(ctx, func(tx sqldb.Tx) error {
-		if _, err := holdings(ctx, tx, a); err != nil {
-			return err
-		}
-		_, err := tx.Exec(ctx, stmtExtend, a.args(expiresAt, a.now)...)
-		return err
-	})
+	return s.combiner.do(a.fc, &command{ctx: ctx, order: a.order, apply: func(b *book) answer { return answer{err: b.extend(string(a.order), expiresAt)} }}).err
 }
 
 func (s *Service) commit(ctx context.Context, a at) error {
-	return s.deps.DB.InTx(ctx, func(tx sqldb.Tx) error {
-		rs, err := holdings(ctx, tx, a)
-		if err != nil || rs[0].state == Shipped {
-			return err
-		}
-		return setState(ctx, tx, a, rs, Committed)
-	})
+	return s.combiner.do(a.fc, &command{ctx: ctx, order: a.order, apply: func(b *book) answer { return answer{err: b.commit(string(a.order))} }}).err
 }
 
-// release gives back what is held or committed and leaves the tombstone.
+// release gives back what is held or committed and leaves the tombstone. A reserve of another cell that is under way and
+// not yet committed is not seen; the tombstone keeps what it holds from being extended or sold, so that it runs out.
 func (s *Service) release(ctx context.Context, a at) (released int64, err error) {
-	err = s.deps.DB.InTx(ctx, func(tx sqldb.Tx) error {
-		released = 0
-		// A reserve that is under way and not yet committed is not seen here. The tombstone keeps what it holds from being
-		// extended or sold, so that it runs out.
-		if _, err := tx.Exec(ctx, stmtInsertTombstone, a.args(a.now)...); err != nil {
-			return err
-		}
-		rs, _, err := lockReservations(ctx, tx, a)
-		if err != nil {
-			return err
-		}
-		var back []line
-		for _, r := range rs {
-			if r.state == Shipped {
-				return problem.New(problem.Precondition, reasonAlreadyShipped, "the order's stock here has been shipped")
-			}
-			if r.holding() {
-				back = append(back, r.line)
-				released += r.quantity
-			}
-		}
-		if err := setState(ctx, tx, a, rs, Released); err != nil {
-			return err
-		}
-		return move(ctx, tx, a, back, -1)
-	})
-	return released, err
+	got := s.combiner.do(a.fc, &command{ctx: ctx, order: a.order, touches: true, apply: func(b *book) (out answer) {
+		out.units, out.err = b.release(string(a.order))
+		return out
+	}})
+	return got.units, got.err
 }
 
 // ship takes committed stock off the books.
 func (s *Service) ship(ctx context.Context, a at) (shipped int64, err error) {
-	err = s.deps.DB.InTx(ctx, func(tx sqldb.Tx) error {
-		shipped = 0
-		rs, err := holdings(ctx, tx, a)
-		if err != nil || rs[0].state == Shipped {
-			return err
-		}
-		var out []line
-		for _, r := range rs {
-			if r.state != Committed {
-				return problem.New(problem.Precondition, "NOT_COMMITTED", "only sold stock is shipped")
-			}
-			out = append(out, r.line)
-			shipped += r.quantity
-		}
-		skus, sums := bySKU(out)
-		if _, err := lockStock(ctx, tx, a, skus); err != nil {
-			return err
-		}
-		entries := make([]entry, len(skus))
-		for i := range skus {
-			entries[i] = entry{fc: a.fc, sku: skus[i], delta: -sums[i]}
-		}
-		if _, err := record(ctx, tx, source{region: a.region, kind: "ship", id: string(a.order), now: a.now}, entries); err != nil {
-			return err
-		}
-		var b sqldb.Batch
-		b.Queue(stmtTakeOut, nil, string(a.region), a.fc, skus, sums)
-		b.Queue(stmtSetState, nil, a.args(string(Shipped), a.now, numbersOf(rs))...)
-		return tx.Send(ctx, &b)
-	})
-	return shipped, err
+	got := s.combiner.do(a.fc, &command{ctx: ctx, order: a.order, touches: true, apply: func(b *book) (out answer) {
+		out.units, out.err = b.ship(string(a.order))
+		return out
+	}})
+	return got.units, got.err
 }
 
 // restock adds a delivery, once.
@@ -273,7 +129,7 @@ func (s *Service) restock(ctx context.Context, deliveryID string, entries []entr
 // adjust corrects one count, once.
 func (s *Service) adjust(ctx context.Context, id, reason string, e entry) (already bool, err error) {
 	src := source{region: s.deps.Region, kind: "adjust", id: id, reason: reason, now: s.deps.Clock.Now()}
-	a := at{region: s.deps.Region, fc: e.fc, now: src.now}
+	p := placeOf{region: s.deps.Region, fc: e.fc, now: src.now}
 	err = s.deps.DB.InTx(ctx, func(tx sqldb.Tx) error {
 		fresh, err := record(ctx, tx, src, []entry{e})
 		if err != nil {
@@ -285,7 +141,19 @@ func (s *Service) adjust(ctx context.Context, id, reason string, e entry) (alrea
 		if e.delta > 0 {
 			return addStock(ctx, tx, s.deps.Region, fresh)
 		}
-		if err := lockEnough(ctx, tx, a, []string{e.sku}, []int64{-e.delta}); err != nil {
+		b := newBook(p.now)
+		b.swept = true
+		skus := []string{e.sku}
+		if err := p.load(ctx, tx, b, skus, nil); err != nil {
+			return err
+		}
+		if err := p.loadRunOut(ctx, tx, b, skus, expireInline); err != nil {
+			return err
+		}
+		if err := b.enough(skus, []int64{-e.delta}); err != nil {
+			return err
+		}
+		if err := p.save(ctx, tx, b); err != nil {
 			return err
 		}
 		_, err = tx.Exec(ctx, stmtCorrect, string(s.deps.Region), e.fc, e.sku, e.delta)
@@ -394,17 +262,33 @@ func (s *Service) Sweep(ctx context.Context) (int, error) {
 	}
 	total := 0
 	for fc, skus := range byFC {
-		n := 0
-		err := s.deps.DB.InTx(ctx, func(tx sqldb.Tx) (err error) {
-			n, err = expireRunOut(ctx, tx, at{region: s.deps.Region, fc: fc, now: now}, skus, sweepBatch)
-			return err
-		})
+		n, err := s.sweepFC(ctx, placeOf{region: s.deps.Region, fc: fc, now: now}, skus)
 		if err != nil {
 			return total, fmt.Errorf("sweep holds at %s: %w", fc, err)
 		}
 		total += n
 	}
 	return total, nil
+}
+
+// sweepFC gives back what has run out of some products at one FC.
+func (s *Service) sweepFC(ctx context.Context, p placeOf, skus []string) (n int, err error) {
+	slices.Sort(skus)
+	skus = slices.Compact(skus)
+	err = s.deps.DB.InTx(ctx, func(tx sqldb.Tx) error {
+		b := newBook(p.now)
+		if err := p.load(ctx, tx, b, skus, nil); err != nil {
+			return err
+		}
+		if err := p.loadRunOut(ctx, tx, b, skus, sweepBatch); err != nil {
+			return err
+		}
+		overdue := b.overdue(skus)
+		n = len(overdue)
+		b.expire(overdue)
+		return p.save(ctx, tx, b)
+	})
+	return n, err
 }
 
 // Run sweeps until ctx ends.

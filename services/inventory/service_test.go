@@ -13,19 +13,19 @@ import (
 	"github.com/cellar-commerce/cellar/internal/problem"
 )
 
-// command is one call with everything bound.
-type command struct {
+// action is one call with everything bound.
+type action struct {
 	name string
 	call func(context.Context) (proto.Message, error)
 }
 
 // lifeOf an order at an FC, from the delivery to the shelf's correction after it has left.
-func lifeOf(w world, fc, order string) []command {
+func lifeOf(w world, fc, order string) []action {
 	reserve := w.request(fc, order, wants("ale", 2, "port", 1, "ale", 1), 10*time.Minute)
 	extend := &inventoryv1.ExtendHoldRequest{FcId: fc, OrderId: order, ExpiresAt: timestamppb.New(opened.Add(20 * time.Minute))}
 	restock := &inventoryv1.RestockRequest{FcId: fc, DeliveryId: "d1", Lines: []*inventoryv1.RestockLine{{Sku: "ale", Quantity: 5}, {Sku: "port", Quantity: 3}}}
 	adjust := &inventoryv1.AdjustRequest{FcId: fc, AdjustmentId: "a1", Sku: "port", Delta: -1, Reason: "broken"}
-	return []command{
+	return []action{
 		{"restock", func(ctx context.Context) (proto.Message, error) { return w.Restock(ctx, restock) }},
 		{"reserve", func(ctx context.Context) (proto.Message, error) { return w.Reserve(ctx, reserve) }},
 		{"extend", func(ctx context.Context) (proto.Message, error) { return w.ExtendHold(ctx, extend) }},

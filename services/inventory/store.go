@@ -3,6 +3,8 @@ package inventory
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/cellar-commerce/cellar/internal/ident"
@@ -10,69 +12,51 @@ import (
 )
 
 var (
-	stmtLockReservations = sqldb.Define(sqldb.Regional, "inventory.lock_reservations", `
-SELECT line, sku, quantity, state, expires_at
+	stmtConcerned = sqldb.Define(sqldb.Regional, "inventory.concerned", `
+SELECT DISTINCT sku
 FROM reservations
-WHERE region = $1 AND fc_id = $2 AND order_id = $3
-ORDER BY line
+WHERE region = $1 AND fc_id = $2 AND order_id = ANY ($3::text[]) AND state IN ('HELD', 'COMMITTED')`)
+
+	stmtLockReservations = sqldb.Define(sqldb.Regional, "inventory.lock_reservations", `
+SELECT order_id, line, sku, quantity, state, expires_at
+FROM reservations
+WHERE region = $1 AND fc_id = $2 AND order_id = ANY ($3::text[])
+ORDER BY order_id, line
 FOR UPDATE`)
 
 	stmtLockStock = sqldb.Define(sqldb.Regional, "inventory.lock_stock", `
-SELECT sku, available
+SELECT sku, available, reserved
 FROM inventory
 WHERE region = $1 AND fc_id = $2 AND sku = ANY ($3::text[])
 ORDER BY sku
 FOR UPDATE`)
 
-	// The row of an order that is new here is what its twins wait for.
 	stmtInsertReservations = sqldb.Define(sqldb.Regional, "inventory.insert_reservations", `
 INSERT INTO reservations (region, fc_id, order_id, line, sku, quantity, state, expires_at, changed_at)
-SELECT $1::crdb_internal_region, $2, $3, l.line, l.sku, l.quantity, 'HELD', $7, $8
-FROM unnest($4::int4[], $5::text[], $6::int8[]) AS l (line, sku, quantity)
-ON CONFLICT (region, fc_id, order_id, line) DO UPDATE
-SET sku = excluded.sku, quantity = excluded.quantity, state = 'HELD', expires_at = excluded.expires_at, changed_at = excluded.changed_at
-WHERE reservations.state = 'EXPIRED'`)
-
-	stmtInsertTombstone = sqldb.Define(sqldb.Regional, "inventory.insert_tombstone", `
-INSERT INTO reservations (region, fc_id, order_id, line, sku, quantity, state, expires_at, changed_at)
-VALUES ($1, $2, $3, 0, '', 0, 'RELEASED', $4, $4)
+SELECT $1::crdb_internal_region, $2, r.order_id, r.line, r.sku, r.quantity, r.state, r.expires_at, $9
+FROM unnest($3::text[], $4::int4[], $5::text[], $6::int8[], $7::text[], $8::timestamptz[]) AS r (order_id, line, sku, quantity, state, expires_at)
 ON CONFLICT (region, fc_id, order_id, line) DO NOTHING`)
+
+	// Guarded by what was read, although it was read under lock: locks of CockroachDB are best effort.
+	stmtUpdateReservations = sqldb.Define(sqldb.Regional, "inventory.update_reservations", `
+UPDATE reservations AS r
+SET state = u.state, expires_at = u.expires_at, changed_at = $7
+FROM unnest($3::text[], $4::int4[], $5::text[], $6::timestamptz[]) AS u (order_id, line, state, expires_at)
+WHERE r.region = $1 AND r.fc_id = $2 AND r.order_id = u.order_id AND r.line = u.line AND r.state NOT IN ('SHIPPED', 'RELEASED')`)
 
 	stmtMove = sqldb.Define(sqldb.Regional, "inventory.move", `
 UPDATE inventory AS i
-SET available = i.available - m.quantity, reserved = i.reserved + m.quantity
-FROM unnest($3::text[], $4::int8[]) AS m (sku, quantity)
+SET available = i.available + m.available, reserved = i.reserved + m.reserved
+FROM unnest($3::text[], $4::int8[], $5::int8[]) AS m (sku, available, reserved)
 WHERE i.region = $1 AND i.fc_id = $2 AND i.sku = m.sku`)
-
-	stmtTakeOut = sqldb.Define(sqldb.Regional, "inventory.take_out", `
-UPDATE inventory AS i
-SET reserved = i.reserved - m.quantity
-FROM unnest($3::text[], $4::int8[]) AS m (sku, quantity)
-WHERE i.region = $1 AND i.fc_id = $2 AND i.sku = m.sku`)
-
-	stmtSetState = sqldb.Define(sqldb.Regional, "inventory.set_state", `
-UPDATE reservations
-SET state = $4, changed_at = $5
-WHERE region = $1 AND fc_id = $2 AND order_id = $3 AND line = ANY ($6::int4[]) AND state IN ('HELD', 'COMMITTED')`)
-
-	stmtExtend = sqldb.Define(sqldb.Regional, "inventory.extend", `
-UPDATE reservations
-SET expires_at = $4, changed_at = $5
-WHERE region = $1 AND fc_id = $2 AND order_id = $3 AND state = 'HELD' AND expires_at < $4`)
 
 	stmtRunOut = sqldb.Define(sqldb.Regional, "inventory.run_out", `
-SELECT order_id, line, sku, quantity
+SELECT order_id, line, sku, quantity, state, expires_at
 FROM reservations
 WHERE region = $1 AND fc_id = $2 AND sku = ANY ($3::text[]) AND state = 'HELD' AND expires_at <= $4
 ORDER BY order_id, line
 LIMIT $5
 FOR UPDATE SKIP LOCKED`)
-
-	stmtExpire = sqldb.Define(sqldb.Regional, "inventory.expire", `
-UPDATE reservations AS r
-SET state = 'EXPIRED', changed_at = $5
-FROM unnest($3::text[], $4::int4[]) AS e (order_id, line)
-WHERE r.region = $1 AND r.fc_id = $2 AND r.order_id = e.order_id AND r.line = e.line AND r.state = 'HELD'`)
 
 	stmtDueExpiries = sqldb.Define(sqldb.Regional, "inventory.due_expiries", `
 SELECT fc_id, sku
@@ -97,6 +81,11 @@ FROM unnest($4::text[], $5::text[], $6::int8[]) AS e (fc_id, sku, delta)
 ON CONFLICT (region, fc_id, kind, source_id, sku) DO NOTHING
 RETURNING fc_id, sku, delta`)
 
+	stmtRecordShipments = sqldb.Define(sqldb.Regional, "inventory.record_shipments", `
+INSERT INTO inventory_events (region, fc_id, kind, source_id, sku, delta, reason, at)
+SELECT $1::crdb_internal_region, $2, 'ship', e.order_id, e.sku, e.delta, '', $6
+FROM unnest($3::text[], $4::text[], $5::int8[]) AS e (order_id, sku, delta)`)
+
 	stmtAdd = sqldb.Define(sqldb.Regional, "inventory.add", `
 INSERT INTO inventory (region, fc_id, sku, available, reserved)
 SELECT $1::crdb_internal_region, a.fc_id, a.sku, a.delta, 0
@@ -113,121 +102,192 @@ SET available = available + $4
 WHERE region = $1 AND fc_id = $2 AND sku = $3`)
 )
 
-// at is one order at one FC, and the time of the command.
-type at struct {
+// placeOf a batch: one FC, at one time.
+type placeOf struct {
 	region ident.Region
 	fc     string
-	order  ident.OrderID
 	now    time.Time
 }
 
-func (a at) args(more ...any) []any {
-	return append([]any{string(a.region), a.fc, string(a.order)}, more...)
-}
+func (p placeOf) args(more ...any) []any { return append([]any{string(p.region), p.fc}, more...) }
 
-// lockReservations of an order at an FC, by line; the tombstone is told apart.
-func lockReservations(ctx context.Context, tx sqldb.Tx, a at) (rs []reservation, tombstone bool, err error) {
-	all, err := sqldb.Collect(ctx, tx, stmtLockReservations, func(r sqldb.Row) (reservation, error) {
-		var out reservation
-		err := r.Scan(&out.number, &out.sku, &out.quantity, &out.state, &out.expiresAt)
-		return out, err
-	}, a.args()...)
-	for _, r := range all {
-		if r.number == 0 {
-			tombstone = true
-		} else {
-			rs = append(rs, r)
+// concerned finds the products whose stock a batch has to lock, and its orders, both sorted.
+func (p placeOf) concerned(ctx context.Context, tx sqldb.Tx, batch []*command, locks map[string]bool) (skus, orders []string, err error) {
+	all, touched, unique := map[string]bool{}, []string(nil), map[string]bool{}
+	maps.Copy(all, locks)
+	for _, cmd := range batch {
+		unique[string(cmd.order)] = true
+		if cmd.touches {
+			touched = append(touched, string(cmd.order))
+		}
+		for _, l := range cmd.lines {
+			all[l.sku] = true
 		}
 	}
-	return rs, tombstone, err
+	if len(touched) > 0 {
+		found, err := sqldb.Collect(ctx, tx, stmtConcerned, func(r sqldb.Row) (sku string, err error) {
+			err = r.Scan(&sku)
+			return sku, err
+		}, p.args(touched)...)
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, sku := range found {
+			all[sku] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(all)), slices.Sorted(maps.Keys(unique)), nil
 }
 
-func lockStock(ctx context.Context, tx sqldb.Tx, a at, skus []string) (map[string]int64, error) {
-	rows, err := tx.Query(ctx, stmtLockStock, string(a.region), a.fc, skus)
+// load a book under lock: first the stock, then the reservations, each in the order of its key.
+func (p placeOf) load(ctx context.Context, tx sqldb.Tx, b *book, skus, orders []string) error {
+	if err := p.lockStock(ctx, tx, b, skus); err != nil || len(orders) == 0 {
+		return err
+	}
+	rows, err := sqldb.Collect(ctx, tx, stmtLockReservations, scanHold, p.args(orders)...)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	defer rows.Close()
-	available := make(map[string]int64, len(skus))
-	for rows.Next() {
-		var sku string
-		var n int64
-		if err := rows.Scan(&sku, &n); err != nil {
-			return nil, err
+	for _, r := range rows {
+		o := b.order(r.order)
+		if r.number == 0 {
+			o.tombstone = true
+		} else {
+			o.rows = append(o.rows, r)
 		}
-		available[sku] = n
 	}
-	return available, rows.Err()
+	return nil
 }
 
-// errTwin: the same reserve runs elsewhere and was first; once it has committed, its rows are the answer.
-var errTwin = errors.New("the same reservation was made at the same time")
-
-// insertReservations as held. A row that is there already is a twin's: then nothing may be moved, and the transaction
-// must end.
-func insertReservations(ctx context.Context, tx sqldb.Tx, a at, lines []line, expiresAt time.Time) error {
-	numbers, skus, quantities := make([]int32, len(lines)), make([]string, len(lines)), make([]int64, len(lines))
-	for i, l := range lines {
-		numbers[i], skus[i], quantities[i] = l.number, l.sku, l.quantity
-	}
-	n, err := tx.Exec(ctx, stmtInsertReservations, a.args(numbers, skus, quantities, expiresAt, a.now)...)
-	if err == nil && n != int64(len(lines)) {
-		return errTwin
-	}
-	return err
-}
-
-// setState of those of an order's reservations that are held or sold. Only of rows that were read under lock: the units
-// of a row that another transaction has added since were not moved by this one.
-func setState(ctx context.Context, tx sqldb.Tx, a at, rs []reservation, to State) error {
-	_, err := tx.Exec(ctx, stmtSetState, a.args(string(to), a.now, numbersOf(rs))...)
-	return err
-}
-
-func numbersOf(rs []reservation) []int32 {
-	numbers := make([]int32, len(rs))
-	for i, r := range rs {
-		numbers[i] = r.number
-	}
-	return numbers
-}
-
-// move units of lines between available and reserved: positive reserves, negative gives back.
-func move(ctx context.Context, tx sqldb.Tx, a at, lines []line, sign int64) error {
-	skus, sums := bySKU(lines)
+func (p placeOf) lockStock(ctx context.Context, tx sqldb.Tx, b *book, skus []string) error {
 	if len(skus) == 0 {
 		return nil
 	}
-	// Locked in the common order first: the UPDATE itself would lock in the order of its join.
-	if _, err := lockStock(ctx, tx, a, skus); err != nil {
+	rows, err := tx.Query(ctx, stmtLockStock, p.args(skus)...)
+	if err != nil {
 		return err
 	}
-	for i := range sums {
-		sums[i] *= sign
+	defer rows.Close()
+	for rows.Next() {
+		var sku string
+		var s stockRow
+		if err := rows.Scan(&sku, &s.available, &s.reserved); err != nil {
+			return err
+		}
+		s.availableBefore, s.reservedBefore = s.available, s.reserved
+		b.stock[sku] = &s
 	}
-	_, err := tx.Exec(ctx, stmtMove, string(a.region), a.fc, skus, sums)
-	return err
+	return rows.Err()
 }
 
-// expireRunOut gives back what run-out holds of these products keep, up to limit reservations, and tells how many.
-// Those that another transaction is working on are left to it.
-func expireRunOut(ctx context.Context, tx sqldb.Tx, a at, skus []string, limit int) (int, error) {
-	var orders []string
-	var numbers []int32
-	lines, err := sqldb.Collect(ctx, tx, stmtRunOut, func(r sqldb.Row) (line, error) {
-		var order string
-		var l line
-		err := r.Scan(&order, &l.number, &l.sku, &l.quantity)
-		orders, numbers = append(orders, order), append(numbers, l.number)
-		return l, err
-	}, string(a.region), a.fc, skus, a.now, limit)
-	if err != nil || len(lines) == 0 {
-		return 0, err
+func scanHold(r sqldb.Row) (*holdRow, error) {
+	var out holdRow
+	err := r.Scan(&out.order, &out.number, &out.sku, &out.quantity, &out.state, &out.expiresAt)
+	return &out, err
+}
+
+// loadRunOut adds up to limit holds of these products that have run out; those that another transaction is working on
+// are left to it. Orders that the book has are left out: their rows are in it.
+func (p placeOf) loadRunOut(ctx context.Context, tx sqldb.Tx, b *book, skus []string, limit int) error {
+	rows, err := sqldb.Collect(ctx, tx, stmtRunOut, scanHold, p.args(skus, p.now, limit)...)
+	if err != nil {
+		return err
 	}
-	if _, err := tx.Exec(ctx, stmtExpire, string(a.region), a.fc, orders, numbers, a.now); err != nil {
-		return 0, err
+	for _, r := range rows {
+		if b.orders[r.order] == nil || len(b.orders[r.order].rows) == 0 {
+			b.runOut = append(b.runOut, r)
+		}
 	}
-	return len(lines), move(ctx, tx, a, lines, -1)
+	return nil
+}
+
+// errTwin: another cell has written the same rows; once it has committed, they are the answer.
+var errTwin = errors.New("the same reservations were made at the same time")
+
+// save what has changed in a book, in one round trip.
+func (p placeOf) save(ctx context.Context, tx sqldb.Tx, b *book) error {
+	var out sqldb.Batch
+	all := func(want int) func(int64) error {
+		return func(n int64) error {
+			if n != int64(want) {
+				return errTwin
+			}
+			return nil
+		}
+	}
+	fresh, changed := b.writes()
+	if n := len(fresh); n > 0 {
+		c := columnsOf(fresh)
+		out.Queue(stmtInsertReservations, all(n), p.args(c.orders, c.lines, c.skus, c.quantities, c.states, c.expiries, p.now)...)
+	}
+	if n := len(changed); n > 0 {
+		c := columnsOf(changed)
+		out.Queue(stmtUpdateReservations, all(n), p.args(c.orders, c.lines, c.states, c.expiries, p.now)...)
+	}
+	if skus, available, reserved := b.moves(); len(skus) > 0 {
+		out.Queue(stmtMove, all(len(skus)), p.args(skus, available, reserved)...)
+	}
+	if n := len(b.shipped); n > 0 {
+		orders, skus, deltas := make([]string, n), make([]string, n), make([]int64, n)
+		for i, s := range b.shipped {
+			orders[i], skus[i], deltas[i] = s.order, s.sku, -s.units
+		}
+		out.Queue(stmtRecordShipments, all(n), p.args(orders, skus, deltas, p.now)...)
+	}
+	return tx.Send(ctx, &out)
+}
+
+// writes are the reservations to insert, tombstones among them, and those to update; by order and line.
+func (b *book) writes() (fresh, changed []*holdRow) {
+	for _, id := range slices.Sorted(maps.Keys(b.orders)) {
+		o := b.orders[id]
+		if o.buried {
+			fresh = append(fresh, &holdRow{reservation: reservation{state: Released, expiresAt: b.now}, order: id})
+		}
+		for _, r := range o.rows {
+			switch {
+			case r.isNew:
+				fresh = append(fresh, r)
+			case r.changed:
+				changed = append(changed, r)
+			}
+		}
+	}
+	for _, r := range b.runOut {
+		if r.changed {
+			changed = append(changed, r)
+		}
+	}
+	return fresh, changed
+}
+
+// moves of units, by SKU.
+func (b *book) moves() (skus []string, available, reserved []int64) {
+	for _, sku := range slices.Sorted(maps.Keys(b.stock)) {
+		s := b.stock[sku]
+		if s.available != s.availableBefore || s.reserved != s.reservedBefore {
+			skus = append(skus, sku)
+			available, reserved = append(available, s.available-s.availableBefore), append(reserved, s.reserved-s.reservedBefore)
+		}
+	}
+	return skus, available, reserved
+}
+
+// holdColumns of reservations, for unnest.
+type holdColumns struct {
+	orders, skus, states []string
+	lines                []int32
+	quantities           []int64
+	expiries             []time.Time
+}
+
+func columnsOf(rows []*holdRow) holdColumns {
+	var c holdColumns
+	for _, r := range rows {
+		c.orders, c.skus, c.states = append(c.orders, r.order), append(c.skus, r.sku), append(c.states, string(r.state))
+		c.lines, c.quantities, c.expiries = append(c.lines, r.number), append(c.quantities, r.quantity), append(c.expiries, r.expiresAt)
+	}
+	return c
 }
 
 // entry of the ledger.
