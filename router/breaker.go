@@ -1,6 +1,8 @@
 package router
 
 import (
+	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/sony/gobreaker/v2"
@@ -14,17 +16,34 @@ const (
 	returnAfter = 500 * time.Millisecond
 )
 
-// breaker ejects one cell. Failures are of the connection only: what a cell answers, it answers.
+// breaker ejects one cell. Failures are of the connection only: what a cell answers, it answers. A cell that drains
+// says so to the health check.
 type breaker struct {
 	two *gobreaker.TwoStepCircuitBreaker[struct{}]
+	now func() time.Time
+	// since when the cell has been ejected, tries in between included; nil while it is not.
+	since atomic.Pointer[time.Time]
 }
 
-func newBreaker(cell string, notify func(cell, state string)) *breaker {
-	return &breaker{gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
+func newBreaker(cell string, now func() time.Time, notify func(cell, state string)) *breaker {
+	b := &breaker{now: now}
+	b.two = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
 		Name: cell, Timeout: returnAfter,
-		ReadyToTrip:   func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= ejectAfter },
-		OnStateChange: func(name string, _, to gobreaker.State) { notify(name, to.String()) },
-	})}
+		ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= ejectAfter },
+		// A client that goes away says nothing about the cell, neither good nor bad.
+		IsExcluded: func(err error) bool { return errors.Is(err, errGone) },
+		OnStateChange: func(name string, from, to gobreaker.State) {
+			switch {
+			case to == gobreaker.StateClosed:
+				b.since.Store(nil)
+			case from == gobreaker.StateClosed:
+				at := now()
+				b.since.Store(&at)
+			}
+			notify(name, to.String())
+		},
+	})
+	return b
 }
 
 // allow a request; done must be told how it went. False while the cell is ejected.
@@ -33,4 +52,14 @@ func (b *breaker) allow() (done func(err error), ok bool) {
 	return done, err == nil
 }
 
+// open tells whether the cell is ejected, and not even to be tried.
 func (b *breaker) open() bool { return b.two.State() == gobreaker.StateOpen }
+
+// away is for how long the cell has been ejected; 0 while it is not.
+func (b *breaker) away() time.Duration {
+	since := b.since.Load()
+	if since == nil {
+		return 0
+	}
+	return b.now().Sub(*since)
+}

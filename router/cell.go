@@ -1,12 +1,9 @@
 package router
 
 import (
-	"context"
 	"math/rand/v2"
-	"net/http"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/cellar-commerce/cellar/cells/topology"
 	"github.com/cellar-commerce/cellar/internal/clock"
@@ -16,7 +13,7 @@ import (
 // node is what the router knows of one cell beside the map.
 type node struct {
 	breaker  *breaker
-	inFlight atomic.Int64
+	inFlight atomic.Int64 // requests whose answer is not yet through
 	healthy  atomic.Bool
 	failures atomic.Int32 // checks that failed in a row
 }
@@ -25,11 +22,12 @@ type node struct {
 type nodes struct {
 	mu     sync.RWMutex
 	byID   map[string]*node
+	clock  clock.Clock
 	notify func(cell, state string)
 }
 
-func newNodes(notify func(cell, state string)) *nodes {
-	return &nodes{byID: map[string]*node{}, notify: notify}
+func newNodes(c clock.Clock, notify func(cell, state string)) *nodes {
+	return &nodes{byID: map[string]*node{}, clock: c, notify: notify}
 }
 
 func (n *nodes) of(cell string) *node {
@@ -42,7 +40,7 @@ func (n *nodes) of(cell string) *node {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.byID[cell] == nil {
-		n.byID[cell] = &node{breaker: newBreaker(cell, n.notify)}
+		n.byID[cell] = &node{breaker: newBreaker(cell, n.clock.Now, n.notify)}
 	}
 	return n.byID[cell]
 }
@@ -58,8 +56,9 @@ func (n *nodes) keep(m *topology.Map) {
 	}
 }
 
-// pick a cell for somebody who belongs to none: in this region, or elsewhere if nobody is left here. Of two drawn at
-// random the less busy one: nearly as good as knowing the least busy, without everybody running to it.
+// pick a cell, other than one, for somebody who belongs to none: in this region, or elsewhere if nobody is left here.
+// Nil when nobody is left at all. Of two drawn at random the less busy one: nearly as good as knowing the least busy,
+// without everybody running to it.
 func (n *nodes) pick(m *topology.Map, region ident.Region, not string) *topology.Cell {
 	if m == nil {
 		return nil
@@ -83,14 +82,18 @@ func (n *nodes) pick(m *topology.Map, region ident.Region, not string) *topology
 	if len(here) == 0 {
 		here = elsewhere
 	}
-	if len(here) == 0 {
+	switch len(here) {
+	case 0:
 		return nil
+	case 1:
+		return here[0]
 	}
-	a, b := here[rand.IntN(len(here))], here[rand.IntN(len(here))]
-	if n.of(b.ID).inFlight.Load() < n.of(a.ID).inFlight.Load() {
-		return b
+	first := rand.IntN(len(here))
+	second := (first + 1 + rand.IntN(len(here)-1)) % len(here) // never the first again
+	if n.of(here[second].ID).inFlight.Load() < n.of(here[first].ID).inFlight.Load() {
+		return here[second]
 	}
-	return a
+	return here[first]
 }
 
 // anyHealthy tells whether a region has a cell that serves.
@@ -104,75 +107,4 @@ func (n *nodes) anyHealthy(m *topology.Map, region ident.Region) bool {
 		}
 	}
 	return false
-}
-
-const (
-	// checkEvery and checkTimeout bound how late a cell that hangs, or drains, is noticed.
-	checkEvery   = 500 * time.Millisecond
-	checkTimeout = 400 * time.Millisecond
-	// unhealthyAfter failures in a row: one lost packet is no outage.
-	unhealthyAfter = 2
-)
-
-// checker asks every cell's admin listener whether it is ready.
-type checker struct {
-	maps   *topology.Holder
-	nodes  *nodes
-	clock  clock.Clock
-	client *http.Client
-}
-
-func newChecker(maps *topology.Holder, n *nodes, c clock.Clock) *checker {
-	return &checker{maps: maps, nodes: n, clock: c, client: &http.Client{
-		Timeout: checkTimeout, Transport: &http.Transport{MaxIdleConnsPerHost: 1, IdleConnTimeout: 30 * time.Second},
-	}}
-}
-
-// run until ctx ends.
-func (c *checker) run(ctx context.Context) {
-	defer c.client.CloseIdleConnections()
-	for ctx.Err() == nil {
-		c.round(ctx)
-		if c.clock.Sleep(ctx, checkEvery) != nil {
-			return
-		}
-	}
-}
-
-// round asks every cell once.
-func (c *checker) round(ctx context.Context) {
-	m := c.maps.Load()
-	if m == nil {
-		return
-	}
-	var wg sync.WaitGroup
-	for i := range m.Cells {
-		cell := &m.Cells[i]
-		wg.Go(func() { c.nodes.of(cell.ID).checked(c.ready(ctx, cell)) })
-	}
-	wg.Wait()
-}
-
-func (n *node) checked(ok bool) {
-	if ok {
-		n.failures.Store(0)
-		n.healthy.Store(true)
-		return
-	}
-	if n.failures.Add(1) >= unhealthyAfter {
-		n.healthy.Store(false)
-	}
-}
-
-func (c *checker) ready(ctx context.Context, cell *topology.Cell) bool {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+cell.Admin+"/readyz", nil)
-	if err != nil {
-		return false
-	}
-	resp, err := c.client.Do(req)
-	if err != nil {
-		return false
-	}
-	_ = resp.Body.Close() // nothing of it is of interest
-	return resp.StatusCode == http.StatusOK
 }

@@ -5,14 +5,21 @@
 //	                    └─ none: the less busy of two healthy cells of this region
 //	        ─▶ forward ─┬─ an answer
 //	                    ├─ "wrong cell": learnt, and sent to the cell that was named
-//	                    └─ never reached the cell: wait a little for a better map, try again
+//	                    └─ never reached the cell: another one (no session), or the same
+//	                       after a look at the map (a session)
 //
 // The session is parsed and not trusted: it only chooses the cell, which verifies it. A request
-// is sent again only when nothing of it can have taken effect: the cell was never reached,
-// or said itself that it did nothing; or when it says of itself that it may be repeated (GET,
-// or an Idempotency-Key).
+// is sent again only when nothing of it can have taken effect: the cell was never reached, or
+// said itself that it did nothing. An Idempotency-Key changes nothing about that: which methods
+// honour it is shopping, and the client has it too.
 //
-// A cell that keeps failing is ejected by a breaker of its own; its customers wait up to a
-// moment for their slots to move, and then hear UNAVAILABLE with a time to come back. Others do
-// not notice. Nothing on the request path asks anybody but a cell.
+// A cell that keeps failing is ejected by a breaker of its own:
+//
+//	closed ──5 failures in a row──▶ open ──500 ms──▶ half-open ──1 answer──▶ closed
+//	                                 ▲                   │
+//	                                 └─────1 failure─────┘
+//
+// Its customers wait up to a moment for their slots to move, and then hear UNAVAILABLE with a
+// time to come back; once it has been away for that moment, they hear it at once. Others do not
+// notice. Nothing on the request path asks anybody but a cell.
 package router

@@ -220,8 +220,7 @@ ON CONFLICT (category, popularity, sku) DO NOTHING;
 -- catalog.lock (cellar_global)
 SELECT sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at
 FROM products
-WHERE sku = ANY ($1::text[])
-ORDER BY sku
+WHERE sku = $1
 FOR UPDATE;
 
 -- catalog.scan (cellar_global)
@@ -503,10 +502,10 @@ WHERE region = $1 AND order_id = $2
 ORDER BY seq;
 
 -- order.list_lines (cellar_customer)
-SELECT order_id, line, sku, title, quantity, unit_price_minor_units
-FROM order_lines
-WHERE region = $1 AND order_id = ANY ($2::text[])
-ORDER BY order_id, line;
+SELECT l.order_id, l.line, l.sku, l.title, l.quantity, l.unit_price_minor_units
+FROM unnest($2::text[]) AS o (order_id)
+JOIN order_lines AS l ON l.region = $1 AND l.order_id = o.order_id
+ORDER BY l.order_id, l.line;
 
 -- order.lock (cellar_customer)
 SELECT order_id, customer_id, status, currency, items_minor_units, shipping_minor_units, tax_minor_units, total_minor_units, ship_to, placed_at

@@ -3,7 +3,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"time"
@@ -26,41 +28,49 @@ type config struct {
 	Drain  time.Duration `name:"drain" default:"1s" usage:"how long requests are still taken after /readyz has said that this router stops"`
 }
 
-func main() { process.Main(run) }
+func (c config) validate() error {
+	if _, known := ident.Region(c.Region).Code(); !known {
+		return fmt.Errorf("router: --region must be one of %v", ident.Regions())
+	}
+	if c.Map == "" {
+		return errors.New("router: --map must name the file of the map")
+	}
+	return nil
+}
+
+func main() {
+	process.Main(func(ctx context.Context, args []string) error {
+		return run(ctx, settings.Source{Prefix: "CELLAR_ROUTER", Environ: os.Environ(), Args: args, Out: os.Stdout}, os.Stderr)
+	})
+}
 
 // run the router until ctx ends.
-func run(ctx context.Context, args []string) error {
+func run(ctx context.Context, from settings.Source, logs io.Writer) error {
 	var cfg config
-	if err := settings.Load(&cfg, settings.Source{Prefix: "CELLAR_ROUTER", Environ: os.Environ(), Args: args, Out: os.Stdout}); err != nil {
+	if err := settings.Load(&cfg, from); err != nil {
 		return err
 	}
-	if _, known := ident.Region(cfg.Region).Code(); !known {
-		return fmt.Errorf("router: --region must be one of %v", ident.Regions())
+	if err := cfg.validate(); err != nil {
+		return err
 	}
 	m, err := topology.ReadFile(cfg.Map)
 	if err != nil {
 		return fmt.Errorf("router: %w", err)
 	}
-	log := telemetry.NewLogger(os.Stderr, slog.LevelInfo, "router", cfg.Region)
+	log := telemetry.NewLogger(logs, slog.LevelInfo, "router", cfg.Region)
 	metrics := telemetry.NewMetrics(map[string]string{"region": cfg.Region})
 	maps, ready := &topology.Holder{}, &telemetry.Readiness{}
 	maps.Offer(m)
 	r := router.New(router.Deps{Region: ident.Region(cfg.Region), Maps: maps, Clock: clock.System{}, Log: log, Observe: telemetry.NewRouterMetrics(metrics)})
 	source := topology.FileSource{Path: cfg.Map, Clock: clock.System{}, Log: log, Changed: r.MapChanged}
 	return process.Group{
-		Log: log,
-		Listeners: []process.Listener{
-			{Name: "public", Address: cfg.Listen, Handler: r},
-			{Name: "admin", Address: cfg.Admin, Handler: telemetry.Admin(metrics, ready)},
-		},
+		Log:       log,
+		Listeners: []process.Listener{{Name: "public", Address: cfg.Listen, Handler: r}, {Name: "admin", Address: cfg.Admin, Handler: telemetry.Admin(metrics, ready)}},
 		Workers: []process.Worker{
 			{Name: "map", Run: func(ctx context.Context) error { source.Watch(ctx, maps); return nil }},
 			{Name: "health", Run: func(ctx context.Context) error { r.Run(ctx); return nil }},
 		},
-		SetReady: func(up bool) {
-			ready.Set(up)
-			r.SetDraining(!up)
-		},
-		Drain: cfg.Drain,
+		SetReady: func(up bool) { ready.Set(up); r.SetDraining(!up) },
+		Drain:    cfg.Drain,
 	}.Run(ctx)
 }

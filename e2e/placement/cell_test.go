@@ -16,7 +16,6 @@ import (
 	"github.com/cellar-commerce/cellar/internal/postal"
 	"github.com/cellar-commerce/cellar/internal/rpc"
 	"github.com/cellar-commerce/cellar/internal/session"
-	"github.com/cellar-commerce/cellar/services/account"
 	"github.com/cellar-commerce/cellar/services/cart"
 	"github.com/cellar-commerce/cellar/services/checkout"
 	"github.com/cellar-commerce/cellar/services/order"
@@ -27,7 +26,6 @@ import (
 type cell struct {
 	*world
 	faults   *faults
-	accounts *account.Service
 	carts    *cart.Service
 	orders   *order.Service
 	checkout *checkout.Service
@@ -52,18 +50,16 @@ func (w *world) start(t reporter, name string) *cell {
 	f := &faults{}
 	c := &cell{world: w, faults: f}
 	fenced, log := faultyFence{w.fence, f}, slog.New(slog.DiscardHandler)
-	sessions, err := session.NewSigner(bytes.Repeat([]byte("s"), 32))
-	must(t, err)
 	c.carts = cart.New(cart.Deps{DB: w.customers, Fence: fenced, Products: w.catalog, Clock: w.clock})
-	c.accounts = account.New(account.Deps{Customers: w.customers, Global: w.global, Fence: w.fence, Sessions: sessions, Carts: c.carts, Clock: w.clock, Log: log})
 	c.orders = order.New(order.Deps{DB: w.customers, Fence: fenced, Clock: w.clock})
 	payments := payment.New(payment.Deps{DB: w.customers, Fence: fenced, Network: faultyNetwork{w.network, f}, Clock: w.clock})
 	stock := map[ident.Region]checkout.Stock{}
 	for _, region := range ident.Regions() {
 		stock[region] = faultyStock{w.stock[region], f, func() error { return w.reach(region) }}
 	}
+	var err error
 	c.checkout, err = checkout.New(checkout.Deps{
-		DB: w.customers, Fence: fenced, Clock: w.clock, Log: log, Accounts: c.accounts, Carts: faultyCarts{c.carts, f},
+		DB: w.customers, Fence: fenced, Clock: w.clock, Log: log, Accounts: w.accounts, Carts: faultyCarts{c.carts, f},
 		Products: faultyProducts{w.catalog, f}, Planner: faultyPlanner{w.planner, f}, Stock: stock, Payments: faultyPayments{payments, f},
 		Orders: faultyOrders{c.orders, f}, ValidateAddress: postal.Validate, QuoteKey: quoteKey, Cell: name, Owned: everything,
 	})

@@ -78,9 +78,11 @@ WHERE i.reserved <> (
 )`},
 }
 
-// consistent holds everything there is against the promises: nothing may be under way.
+// consistent holds everything there is against the promises: nothing may be under way. Holds that have run out are swept
+// first, as each region does every other second.
 func (w *world) consistent(t reporter) {
 	t.Helper()
+	w.sweepHolds(t)
 	for _, l := range customerLaws {
 		if broken := texts(t, w.customers, l.broken); len(broken) > 0 {
 			t.Errorf("%s; but:\n%s", l.name, strings.Join(broken, "\n"))

@@ -63,6 +63,13 @@ func (f *faults) pass(point string) error {
 	return err
 }
 
+// arm them: points are counted from now on.
+func (f *faults) arm(at func(n int, point string) error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.points, f.at = nil, at
+}
+
 // passed points so far, in order.
 func (f *faults) passed() []string {
 	f.mu.Lock()

@@ -3,6 +3,7 @@ package placement
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	accountv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/account/v1"
 	checkoutv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/checkout/v1"
@@ -35,6 +36,7 @@ func TestWhatIsQuotedIsChargedOnceSoldAndTakenOutOfTheCart(t *testing.T) {
 		t.Errorf("quoted %d with %d for delivery", got, q.GetShipping().GetMinorUnits())
 	}
 	s.add(t, ale, 3)
+	w.clock.Advance(time.Second)
 	s.add(t, later, 1)
 	o := s.mustPlace(t, "key-1", payBy(q, goodCard))
 	same(t, "parcels", parcelsOf(o), "wanted", []string{"ewr1: " + ale + "×2", "sea1: " + port + "×1"})
@@ -54,10 +56,13 @@ func TestWhatIsQuotedIsChargedOnceSoldAndTakenOutOfTheCart(t *testing.T) {
 
 func TestASavedAddressAndCardAreAsGoodAsOnesGivenInFull(t *testing.T) {
 	w := newWorld(t)
-	s := w.cell(t, "use1-a").shopper()
-	address, err := s.accounts.AddAddress(s.context(), &accountv1.AddAddressRequest{Address: newYork})
+	c := w.cell(t, "use1-a")
+	signUp, err := w.accounts().SignUp(t.Context(), &accountv1.SignUpRequest{Email: "reader@shoppers.example", Password: "a long enough password", Name: "R. Reader"})
 	must(t, err)
-	card, err := s.accounts.AddPaymentMethod(s.context(), &accountv1.AddPaymentMethodRequest{CardToken: "tok_mastercard", Label: "mine"})
+	s := shopper{c, ident.CustomerID(signUp.GetSession().GetCustomerId())}
+	address, err := w.accounts().AddAddress(s.context(), &accountv1.AddAddressRequest{Address: newYork})
+	must(t, err)
+	card, err := w.accounts().AddPaymentMethod(s.context(), &accountv1.AddPaymentMethodRequest{CardToken: "tok_mastercard", Label: "mine"})
 	must(t, err)
 	s.add(t, w.stocked(t, map[string]int64{"ewr1": 1}), 1)
 	q, err := s.client.Quote(s.context(), &checkoutv1.QuoteRequest{
@@ -169,6 +174,46 @@ func TestWhateverTheNetworkDoesAfterItTookTheMoneyItIsTakenOnce(t *testing.T) {
 	}
 }
 
+// The plan takes its time, and so does the card network.
+func TestHoldsThatAreAboutToRunOutAreExtendedBeforeTheMoneyIsTaken(t *testing.T) {
+	w := newWorld(t)
+	c := w.cell(t, "use1-a")
+	s := c.shopper()
+	q := s.quoteOf(t, w.stocked(t, map[string]int64{"ewr1": 1, "sea1": 1}), 2)
+	c.faults.meanwhile = func(point string) {
+		switch {
+		case point == "before a transaction" && c.faults.count("after Reserve") == 2 && c.faults.count("before ExtendHold") == 0:
+			w.clock.Advance(6 * time.Minute)
+		case point == "after Capture":
+			w.clock.Advance(12 * time.Minute)
+		}
+	}
+	s.mustPlace(t, "key-1", payBy(q, goodCard))
+	w.consistent(t)
+}
+
+func TestHoldsOfAnEarlierPlanAreExtendedAsTheyNeedIt(t *testing.T) {
+	w := newWorld(t)
+	c := w.cell(t, "use1-a")
+	s := c.shopper()
+	somebodyElse := losing(map[string]int64{"fra1": 1})(t, s)
+	q := s.quote(t)
+	c.faults.meanwhile = func(point string) {
+		somebodyElse(point)
+		switch {
+		case point == "before PlanOrder" && c.faults.count(point) == 1:
+			w.clock.Advance(9 * time.Minute)
+		case point == "after Capture":
+			w.clock.Advance(12 * time.Minute)
+		}
+	}
+	s.mustPlace(t, "key-1", payBy(q, goodCard))
+	if n := c.faults.count("before PlanOrder"); n != 2 {
+		t.Errorf("it was planned %d times", n)
+	}
+	w.consistent(t)
+}
+
 func TestALineComesFromSeveralCentersWhenNoneHasItAll(t *testing.T) {
 	w := newWorld(t)
 	s := w.cell(t, "use1-a").shopper()
@@ -205,8 +250,8 @@ func TestARegionThatCannotBeReachedIsPlannedAround(t *testing.T) {
 	w.consistent(t)
 }
 
-// A decline must not wait for a region that holds nothing for the order but may have been asked.
-func TestARefusalDoesNotWaitForARegionThatWasPlannedAround(t *testing.T) {
+// What was asked there may be held: the refusal waits until it has run out, and no longer.
+func TestARefusalDoesNotWaitForARegionThatStaysAway(t *testing.T) {
 	w := newWorld(t)
 	c := w.cell(t, "use1-a")
 	s := c.shopper()

@@ -1,6 +1,7 @@
 package placement
 
 import (
+	"bytes"
 	"context"
 	"log/slog"
 	"net/http/httptest"
@@ -13,14 +14,18 @@ import (
 	"github.com/cellar-commerce/cellar/internal/clock"
 	"github.com/cellar-commerce/cellar/internal/fence"
 	"github.com/cellar-commerce/cellar/internal/fence/fencetest"
+	accountv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/account/v1"
 	catalogv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/catalog/v1"
 	inventoryv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/inventory/v1"
 	"github.com/cellar-commerce/cellar/internal/geo"
 	"github.com/cellar-commerce/cellar/internal/ident"
 	"github.com/cellar-commerce/cellar/internal/money"
 	"github.com/cellar-commerce/cellar/internal/sandbox"
+	"github.com/cellar-commerce/cellar/internal/session"
 	"github.com/cellar-commerce/cellar/internal/sqldb"
 	"github.com/cellar-commerce/cellar/internal/sqldb/sqldbtest"
+	"github.com/cellar-commerce/cellar/services/account"
+	"github.com/cellar-commerce/cellar/services/cart"
 	"github.com/cellar-commerce/cellar/services/catalog"
 	"github.com/cellar-commerce/cellar/services/fulfillment"
 	"github.com/cellar-commerce/cellar/services/inventory"
@@ -45,6 +50,7 @@ type world struct {
 	fence                       fence.Fence
 	network                     *cardnetwork.Client
 	catalog                     *catalog.Service
+	accounts                    accounts
 	stock                       map[ident.Region]*inventory.Service
 	planner                     *fulfillment.Service
 
@@ -56,11 +62,15 @@ type world struct {
 // never does.
 const patience = time.Second
 
+// uncompiled queries: those that look at everything seem so dear without sequential scans that PostgreSQL would compile
+// each, which takes a hundred times longer than to run it.
+func uncompiled(c *sqldb.Config) { c.RuntimeParams["jit"] = "off" }
+
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{
-		customers: sqldbtest.New(t, sqldb.Customer), regional: sqldbtest.New(t, sqldb.Regional), global: sqldbtest.New(t, sqldb.Global),
-		clock: clock.NewManual(opened), stock: map[ident.Region]*inventory.Service{},
+		customers: sqldbtest.New(t, sqldb.Customer, uncompiled), regional: sqldbtest.New(t, sqldb.Regional, uncompiled),
+		global: sqldbtest.New(t, sqldb.Global, uncompiled), clock: clock.NewManual(opened), stock: map[ident.Region]*inventory.Service{},
 	}
 	w.fence = fencetest.Owner(w.customers, here)
 	w.catalog = catalog.New(catalog.Deps{DB: w.global, Clock: w.clock, PrimaryRegion: here, Regions: ident.Regions()})
@@ -77,9 +87,32 @@ func newWorld(t *testing.T) *world {
 		Clock: w.clock, Log: slog.New(slog.DiscardHandler),
 	})
 	must(t, w.planner.OpenCenters(t.Context(), centers))
+	w.accounts = sync.OnceValue(w.openAccounts)
 	w.openNetwork(t)
 	w.timeFlies(t)
 	return w
+}
+
+// accounts is made when it is first needed: it computes a password's hash then, which takes its time.
+type accounts func() *account.Service
+
+func (a accounts) ResolveAddress(ctx context.Context, q *accountv1.ResolveAddressRequest) (*accountv1.ResolveAddressResponse, error) {
+	return a().ResolveAddress(ctx, q)
+}
+
+func (a accounts) ResolvePaymentMethod(ctx context.Context, q *accountv1.ResolvePaymentMethodRequest) (*accountv1.ResolvePaymentMethodResponse, error) {
+	return a().ResolvePaymentMethod(ctx, q)
+}
+
+func (w *world) openAccounts() *account.Service {
+	sessions, err := session.NewSigner(bytes.Repeat([]byte("s"), 32))
+	if err != nil {
+		panic(err)
+	}
+	return account.New(account.Deps{
+		Customers: w.customers, Global: w.global, Fence: w.fence, Sessions: sessions, Clock: w.clock, Log: slog.New(slog.DiscardHandler),
+		Carts: cart.New(cart.Deps{DB: w.customers, Fence: w.fence, Products: w.catalog, Clock: w.clock}),
+	})
 }
 
 // openNetwork on a clock of its own, which stands still: answers that the network withholds stay withheld.
@@ -181,6 +214,18 @@ func (w *world) lose(t reporter, fc, sku string, units int64) {
 		FcId: fc, AdjustmentId: ident.NewToken(), Sku: sku, Delta: -units, Reason: "a burst pipe",
 	})
 	must(t, err)
+}
+
+// sweepHolds of every region until none is left that has run out.
+func (w *world) sweepHolds(t reporter) {
+	t.Helper()
+	for _, region := range ident.Regions() {
+		for n := 1; n > 0; {
+			var err error
+			n, err = w.stock[region].Sweep(context.Background())
+			must(t, err)
+		}
+	}
 }
 
 // stocked is a product of 19.99 with units at FCs.

@@ -203,7 +203,7 @@ func (p *play) awaitShipped(ctx context.Context, limit time.Duration) {
 			still = append(still, r)
 		}
 		open = still
-		if len(open) > 0 && !wait(ctx, resolveGap) {
+		if len(open) > 0 && !pause(ctx) {
 			p.report.Faults = append(p.report.Faults, fmt.Sprintf("%d orders are not shipped after %s, for example %s", len(open), limit, open[0].order))
 			return
 		}

@@ -156,7 +156,7 @@ func again(ctx context.Context, try func() error) error {
 		if err = try(); err == nil {
 			return nil
 		}
-		if _, final := refusal(err); final || !wait(ctx, resolveGap) {
+		if _, final := refusal(err); final || !pause(ctx) {
 			return err
 		}
 	}
@@ -202,7 +202,7 @@ func (s *shopper) place(ctx context.Context, req *checkoutv1.PlaceOrderRequest) 
 		if reason, final := refusal(err); final {
 			return result{outcome: reason, took: time.Since(start)}, nil
 		}
-		if !wait(ctx, resolveGap) {
+		if !pause(ctx) {
 			return result{}, ctx.Err()
 		}
 	}
@@ -240,7 +240,7 @@ func (s *shopper) resolve(ctx context.Context, key string, start time.Time) (res
 		case problem.Is(err, "UNKNOWN_CHECKOUT"):
 			return result{outcome: "NEVER_BEGAN", took: time.Since(start)}, nil
 		}
-		if !wait(ctx, resolveGap) {
+		if !pause(ctx) {
 			return result{}, fmt.Errorf("key %s is unresolved: %w", key, errors.Join(last, ctx.Err()))
 		}
 	}
@@ -253,8 +253,9 @@ func (s *shopper) status(ctx context.Context, r result) (orderv1.Status, error) 
 	return resp.GetOrder().GetStatus(), err
 }
 
-func wait(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
+// pause between two questions; false when ctx ends first.
+func pause(ctx context.Context) bool {
+	timer := time.NewTimer(resolveGap)
 	defer timer.Stop()
 	select {
 	case <-timer.C:

@@ -42,12 +42,10 @@ GROUP BY category
 ORDER BY category
 LIMIT $1`)
 
-	// Locks in the order of the SKUs, so that two batches never wait for each other.
 	stmtLock = sqldb.Define(sqldb.Global, "catalog.lock", `
 SELECT sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at
 FROM products
-WHERE sku = ANY ($1::text[])
-ORDER BY sku
+WHERE sku = $1
 FOR UPDATE`)
 
 	stmtUpsert = sqldb.Define(sqldb.Global, "catalog.upsert", `
@@ -100,7 +98,7 @@ func readProducts(ctx context.Context, q sqldb.Querier, skus []string) ([]*catal
 
 // lockProduct reads one product so that nobody else changes it before the transaction ends.
 func lockProduct(ctx context.Context, tx sqldb.Tx, sku string) (*catalogv1.Product, error) {
-	p, err := scanProduct(tx.QueryRow(ctx, stmtLock, []string{sku}))
+	p, err := scanProduct(tx.QueryRow(ctx, stmtLock, sku))
 	if errors.Is(err, sqldb.ErrNoRows) {
 		return nil, unknownProduct()
 	}

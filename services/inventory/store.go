@@ -17,19 +17,38 @@ SELECT DISTINCT sku
 FROM reservations
 WHERE region = $1 AND fc_id = $2 AND order_id = ANY ($3::text[]) AND state IN ('HELD', 'COMMITTED')`)
 
+	// On PostgreSQL one look-up a key, in the order of the list, which is sorted: asked for a list of keys in order, its
+	// planner walks the whole FC instead, and with statistics that are behind it does so for a join too.
 	stmtLockReservations = sqldb.Define(sqldb.Regional, "inventory.lock_reservations", `
-SELECT order_id, line, sku, quantity, state, expires_at
+/*@PG SELECT r.order_id, r.line, r.sku, r.quantity, r.state, r.expires_at
+FROM unnest($3::text[]) AS o (wanted)
+CROSS JOIN LATERAL (
+  SELECT order_id, line, sku, quantity, state, expires_at
+  FROM reservations
+  WHERE region = $1 AND fc_id = $2 AND order_id = o.wanted
+  ORDER BY line
+  FOR UPDATE
+) AS r @*/
+/*@CRDB SELECT order_id, line, sku, quantity, state, expires_at
 FROM reservations
 WHERE region = $1 AND fc_id = $2 AND order_id = ANY ($3::text[])
 ORDER BY order_id, line
-FOR UPDATE`)
+FOR UPDATE @*/`)
 
 	stmtLockStock = sqldb.Define(sqldb.Regional, "inventory.lock_stock", `
-SELECT sku, available, reserved
+/*@PG SELECT i.sku, i.available, i.reserved
+FROM unnest($3::text[]) AS s (wanted)
+CROSS JOIN LATERAL (
+  SELECT sku, available, reserved
+  FROM inventory
+  WHERE region = $1 AND fc_id = $2 AND sku = s.wanted
+  FOR UPDATE
+) AS i @*/
+/*@CRDB SELECT sku, available, reserved
 FROM inventory
 WHERE region = $1 AND fc_id = $2 AND sku = ANY ($3::text[])
 ORDER BY sku
-FOR UPDATE`)
+FOR UPDATE @*/`)
 
 	stmtInsertReservations = sqldb.Define(sqldb.Regional, "inventory.insert_reservations", `
 INSERT INTO reservations (region, fc_id, order_id, line, sku, quantity, state, expires_at, changed_at)

@@ -61,10 +61,10 @@ ORDER BY placed_at DESC, order_id DESC
 LIMIT $5`)
 
 	stmtListLines = sqldb.Define(sqldb.Customer, "order.list_lines", `
-SELECT order_id, line, sku, title, quantity, unit_price_minor_units
-FROM order_lines
-WHERE region = $1 AND order_id = ANY ($2::text[])
-ORDER BY order_id, line`)
+SELECT l.order_id, l.line, l.sku, l.title, l.quantity, l.unit_price_minor_units
+FROM unnest($2::text[]) AS o (order_id)
+JOIN order_lines AS l ON l.region = $1 AND l.order_id = o.order_id
+ORDER BY l.order_id, l.line`)
 
 	stmtListEvents = sqldb.Define(sqldb.Customer, "order.list_events", `
 SELECT seq, kind, cause, at, detail

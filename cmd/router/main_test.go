@@ -1,0 +1,137 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cellar-commerce/cellar/cells/topology"
+	"github.com/cellar-commerce/cellar/internal/ident"
+	"github.com/cellar-commerce/cellar/internal/settings"
+)
+
+func source(out io.Writer, environ []string, args ...string) settings.Source {
+	return settings.Source{Prefix: "CELLAR_ROUTER", Environ: environ, Args: args, Out: out}
+}
+
+func TestMistakesAreNamed(t *testing.T) {
+	for want, args := range map[string][]string{
+		"--region":     {"--map", "x"},
+		"--map":        {"--region", "us-east-1"},
+		"no such file": {"--region", "us-east-1", "--map", filepath.Join(t.TempDir(), "none")},
+		"listne":       {"--listne", "x"},
+	} {
+		if err := run(t.Context(), source(io.Discard, nil, args...), io.Discard); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v: got %v, want %q in it", args, err, want)
+		}
+	}
+	if err := run(t.Context(), source(io.Discard, []string{"CELLAR_ROUTER_LISTNE=x"}), io.Discard); err == nil || !strings.Contains(err.Error(), "CELLAR_ROUTER_LISTNE") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestTheDefaultsArePrinted(t *testing.T) {
+	var out strings.Builder
+	err := run(t.Context(), source(&out, []string{"CELLAR_ROUTER_DRAIN=2s"}, "--print-config"), io.Discard)
+	if !errors.Is(err, settings.ErrPrinted) {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"listen=127.0.0.1:8080\t# default", "admin=127.0.0.1:8160\t# default", "drain=2s\t# CELLAR_ROUTER_DRAIN"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in\n%s", want, out.String())
+		}
+	}
+}
+
+// fakeCell is ready, and answers every request.
+func fakeCell(t *testing.T) string {
+	t.Helper()
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "served") }))
+	t.Cleanup(s.Close)
+	return s.Listener.Addr().String()
+}
+
+func mapOf(t *testing.T, address string) string {
+	t.Helper()
+	var cells []topology.Cell
+	for _, region := range ident.Regions() {
+		cells = append(cells, topology.Cell{ID: string(region) + "-a", Region: region, State: topology.Active, Weight: 1, Public: address, Internal: address, Admin: address})
+	}
+	m, err := topology.Even(cells)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "map.json")
+	if err := topology.WriteFile(path, m); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// status of a page, and what it says.
+func page(t *testing.T, url string) (status int, body string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(b)
+}
+
+func TestARouterStartsServesAndStops(t *testing.T) {
+	logs, write := io.Pipe()
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	ended := make(chan error, 1)
+	go func() {
+		err := run(ctx, source(io.Discard, nil, "--region", "us-east-1", "--map", mapOf(t, fakeCell(t)), "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--drain", "1ms"), write)
+		_ = write.Close()
+		ended <- err
+	}()
+	address := map[string]string{}
+	lines := json.NewDecoder(logs)
+	for len(address) < 2 {
+		var line struct{ Msg, Listener, Address string }
+		if err := lines.Decode(&line); err != nil {
+			t.Fatal(err, <-ended)
+		}
+		if line.Msg == "listening" {
+			address[line.Listener] = "http://" + line.Address
+		}
+	}
+	go func() { _, _ = io.Copy(io.Discard, logs) }() // the rest is of no interest, but must not block
+	for deadline := time.Now().Add(time.Minute); ; {
+		if status, _ := page(t, address["public"]+"/readyz"); status == http.StatusOK {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("it does not get ready")
+		}
+	}
+	if status, body := page(t, address["public"]+"/any"); status != http.StatusOK || body != "served" {
+		t.Errorf("got %d %q", status, body)
+	}
+	if status, body := page(t, address["admin"]+"/metrics"); status != http.StatusOK || !strings.Contains(body, `router_requests_seconds_count{cell="us-east-1-a",region="us-east-1",result="answered"} 1`) {
+		t.Errorf("got %d %s", status, body)
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}

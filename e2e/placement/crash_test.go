@@ -1,0 +1,154 @@
+package placement
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/cellar-commerce/cellar/internal/problem"
+)
+
+// story of one order, told again and again with something else that goes wrong.
+type story struct {
+	name string
+	card string
+	// prepare the shelves and a cart. What it gives plays the rest of the world at each point of any cell.
+	prepare func(t reporter, s shopper) (meanwhile func(point string))
+	// ends as GetCheckout tells it.
+	ends string
+}
+
+// fromTwoRegions needs what is there, at both.
+func fromTwoRegions(t reporter, s shopper) func(string) {
+	t.Helper()
+	s.add(t, s.stocked(t, map[string]int64{"ewr1": 2}), 2)
+	s.add(t, s.stocked(t, map[string]int64{"sea1": 1}), 1)
+	return nil
+}
+
+// losing a hold: between the plan and the reservation somebody else takes the unit in Seattle.
+func losing(spare map[string]int64) func(t reporter, s shopper) func(string) {
+	return func(t reporter, s shopper) func(string) {
+		t.Helper()
+		stock := map[string]int64{"iad1": 1, "sea1": 1}
+		for fc, n := range spare {
+			stock[fc] = n
+		}
+		sku := s.stocked(t, stock)
+		s.add(t, sku, 2)
+		var once sync.Once
+		return func(point string) {
+			if point == "after PlanOrder" {
+				once.Do(func() { s.lose(t, "sea1", sku, 1) })
+			}
+		}
+	}
+}
+
+// hanging: when the money has been taken the holds have run out, and are swept.
+func hanging(t reporter, s shopper) func(string) {
+	t.Helper()
+	fromTwoRegions(t, s)
+	var once sync.Once
+	return func(point string) {
+		if point == "after Capture" {
+			once.Do(func() {
+				s.clock.Advance(16 * time.Minute)
+				s.sweepHolds(t)
+			})
+		}
+	}
+}
+
+var stories = []story{
+	{"an order from two regions", goodCard, fromTwoRegions, "PLACED"},
+	{"an order whose card is declined", "tok_declined", fromTwoRegions, "FAILED PAYMENT_DECLINED"},
+	{"an order that is planned anew", goodCard, losing(map[string]int64{"fra1": 1}), "PLACED"},
+	{"an order that is sold out after its plan", goodCard, losing(nil), "FAILED OUT_OF_STOCK"},
+	{"an order whose holds run out while the money is taken", goodCard, hanging, "FAILED HOLD_EXPIRED"},
+}
+
+// tell a story in which a cell meets faults; another sweeps after a while, and the shopper asks there once more. Gives
+// how it ended, and the points that the first cell passed.
+func (st story) tell(t reporter, w *world, at func(n int, point string) error, after time.Duration) (end string, points []string) {
+	t.Helper()
+	first, second := w.start(t, "use1-a"), w.start(t, "use1-b")
+	defer first.stop()
+	defer second.stop()
+	s := first.shopper()
+	meanwhile := st.prepare(t, s)
+	req := payBy(s.quote(t), st.card)
+	first.faults.meanwhile, second.faults.meanwhile = meanwhile, meanwhile
+	first.faults.arm(at)
+	answered, err := s.place("key-1", req)
+	first.checkout.Drain()
+	points = first.faults.passed()
+	first.faults.arm(func(int, string) error { return errDead }) // whatever it meant to do, it does not
+	w.clock.Advance(after)
+	second.settle(t)
+	final, finalErr := s.at(second).place("key-1", req)
+	end, order := s.at(second).checkoutState(t, "key-1")
+	if p := problem.As(finalErr); (finalErr == nil) != (end == "PLACED") || (p != nil && end != "FAILED "+p.Reason) {
+		t.Errorf("the order is answered with %v, and GetCheckout tells %s", finalErr, end)
+	}
+	// What was answered stands; "in progress" and an error of the cell are no answers.
+	if err == nil && (finalErr != nil || answered.GetOrderId() != final.GetOrderId()) {
+		t.Errorf("it was answered as %s, then as %s, %v", answered.GetOrderId(), order, finalErr)
+	}
+	if p := problem.As(err); p != nil && p.Kind == problem.Precondition && !problem.Is(finalErr, p.Reason) {
+		t.Errorf("it was refused with %v, then %v", err, finalErr)
+	}
+	return end, points
+}
+
+// once at a point, and never again.
+func once(at int, err error) func(int, string) error {
+	return func(n int, _ string) error {
+		if n == at {
+			return err
+		}
+		return nil
+	}
+}
+
+// everywhere tells a story with an error at each point that it passes when all goes well.
+func (st story) everywhere(t *testing.T, w *world, err error, after time.Duration, ends ...string) {
+	t.Helper()
+	end, points := st.tell(t, w, nil, 0)
+	if end != st.ends {
+		t.Fatalf("when all goes well it ends as %s, want %s", end, st.ends)
+	}
+	for i, point := range points {
+		t.Run(fmt.Sprintf("%02d %s", i, point), func(t *testing.T) {
+			if end, _ := st.tell(t, w, once(i, err), after); !slices.Contains(ends, end) {
+				t.Errorf("it ends as %s, want %v", end, ends)
+			}
+		})
+	}
+	w.consistent(t)
+}
+
+// soon is after the time that the saga's run has to answer; the holds are still good.
+const soon = 20 * time.Second
+
+func TestWhateverACellWasDoingWhenItDiedAnotherEndsTheOrderAlike(t *testing.T) {
+	w := newWorld(t)
+	for _, st := range stories {
+		t.Run(st.name, func(t *testing.T) { st.everywhere(t, w, errDead, soon, st.ends) })
+	}
+}
+
+func TestAFaultAnywhereDoesNotChangeHowAnOrderEnds(t *testing.T) {
+	w := newWorld(t)
+	for _, st := range stories[1:3] { // forward, back, and around: there is no step that they leave out
+		t.Run(st.name, func(t *testing.T) { st.everywhere(t, w, errFault, soon, st.ends) })
+	}
+}
+
+// When nobody sweeps until the holds have run out, an order may fail where it would have been placed; but it ends whole.
+func TestAnOrderThatIsFoundTooLateIsPlacedOrUndoneWhole(t *testing.T) {
+	st := stories[0]
+	st.everywhere(t, newWorld(t), errDead, 16*time.Minute, st.ends, "FAILED HOLD_EXPIRED")
+}

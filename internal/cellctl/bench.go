@@ -1,0 +1,39 @@
+package cellctl
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cellar-commerce/cellar/internal/bench"
+)
+
+func (o *options) bench() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "bench", Short: "Measure, as ratios against a named peer in the same run",
+		Long: "Measure, as ratios against a named peer in the same run. Each bench makes a private database, and ends by itself\n" +
+			"within three minutes.",
+	}
+	cmd.AddCommand(o.benchStock())
+	return cmd
+}
+
+func (o *options) benchStock() *cobra.Command {
+	var cfg bench.StockConfig
+	cmd := &cobra.Command{
+		Use: "stock", Short: "Reservations through the service against a guarded UPDATE in a transaction", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if cfg.Seconds < 0.1 || cfg.Seconds > 60 {
+				return fmt.Errorf("--seconds must be 0.1 to 60")
+			}
+			cfg.Progress = func(s string) { cmd.PrintErrln("bench: " + s) }
+			report, err := bench.Stock(cmd.Context(), cfg)
+			if err != nil {
+				return err
+			}
+			return o.print(cmd.OutOrStdout(), report, report.Table)
+		},
+	}
+	cmd.Flags().Float64Var(&cfg.Seconds, "seconds", 4, "of each measurement; there are fourteen")
+	return cmd
+}
