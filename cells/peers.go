@@ -27,12 +27,16 @@ type guard interface {
 
 var errNoCell = errors.New("no cell there serves")
 
-// RoundTrip implements http.RoundTripper. A second cell of the region is tried only when the first could not be
-// connected to: then nothing was sent.
+// RoundTrip implements http.RoundTripper. To a region the way is guarded, and a second cell is tried when the first
+// could not be connected to: then nothing was sent. To a cell that is named it is not: one dead cell must not close a
+// region.
 func (t *peerTransport) RoundTrip(r *http.Request) (*http.Response, error) {
-	cells := t.targets(r.URL.Host)
+	cells, named := t.targets(r.URL.Host)
 	if len(cells) == 0 {
 		return nil, fmt.Errorf("%s: %w", r.URL.Host, errNoCell)
+	}
+	if named {
+		return t.send(r, cells[0], false)
 	}
 	var resp *http.Response
 	err := t.guard.Do(cells[0].Region, func() (err error) {
@@ -50,21 +54,21 @@ func (t *peerTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// targets of a host: the cell named, or a region's cells, each first in turn.
-func (t *peerTransport) targets(host string) []*topology.Cell {
+// targets of a host: the cell that is named, or a region's cells, each first in turn.
+func (t *peerTransport) targets(host string) (cells []*topology.Cell, named bool) {
 	m := t.maps.Load()
 	if m == nil {
-		return nil
+		return nil, false
 	}
 	if c := m.Cell(host); c != nil {
-		return []*topology.Cell{c}
+		return []*topology.Cell{c}, true
 	}
-	cells := m.CellsOf(ident.Region(host))
+	cells = m.CellsOf(ident.Region(host))
 	if len(cells) == 0 {
-		return nil
+		return nil, false
 	}
 	first := int(t.turn.Add(1)) % len(cells)
-	return append(cells[first:len(cells):len(cells)], cells[:first]...)
+	return append(cells[first:len(cells):len(cells)], cells[:first]...), false
 }
 
 func (t *peerTransport) send(r *http.Request, c *topology.Cell, again bool) (*http.Response, error) {

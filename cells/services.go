@@ -3,6 +3,7 @@ package cells
 import (
 	"context"
 	"net/http"
+	"slices"
 
 	"connectrpc.com/connect"
 
@@ -46,6 +47,9 @@ type services struct {
 	order       *order.Service
 	payment     *payment.Service
 	fulfillment *fulfillment.Service
+
+	// keepers of each region's FCs.
+	keepers map[ident.Region]*keepers
 }
 
 // assembleServices from the ground up: each is given those it needs.
@@ -76,7 +80,7 @@ func (c *Cell) assembleServices() (err error) {
 	c.assembleStock()
 	s.checkout, err = checkout.New(checkout.Deps{
 		DB: c.customers, Fence: s.fence, Clock: c.clock, Log: c.log, Accounts: s.account, Carts: s.cart, Products: s.catalog, Planner: s.fulfillment,
-		Stock: stockOf[checkout.Stock](c), Payments: s.payment, Orders: s.order, ValidateAddress: postal.Validate,
+		Stock: c.stockCommandsOf(), Payments: s.payment, Orders: s.order, ValidateAddress: postal.Validate,
 		QuoteKey: []byte(c.keys.quote), Cell: c.cfg.Cell, Owned: c.ownedSlots, Observe: c.metrics,
 	})
 	return err
@@ -86,15 +90,46 @@ func (c *Cell) assembleServices() (err error) {
 // fulfilment what the FCs have.
 func (c *Cell) assembleStock() {
 	s := &c.services
+	s.keepers = map[ident.Region]*keepers{}
+	guard := c.breakers("stock")
+	for _, region := range ident.Regions() {
+		s.keepers[region] = c.newKeepers(region, guard)
+	}
 	peers := stockOf[inventory.Peer](c) // without this region: its service does not exist yet
 	s.inventory = inventory.New(inventory.Deps{
-		DB: c.regional, Region: c.region, Peers: peers, Clock: c.clock, Log: c.log,
+		DB: c.regional, Region: c.region, Peers: peers, Clock: c.clock, Log: c.log, Observe: c.metrics, Swept: c.keptCenters,
 		FC: func(ctx context.Context, id string) (ident.Region, bool) { return s.fulfillment.FC(ctx, id) },
 	})
 	s.fulfillment = fulfillment.New(fulfillment.Deps{
-		Global: c.global, Regional: c.regional, Region: c.region, Stock: stockOf[fulfillment.StockLister](c), Shipper: s.inventory,
+		Global: c.global, Regional: c.regional, Region: c.region, Stock: stockOf[fulfillment.StockLister](c), Shipper: s.keepers[c.region],
 		HandlingTime: c.cfg.HandlingTime, Clock: c.clock, Log: c.log, Committed: c.relays.regional.Nudge,
 	})
+}
+
+// keptCenters are the FCs of this region that this cell keeps.
+func (c *Cell) keptCenters(ctx context.Context) []string {
+	centers, err := c.services.fulfillment.Centers(ctx)
+	if err != nil {
+		c.log.WarnContext(ctx, "the fulfilment centres cannot be read", "error", err)
+		return nil
+	}
+	var kept []string
+	for id, center := range centers {
+		if center.Region == string(c.region) && c.services.keepers[c.region].keeps(id) {
+			kept = append(kept, id)
+		}
+	}
+	slices.Sort(kept)
+	return kept
+}
+
+// stockCommandsOf every region, each at the cell that keeps the FC.
+func (c *Cell) stockCommandsOf() map[ident.Region]checkout.Stock {
+	all := map[ident.Region]checkout.Stock{}
+	for region, k := range c.services.keepers {
+		all[region] = k
+	}
+	return all
 }
 
 // stockOf every region: the service itself here, once it exists, and clients elsewhere.

@@ -354,9 +354,10 @@ ON CONFLICT (region, fc_id, sku) DO UPDATE
 SET available = inventory.available + excluded.available;
 
 -- inventory.concerned (cellar_regional)
-SELECT DISTINCT sku
-FROM reservations
-WHERE region = $1 AND fc_id = $2 AND order_id = ANY ($3::text[]) AND state IN ('HELD', 'COMMITTED');
+SELECT r.fc_id, r.sku
+FROM unnest($2::text[], $3::text[]) AS o (fc_id, order_id)
+INNER LOOKUP JOIN reservations AS r ON r.region = $1 AND r.fc_id = o.fc_id AND r.order_id = o.order_id
+WHERE r.state IN ('HELD', 'COMMITTED');
 
 -- inventory.correct (cellar_regional)
 UPDATE inventory
@@ -364,17 +365,16 @@ SET available = available + $4
 WHERE region = $1 AND fc_id = $2 AND sku = $3;
 
 -- inventory.due_expiries (cellar_regional)
-SELECT fc_id, sku
-FROM reservations
-WHERE region = $1 AND state = 'HELD' AND expires_at <= $2
-ORDER BY expires_at
-LIMIT $3;
+SELECT r.fc_id, r.sku
+FROM unnest($2::text[]) AS f (fc_id)
+INNER LOOKUP JOIN reservations AS r ON r.region = $1 AND r.fc_id = f.fc_id AND r.state = 'HELD' AND r.expires_at <= $3
+LIMIT $4;
 
 -- inventory.insert_reservations (cellar_regional)
 INSERT INTO reservations (region, fc_id, order_id, line, sku, quantity, state, expires_at, changed_at)
-SELECT $1::crdb_internal_region, $2, r.order_id, r.line, r.sku, r.quantity, r.state, r.expires_at, $9
-FROM unnest($3::text[], $4::int4[], $5::text[], $6::int8[], $7::text[], $8::timestamptz[]) AS r (order_id, line, sku, quantity, state, expires_at)
-ON CONFLICT (region, fc_id, order_id, line) DO NOTHING;
+SELECT $1::crdb_internal_region, r.fc_id, r.order_id, r.line, r.sku, r.quantity, r.state, r.expires_at, $9
+FROM unnest($2::text[], $3::text[], $4::int4[], $5::text[], $6::int8[], $7::text[], $8::timestamptz[])
+  AS r (fc_id, order_id, line, sku, quantity, state, expires_at);
 
 -- inventory.list_stock (cellar_regional)
 SELECT i.fc_id, i.sku, i.available + coalesce((
@@ -386,24 +386,35 @@ FROM inventory AS i
 WHERE i.region = $1 AND i.sku = ANY ($2::text[]);
 
 -- inventory.lock_reservations (cellar_regional)
-SELECT order_id, line, sku, quantity, state, expires_at
-FROM reservations
-WHERE region = $1 AND fc_id = $2 AND order_id = ANY ($3::text[])
-ORDER BY order_id, line
-FOR UPDATE;
+SELECT r.fc_id, r.order_id, r.line, r.sku, r.quantity, r.state, r.expires_at
+FROM unnest($2::text[], $3::text[]) AS o (fc_id, order_id)
+INNER LOOKUP JOIN reservations AS r ON r.region = $1 AND r.fc_id = o.fc_id AND r.order_id = o.order_id
+ORDER BY r.fc_id, r.order_id, r.line
+FOR UPDATE OF r;
 
 -- inventory.lock_stock (cellar_regional)
-SELECT sku, available, reserved
-FROM inventory
-WHERE region = $1 AND fc_id = $2 AND sku = ANY ($3::text[])
-ORDER BY sku
-FOR UPDATE;
+SELECT i.fc_id, i.sku, i.available, i.reserved
+FROM unnest($2::text[], $3::text[]) AS s (fc_id, sku)
+INNER LOOKUP JOIN inventory AS i ON i.region = $1 AND i.fc_id = s.fc_id AND i.sku = s.sku
+ORDER BY i.fc_id, i.sku
+FOR UPDATE OF i;
 
 -- inventory.move (cellar_regional)
 UPDATE inventory AS i
 SET available = i.available + m.available, reserved = i.reserved + m.reserved
-FROM unnest($3::text[], $4::int8[], $5::int8[]) AS m (sku, available, reserved)
-WHERE i.region = $1 AND i.fc_id = $2 AND i.sku = m.sku;
+FROM unnest($2::text[], $3::text[], $4::int8[], $5::int8[]) AS m (fc_id, sku, available, reserved)
+WHERE i.region = $1 AND i.fc_id = m.fc_id AND i.sku = m.sku;
+
+-- inventory.overdue (cellar_regional)
+SELECT count(*), min(r.expires_at)
+FROM unnest($2::text[]) AS f (fc_id)
+CROSS JOIN LATERAL (
+  SELECT expires_at
+  FROM reservations
+  WHERE region = $1 AND fc_id = f.fc_id AND state = 'HELD' AND expires_at <= $3
+  ORDER BY expires_at
+  LIMIT $4
+) AS r;
 
 -- inventory.record (cellar_regional)
 INSERT INTO inventory_events (region, fc_id, kind, source_id, sku, delta, reason, at)
@@ -414,22 +425,22 @@ RETURNING fc_id, sku, delta;
 
 -- inventory.record_shipments (cellar_regional)
 INSERT INTO inventory_events (region, fc_id, kind, source_id, sku, delta, reason, at)
-SELECT $1::crdb_internal_region, $2, 'ship', e.order_id, e.sku, e.delta, '', $6
-FROM unnest($3::text[], $4::text[], $5::int8[]) AS e (order_id, sku, delta);
+SELECT $1::crdb_internal_region, e.fc_id, 'ship', e.order_id, e.sku, e.delta, '', $6
+FROM unnest($2::text[], $3::text[], $4::text[], $5::int8[]) AS e (fc_id, order_id, sku, delta);
 
 -- inventory.run_out (cellar_regional)
-SELECT order_id, line, sku, quantity, state, expires_at
-FROM reservations
-WHERE region = $1 AND fc_id = $2 AND sku = ANY ($3::text[]) AND state = 'HELD' AND expires_at <= $4
-ORDER BY order_id, line
+SELECT r.fc_id, r.order_id, r.line, r.sku, r.quantity, r.state, r.expires_at
+FROM unnest($2::text[], $3::text[]) AS s (fc_id, sku)
+INNER LOOKUP JOIN reservations AS r ON r.region = $1 AND r.fc_id = s.fc_id AND r.sku = s.sku AND r.state = 'HELD' AND r.expires_at <= $4
+ORDER BY r.fc_id, r.order_id, r.line
 LIMIT $5
-FOR UPDATE SKIP LOCKED;
+FOR UPDATE OF r SKIP LOCKED;
 
 -- inventory.update_reservations (cellar_regional)
 UPDATE reservations AS r
 SET state = u.state, expires_at = u.expires_at, changed_at = $7
-FROM unnest($3::text[], $4::int4[], $5::text[], $6::timestamptz[]) AS u (order_id, line, state, expires_at)
-WHERE r.region = $1 AND r.fc_id = $2 AND r.order_id = u.order_id AND r.line = u.line AND r.state NOT IN ('SHIPPED', 'RELEASED');
+FROM unnest($2::text[], $3::text[], $4::int4[], $5::text[], $6::timestamptz[]) AS u (fc_id, order_id, line, state, expires_at)
+WHERE r.region = $1 AND r.fc_id = u.fc_id AND r.order_id = u.order_id AND r.line = u.line;
 
 -- lease.drop (any)
 DELETE FROM leases

@@ -78,7 +78,8 @@ func newWorld(t *testing.T) *world {
 	for _, region := range ident.Regions() {
 		w.stock[region] = inventory.New(inventory.Deps{
 			DB: w.regional, Region: region, Clock: w.clock, Log: slog.New(slog.DiscardHandler),
-			FC: func(ctx context.Context, id string) (ident.Region, bool) { return w.planner.FC(ctx, id) },
+			FC:    func(ctx context.Context, id string) (ident.Region, bool) { return w.planner.FC(ctx, id) },
+			Swept: func(ctx context.Context) []string { return w.centersOf(ctx, region) },
 		})
 		listers[region] = lister{w.stock[region], func() error { return w.reach(region) }}
 	}
@@ -91,6 +92,19 @@ func newWorld(t *testing.T) *world {
 	w.openNetwork(t)
 	w.timeFlies(t)
 	return w
+}
+
+func (w *world) centersOf(ctx context.Context, region ident.Region) (ids []string) {
+	all, err := w.planner.Centers(ctx)
+	if err != nil {
+		return nil
+	}
+	for id, c := range all {
+		if c.Region == string(region) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }
 
 // accounts is made when it is first needed: it computes a password's hash then, which takes its time.

@@ -2,6 +2,8 @@ package cellctl
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -26,6 +28,11 @@ func (o *options) benchStock() *cobra.Command {
 			if cfg.Seconds < 0.1 || cfg.Seconds > 60 {
 				return fmt.Errorf("--seconds must be 0.1 to 60")
 			}
+			for _, name := range cfg.Cases {
+				if !slices.Contains(bench.StockCases(), name) {
+					return fmt.Errorf("--cases must be among %s", strings.Join(bench.StockCases(), ", "))
+				}
+			}
 			cfg.Progress = func(s string) { cmd.PrintErrln("bench: " + s) }
 			report, err := bench.Stock(cmd.Context(), cfg)
 			if err != nil {
@@ -35,5 +42,6 @@ func (o *options) benchStock() *cobra.Command {
 		},
 	}
 	cmd.Flags().Float64Var(&cfg.Seconds, "seconds", 4, "of each measurement; there are fourteen")
+	cmd.Flags().StringSliceVar(&cfg.Cases, "cases", nil, "only these: "+strings.Join(bench.StockCases(), ", "))
 	return cmd
 }

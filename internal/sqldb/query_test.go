@@ -198,9 +198,15 @@ func TestAMalformedURLIsNotShown(t *testing.T) {
 func TestASessionThatTheServerEndsIsUnavailable(t *testing.T) {
 	db, url := sqldbtest.NewWithURL(t, sqldb.Customer)
 	other := sqldbtest.Reopen(t, sqldb.Customer, url)
+	if err := db.ExecText(t.Context(), tallyTable); err != nil {
+		t.Fatal(err)
+	}
 	err := db.InTx(t.Context(), func(tx sqldb.Tx) error {
 		kill := `DO $$ BEGIN PERFORM pg_terminate_backend(pid) FROM pg_stat_activity
 			WHERE datname = current_database() AND state = 'idle in transaction'; END $$`
+		if _, err := tx.Exec(t.Context(), stmtTallyAdd, "a", 1); err != nil { // a transaction begins with its first statement
+			return err
+		}
 		if err := other.ExecText(t.Context(), kill); err != nil {
 			t.Error(err)
 		}

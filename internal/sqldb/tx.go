@@ -14,8 +14,10 @@ import (
 
 // Tx is a transaction under way. It is only good inside the closure it was given to.
 type Tx struct {
-	tx      pgx.Tx
+	tx      session
 	dialect Dialect
+	// oneTrip tells that the last statements and the commit may share a round trip: no test wants to step in between.
+	oneTrip bool
 }
 
 // Exec runs a statement and tells how many rows it touched.
@@ -76,22 +78,23 @@ func backoff(ctx context.Context, attempt int) error {
 
 // tryPostgresTx is one attempt. What COMMIT answers counts: that is where a transaction is kept or lost.
 func (db *DB) tryPostgresTx(ctx context.Context, fn func(Tx) error) error {
-	tx, err := db.pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
+	conn, err := db.pool.Acquire(ctx)
 	if err != nil {
 		return fmt.Errorf("sqldb: begin: %w", classify(err))
 	}
-	defer rollback(ctx, tx)
+	tx := &lazyTx{conn: conn}
+	defer tx.end(ctx)
 	if err := db.fault(BeforeWork); err != nil {
 		return err
 	}
-	if err := fn(Tx{tx: tx, dialect: Postgres}); err != nil {
+	if err := fn(Tx{tx: tx, dialect: Postgres, oneTrip: db.faults == nil}); err != nil {
 		return err
 	}
 	if err := db.fault(BeforeCommit); err != nil {
 		return err
 	}
-	if err := tx.Commit(ctx); err != nil {
-		return commitError(err)
+	if err := tx.commit(ctx); err != nil {
+		return err
 	}
 	return db.lostAnswer()
 }
@@ -102,13 +105,6 @@ func (db *DB) lostAnswer() error {
 		return ambiguous(err)
 	}
 	return nil
-}
-
-// rollback does nothing after a commit. The caller's context may have ended, but the connection must still be freed.
-func rollback(ctx context.Context, tx pgx.Tx) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
-	defer cancel()
-	_ = tx.Rollback(ctx) // a connection that cannot roll back is closed by the pool
 }
 
 // commitError tells a commit the server refused from one whose answer never came.

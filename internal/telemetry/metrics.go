@@ -19,6 +19,8 @@ type Metrics struct {
 	calls     *prometheus.HistogramVec
 	retries   *prometheus.CounterVec
 	checkouts *prometheus.HistogramVec
+	combined  prometheus.Histogram
+	overdue   *prometheus.GaugeVec
 }
 
 // latencyBuckets in seconds: from a cache's answer to a shopper's patience.
@@ -37,13 +39,19 @@ func NewMetrics(labels map[string]string) *Metrics {
 		checkouts: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "checkout_attempts_seconds", Help: "Placements that ended, by outcome: placed, or the reason of the refusal.", Buckets: latencyBuckets,
 		}, []string{"outcome"}),
+		combined: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "inventory_batch_commands", Help: "Commands on stock that shared a transaction.", Buckets: prometheus.ExponentialBuckets(1, 2, 10),
+		}),
+		overdue: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "inventory_holds_overdue", Help: "Holds that had run out and were not yet swept, and seconds since the oldest ran out, at the FCs this cell keeps.",
+		}, []string{"what"}),
 	}
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "build_info", Help: "Always 1; the version is a label.", ConstLabels: prometheus.Labels{"version": Version},
 	})
 	build.Set(1)
 	m.labelled = prometheus.WrapRegistererWith(labels, m.registry)
-	m.register(m.calls, m.retries, m.checkouts, build, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.register(m.calls, m.retries, m.checkouts, m.combined, m.overdue, build, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
@@ -63,4 +71,13 @@ func (m *Metrics) TxRetried(database sqldb.Database, sqlState string) {
 // CheckoutEnded implements checkout.Observer.
 func (m *Metrics) CheckoutEnded(outcome string, took time.Duration) {
 	m.checkouts.WithLabelValues(outcome).Observe(took.Seconds())
+}
+
+// CommandsCombined implements inventory.Observer.
+func (m *Metrics) CommandsCombined(commands int) { m.combined.Observe(float64(commands)) }
+
+// HoldsOverdue implements inventory.Observer.
+func (m *Metrics) HoldsOverdue(holds int64, lag time.Duration) {
+	m.overdue.WithLabelValues("holds").Set(float64(holds))
+	m.overdue.WithLabelValues("seconds").Set(lag.Seconds())
 }

@@ -11,6 +11,7 @@ import (
 // in memory, one after the other in the order in which they came; then what has changed is written at once. Nothing here
 // does I/O, so that the rules can be read, and tested, by themselves.
 type book struct {
+	fc     string
 	now    time.Time
 	stock  map[string]*stockRow
 	orders map[string]*orderRows
@@ -39,6 +40,7 @@ type orderRows struct {
 // holdRow is one reservation; order is set, because run-out holds of many orders stand side by side.
 type holdRow struct {
 	reservation
+	fc      string
 	order   string
 	isNew   bool // to be inserted
 	changed bool // to be updated
@@ -50,8 +52,8 @@ type shipment struct {
 	units      int64
 }
 
-func newBook(now time.Time) *book {
-	return &book{now: now, stock: map[string]*stockRow{}, orders: map[string]*orderRows{}, short: map[string]bool{}}
+func newBook(fc string, now time.Time) *book {
+	return &book{fc: fc, now: now, stock: map[string]*stockRow{}, orders: map[string]*orderRows{}, short: map[string]bool{}}
 }
 
 func (b *book) order(id string) *orderRows {
@@ -62,7 +64,7 @@ func (b *book) order(id string) *orderRows {
 }
 
 // errNeedsStock asks for the batch to be begun again with these products locked too.
-type errNeedsStock struct{ skus []string }
+type errNeedsStock struct{ spots []spot }
 
 func (errNeedsStock) Error() string { return "rows have appeared whose stock is not locked" }
 
@@ -108,7 +110,7 @@ func (b *book) reserve(order string, lines []line, until time.Time) (time.Time, 
 			r.become(Held)
 			continue
 		}
-		o.rows = append(o.rows, &holdRow{reservation: reservation{line: l, state: Held, expiresAt: until}, order: order, isNew: true})
+		o.rows = append(o.rows, &holdRow{reservation: reservation{line: l, state: Held, expiresAt: until}, fc: b.fc, order: order, isNew: true})
 	}
 	return until, nil
 }
@@ -296,10 +298,10 @@ func (b *book) ship(order string) (units int64, err error) {
 
 // locked makes sure that the stock of all these rows was read under lock.
 func (b *book) locked(rows []*holdRow) error {
-	var missing []string
+	var missing []spot
 	for _, r := range rows {
 		if r.holding() && b.stock[r.sku] == nil {
-			missing = append(missing, r.sku)
+			missing = append(missing, spot{b.fc, r.sku})
 		}
 	}
 	if len(missing) > 0 {

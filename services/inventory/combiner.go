@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
+	"hash/fnv"
 	"slices"
 	"sync"
 	"time"
@@ -15,8 +15,11 @@ import (
 )
 
 const (
-	// maxQueue commands wait for one FC; whoever comes then is told to come back. At the rate of one batch in some
-	// milliseconds that is a wait of about a second.
+	// lanes of one process. Each has at most one transaction under way: one would leave the database idle while a commit
+	// is written, and more than two make the batches smaller than they save (measured with 16 and 64 callers).
+	lanes = 2
+	// maxQueue commands wait in a lane; whoever comes then is told to come back. At the rate of one batch in some
+	// milliseconds that is a wait of some hundred milliseconds.
 	maxQueue = 4096
 	// maxBatch commands, and maxBatchLines of them, go into one transaction: it stays short, and its statements small.
 	maxBatch      = 512
@@ -31,11 +34,12 @@ const (
 // command on the reservations of one order at one FC.
 type command struct {
 	ctx   context.Context
+	fc    string
 	order ident.OrderID
 	lines []line // of a reserve, by number
 	// touches tells that the command moves units of rows that are there already, so that their stock has to be locked.
 	touches bool
-	// apply it to the book. It may run several times, each on a fresh book: the last one counts.
+	// apply it to the FC's book. It may run several times, each on a fresh book: the last one counts.
 	apply  func(b *book) answer
 	answer answer
 	done   chan struct{}
@@ -49,8 +53,8 @@ type answer struct {
 	err   error
 }
 
-// combiner turns commands that come at the same time for one FC into one transaction. There is one lane an FC, and at
-// most one batch of it under way in this process: while it runs, commands queue, and the next batch takes all of them.
+// combiner turns commands that come at the same time into one transaction. Every FC belongs to one lane, and a lane has
+// at most one batch under way in this process: while it runs, commands queue, and the next batch takes all of them.
 // Nobody waits for company: a command that is alone goes at once, by itself. Several cells may do this for one FC at
 // once; then the rows' locks put their batches in order.
 type combiner struct {
@@ -59,35 +63,21 @@ type combiner struct {
 	now    func() time.Time
 	// batched is told how many commands went into a transaction.
 	batched func(commands int)
-
-	mu    sync.Mutex
-	lanes map[string]*lane
+	lanes   [lanes]lane
 }
 
 type lane struct {
+	mu      sync.Mutex
 	queue   []*command
 	running bool
 }
 
 // do a command, and wait until its transaction has ended. When ctx ends before it was begun, it has no effect.
-func (c *combiner) do(fc string, cmd *command) answer {
+func (c *combiner) do(cmd *command) answer {
 	cmd.done = make(chan struct{})
-	c.mu.Lock()
-	l := c.lanes[fc]
-	if l == nil {
-		l = &lane{}
-		c.lanes[fc] = l
+	if !c.add(c.laneOf(cmd.fc), cmd) {
+		return answer{err: problem.New(problem.Exhausted, "STOCK_BUSY", "too many commands wait for this fulfilment centre's stock; try again in a moment")}
 	}
-	if len(l.queue) >= maxQueue {
-		c.mu.Unlock()
-		return answer{err: problem.New(problem.Exhausted, "FC_BUSY", "too many commands wait for this fulfilment centre; try again in a moment")}
-	}
-	l.queue = append(l.queue, cmd)
-	if !l.running {
-		l.running = true
-		go c.drain(fc, l)
-	}
-	c.mu.Unlock()
 	select {
 	case <-cmd.done:
 		return cmd.answer
@@ -96,24 +86,39 @@ func (c *combiner) do(fc string, cmd *command) answer {
 	}
 }
 
+func (c *combiner) laneOf(fc string) *lane {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(fc)) // it cannot fail
+	return &c.lanes[h.Sum32()%lanes]
+}
+
 // drain a lane until its queue is empty.
-func (c *combiner) drain(fc string, l *lane) {
-	for {
-		c.mu.Lock()
-		batch := l.take()
-		if len(batch) == 0 {
-			l.running = false
-			delete(c.lanes, fc)
-			c.mu.Unlock()
-			return
-		}
-		c.mu.Unlock()
-		c.run(fc, batch)
+func (c *combiner) drain(l *lane) {
+	for batch := l.take(); batch != nil; batch = l.take() {
+		c.run(batch)
 	}
 }
 
-// take a batch from the queue. Commands whose caller has gone are dropped: nobody will hear the answer.
+// add a command; false when the queue is full. Whoever finds the lane at rest sets it going.
+func (c *combiner) add(l *lane, cmd *command) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.queue) >= maxQueue {
+		return false
+	}
+	l.queue = append(l.queue, cmd)
+	if !l.running {
+		l.running = true
+		go c.drain(l)
+	}
+	return true
+}
+
+// take a batch from the queue; nil when there is none, and the lane is at rest. Commands whose caller has gone are
+// dropped: nobody will hear the answer.
 func (l *lane) take() []*command {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	var batch []*command
 	lines, taken := 0, 0
 	for _, cmd := range l.queue {
@@ -129,6 +134,7 @@ func (l *lane) take() []*command {
 		batch = append(batch, cmd)
 	}
 	l.queue = slices.Delete(l.queue, 0, taken)
+	l.running = len(batch) > 0
 	return batch
 }
 
@@ -138,8 +144,8 @@ func (cmd *command) finish(a answer) {
 }
 
 // run a batch, and answer everybody. Should it fail for a reason that may be one command's alone, each is run by itself.
-func (c *combiner) run(fc string, batch []*command) {
-	answers, err := c.transact(fc, batch)
+func (c *combiner) run(batch []*command) {
+	answers, err := c.transact(batch)
 	switch {
 	case err == nil:
 		c.batched(len(batch))
@@ -148,7 +154,7 @@ func (c *combiner) run(fc string, batch []*command) {
 		}
 	case len(batch) > 1 && !retriedAlike(err):
 		for _, cmd := range batch {
-			c.run(fc, []*command{cmd})
+			c.run([]*command{cmd})
 		}
 	default:
 		for _, cmd := range batch {
@@ -163,64 +169,62 @@ func retriedAlike(err error) bool {
 }
 
 // transact runs a batch in one transaction and gives each command's answer.
-func (c *combiner) transact(fc string, batch []*command) (answers []answer, err error) {
+func (c *combiner) transact(batch []*command) (answers []answer, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), batchTimeout)
 	defer cancel()
-	locks := map[string]bool{}
+	locks := map[spot]bool{}
 	for range maxRestarts {
 		err = c.db.InTx(ctx, func(tx sqldb.Tx) (err error) {
-			answers, err = c.attempt(ctx, tx, fc, batch, locks)
+			answers, err = c.attempt(ctx, tx, batch, locks)
 			return err
 		})
 		more, again := errors.AsType[errNeedsStock](err)
 		if !again && !errors.Is(err, errTwin) {
 			return answers, err
 		}
-		for _, sku := range more.skus {
-			locks[sku] = true
+		for _, s := range more.spots {
+			locks[s] = true
 		}
 	}
-	return nil, fmt.Errorf("batch of %d at %s: %w", len(batch), fc, err)
+	return nil, fmt.Errorf("batch of %d: %w", len(batch), err)
 }
 
-// attempt reads the rows under lock (stock by SKU, then reservations by order and line), applies the commands, and
-// writes what has changed.
-func (c *combiner) attempt(ctx context.Context, tx sqldb.Tx, fc string, batch []*command, locks map[string]bool) ([]answer, error) {
-	p := placeOf{region: c.region, fc: fc, now: c.now()}
-	skus, orders, err := p.concerned(ctx, tx, batch, locks)
+// attempt reads the rows under lock (stock by FC and SKU, then reservations by FC, order and line), applies the commands,
+// and writes what has changed.
+func (c *combiner) attempt(ctx context.Context, tx sqldb.Tx, batch []*command, locks map[spot]bool) ([]answer, error) {
+	d := desk{tx: tx, region: c.region, now: c.now()}
+	stock, orders, err := d.concerned(ctx, batch, locks)
 	if err != nil {
 		return nil, err
 	}
-	read := func(b *book) error { return p.load(ctx, tx, b, skus, orders) }
-	b := newBook(p.now)
-	if err := read(b); err != nil {
+	b, err := d.load(ctx, stock, orders)
+	if err != nil {
 		return nil, err
 	}
 	answers, err := applyAll(b, batch)
-	if err == nil && len(b.short) > 0 {
-		// Somebody found too little: begin again on a fresh book, with what has run out at hand.
-		short := slices.Sorted(maps.Keys(b.short))
-		b = newBook(p.now)
-		b.swept = true
-		if err := read(b); err != nil {
-			return nil, err
-		}
-		if err := p.loadRunOut(ctx, tx, b, short, expireInline); err != nil {
-			return nil, err
-		}
-		answers, err = applyAll(b, batch)
-	}
 	if err != nil {
 		return nil, err
 	}
-	return answers, p.save(ctx, tx, b)
+	if short := b.short(); len(short) > 0 {
+		// Somebody found too little: begin again on fresh books, with what has run out at hand.
+		if b, err = d.load(ctx, stock, orders); err != nil {
+			return nil, err
+		}
+		if err := d.loadRunOut(ctx, b, short, expireInline); err != nil {
+			return nil, err
+		}
+		if answers, err = applyAll(b, batch); err != nil {
+			return nil, err
+		}
+	}
+	return answers, d.save(ctx, b)
 }
 
 // applyAll commands in order. The error is that the batch must be begun anew.
-func applyAll(b *book, batch []*command) ([]answer, error) {
+func applyAll(b books, batch []*command) ([]answer, error) {
 	answers := make([]answer, len(batch))
 	for i, cmd := range batch {
-		answers[i] = cmd.apply(b)
+		answers[i] = cmd.apply(b.at(cmd.fc))
 		if more, again := errors.AsType[errNeedsStock](answers[i].err); again {
 			return nil, more
 		}

@@ -48,6 +48,7 @@ func onDB(db *sqldb.DB, peers map[ident.Region]Peer) world {
 	manual := clock.NewManual(opened)
 	return world{db: db, clock: manual, Service: New(Deps{
 		DB: db, Region: here, Peers: peers, FC: regionOf, Clock: manual, Log: slog.New(slog.DiscardHandler),
+		Swept: func(ctx context.Context) []string { return allCenters(ctx, db) },
 	})}
 }
 
@@ -56,6 +57,22 @@ func regionOf(_ context.Context, fc string) (ident.Region, bool) {
 		return here, true
 	}
 	return "us-west-2", strings.HasPrefix(fc, "sea")
+}
+
+// allCenters that have stock.
+func allCenters(ctx context.Context, db *sqldb.DB) (all []string) {
+	rows, err := db.QueryText(ctx, "SELECT DISTINCT fc_id FROM inventory WHERE region = $1", string(here))
+	if err != nil {
+		return nil
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var fc string
+		if rows.Scan(&fc) == nil {
+			all = append(all, fc)
+		}
+	}
+	return all
 }
 
 func newOrder() string { return string(ident.NewOrder("use1")) }

@@ -29,7 +29,9 @@ type Deps struct {
 	// Peers of the other regions.
 	Peers map[ident.Region]Peer
 	// FC tells the home region of an FC; false for one that does not exist.
-	FC    func(ctx context.Context, id string) (ident.Region, bool)
+	FC func(ctx context.Context, id string) (ident.Region, bool)
+	// Swept are the FCs whose holds this cell sweeps.
+	Swept func(ctx context.Context) []string
 	Clock clock.Clock
 	Log   *slog.Logger
 	// Observe is told of batches; may be nil.
@@ -40,7 +42,15 @@ type Deps struct {
 type Observer interface {
 	// CommandsCombined into one transaction.
 	CommandsCombined(commands int)
+	// HoldsOverdue at the FCs that this cell sweeps: how many holds have run out and are not swept yet, and how long ago
+	// the oldest did. They count as available all the same.
+	HoldsOverdue(holds int64, lag time.Duration)
 }
+
+type noObserver struct{}
+
+func (noObserver) CommandsCombined(int)              {}
+func (noObserver) HoldsOverdue(int64, time.Duration) {}
 
 // Service implements cellar.inventory.v1.InventoryService for one region.
 type Service struct {
@@ -52,11 +62,10 @@ var _ inventoryv1connect.InventoryServiceHandler = (*Service)(nil)
 
 // New service.
 func New(deps Deps) *Service {
-	batched := func(int) {}
-	if deps.Observe != nil {
-		batched = deps.Observe.CommandsCombined
+	if deps.Observe == nil {
+		deps.Observe = noObserver{}
 	}
-	return &Service{deps: deps, combiner: &combiner{db: deps.DB, region: deps.Region, now: deps.Clock.Now, batched: batched, lanes: map[string]*lane{}}}
+	return &Service{deps: deps, combiner: &combiner{db: deps.DB, region: deps.Region, now: deps.Clock.Now, batched: deps.Observe.CommandsCombined}}
 }
 
 // expireInline is how many run-out holds a batch takes back at most when it finds too little.
@@ -72,7 +81,7 @@ type at struct {
 // reserve holds all lines or none.
 func (s *Service) reserve(ctx context.Context, a at, lines []line, expiresAt time.Time) (time.Time, error) {
 	lines = sortLines(lines)
-	got := s.combiner.do(a.fc, &command{ctx: ctx, order: a.order, lines: lines, apply: func(b *book) (out answer) {
+	got := s.combiner.do(&command{ctx: ctx, fc: a.fc, order: a.order, lines: lines, apply: func(b *book) (out answer) {
 		out.until, out.err = b.reserve(string(a.order), lines, expiresAt)
 		return out
 	}})
@@ -83,17 +92,17 @@ func (s *Service) reserve(ctx context.Context, a at, lines []line, expiresAt tim
 }
 
 func (s *Service) extend(ctx context.Context, a at, expiresAt time.Time) error {
-	return s.combiner.do(a.fc, &command{ctx: ctx, order: a.order, apply: func(b *book) answer { return answer{err: b.extend(string(a.order), expiresAt)} }}).err
+	return s.combiner.do(&command{ctx: ctx, fc: a.fc, order: a.order, apply: func(b *book) answer { return answer{err: b.extend(string(a.order), expiresAt)} }}).err
 }
 
 func (s *Service) commit(ctx context.Context, a at) error {
-	return s.combiner.do(a.fc, &command{ctx: ctx, order: a.order, apply: func(b *book) answer { return answer{err: b.commit(string(a.order))} }}).err
+	return s.combiner.do(&command{ctx: ctx, fc: a.fc, order: a.order, apply: func(b *book) answer { return answer{err: b.commit(string(a.order))} }}).err
 }
 
 // release gives back what is held or committed and leaves the tombstone. A reserve of another cell that is under way and
 // not yet committed is not seen; the tombstone keeps what it holds from being extended or sold, so that it runs out.
 func (s *Service) release(ctx context.Context, a at) (released int64, err error) {
-	got := s.combiner.do(a.fc, &command{ctx: ctx, order: a.order, touches: true, apply: func(b *book) (out answer) {
+	got := s.combiner.do(&command{ctx: ctx, fc: a.fc, order: a.order, touches: true, apply: func(b *book) (out answer) {
 		out.units, out.err = b.release(string(a.order))
 		return out
 	}})
@@ -102,7 +111,7 @@ func (s *Service) release(ctx context.Context, a at) (released int64, err error)
 
 // ship takes committed stock off the books.
 func (s *Service) ship(ctx context.Context, a at) (shipped int64, err error) {
-	got := s.combiner.do(a.fc, &command{ctx: ctx, order: a.order, touches: true, apply: func(b *book) (out answer) {
+	got := s.combiner.do(&command{ctx: ctx, fc: a.fc, order: a.order, touches: true, apply: func(b *book) (out answer) {
 		out.units, out.err = b.ship(string(a.order))
 		return out
 	}})
@@ -129,7 +138,6 @@ func (s *Service) restock(ctx context.Context, deliveryID string, entries []entr
 // adjust corrects one count, once.
 func (s *Service) adjust(ctx context.Context, id, reason string, e entry) (already bool, err error) {
 	src := source{region: s.deps.Region, kind: "adjust", id: id, reason: reason, now: s.deps.Clock.Now()}
-	p := placeOf{region: s.deps.Region, fc: e.fc, now: src.now}
 	err = s.deps.DB.InTx(ctx, func(tx sqldb.Tx) error {
 		fresh, err := record(ctx, tx, src, []entry{e})
 		if err != nil {
@@ -141,23 +149,21 @@ func (s *Service) adjust(ctx context.Context, id, reason string, e entry) (alrea
 		if e.delta > 0 {
 			return addStock(ctx, tx, s.deps.Region, fresh)
 		}
-		b := newBook(p.now)
-		b.swept = true
-		skus := []string{e.sku}
-		if err := p.load(ctx, tx, b, skus, nil); err != nil {
+		d := desk{tx: tx, region: s.deps.Region, now: src.now}
+		spots := []spot{{e.fc, e.sku}}
+		b, err := d.load(ctx, spots, nil)
+		if err != nil {
 			return err
 		}
-		if err := p.loadRunOut(ctx, tx, b, skus, expireInline); err != nil {
+		if err := d.loadRunOut(ctx, b, spots, expireInline); err != nil {
 			return err
 		}
-		if err := b.enough(skus, []int64{-e.delta}); err != nil {
+		if err := b.at(e.fc).enough([]string{e.sku}, []int64{-e.delta}); err != nil {
 			return err
 		}
-		if err := p.save(ctx, tx, b); err != nil {
-			return err
-		}
-		_, err = tx.Exec(ctx, stmtCorrect, string(s.deps.Region), e.fc, e.sku, e.delta)
-		return err
+		out := d.changes(b)
+		out.Queue(stmtCorrect, nil, string(s.deps.Region), e.fc, e.sku, e.delta)
+		return tx.SendLast(ctx, out)
 	})
 	if err != nil {
 		return false, fmt.Errorf("adjust by %s: %w", id, err)
@@ -243,52 +249,60 @@ const (
 	// sweepBatch and sweepEvery bound the sweep's work, and how late the books show what reads know already.
 	sweepBatch = 500
 	sweepEvery = 2 * time.Second
+	// overdueCounted at each FC at most: beyond it the number only says "many".
+	overdueCounted = 10_000
 )
 
 // Sweep gives back up to a batch of holds that have run out, and tells how many.
-func (s *Service) Sweep(ctx context.Context) (int, error) {
-	now := s.deps.Clock.Now()
-	due, err := sqldb.Collect(ctx, s.deps.DB, stmtDueExpiries, func(r sqldb.Row) (entry, error) {
-		var e entry
-		err := r.Scan(&e.fc, &e.sku)
-		return e, err
-	}, string(s.deps.Region), now, sweepBatch)
+func (s *Service) Sweep(ctx context.Context) (n int, err error) {
+	now, fcs := s.deps.Clock.Now(), s.deps.Swept(ctx)
+	if err := s.observeOverdue(ctx, now, fcs); err != nil {
+		return 0, err
+	}
+	due, err := sqldb.Collect(ctx, s.deps.DB, stmtDueExpiries, scanSpot, string(s.deps.Region), fcs, now, sweepBatch)
 	if err != nil {
 		return 0, fmt.Errorf("sweep holds: %w", err)
 	}
-	byFC := map[string][]string{}
-	for _, e := range due {
-		byFC[e.fc] = append(byFC[e.fc], e.sku)
+	if due = sortedSpots(due); len(due) == 0 {
+		return 0, nil
 	}
-	total := 0
-	for fc, skus := range byFC {
-		n, err := s.sweepFC(ctx, placeOf{region: s.deps.Region, fc: fc, now: now}, skus)
+	err = s.deps.DB.InTx(ctx, func(tx sqldb.Tx) error {
+		d := desk{tx: tx, region: s.deps.Region, now: now}
+		b, err := d.load(ctx, due, nil)
 		if err != nil {
-			return total, fmt.Errorf("sweep holds at %s: %w", fc, err)
+			return err
 		}
-		total += n
+		if err := d.loadRunOut(ctx, b, due, sweepBatch); err != nil {
+			return err
+		}
+		n = 0
+		for _, s := range due {
+			b := b.at(s.fc)
+			overdue := b.overdue([]string{s.key})
+			n += len(overdue)
+			b.expire(overdue)
+		}
+		return d.save(ctx, b)
+	})
+	if err != nil {
+		return 0, fmt.Errorf("sweep holds: %w", err)
 	}
-	return total, nil
+	return n, nil
 }
 
-// sweepFC gives back what has run out of some products at one FC.
-func (s *Service) sweepFC(ctx context.Context, p placeOf, skus []string) (n int, err error) {
-	slices.Sort(skus)
-	skus = slices.Compact(skus)
-	err = s.deps.DB.InTx(ctx, func(tx sqldb.Tx) error {
-		b := newBook(p.now)
-		if err := p.load(ctx, tx, b, skus, nil); err != nil {
-			return err
-		}
-		if err := p.loadRunOut(ctx, tx, b, skus, sweepBatch); err != nil {
-			return err
-		}
-		overdue := b.overdue(skus)
-		n = len(overdue)
-		b.expire(overdue)
-		return p.save(ctx, tx, b)
-	})
-	return n, err
+// observeOverdue tells how far the sweep is behind.
+func (s *Service) observeOverdue(ctx context.Context, now time.Time, fcs []string) error {
+	var holds int64
+	var oldest *time.Time
+	if err := s.deps.DB.QueryRow(ctx, stmtOverdue, string(s.deps.Region), fcs, now, overdueCounted).Scan(&holds, &oldest); err != nil {
+		return fmt.Errorf("sweep holds: %w", err)
+	}
+	var lag time.Duration
+	if oldest != nil {
+		lag = now.Sub(*oldest)
+	}
+	s.deps.Observe.HoldsOverdue(holds, lag)
+	return nil
 }
 
 // Run sweeps until ctx ends.
