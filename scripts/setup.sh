@@ -22,7 +22,7 @@ check_go() {
 have_postgres() {
   local dir version
   for dir in /usr/lib/postgresql/*/bin /opt/homebrew/opt/postgresql@*/bin /usr/local/opt/postgresql@*/bin /usr/pgsql-*/bin $(command -v postgres >/dev/null && dirname "$(command -v postgres)"); do
-    [ -x "$dir/postgres" ] && [ -x "$dir/initdb" ] || continue
+    if [ ! -x "$dir/postgres" ] || [ ! -x "$dir/initdb" ]; then continue; fi
     version=$("$dir/postgres" --version | sed -E 's/[^0-9]*([0-9]+).*/\1/')
     [ "$version" -ge 15 ] && return 0
   done

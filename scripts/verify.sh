@@ -12,7 +12,7 @@ changed=$(git status --porcelain -- internal/gen)
 [ -z "$changed" ] || fail "generated code is not what proto/ says; commit what \`make generate\` made:
 $changed"
 
-unformatted=$(gofmt -l $(git ls-files '*.go'))
+unformatted=$(git ls-files -z '*.go' | xargs -0 gofmt -l)
 [ -z "$unformatted" ] || fail "these files are not formatted: $unformatted"
 
 go mod tidy -diff || fail "go.mod is not tidy: run go mod tidy"

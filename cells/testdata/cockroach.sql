@@ -260,6 +260,11 @@ WHERE region = $1 AND customer_id = $2 AND method = $3 AND key = $4 AND expires_
 DELETE FROM idempotency_keys
 WHERE region = $1 AND customer_id = $2 AND method = $3 AND key = $4 AND resource_id = $5;
 
+-- checkout.live (cellar_customer)
+SELECT count(*)
+FROM idempotency_keys
+WHERE region = $1 AND customer_id = $2 AND method = $3 AND answer IS NULL AND refusal IS NULL AND created_at > $4;
+
 -- checkout.recall (cellar_customer)
 SELECT fingerprint, resource_id, answer, refusal
 FROM idempotency_keys

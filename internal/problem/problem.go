@@ -62,8 +62,8 @@ func New(kind Kind, reason, message string, details ...proto.Message) *Problem {
 }
 
 // Wrap keeps the cause for the log; the client sees only reason and message.
-func Wrap(cause error, kind Kind, reason, message string) *Problem {
-	return &Problem{Kind: kind, Reason: reason, Message: message, cause: cause}
+func Wrap(cause error, kind Kind, reason, message string, details ...proto.Message) *Problem {
+	return &Problem{Kind: kind, Reason: reason, Message: message, Details: details, cause: cause}
 }
 
 // Error has the cause too: it is for logs.

@@ -3,6 +3,8 @@ package checkout
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -15,6 +17,7 @@ import (
 	inventoryv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/inventory/v1"
 	orderv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1"
 	paymentv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/payment/v1"
+	problemv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/problem/v1"
 	"github.com/cellar-commerce/cellar/internal/ident"
 	"github.com/cellar-commerce/cellar/internal/problem"
 	"github.com/cellar-commerce/cellar/internal/saga"
@@ -92,17 +95,24 @@ func (s *Service) failOrder(ctx context.Context, p *checkoutv1.PlacementState) e
 	return s.storeRefusal(ctx, p)
 }
 
-// plan fulfilment centres for what no allocation covers yet. Those asked before are left out.
-func (s *Service) plan(ctx context.Context, p *checkoutv1.PlacementState) error {
-	missing := map[int32]int64{}
+// missing units of each line, that no allocation covers yet.
+func missing(p *checkoutv1.PlacementState) map[int32]int64 {
+	left := map[int32]int64{}
 	for i, l := range p.GetQuote().GetLines() {
-		missing[int32(i+1)] = l.GetQuantity()
+		left[int32(i+1)] = l.GetQuantity()
 	}
 	for _, a := range p.GetAllocations() {
 		for _, l := range a.GetLines() {
-			missing[l.GetLine()] -= l.GetQuantity()
+			left[l.GetLine()] -= l.GetQuantity()
 		}
 	}
+	return left
+}
+
+// plan fulfilment centres for what no allocation covers yet. Those asked before are left out: they have given what they
+// have.
+func (s *Service) plan(ctx context.Context, p *checkoutv1.PlacementState) error {
+	missing := missing(p)
 	req := &fulfillmentv1.PlanOrderRequest{ShipTo: p.GetQuote().GetShipTo()}
 	for i, l := range p.GetQuote().GetLines() {
 		if n := missing[int32(i+1)]; n > 0 {
@@ -117,7 +127,7 @@ func (s *Service) plan(ctx context.Context, p *checkoutv1.PlacementState) error 
 	}
 	resp, err := s.deps.Planner.PlanOrder(ctx, req)
 	if err != nil {
-		return err
+		return ofTheOrder(err, p)
 	}
 	for _, parcel := range resp.GetParcels() {
 		fc := &checkoutv1.FulfillmentCenter{Region: parcel.GetRegion(), FcId: parcel.GetFcId()}
@@ -129,20 +139,20 @@ func (s *Service) plan(ctx context.Context, p *checkoutv1.PlacementState) error 
 	return nil
 }
 
-// reserve at every fulfilment centre of the plan. One that has too little, or cannot be reached, is dropped from the
-// plan, and what it was to send is planned anew; should it hold something after all, that runs out by itself.
+// reserve at every fulfilment centre of the plan. One that has too little holds what it has; one that has nothing, or
+// cannot be reached, is dropped from the plan. What is missing then is planned anew. Should a centre that was dropped
+// hold something after all, that runs out by itself.
 func (s *Service) reserve(ctx context.Context, p *checkoutv1.PlacementState) error {
 	if now := s.deps.Clock.Now(); !p.GetHoldsExpireAt().AsTime().After(now) {
 		p.HoldsExpireAt = timestamppb.New(now.Add(holdFor)) // the plan was made long ago, before a crash
 	}
-	lost, until := make([]error, len(p.GetAllocations())), make([]*timestamppb.Timestamp, len(p.GetAllocations()))
-	err := s.eachFC(ctx, p, func(ctx context.Context, i int, a *checkoutv1.Allocation, stock Stock) error {
-		req := &inventoryv1.ReserveRequest{FcId: a.GetFc().GetFcId(), OrderId: p.GetOrderId(), ExpiresAt: p.GetHoldsExpireAt()}
+	held, lost := make([]*inventoryv1.ReserveResponse, len(p.GetAllocations())), make([]error, len(p.GetAllocations()))
+	err := s.eachFC(ctx, p, func(ctx context.Context, i int, a *checkoutv1.Allocation, stock Stock) (err error) {
+		req := &inventoryv1.ReserveRequest{FcId: a.GetFc().GetFcId(), OrderId: p.GetOrderId(), ExpiresAt: p.GetHoldsExpireAt(), Partial: true}
 		for _, l := range a.GetLines() {
 			req.Lines = append(req.Lines, &inventoryv1.ReserveLine{Line: l.GetLine(), Sku: l.GetSku(), Quantity: l.GetQuantity()})
 		}
-		resp, err := stock.Reserve(ctx, req)
-		until[i] = resp.GetExpiresAt()
+		held[i], err = stock.Reserve(ctx, req)
 		if problem.Is(err, "OUT_OF_STOCK") || problem.KindOf(err) == problem.Unavailable {
 			lost[i], err = err, nil
 		}
@@ -158,27 +168,62 @@ func (s *Service) reserve(ctx context.Context, p *checkoutv1.PlacementState) err
 			why = lost[i]
 			continue
 		}
-		kept = append(kept, a)
-		if until[i].AsTime().Before(p.GetHoldsExpireAt().AsTime()) { // held since an earlier plan, or before a crash
-			p.HoldsExpireAt = until[i]
+		kept = append(kept, heldOf(a, held[i]))
+		if until := held[i].GetExpiresAt(); until.AsTime().Before(p.GetHoldsExpireAt().AsTime()) { // since an earlier plan, or before a crash
+			p.HoldsExpireAt = until
 		}
 	}
-	if why == nil {
+	p.Allocations = kept
+	if !slices.ContainsFunc(slices.Collect(maps.Values(missing(p))), func(units int64) bool { return units > 0 }) {
 		return nil
 	}
-	p.Allocations = kept
 	if p.GetPlans() >= maxPlans {
-		return outOfStock(why)
+		return outOfStock(why, p)
 	}
 	return saga.BackTo("plan")
 }
 
-// outOfStock makes sure that running out of plans is a refusal, also when the last word was that a region is away.
-func outOfStock(why error) error {
-	if problem.Is(why, "OUT_OF_STOCK") {
-		return why
+// heldOf an allocation: what its centre holds of it.
+func heldOf(a *checkoutv1.Allocation, held *inventoryv1.ReserveResponse) *checkoutv1.Allocation {
+	out := &checkoutv1.Allocation{Fc: a.GetFc()}
+	for _, l := range held.GetLines() {
+		out.Lines = append(out.Lines, &orderv1.ParcelLine{Line: l.GetLine(), Sku: l.GetSku(), Quantity: l.GetQuantity()})
 	}
-	return problem.Wrap(why, problem.Precondition, "OUT_OF_STOCK", "the stock left cannot be reached right now")
+	return out
+}
+
+// outOfStock refuses when the plans are used up, also when the last word was that a region is away.
+func outOfStock(why error, p *checkoutv1.PlacementState) error {
+	left, short := missing(p), &problemv1.OutOfStock{}
+	for i, l := range p.GetQuote().GetLines() {
+		if n := left[int32(i+1)]; n > 0 {
+			short.Shortages = append(short.Shortages, &problemv1.Shortage{Sku: l.GetSku(), Requested: l.GetQuantity(), Available: l.GetQuantity() - n})
+		}
+	}
+	if why == nil {
+		return problem.New(problem.Precondition, "OUT_OF_STOCK", "there is not enough in stock", short)
+	}
+	return problem.Wrap(why, problem.Precondition, "OUT_OF_STOCK", "the stock left cannot be reached right now", short)
+}
+
+// ofTheOrder turns the planner's shortages, which are of what was missing, into those of the whole order: what is held
+// for it is there as well.
+func ofTheOrder(err error, p *checkoutv1.PlacementState) error {
+	short, ok := problem.Detail[*problemv1.OutOfStock](err)
+	if !ok || len(p.GetAllocations()) == 0 {
+		return err
+	}
+	held := map[string]int64{}
+	for _, a := range p.GetAllocations() {
+		for _, l := range a.GetLines() {
+			held[l.GetSku()] += l.GetQuantity()
+		}
+	}
+	for _, s := range short.GetShortages() {
+		s.Requested += held[s.GetSku()]
+		s.Available += held[s.GetSku()]
+	}
+	return err
 }
 
 // release everything that may be held, wherever it was asked for. An FC that the plan has dropped has sold nothing to

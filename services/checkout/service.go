@@ -108,6 +108,7 @@ type Service struct {
 	sealer sealer
 	sagas  *saga.Engine
 	runs   sync.WaitGroup
+	limit  limiter
 }
 
 var _ checkoutv1connect.CheckoutServiceHandler = (*Service)(nil)
@@ -117,7 +118,7 @@ func New(deps Deps) (*Service, error) {
 	if len(deps.QuoteKey) < minKey {
 		return nil, fmt.Errorf("checkout: the quote key has %d bytes, at least %d are needed", len(deps.QuoteKey), minKey)
 	}
-	s := &Service{deps: deps, sealer: sealer{deps.QuoteKey}}
+	s := &Service{deps: deps, sealer: sealer{deps.QuoteKey}, limit: limiter{live: map[ident.CustomerID]map[string]int{}}}
 	s.sagas = saga.New(saga.Deps{
 		DB: deps.DB, Fence: deps.Fence, Clock: deps.Clock, Log: deps.Log, Cell: deps.Cell, Owned: deps.Owned,
 		Definitions: []*saga.Definition{s.placement()},
@@ -199,13 +200,17 @@ type placement struct {
 // CHECKOUT_IN_PROGRESS.
 func (s *Service) place(ctx context.Context, p placement) (*orderv1.Order, error) {
 	start := s.deps.Clock.Now()
+	if !s.limit.enter(p.customer, p.key) {
+		return nil, tooMany()
+	}
 	order := ident.NewOrder(p.customer.Ring())
 	state := &checkoutv1.PlacementState{Quote: p.quote, OrderId: string(order), CardToken: p.cardToken, IdempotencyKey: p.key}
 	ticket, known, err := s.begin(ctx, p, state)
-	if err != nil {
-		return nil, err
-	}
-	if known != nil {
+	if err != nil || known != nil {
+		s.limit.leave(p.customer, p.key)
+		if err != nil {
+			return nil, err
+		}
 		return known.answer()
 	}
 	type result struct {
@@ -214,6 +219,7 @@ func (s *Service) place(ctx context.Context, p placement) (*orderv1.Order, error
 	}
 	ended := make(chan result, 1)
 	s.runs.Go(func() {
+		defer s.limit.leave(p.customer, p.key)
 		// The saga outlives the request: a shopper who leaves does not stop an order half way.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), maxRun)
 		defer cancel()

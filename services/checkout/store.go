@@ -41,6 +41,11 @@ SELECT fingerprint, resource_id, answer, refusal
 FROM idempotency_keys
 WHERE region = $1 AND customer_id = $2 AND method = $3 AND key = $4 AND expires_at > $5`)
 
+	stmtLive = sqldb.Define(sqldb.Customer, "checkout.live", `
+SELECT count(*)
+FROM idempotency_keys
+WHERE region = $1 AND customer_id = $2 AND method = $3 AND answer IS NULL AND refusal IS NULL AND created_at > $4`)
+
 	stmtAnswer = sqldb.Define(sqldb.Customer, "checkout.answer", `
 UPDATE idempotency_keys
 SET answer = $5, refusal = $6
@@ -116,11 +121,12 @@ func (s *Service) begin(ctx context.Context, p placement, state *checkoutv1.Plac
 	now, region, customer := s.deps.Clock.Now(), string(p.customer.Region()), string(p.customer)
 	err = s.deps.Fence.InSlotTx(ctx, p.customer, func(tx sqldb.Tx) error {
 		known = nil
-		var fresh, quoteFresh int64
+		var fresh, quoteFresh, live int64
 		var b sqldb.Batch
 		b.Queue(stmtForget, nil, region, customer, methodPlace, p.key, now)
 		b.Queue(stmtRemember, func(n int64) error { fresh = n; return nil }, region, customer, methodPlace, p.key, p.fingerprint, state.GetOrderId(), now, now.Add(keyLifetime))
 		b.Queue(stmtRemember, func(n int64) error { quoteFresh = n; return nil }, region, customer, methodQuote, p.quote.GetNonce(), []byte{}, state.GetOrderId(), now, now.Add(keyLifetime))
+		b.QueueRead(stmtLive, sqldb.Each(func(r sqldb.Row) error { return r.Scan(&live) }), region, customer, methodPlace, now.Add(-liveFor))
 		if err := tx.Send(ctx, &b); err != nil {
 			return err
 		}
@@ -139,6 +145,9 @@ func (s *Service) begin(ctx context.Context, p placement, state *checkoutv1.Plac
 		}
 		if quoteFresh == 0 {
 			return problem.New(problem.Precondition, "QUOTE_ALREADY_USED", "this quote has been ordered already; ask for a new one to order again")
+		}
+		if live > maxLive {
+			return tooMany()
 		}
 		ticket, err = s.sagas.Begin(ctx, tx, kindPlacement, saga.Begun{ID: state.GetOrderId(), CustomerID: p.customer, State: state})
 		return err

@@ -84,21 +84,35 @@ func ranOut() error {
 	return problem.New(problem.Precondition, reasonHoldExpired, "the hold has run out")
 }
 
-// reserve all lines, or none. A repeated reserve gets the answer of the first.
-func (b *book) reserve(order string, lines []line, until time.Time) (time.Time, error) {
+// demand is what a reserve asks for.
+type demand struct {
+	lines   []line // by number
+	until   time.Time
+	partial bool
+}
+
+// grant is what a reserve holds.
+type grant struct {
+	lines []line
+	until time.Time
+}
+
+// reserve all lines, or none; or of each what can be had. A repeated reserve gets the answer of the first.
+func (b *book) reserve(order string, d demand) (grant, error) {
 	o := b.order(order)
 	if o.tombstone {
-		return time.Time{}, released()
+		return grant{}, released()
 	}
 	if len(o.rows) > 0 {
-		if known, at, err := b.heldAlready(o, lines); known || err != nil {
-			return at, err
+		if known, g, err := b.heldAlready(o, d); known || err != nil {
+			return g, err
 		}
 	}
-	skus, wanted := bySKU(lines)
-	if err := b.enough(skus, wanted); err != nil {
-		return time.Time{}, err
+	lines, err := b.available(d)
+	if err != nil {
+		return grant{}, err
 	}
+	skus, wanted := bySKU(lines)
 	for i, sku := range skus {
 		b.stock[sku].available -= wanted[i]
 		b.stock[sku].reserved += wanted[i]
@@ -106,21 +120,50 @@ func (b *book) reserve(order string, lines []line, until time.Time) (time.Time, 
 	for i, l := range lines {
 		if i < len(o.rows) { // expired and swept: the same lines are held anew
 			r := o.rows[i]
-			r.expiresAt = until
+			r.expiresAt = d.until
 			r.become(Held)
 			continue
 		}
-		o.rows = append(o.rows, &holdRow{reservation: reservation{line: l, state: Held, expiresAt: until}, fc: b.fc, order: order, isNew: true})
+		o.rows = append(o.rows, &holdRow{reservation: reservation{line: l, state: Held, expiresAt: d.until}, fc: b.fc, order: order, isNew: true})
 	}
-	return until, nil
+	return grant{lines, d.until}, nil
+}
+
+// available are the lines that a reserve gets.
+func (b *book) available(d demand) ([]line, error) {
+	skus, wanted := bySKU(d.lines)
+	short := b.enough(skus, wanted)
+	if short == nil || !d.partial {
+		return d.lines, short
+	}
+	if b.swept {
+		b.expire(b.overdue(skus))
+	}
+	left := map[string]int64{}
+	for _, sku := range skus {
+		if row := b.stock[sku]; row != nil {
+			left[sku] = row.available
+		}
+	}
+	var granted []line
+	for _, l := range d.lines {
+		if l.quantity = min(l.quantity, left[l.sku]); l.quantity > 0 {
+			left[l.sku] -= l.quantity
+			granted = append(granted, l)
+		}
+	}
+	if len(granted) == 0 {
+		return nil, short
+	}
+	return granted, nil
 }
 
 // heldAlready finds the answer of a reserve that is repeated.
-func (b *book) heldAlready(o *orderRows, lines []line) (known bool, expiresAt time.Time, err error) {
+func (b *book) heldAlready(o *orderRows, d demand) (known bool, g grant, err error) {
 	expired, swept := 0, 0
 	for _, r := range o.rows {
 		if r.state == Released {
-			return false, time.Time{}, released()
+			return false, g, released()
 		}
 		if r.state == Expired {
 			swept++
@@ -129,18 +172,39 @@ func (b *book) heldAlready(o *orderRows, lines []line) (known bool, expiresAt ti
 			expired++
 		}
 	}
-	if !slices.EqualFunc(o.rows, lines, func(r *holdRow, l line) bool { return r.line == l }) {
-		return false, time.Time{}, problem.New(problem.Precondition, "RESERVATION_MISMATCH", "the order has reserved other lines here")
-	}
+	same := slices.EqualFunc(o.rows, d.lines, func(r *holdRow, l line) bool { return r.line == l })
 	switch {
+	case !same && (!d.partial || !partOf(o.rows, d.lines)):
+		return false, g, problem.New(problem.Precondition, "RESERVATION_MISMATCH", "the order has reserved other lines here")
 	case expired == 0:
-		return true, o.rows[0].expiresAt, nil
-	case swept == len(o.rows):
-		return false, time.Time{}, nil
+		return true, grant{linesOf(o.rows), o.rows[0].expiresAt}, nil
+	case same && swept == len(o.rows):
+		return false, g, nil
 	default:
-		// Not all lines are swept yet (a shortage of one product sweeps only that): the others' units are still in reserved.
-		return false, time.Time{}, ranOut()
+		// Not all lines are swept yet (a shortage of one product sweeps only that): the others' units are still in
+		// reserved. Or only a part was held, and what is there now may be more or less.
+		return false, g, ranOut()
 	}
+}
+
+// partOf tells whether rows hold a part of some lines.
+func partOf(rows []*holdRow, lines []line) bool {
+	wanted := map[int32]line{}
+	for _, l := range lines {
+		wanted[l.number] = l
+	}
+	return !slices.ContainsFunc(rows, func(r *holdRow) bool {
+		l := wanted[r.number]
+		return r.sku != l.sku || r.quantity > l.quantity
+	})
+}
+
+func linesOf(rows []*holdRow) []line {
+	lines := make([]line, len(rows))
+	for i, r := range rows {
+		lines[i] = r.line
+	}
+	return lines
 }
 
 // enough refuses unless what is wanted lies there. Holds that have run out give theirs back when that is needed, and

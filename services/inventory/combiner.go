@@ -47,8 +47,8 @@ type command struct {
 
 // answer of a command.
 type answer struct {
-	// until a hold lasts, of a reserve; units that moved, of a release or shipment.
-	until time.Time
+	// grant of a reserve; units that moved, of a release or shipment.
+	grant grant
 	units int64
 	err   error
 }

@@ -112,27 +112,33 @@ func (m *machine) restock(t *rapid.T) {
 
 func (m *machine) reserve(t *rapid.T) {
 	model, fc, order := m.drawPlace(t)
-	var lines []line
-	if known := model.order(order).lines; len(known) > 0 && rapid.IntRange(0, 3).Draw(t, "other lines") > 0 {
-		for _, l := range known {
-			lines = append(lines, l.line)
-		}
-	} else {
+	lines := model.order(order).asked
+	if len(lines) == 0 || rapid.IntRange(0, 3).Draw(t, "other lines") == 0 {
+		lines = nil
 		for i := range rapid.IntRange(1, 3).Draw(t, "lines") {
 			lines = append(lines, line{int32(i + 1), rapid.SampledFrom(m.skus).Draw(t, "sku"), rapid.Int64Range(1, 4).Draw(t, "quantity")})
 		}
 	}
 	until := m.drawUntil(t)
-	req := &inventoryv1.ReserveRequest{FcId: fc, OrderId: order, ExpiresAt: timestamppb.New(until)}
+	d := demand{lines, until, rapid.Bool().Draw(t, "partial")}
+	req := &inventoryv1.ReserveRequest{FcId: fc, OrderId: order, ExpiresAt: timestamppb.New(until), Partial: d.partial}
 	for _, l := range rapid.Permutation(lines).Draw(t, "as sent") {
 		req.Lines = append(req.Lines, &inventoryv1.ReserveLine{Line: l.number, Sku: l.sku, Quantity: l.quantity})
 	}
-	wantReason, wantExpires := model.reserve(m.clock.Now(), order, lines, until)
+	wantReason, want := model.reserve(m.clock.Now(), order, d)
 	resp, err := m.Reserve(context.Background(), req)
 	same(t, "reserve", reasonOf(t, err), wantReason)
 	if err == nil {
-		same(t, "expires", resp.GetExpiresAt().AsTime(), wantExpires)
+		same(t, "expires", resp.GetExpiresAt().AsTime(), want.until)
+		same(t, "held", fmt.Sprint(heldLines(resp)), fmt.Sprint(want.lines))
 	}
+}
+
+func heldLines(resp *inventoryv1.ReserveResponse) (lines []line) {
+	for _, l := range resp.GetLines() {
+		lines = append(lines, line{l.GetLine(), l.GetSku(), l.GetQuantity()})
+	}
+	return lines
 }
 
 func (m *machine) extend(t *rapid.T) {

@@ -2,6 +2,7 @@ package inventory
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -19,6 +20,7 @@ type modelStock struct{ available, reserved int64 }
 
 type modelOrder struct {
 	released bool
+	asked    []line
 	lines    []modelLine
 }
 
@@ -117,36 +119,69 @@ func (m *model) take(now time.Time, wanted map[string]int64) string {
 	return "ok"
 }
 
-func (m *model) reserve(now time.Time, id string, lines []line, until time.Time) (reason string, expires time.Time) {
+// reserve gives what it holds, and until when.
+func (m *model) reserve(now time.Time, id string, d demand) (reason string, held grant) {
 	o := m.order(id)
 	if o.released {
-		return reasonHoldReleased, time.Time{}
+		return reasonHoldReleased, grant{}
 	}
 	if len(o.lines) > 0 {
-		same := slices.EqualFunc(o.lines, lines, func(a modelLine, b line) bool { return a.line == b })
+		same := slices.EqualFunc(o.lines, d.lines, func(a modelLine, b line) bool { return a.line == b })
+		part := !slices.ContainsFunc(o.lines, func(a modelLine) bool {
+			return !slices.ContainsFunc(d.lines, func(b line) bool { return a.number == b.number && a.sku == b.sku && a.quantity <= b.quantity })
+		})
 		gone := func(l modelLine) bool { return l.state == Expired || l.runOut(now) }
 		switch {
-		case !same:
-			return "RESERVATION_MISMATCH", time.Time{}
+		case !same && (!d.partial || !part):
+			return "RESERVATION_MISMATCH", grant{}
 		case !slices.ContainsFunc(o.lines, gone):
-			return "ok", o.lines[0].expires
-		case slices.ContainsFunc(o.lines, func(l modelLine) bool { return l.state != Expired }):
-			return reasonHoldExpired, time.Time{}
+			return "ok", o.grant()
+		case !same || slices.ContainsFunc(o.lines, func(l modelLine) bool { return l.state != Expired }):
+			return reasonHoldExpired, grant{}
 		}
 	}
 	wanted := map[string]int64{}
-	for _, l := range lines {
+	for _, l := range d.lines {
 		wanted[l.sku] += l.quantity
 	}
+	lines := d.lines
 	if reason := m.take(now, wanted); reason != "ok" {
-		return reason, time.Time{}
+		if lines = m.whatIsLeft(now, d); len(lines) == 0 {
+			return reason, grant{}
+		}
 	}
-	o.lines = nil
+	o.asked, o.lines = d.lines, nil
 	for _, l := range lines {
-		o.lines = append(o.lines, modelLine{line: l, state: Held, expires: until})
+		o.lines = append(o.lines, modelLine{line: l, state: Held, expires: d.until})
 		m.move(l.sku, l.quantity)
 	}
-	return "ok", until
+	return "ok", o.grant()
+}
+
+// whatIsLeft of the lines when there is not enough: nothing, unless a part is asked for.
+func (m *model) whatIsLeft(now time.Time, d demand) (part []line) {
+	left := map[string]int64{}
+	for _, l := range d.lines {
+		left[l.sku] = m.free(l.sku, now)
+	}
+	for _, l := range d.lines {
+		if l.quantity = min(l.quantity, left[l.sku]); d.partial && l.quantity > 0 {
+			left[l.sku] -= l.quantity
+			part = append(part, l)
+		}
+	}
+	if len(part) > 0 {
+		m.expire(now, slices.Collect(maps.Keys(left))...)
+	}
+	return part
+}
+
+func (o *modelOrder) grant() grant {
+	g := grant{until: o.lines[0].expires}
+	for _, l := range o.lines {
+		g.lines = append(g.lines, l.line)
+	}
+	return g
 }
 
 // holds tells whether an order's holds are good for a command that needs them.

@@ -68,11 +68,15 @@ func (s *Service) Reserve(ctx context.Context, req *inventoryv1.ReserveRequest) 
 	if err := v.Err(); err != nil {
 		return nil, err
 	}
-	expiresAt, err := s.reserve(ctx, a, lines, until)
+	held, err := s.reserve(ctx, a, demand{lines, until, req.GetPartial()})
 	if err != nil {
 		return nil, err
 	}
-	return &inventoryv1.ReserveResponse{ExpiresAt: timestamppb.New(expiresAt)}, nil
+	resp := &inventoryv1.ReserveResponse{ExpiresAt: timestamppb.New(held.until)}
+	for _, l := range held.lines {
+		resp.Lines = append(resp.Lines, &inventoryv1.ReserveLine{Line: l.number, Sku: l.sku, Quantity: l.quantity})
+	}
+	return resp, nil
 }
 
 func expiry(v *problem.Violations, now time.Time, at *timestamppb.Timestamp) time.Time {

@@ -78,17 +78,16 @@ type at struct {
 	now   time.Time
 }
 
-// reserve holds all lines or none.
-func (s *Service) reserve(ctx context.Context, a at, lines []line, expiresAt time.Time) (time.Time, error) {
-	lines = sortLines(lines)
-	got := s.combiner.do(&command{ctx: ctx, fc: a.fc, order: a.order, lines: lines, apply: func(b *book) (out answer) {
-		out.until, out.err = b.reserve(string(a.order), lines, expiresAt)
+func (s *Service) reserve(ctx context.Context, a at, d demand) (grant, error) {
+	d.lines = sortLines(d.lines)
+	got := s.combiner.do(&command{ctx: ctx, fc: a.fc, order: a.order, lines: d.lines, apply: func(b *book) (out answer) {
+		out.grant, out.err = b.reserve(string(a.order), d)
 		return out
 	}})
 	if got.err != nil {
-		return time.Time{}, fmt.Errorf("reserve for %s at %s: %w", a.order, a.fc, got.err)
+		return grant{}, fmt.Errorf("reserve for %s at %s: %w", a.order, a.fc, got.err)
 	}
-	return got.until, nil
+	return got.grant, nil
 }
 
 func (s *Service) extend(ctx context.Context, a at, expiresAt time.Time) error {

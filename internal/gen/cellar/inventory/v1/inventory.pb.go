@@ -398,7 +398,9 @@ type ReserveRequest struct {
 	// 1 to 200 lines.
 	Lines []*ReserveLine `protobuf:"bytes,3,rep,name=lines,proto3" json:"lines,omitempty"`
 	// When the hold runs out; at most an hour ahead.
-	ExpiresAt     *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	// Hold what can be had of each line, in the order of their numbers, instead of all or none.
+	Partial       bool `protobuf:"varint,5,opt,name=partial,proto3" json:"partial,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -461,9 +463,18 @@ func (x *ReserveRequest) GetExpiresAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *ReserveRequest) GetPartial() bool {
+	if x != nil {
+		return x.Partial
+	}
+	return false
+}
+
 type ReserveResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	ExpiresAt     *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	// What is held, by line; a line of which nothing could be had is left out.
+	Lines         []*ReserveLine `protobuf:"bytes,2,rep,name=lines,proto3" json:"lines,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -501,6 +512,13 @@ func (*ReserveResponse) Descriptor() ([]byte, []int) {
 func (x *ReserveResponse) GetExpiresAt() *timestamppb.Timestamp {
 	if x != nil {
 		return x.ExpiresAt
+	}
+	return nil
+}
+
+func (x *ReserveResponse) GetLines() []*ReserveLine {
+	if x != nil {
+		return x.Lines
 	}
 	return nil
 }
@@ -1191,16 +1209,18 @@ const file_cellar_inventory_v1_inventory_proto_rawDesc = "" +
 	"\vReserveLine\x12\x12\n" +
 	"\x04line\x18\x01 \x01(\x05R\x04line\x12\x10\n" +
 	"\x03sku\x18\x02 \x01(\tR\x03sku\x12\x1a\n" +
-	"\bquantity\x18\x03 \x01(\x03R\bquantity\"\xb3\x01\n" +
+	"\bquantity\x18\x03 \x01(\x03R\bquantity\"\xcd\x01\n" +
 	"\x0eReserveRequest\x12\x13\n" +
 	"\x05fc_id\x18\x01 \x01(\tR\x04fcId\x12\x19\n" +
 	"\border_id\x18\x02 \x01(\tR\aorderId\x126\n" +
 	"\x05lines\x18\x03 \x03(\v2 .cellar.inventory.v1.ReserveLineR\x05lines\x129\n" +
 	"\n" +
-	"expires_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"L\n" +
+	"expires_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12\x18\n" +
+	"\apartial\x18\x05 \x01(\bR\apartial\"\x84\x01\n" +
 	"\x0fReserveResponse\x129\n" +
 	"\n" +
-	"expires_at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"~\n" +
+	"expires_at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x126\n" +
+	"\x05lines\x18\x02 \x03(\v2 .cellar.inventory.v1.ReserveLineR\x05lines\"~\n" +
 	"\x11ExtendHoldRequest\x12\x13\n" +
 	"\x05fc_id\x18\x01 \x01(\tR\x04fcId\x12\x19\n" +
 	"\border_id\x18\x02 \x01(\tR\aorderId\x129\n" +
@@ -1296,31 +1316,32 @@ var file_cellar_inventory_v1_inventory_proto_depIdxs = []int32{
 	6,  // 2: cellar.inventory.v1.ReserveRequest.lines:type_name -> cellar.inventory.v1.ReserveLine
 	22, // 3: cellar.inventory.v1.ReserveRequest.expires_at:type_name -> google.protobuf.Timestamp
 	22, // 4: cellar.inventory.v1.ReserveResponse.expires_at:type_name -> google.protobuf.Timestamp
-	22, // 5: cellar.inventory.v1.ExtendHoldRequest.expires_at:type_name -> google.protobuf.Timestamp
-	18, // 6: cellar.inventory.v1.RestockRequest.lines:type_name -> cellar.inventory.v1.RestockLine
-	0,  // 7: cellar.inventory.v1.InventoryService.GetAvailability:input_type -> cellar.inventory.v1.GetAvailabilityRequest
-	3,  // 8: cellar.inventory.v1.InventoryService.ListStock:input_type -> cellar.inventory.v1.ListStockRequest
-	7,  // 9: cellar.inventory.v1.InventoryService.Reserve:input_type -> cellar.inventory.v1.ReserveRequest
-	9,  // 10: cellar.inventory.v1.InventoryService.ExtendHold:input_type -> cellar.inventory.v1.ExtendHoldRequest
-	11, // 11: cellar.inventory.v1.InventoryService.Commit:input_type -> cellar.inventory.v1.CommitRequest
-	13, // 12: cellar.inventory.v1.InventoryService.Release:input_type -> cellar.inventory.v1.ReleaseRequest
-	15, // 13: cellar.inventory.v1.InventoryService.Ship:input_type -> cellar.inventory.v1.ShipRequest
-	17, // 14: cellar.inventory.v1.InventoryService.Restock:input_type -> cellar.inventory.v1.RestockRequest
-	20, // 15: cellar.inventory.v1.InventoryService.Adjust:input_type -> cellar.inventory.v1.AdjustRequest
-	1,  // 16: cellar.inventory.v1.InventoryService.GetAvailability:output_type -> cellar.inventory.v1.GetAvailabilityResponse
-	4,  // 17: cellar.inventory.v1.InventoryService.ListStock:output_type -> cellar.inventory.v1.ListStockResponse
-	8,  // 18: cellar.inventory.v1.InventoryService.Reserve:output_type -> cellar.inventory.v1.ReserveResponse
-	10, // 19: cellar.inventory.v1.InventoryService.ExtendHold:output_type -> cellar.inventory.v1.ExtendHoldResponse
-	12, // 20: cellar.inventory.v1.InventoryService.Commit:output_type -> cellar.inventory.v1.CommitResponse
-	14, // 21: cellar.inventory.v1.InventoryService.Release:output_type -> cellar.inventory.v1.ReleaseResponse
-	16, // 22: cellar.inventory.v1.InventoryService.Ship:output_type -> cellar.inventory.v1.ShipResponse
-	19, // 23: cellar.inventory.v1.InventoryService.Restock:output_type -> cellar.inventory.v1.RestockResponse
-	21, // 24: cellar.inventory.v1.InventoryService.Adjust:output_type -> cellar.inventory.v1.AdjustResponse
-	16, // [16:25] is the sub-list for method output_type
-	7,  // [7:16] is the sub-list for method input_type
-	7,  // [7:7] is the sub-list for extension type_name
-	7,  // [7:7] is the sub-list for extension extendee
-	0,  // [0:7] is the sub-list for field type_name
+	6,  // 5: cellar.inventory.v1.ReserveResponse.lines:type_name -> cellar.inventory.v1.ReserveLine
+	22, // 6: cellar.inventory.v1.ExtendHoldRequest.expires_at:type_name -> google.protobuf.Timestamp
+	18, // 7: cellar.inventory.v1.RestockRequest.lines:type_name -> cellar.inventory.v1.RestockLine
+	0,  // 8: cellar.inventory.v1.InventoryService.GetAvailability:input_type -> cellar.inventory.v1.GetAvailabilityRequest
+	3,  // 9: cellar.inventory.v1.InventoryService.ListStock:input_type -> cellar.inventory.v1.ListStockRequest
+	7,  // 10: cellar.inventory.v1.InventoryService.Reserve:input_type -> cellar.inventory.v1.ReserveRequest
+	9,  // 11: cellar.inventory.v1.InventoryService.ExtendHold:input_type -> cellar.inventory.v1.ExtendHoldRequest
+	11, // 12: cellar.inventory.v1.InventoryService.Commit:input_type -> cellar.inventory.v1.CommitRequest
+	13, // 13: cellar.inventory.v1.InventoryService.Release:input_type -> cellar.inventory.v1.ReleaseRequest
+	15, // 14: cellar.inventory.v1.InventoryService.Ship:input_type -> cellar.inventory.v1.ShipRequest
+	17, // 15: cellar.inventory.v1.InventoryService.Restock:input_type -> cellar.inventory.v1.RestockRequest
+	20, // 16: cellar.inventory.v1.InventoryService.Adjust:input_type -> cellar.inventory.v1.AdjustRequest
+	1,  // 17: cellar.inventory.v1.InventoryService.GetAvailability:output_type -> cellar.inventory.v1.GetAvailabilityResponse
+	4,  // 18: cellar.inventory.v1.InventoryService.ListStock:output_type -> cellar.inventory.v1.ListStockResponse
+	8,  // 19: cellar.inventory.v1.InventoryService.Reserve:output_type -> cellar.inventory.v1.ReserveResponse
+	10, // 20: cellar.inventory.v1.InventoryService.ExtendHold:output_type -> cellar.inventory.v1.ExtendHoldResponse
+	12, // 21: cellar.inventory.v1.InventoryService.Commit:output_type -> cellar.inventory.v1.CommitResponse
+	14, // 22: cellar.inventory.v1.InventoryService.Release:output_type -> cellar.inventory.v1.ReleaseResponse
+	16, // 23: cellar.inventory.v1.InventoryService.Ship:output_type -> cellar.inventory.v1.ShipResponse
+	19, // 24: cellar.inventory.v1.InventoryService.Restock:output_type -> cellar.inventory.v1.RestockResponse
+	21, // 25: cellar.inventory.v1.InventoryService.Adjust:output_type -> cellar.inventory.v1.AdjustResponse
+	17, // [17:26] is the sub-list for method output_type
+	8,  // [8:17] is the sub-list for method input_type
+	8,  // [8:8] is the sub-list for extension type_name
+	8,  // [8:8] is the sub-list for extension extendee
+	0,  // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_cellar_inventory_v1_inventory_proto_init() }

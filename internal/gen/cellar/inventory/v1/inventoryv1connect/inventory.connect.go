@@ -65,8 +65,9 @@ type InventoryServiceClient interface {
 	GetAvailability(context.Context, *v1.GetAvailabilityRequest) (*v1.GetAvailabilityResponse, error)
 	// ListStock gives the units that can be had at each FC of this region. Internal: the planner asks it.
 	ListStock(context.Context, *v1.ListStockRequest) (*v1.ListStockResponse, error)
-	// Reserve holds the lines of an order at one FC, all or none. Again with the same order and lines it
-	// gives the same answer. FAILED_PRECONDITION (OUT_OF_STOCK) with what is left of each short line.
+	// Reserve holds the lines of an order at one FC: all or none, or, if asked for, what can be had of each.
+	// Again with the same order and lines it gives the same answer. FAILED_PRECONDITION (OUT_OF_STOCK) with
+	// what is left of each short line; when asked for what can be had, only if there is nothing at all.
 	Reserve(context.Context, *v1.ReserveRequest) (*v1.ReserveResponse, error)
 	// ExtendHold moves the expiry of an order's holds at one FC, before payment starts.
 	// FAILED_PRECONDITION (HOLD_EXPIRED) when a hold has run out.
@@ -257,8 +258,9 @@ type InventoryServiceHandler interface {
 	GetAvailability(context.Context, *v1.GetAvailabilityRequest) (*v1.GetAvailabilityResponse, error)
 	// ListStock gives the units that can be had at each FC of this region. Internal: the planner asks it.
 	ListStock(context.Context, *v1.ListStockRequest) (*v1.ListStockResponse, error)
-	// Reserve holds the lines of an order at one FC, all or none. Again with the same order and lines it
-	// gives the same answer. FAILED_PRECONDITION (OUT_OF_STOCK) with what is left of each short line.
+	// Reserve holds the lines of an order at one FC: all or none, or, if asked for, what can be had of each.
+	// Again with the same order and lines it gives the same answer. FAILED_PRECONDITION (OUT_OF_STOCK) with
+	// what is left of each short line; when asked for what can be had, only if there is nothing at all.
 	Reserve(context.Context, *v1.ReserveRequest) (*v1.ReserveResponse, error)
 	// ExtendHold moves the expiry of an order's holds at one FC, before payment starts.
 	// FAILED_PRECONDITION (HOLD_EXPIRED) when a hold has run out.
