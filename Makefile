@@ -15,6 +15,12 @@ LDFLAGS = -X github.com/cellar-commerce/cellar/internal/telemetry.Version=$(VERS
 # Packages whose tests need the built programs; `make e2e` runs them.
 E2E := ./e2e/...
 ARGS ?=
+# Runs a command with a throw-away PostgreSQL.
+SHARED := go run ./internal/sqldb/sqldbtest/shared --
+# The proofs of stock that `make test` repeats at full size, without the race detector.
+PROOFS := EveryHistory|NoUnitIsLost
+SEEDS := 50
+RESERVATIONS := 1000000
 
 .PHONY: help
 help: ## Show this list
@@ -38,8 +44,19 @@ down: ## Stop the platform that runs here
 	@bin/cellctl down
 
 .PHONY: test
-test: setup ## Run the unit and integration tests, with the race detector
-	@go run ./internal/sqldb/sqldbtest/shared -- go test -race -timeout 10m $(ARGS) ./...
+test: setup ## Run the unit and integration tests with the race detector, then the proofs of stock at full size
+	@$(SHARED) go test -race -timeout 10m $(ARGS) ./...
+	@$(SHARED) env CELLAR_SEEDS=$(SEEDS) CELLAR_RESERVATIONS=$(RESERVATIONS) \
+	  go test -count=1 -timeout 15m -v -run '$(PROOFS)' ./services/inventory | grep -v '^=== '
+
+.PHONY: soak
+soak: setup ## Run the proofs of stock for long: a thousand histories, ten million reservations
+	@$(SHARED) env CELLAR_SEEDS=1000 CELLAR_RESERVATIONS=10000000 \
+	  go test -count=1 -timeout 3h -v -run '$(PROOFS)' $(ARGS) ./services/inventory
+
+.PHONY: mutants
+mutants: setup ## Put defects into the stock's code, one by one: each must be caught
+	@$(SHARED) go test -count=1 -timeout 15m -tags mutants -v -run Mutant $(ARGS) ./services/inventory | grep -v '^=== '
 
 .PHONY: e2e
 e2e: setup build ## Run the end-to-end tests: real processes, faults, audits
@@ -47,7 +64,7 @@ e2e: setup build ## Run the end-to-end tests: real processes, faults, audits
 
 .PHONY: bench
 bench: setup ## Run the benchmarks; each prints ratios or rates taken in one run
-	@go run ./internal/sqldb/sqldbtest/shared -- go test -run '^$$' -bench . -benchtime 1s $(ARGS) ./...
+	@$(SHARED) go test -run '^$$' -bench . -benchtime 1s $(ARGS) ./...
 
 .PHONY: fuzz
 fuzz: ## Fuzz every parser for a while (FUZZTIME=20s each)

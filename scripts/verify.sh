@@ -19,6 +19,7 @@ go mod tidy -diff || fail "go.mod is not tidy: run go mod tidy"
 go -C tools mod tidy -diff || fail "tools/go.mod is not tidy: run go mod tidy in tools/"
 go vet ./...
 go vet -tags e2e ./e2e/...
+go vet -tags mutants ./services/inventory
 
 # A change of proto/ must not break those who use the last commit's. There is nothing to compare with in a first commit.
 if git rev-parse -q --verify HEAD~1 >/dev/null && git cat-file -e HEAD~1:buf.yaml 2>/dev/null; then

@@ -405,10 +405,11 @@ ORDER BY i.fc_id, i.sku
 FOR UPDATE OF i;
 
 -- inventory.move (cellar_regional)
-UPDATE inventory AS i
-SET available = i.available + m.available, reserved = i.reserved + m.reserved
+INSERT INTO inventory (region, fc_id, sku, available, reserved)
+SELECT $1::crdb_internal_region, m.fc_id, m.sku, m.available, m.reserved
 FROM unnest($2::text[], $3::text[], $4::int8[], $5::int8[]) AS m (fc_id, sku, available, reserved)
-WHERE i.region = $1 AND i.fc_id = m.fc_id AND i.sku = m.sku;
+ON CONFLICT (region, fc_id, sku) DO UPDATE
+SET available = excluded.available, reserved = excluded.reserved;
 
 -- inventory.overdue (cellar_regional)
 SELECT count(*), min(r.expires_at)
@@ -437,15 +438,16 @@ FROM unnest($2::text[], $3::text[], $4::text[], $5::int8[]) AS e (fc_id, order_i
 SELECT r.fc_id, r.order_id, r.line, r.sku, r.quantity, r.state, r.expires_at
 FROM unnest($2::text[], $3::text[]) AS s (fc_id, sku)
 INNER LOOKUP JOIN reservations AS r ON r.region = $1 AND r.fc_id = s.fc_id AND r.sku = s.sku AND r.state = 'HELD' AND r.expires_at <= $4
-ORDER BY r.fc_id, r.order_id, r.line
 LIMIT $5
 FOR UPDATE OF r SKIP LOCKED;
 
 -- inventory.update_reservations (cellar_regional)
-UPDATE reservations AS r
-SET state = u.state, expires_at = u.expires_at, changed_at = $7
-FROM unnest($2::text[], $3::text[], $4::int4[], $5::text[], $6::timestamptz[]) AS u (fc_id, order_id, line, state, expires_at)
-WHERE r.region = $1 AND r.fc_id = u.fc_id AND r.order_id = u.order_id AND r.line = u.line;
+INSERT INTO reservations (region, fc_id, order_id, line, sku, quantity, state, expires_at, changed_at)
+SELECT $1::crdb_internal_region, r.fc_id, r.order_id, r.line, r.sku, r.quantity, r.state, r.expires_at, $9
+FROM unnest($2::text[], $3::text[], $4::int4[], $5::text[], $6::int8[], $7::text[], $8::timestamptz[])
+  AS r (fc_id, order_id, line, sku, quantity, state, expires_at)
+ON CONFLICT (region, fc_id, order_id, line) DO UPDATE
+SET state = excluded.state, expires_at = excluded.expires_at, changed_at = excluded.changed_at;
 
 -- lease.drop (any)
 DELETE FROM leases

@@ -107,6 +107,7 @@ func (b *book) reserve(order string, d demand) (grant, error) {
 		if known, g, err := b.heldAlready(o, d); known || err != nil {
 			return g, err
 		}
+		d.partial = false // the rows are there, each with its quantity
 	}
 	lines, err := b.available(d)
 	if err != nil {

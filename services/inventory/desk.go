@@ -190,7 +190,7 @@ func (d desk) changes(b books) *sqldb.Batch {
 	}
 	if len(changed) > 0 {
 		c := columnsOf(changed)
-		out.Queue(stmtUpdateReservations, nil, region, c.fcs, c.orders, c.lines, c.states, c.expiries, d.now)
+		out.Queue(stmtUpdateReservations, nil, region, c.fcs, c.orders, c.lines, c.skus, c.quantities, c.states, c.expiries, d.now)
 	}
 	if len(moved.skus) > 0 {
 		out.Queue(stmtMove, nil, region, moved.fcs, moved.skus, moved.available, moved.reserved)
@@ -225,7 +225,7 @@ func (b *book) writes() (fresh, changed []*holdRow) {
 	return fresh, changed
 }
 
-// moves of units, as columns.
+// moves are rows of stock in which units have moved, as columns.
 type moves struct {
 	fcs, skus           []string
 	available, reserved []int64
@@ -236,7 +236,7 @@ func (m *moves) add(b *book) {
 		s := b.stock[sku]
 		if s.available != s.availableBefore || s.reserved != s.reservedBefore {
 			m.fcs, m.skus = append(m.fcs, b.fc), append(m.skus, sku)
-			m.available, m.reserved = append(m.available, s.available-s.availableBefore), append(m.reserved, s.reserved-s.reservedBefore)
+			m.available, m.reserved = append(m.available, s.available), append(m.reserved, s.reserved)
 		}
 	}
 }

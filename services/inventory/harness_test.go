@@ -18,8 +18,6 @@ import (
 	"github.com/cellar-commerce/cellar/internal/sqldb/sqldbtest"
 )
 
-func TestMain(m *testing.M) { sqldbtest.Main(m) }
-
 const here ident.Region = "us-east-1"
 
 var opened = time.Date(2031, time.May, 4, 12, 0, 0, 0, time.UTC)

@@ -139,6 +139,7 @@ func (m *model) reserve(now time.Time, id string, d demand) (reason string, held
 		case !same || slices.ContainsFunc(o.lines, func(l modelLine) bool { return l.state != Expired }):
 			return reasonHoldExpired, grant{}
 		}
+		d.partial = false
 	}
 	wanted := map[string]int64{}
 	for _, l := range d.lines {

@@ -10,8 +10,9 @@ import (
 
 var (
 	// The keys of a batch come as two lists side by side. On PostgreSQL each is looked up by itself, in the order of the
-	// lists, which are sorted: for a list of keys its planner may choose to walk a whole FC, for a join too when its
-	// statistics are behind.
+	// lists, which are sorted: for a list of keys its planner may choose to walk a whole FC, and for a join a whole region
+	// when its statistics are behind. OFFSET 0 keeps it from making a join of the lookup; what is changed is therefore
+	// written as an insert that meets its own row, which only ever goes by the primary key.
 	stmtConcerned = sqldb.Define(sqldb.Regional, "inventory.concerned", `
 /*@PG SELECT o.fc_id, r.sku
 FROM unnest($2::text[], $3::text[]) AS o (fc_id, order_id)
@@ -19,6 +20,7 @@ CROSS JOIN LATERAL (
   SELECT sku
   FROM reservations
   WHERE region = $1 AND fc_id = o.fc_id AND order_id = o.order_id AND state IN ('HELD', 'COMMITTED')
+  OFFSET 0
 ) AS r @*/
 /*@CRDB SELECT r.fc_id, r.sku
 FROM unnest($2::text[], $3::text[]) AS o (fc_id, order_id)
@@ -63,18 +65,23 @@ FROM unnest($2::text[], $3::text[], $4::int4[], $5::text[], $6::int8[], $7::text
   AS r (fc_id, order_id, line, sku, quantity, state, expires_at)`)
 
 	stmtUpdateReservations = sqldb.Define(sqldb.Regional, "inventory.update_reservations", `
-UPDATE reservations AS r
-SET state = u.state, expires_at = u.expires_at, changed_at = $7
-FROM unnest($2::text[], $3::text[], $4::int4[], $5::text[], $6::timestamptz[]) AS u (fc_id, order_id, line, state, expires_at)
-WHERE r.region = $1 AND r.fc_id = u.fc_id AND r.order_id = u.order_id AND r.line = u.line`)
+INSERT INTO reservations (region, fc_id, order_id, line, sku, quantity, state, expires_at, changed_at)
+SELECT $1::crdb_internal_region, r.fc_id, r.order_id, r.line, r.sku, r.quantity, r.state, r.expires_at, $9
+FROM unnest($2::text[], $3::text[], $4::int4[], $5::text[], $6::int8[], $7::text[], $8::timestamptz[])
+  AS r (fc_id, order_id, line, sku, quantity, state, expires_at)
+ON CONFLICT (region, fc_id, order_id, line) DO UPDATE
+SET state = excluded.state, expires_at = excluded.expires_at, changed_at = excluded.changed_at`)
 
+	// The counts are what they were under lock, and what has moved since.
 	stmtMove = sqldb.Define(sqldb.Regional, "inventory.move", `
-UPDATE inventory AS i
-SET available = i.available + m.available, reserved = i.reserved + m.reserved
+INSERT INTO inventory (region, fc_id, sku, available, reserved)
+SELECT $1::crdb_internal_region, m.fc_id, m.sku, m.available, m.reserved
 FROM unnest($2::text[], $3::text[], $4::int8[], $5::int8[]) AS m (fc_id, sku, available, reserved)
-WHERE i.region = $1 AND i.fc_id = m.fc_id AND i.sku = m.sku`)
+ON CONFLICT (region, fc_id, sku) DO UPDATE
+SET available = excluded.available, reserved = excluded.reserved`)
 
-	// Holds that another transaction is working on are left to it.
+	// Holds that another transaction is working on are left to it. The order is that of the index of holds: by the order
+	// of the primary key PostgreSQL would walk all that an FC has ever reserved, to be spared the sorting.
 	stmtRunOut = sqldb.Define(sqldb.Regional, "inventory.run_out", `
 /*@PG SELECT r.fc_id, r.order_id, r.line, r.sku, r.quantity, r.state, r.expires_at
 FROM unnest($2::text[], $3::text[]) AS s (fc_id, sku)
@@ -82,7 +89,7 @@ CROSS JOIN LATERAL (
   SELECT fc_id, order_id, line, sku, quantity, state, expires_at
   FROM reservations
   WHERE region = $1 AND fc_id = s.fc_id AND sku = s.sku AND state = 'HELD' AND expires_at <= $4
-  ORDER BY order_id, line
+  ORDER BY expires_at
   LIMIT $5
   FOR UPDATE SKIP LOCKED
 ) AS r
@@ -90,7 +97,6 @@ LIMIT $5 @*/
 /*@CRDB SELECT r.fc_id, r.order_id, r.line, r.sku, r.quantity, r.state, r.expires_at
 FROM unnest($2::text[], $3::text[]) AS s (fc_id, sku)
 INNER LOOKUP JOIN reservations AS r ON r.region = $1 AND r.fc_id = s.fc_id AND r.sku = s.sku AND r.state = 'HELD' AND r.expires_at <= $4
-ORDER BY r.fc_id, r.order_id, r.line
 LIMIT $5
 FOR UPDATE OF r SKIP LOCKED @*/`)
 

@@ -399,7 +399,8 @@ type ReserveRequest struct {
 	Lines []*ReserveLine `protobuf:"bytes,3,rep,name=lines,proto3" json:"lines,omitempty"`
 	// When the hold runs out; at most an hour ahead.
 	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
-	// Hold what can be had of each line, in the order of their numbers, instead of all or none.
+	// Hold what can be had of each line, in the order of their numbers, instead of all or none. An order whose
+	// hold here has run out gets the same again or nothing.
 	Partial       bool `protobuf:"varint,5,opt,name=partial,proto3" json:"partial,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
