@@ -97,11 +97,13 @@ func (c *Cell) assembleStock() {
 	}
 	peers := stockOf[inventory.Peer](c) // without this region: its service does not exist yet
 	s.inventory = inventory.New(inventory.Deps{
-		DB: c.regional, Region: c.region, Peers: peers, Clock: c.clock, Log: c.log, Observe: c.metrics, Swept: c.keptCenters,
-		FC: func(ctx context.Context, id string) (ident.Region, bool) { return s.fulfillment.FC(ctx, id) },
+		DB: c.regional, Region: c.region, Regions: ident.Regions(), Peers: peers, Committed: c.relays.regional.Nudge, Clock: c.clock, Log: c.log, Observe: c.metrics, Swept: c.keptCenters,
+		FC:      func(ctx context.Context, id string) (ident.Region, bool) { return s.fulfillment.FC(ctx, id) },
+		Ordinal: func(ctx context.Context, id string) (int, bool) { return s.fulfillment.Ordinal(ctx, id) },
 	})
 	s.fulfillment = fulfillment.New(fulfillment.Deps{
-		Global: c.global, Regional: c.regional, Region: c.region, Stock: stockOf[fulfillment.StockLister](c), Shipper: s.keepers[c.region],
+		Global: c.global, Regional: c.regional, Region: c.region, Stock: stockOf[fulfillment.StockLister](c),
+		Summaries: s.inventory, Observe: c.metrics, Shipper: s.keepers[c.region],
 		HandlingTime: c.cfg.HandlingTime, Clock: c.clock, Log: c.log, Committed: c.relays.regional.Nudge,
 	})
 }

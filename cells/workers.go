@@ -18,6 +18,7 @@ import (
 	"github.com/cellar-commerce/cellar/internal/rpc"
 	"github.com/cellar-commerce/cellar/services/catalog"
 	"github.com/cellar-commerce/cellar/services/fulfillment"
+	"github.com/cellar-commerce/cellar/services/inventory"
 )
 
 // workers of a cell: what runs beside the listeners.
@@ -66,6 +67,14 @@ func (c *Cell) receive(ctx context.Context, attached func()) error {
 			Region: c.region, Stream: bus.StreamOrder, Durable: "order", Subject: "order." + string(ring) + ".shipped",
 		}, c.orderShipped)
 	})
+	stock := func(durable, subject string, take func(context.Context, []byte) error) {
+		g.Go(func() error {
+			return c.bus.Consume(ctx, bus.Consumer{Region: c.region, Stream: bus.StreamStock, Durable: durable, Subject: subject},
+				func(ctx context.Context, m bus.Message) error { return take(ctx, m.Data) })
+		})
+	}
+	stock(inventory.ConsumerTouched, inventory.SubjectTouched(c.region), c.services.inventory.Touched)
+	stock(inventory.ConsumerSummarized, inventory.SubjectSummarized, c.services.inventory.Summarized)
 	g.Go(func() error { return c.followCatalog(ctx, attached) })
 	return g.Wait()
 }

@@ -303,7 +303,7 @@ FROM slots
 WHERE region = $1 AND slot = $2;
 
 -- fulfillment.list_centers (cellar_global)
-SELECT fc_id, region, name, city, country_code, latitude, longitude
+SELECT fc_id, region, name, city, country_code, latitude, longitude, ordinal
 FROM fulfillment_centers;
 
 -- fulfillment.list_shipments (cellar_regional)
@@ -311,6 +311,16 @@ SELECT fc_id, order_id, shipment_id, customer_id, state, lines, tracking_number,
 FROM shipments
 WHERE region = $1 AND order_id = $2
 ORDER BY fc_id;
+
+-- fulfillment.number_centers (cellar_global)
+UPDATE fulfillment_centers AS c
+SET ordinal = n.ordinal
+FROM (
+  SELECT fc_id, (SELECT coalesce(max(ordinal) + 1, 0) FROM fulfillment_centers) + row_number() OVER (ORDER BY fc_id) - 1 AS ordinal
+  FROM fulfillment_centers
+  WHERE ordinal IS NULL
+) AS n
+WHERE c.fc_id = n.fc_id;
 
 -- fulfillment.request (cellar_regional)
 INSERT INTO shipments (region, fc_id, order_id, shipment_id, customer_id, state, lines, tracking_number, requested_at, due_at)
@@ -364,22 +374,45 @@ FROM unnest($2::text[], $3::text[]) AS o (fc_id, order_id)
 INNER LOOKUP JOIN reservations AS r ON r.region = $1 AND r.fc_id = o.fc_id AND r.order_id = o.order_id
 WHERE r.state IN ('HELD', 'COMMITTED');
 
--- inventory.correct (cellar_regional)
-UPDATE inventory
-SET available = available + $4
-WHERE region = $1 AND fc_id = $2 AND sku = $3;
-
 -- inventory.due_expiries (cellar_regional)
 SELECT r.fc_id, r.sku
 FROM unnest($2::text[]) AS f (fc_id)
 INNER LOOKUP JOIN reservations AS r ON r.region = $1 AND r.fc_id = f.fc_id AND r.state = 'HELD' AND r.expires_at <= $3
 LIMIT $4;
 
+-- inventory.inconsistencies (cellar_regional)
+SELECT fc_id, sku, sum(available)::int8, sum(reserved)::int8, (sum(booked) - sum(promised))::int8, sum(promised)::int8
+FROM (
+  SELECT fc_id, sku, available, reserved, 0 AS booked, 0 AS promised
+  FROM inventory
+  WHERE region = $1
+  UNION ALL
+  SELECT fc_id, sku, 0, 0, delta, 0
+  FROM inventory_events
+  WHERE region = $1
+  UNION ALL
+  SELECT fc_id, sku, 0, 0, 0, quantity
+  FROM reservations
+  WHERE region = $1 AND state IN ('HELD', 'COMMITTED')
+) AS books
+GROUP BY fc_id, sku
+HAVING sum(reserved) <> sum(promised) OR sum(available) + sum(reserved) <> sum(booked)
+ORDER BY fc_id, sku
+LIMIT $2;
+
 -- inventory.insert_reservations (cellar_regional)
 INSERT INTO reservations (region, fc_id, order_id, line, sku, quantity, state, expires_at, changed_at)
 SELECT $1::crdb_internal_region, r.fc_id, r.order_id, r.line, r.sku, r.quantity, r.state, r.expires_at, $9
 FROM unnest($2::text[], $3::text[], $4::int4[], $5::text[], $6::int8[], $7::text[], $8::timestamptz[])
   AS r (fc_id, order_id, line, sku, quantity, state, expires_at);
+
+-- inventory.keep_summaries (cellar_regional)
+INSERT INTO stock_summaries (region, sku, source_region, fcs, units, version, changed_at)
+SELECT $1::crdb_internal_region, s.sku, s.source_region, s.fcs, s.units, s.version, $7
+FROM unnest($2::text[], $3::text[], $4::bytea[], $5::int8[], $6::int8[]) AS s (sku, source_region, fcs, units, version)
+ON CONFLICT (region, sku, source_region) DO UPDATE
+SET fcs = excluded.fcs, units = excluded.units, version = excluded.version, changed_at = excluded.changed_at
+WHERE stock_summaries.version < excluded.version;
 
 -- inventory.list_stock (cellar_regional)
 SELECT i.fc_id, i.sku, i.available + coalesce((
@@ -389,6 +422,22 @@ SELECT i.fc_id, i.sku, i.available + coalesce((
 ), 0)::int8 AS available
 FROM inventory AS i
 WHERE i.region = $1 AND i.sku = ANY ($2::text[]);
+
+-- inventory.list_stock_at (cellar_regional)
+SELECT i.fc_id, i.sku, i.available + coalesce((
+  SELECT sum(r.quantity)
+  FROM reservations AS r
+  WHERE r.region = $1 AND r.fc_id = i.fc_id AND r.sku = i.sku AND r.state = 'HELD' AND r.expires_at <= $3
+), 0)::int8 AS available
+FROM unnest($2::text[]) AS s (sku)
+CROSS JOIN unnest($4::text[]) AS f (fc_id)
+
+INNER LOOKUP JOIN inventory AS i ON i.region = $1 AND i.fc_id = f.fc_id AND i.sku = s.sku;
+
+-- inventory.list_summaries (cellar_regional)
+SELECT sku, source_region, fcs, units, version
+FROM stock_summaries
+WHERE region = $1 AND sku = ANY ($2::text[]);
 
 -- inventory.lock_reservations (cellar_regional)
 SELECT r.fc_id, r.order_id, r.line, r.sku, r.quantity, r.state, r.expires_at
@@ -404,12 +453,25 @@ INNER LOOKUP JOIN inventory AS i ON i.region = $1 AND i.fc_id = s.fc_id AND i.sk
 ORDER BY i.fc_id, i.sku
 FOR UPDATE OF i;
 
+-- inventory.lock_summaries (cellar_regional)
+SELECT one.sku, one.fcs, one.units, one.version
+FROM unnest($2::text[]) AS s (sku)
+INNER LOOKUP JOIN stock_summaries AS one ON one.region = $1 AND one.sku = s.sku AND one.source_region = $3
+ORDER BY one.sku
+FOR UPDATE OF one;
+
 -- inventory.move (cellar_regional)
 INSERT INTO inventory (region, fc_id, sku, available, reserved)
 SELECT $1::crdb_internal_region, m.fc_id, m.sku, m.available, m.reserved
 FROM unnest($2::text[], $3::text[], $4::int8[], $5::int8[]) AS m (fc_id, sku, available, reserved)
 ON CONFLICT (region, fc_id, sku) DO UPDATE
 SET available = excluded.available, reserved = excluded.reserved;
+
+-- inventory.open_summaries (cellar_regional)
+INSERT INTO stock_summaries (region, sku, source_region, fcs, units, version, changed_at)
+SELECT $1::crdb_internal_region, s.sku, $1, ''::bytea, 0, 0, $3
+FROM unnest($2::text[]) AS s (sku)
+ON CONFLICT (region, sku, source_region) DO NOTHING;
 
 -- inventory.overdue (cellar_regional)
 SELECT count(*), min(r.expires_at)
@@ -421,6 +483,13 @@ CROSS JOIN LATERAL (
   ORDER BY expires_at
   LIMIT $4
 ) AS r;
+
+-- inventory.page_summaries (cellar_regional)
+SELECT sku, fcs
+FROM stock_summaries
+WHERE region = $1 AND source_region = $2 AND sku > $3
+ORDER BY sku
+LIMIT $4;
 
 -- inventory.record (cellar_regional)
 INSERT INTO inventory_events (region, fc_id, kind, source_id, sku, delta, reason, at)
@@ -434,12 +503,28 @@ INSERT INTO inventory_events (region, fc_id, kind, source_id, sku, delta, reason
 SELECT $1::crdb_internal_region, e.fc_id, 'ship', e.order_id, e.sku, e.delta, '', $6
 FROM unnest($2::text[], $3::text[], $4::text[], $5::int8[]) AS e (fc_id, order_id, sku, delta);
 
+-- inventory.returned (cellar_regional)
+SELECT fc_id, sku, sum(delta)::int8
+FROM inventory_events
+WHERE region = $1 AND fc_id = $2 AND kind = 'return' AND source_id >= $3 AND source_id < $4
+GROUP BY fc_id, sku;
+
+-- inventory.right (cellar_regional)
+SELECT
+  (SELECT coalesce(sum(delta), 0) FROM inventory_events WHERE region = $1 AND fc_id = $2 AND sku = $3)::int8,
+  (SELECT coalesce(sum(quantity), 0) FROM reservations WHERE region = $1 AND fc_id = $2 AND sku = $3 AND state IN ('HELD', 'COMMITTED'))::int8;
+
 -- inventory.run_out (cellar_regional)
 SELECT r.fc_id, r.order_id, r.line, r.sku, r.quantity, r.state, r.expires_at
 FROM unnest($2::text[], $3::text[]) AS s (fc_id, sku)
 INNER LOOKUP JOIN reservations AS r ON r.region = $1 AND r.fc_id = s.fc_id AND r.sku = s.sku AND r.state = 'HELD' AND r.expires_at <= $4
 LIMIT $5
 FOR UPDATE OF r SKIP LOCKED;
+
+-- inventory.summarize (cellar_regional)
+SELECT fc_id, sku, available
+FROM inventory
+WHERE region = $1 AND sku = ANY ($2::text[]) AND available > 0;
 
 -- inventory.update_reservations (cellar_regional)
 INSERT INTO reservations (region, fc_id, order_id, line, sku, quantity, state, expires_at, changed_at)

@@ -42,10 +42,14 @@ CREATE TABLE IF NOT EXISTS fulfillment_centers (
   country_code text NOT NULL, -- ISO 3166-1 alpha-2
   latitude float8 NOT NULL, -- degrees north
   longitude float8 NOT NULL, -- degrees east
+  ordinal int2, -- its place in a set of FCs, given once
   CONSTRAINT fulfillment_centers_pk PRIMARY KEY (fc_id),
   CONSTRAINT fulfillment_centers_region_key UNIQUE (region, fc_id),
   CONSTRAINT fulfillment_centers_are_on_earth CHECK (latitude BETWEEN -90 AND 90 AND longitude BETWEEN -180 AND 180)
 ) /*@LOCALITY GLOBAL@*/;
+
+-- No two FCs have the same place.
+CREATE UNIQUE INDEX IF NOT EXISTS fulfillment_centers_ordinal ON fulfillment_centers (ordinal);
 
 -- Which customer an e-mail address belongs to; the account itself lives in its ring.
 CREATE TABLE IF NOT EXISTS email_directory (

@@ -42,15 +42,29 @@ CREATE INDEX IF NOT EXISTS reservations_due ON reservations (region, fc_id, expi
 CREATE TABLE IF NOT EXISTS inventory_events (
   region crdb_internal_region NOT NULL, -- the FC's region
   fc_id text NOT NULL, -- where
-  kind text NOT NULL, -- restock, ship, adjust
-  source_id text NOT NULL, -- delivery, order or adjustment: the same source counts once
+  kind text NOT NULL, -- restock, ship, adjust, return
+  source_id text NOT NULL, -- delivery, order, adjustment or return: the same source counts once
   sku text NOT NULL, -- what
   delta int8 NOT NULL, -- units in (positive) or out (negative)
   reason text NOT NULL, -- of an adjustment; else empty
   at timestamptz NOT NULL, -- when
   CONSTRAINT inventory_events_pk PRIMARY KEY (region, fc_id, kind, source_id, sku),
-  CONSTRAINT inventory_events_kind_is_known CHECK (kind IN ('restock', 'ship', 'adjust')),
+  CONSTRAINT inventory_events_kind_is_listed CHECK (kind IN ('restock', 'ship', 'adjust', 'return')),
   CONSTRAINT inventory_events_change_something CHECK (delta <> 0)
+) /*@LOCALITY REGIONAL BY ROW AS region@*/;
+
+-- Which FCs have some of a product, and about how much there is: a hint for the planner, kept by events. Each region has
+-- a row of its own for each region that stocks the product.
+CREATE TABLE IF NOT EXISTS stock_summaries (
+  region crdb_internal_region NOT NULL, -- the region that reads it
+  sku text NOT NULL, -- of what
+  source_region text NOT NULL, -- whose FCs it is about
+  fcs bytea NOT NULL, -- a bit for each FC that has some, by its ordinal, lowest first
+  units int8 NOT NULL, -- available there when it was last looked at
+  version int8 NOT NULL, -- grows with each change; of two the higher one counts
+  changed_at timestamptz NOT NULL, -- last change
+  CONSTRAINT stock_summaries_pk PRIMARY KEY (region, sku, source_region),
+  CONSTRAINT stock_summaries_units_are_not_negative CHECK (units >= 0)
 ) /*@LOCALITY REGIONAL BY ROW AS region@*/;
 
 -- Parcels: one FC's part of one order.

@@ -78,13 +78,15 @@ func newWorld(t *testing.T) *world {
 	for _, region := range ident.Regions() {
 		w.stock[region] = inventory.New(inventory.Deps{
 			DB: w.regional, Region: region, Clock: w.clock, Log: slog.New(slog.DiscardHandler),
-			FC:    func(ctx context.Context, id string) (ident.Region, bool) { return w.planner.FC(ctx, id) },
-			Swept: func(ctx context.Context) []string { return w.centersOf(ctx, region) },
+			Regions: ident.Regions(),
+			FC:      func(ctx context.Context, id string) (ident.Region, bool) { return w.planner.FC(ctx, id) },
+			Ordinal: func(ctx context.Context, id string) (int, bool) { return w.planner.Ordinal(ctx, id) },
+			Swept:   func(ctx context.Context) []string { return w.centersOf(ctx, region) },
 		})
 		listers[region] = lister{w.stock[region], func() error { return w.reach(region) }}
 	}
 	w.planner = fulfillment.New(fulfillment.Deps{
-		Global: w.global, Regional: w.regional, Region: here, Stock: listers, Shipper: w.stock[here], HandlingTime: time.Hour,
+		Global: w.global, Regional: w.regional, Region: here, Stock: listers, Summaries: w.stock[here], Shipper: w.stock[here], HandlingTime: time.Hour,
 		Clock: w.clock, Log: slog.New(slog.DiscardHandler),
 	})
 	must(t, w.planner.OpenCenters(t.Context(), centers))

@@ -12,6 +12,8 @@ const (
 	StreamFulfillment = "FULFILLMENT"
 	// StreamOrder holds what happened to orders of customers homed in the region.
 	StreamOrder = "ORDER"
+	// StreamStock holds what happened to stock: within the region, and to the others' summaries.
+	StreamStock = "STOCK"
 	// StreamCatalog holds changes of products.
 	StreamCatalog = "CATALOG"
 )
@@ -35,6 +37,7 @@ func streams() []jetstream.StreamConfig {
 	return []jetstream.StreamConfig{
 		base(StreamFulfillment, "what the region's fulfilment centres are asked to do", 1<<30, "fulfillment.>"),
 		base(StreamOrder, "what happened to orders of customers homed here", 1<<30, "order.>"),
+		base(StreamStock, "changes of stock that summaries are made of", 1<<30, "stock.>"),
 		base(StreamCatalog, "changes of products", 1<<30, "catalog.>"),
 	}
 }

@@ -59,7 +59,7 @@ func assemble(global, regional *sqldb.DB, now clock.Clock) *Opener {
 	o.catalog = catalog.New(catalog.Deps{DB: global, Clock: now, PrimaryRegion: ident.Regions()[0], Regions: ident.Regions()})
 	o.centers = fulfillment.New(fulfillment.Deps{Global: global, Regional: regional, Clock: now, Log: log})
 	for _, region := range ident.Regions() {
-		o.inventory[region] = inventory.New(inventory.Deps{DB: regional, Region: region, FC: o.centers.FC, Clock: now, Log: log})
+		o.inventory[region] = inventory.New(inventory.Deps{DB: regional, Region: region, Regions: ident.Regions(), FC: o.centers.FC, Ordinal: o.centers.Ordinal, Clock: now, Log: log})
 	}
 	return o
 }

@@ -39,6 +39,15 @@ const maxEvents = 2000
 
 // Enqueue events in the transaction of their effect; home is the region of the rows that the effect changed.
 func Enqueue(ctx context.Context, tx sqldb.Tx, home ident.Region, now time.Time, events ...Event) error {
+	var b sqldb.Batch
+	if err := Queue(&b, home, now, events...); err != nil || len(events) == 0 {
+		return err
+	}
+	return tx.Send(ctx, &b)
+}
+
+// Queue is Enqueue for a batch of statements that a transaction sends later.
+func Queue(b *sqldb.Batch, home ident.Region, now time.Time, events ...Event) error {
 	if len(events) == 0 {
 		return nil
 	}
@@ -56,8 +65,8 @@ func Enqueue(ctx context.Context, tx sqldb.Tx, home ident.Region, now time.Time,
 		shards[i], ids[i], messageIDs[i] = shardOf(e.Key), nextID(now), e.MessageID
 		destinations[i], subjects[i], payloads[i] = string(e.Destination), e.Subject, payload
 	}
-	_, err := tx.Exec(ctx, stmtEnqueue, string(home), shards, ids, messageIDs, destinations, subjects, payloads, now)
-	return err
+	b.Queue(stmtEnqueue, nil, string(home), shards, ids, messageIDs, destinations, subjects, payloads, now)
+	return nil
 }
 
 func shardOf(key string) int16 { return int16(xxhash.Sum64String(key) >> 60) }

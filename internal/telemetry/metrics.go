@@ -21,6 +21,7 @@ type Metrics struct {
 	checkouts *prometheus.HistogramVec
 	combined  prometheus.Histogram
 	overdue   *prometheus.GaugeVec
+	summaries *prometheus.CounterVec
 }
 
 // latencyBuckets in seconds: from a cache's answer to a shopper's patience.
@@ -45,13 +46,17 @@ func NewMetrics(labels map[string]string) *Metrics {
 		overdue: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "inventory_holds_overdue", Help: "Holds that had run out and were not yet swept, and seconds since the oldest ran out, at the FCs this cell keeps.",
 		}, []string{"what"}),
+		summaries: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "stock_summary_answers_total",
+			Help: "What summaries of stock said and how it was: bits with stock behind them (right) and without (empty); orders they could not fill that could be (missed) and could not be (sold_out).",
+		}, []string{"verdict"}),
 	}
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "build_info", Help: "Always 1; the version is a label.", ConstLabels: prometheus.Labels{"version": Version},
 	})
 	build.Set(1)
 	m.labelled = prometheus.WrapRegistererWith(labels, m.registry)
-	m.register(m.calls, m.retries, m.checkouts, m.combined, m.overdue, build, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.register(m.calls, m.retries, m.checkouts, m.combined, m.overdue, m.summaries, build, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
@@ -80,4 +85,19 @@ func (m *Metrics) CommandsCombined(commands int) { m.combined.Observe(float64(co
 func (m *Metrics) HoldsOverdue(holds int64, lag time.Duration) {
 	m.overdue.WithLabelValues("holds").Set(float64(holds))
 	m.overdue.WithLabelValues("seconds").Set(lag.Seconds())
+}
+
+// SummaryAnswered implements fulfillment.Observer.
+func (m *Metrics) SummaryAnswered(right, empty int) {
+	m.summaries.WithLabelValues("right").Add(float64(right))
+	m.summaries.WithLabelValues("empty").Add(float64(empty))
+}
+
+// SummaryFellShort implements fulfillment.Observer.
+func (m *Metrics) SummaryFellShort(found bool) {
+	verdict := "sold_out"
+	if found {
+		verdict = "missed"
+	}
+	m.summaries.WithLabelValues(verdict).Inc()
 }

@@ -18,6 +18,8 @@ type Center struct {
 	City        string
 	CountryCode string
 	At          geo.Point
+	// Ordinal is its place in sets of FCs; nil until OpenCenters has given it one.
+	Ordinal *int16
 }
 
 // want is one line to be sent.

@@ -14,10 +14,8 @@ import (
 	fulfillmentv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/fulfillment/v1"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/fulfillment/v1/fulfillmentv1connect"
 	inventoryv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/inventory/v1"
-	"github.com/cellar-commerce/cellar/internal/geo"
 	"github.com/cellar-commerce/cellar/internal/ident"
 	"github.com/cellar-commerce/cellar/internal/outbox"
-	"github.com/cellar-commerce/cellar/internal/problem"
 	"github.com/cellar-commerce/cellar/internal/sqldb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
@@ -27,6 +25,10 @@ type (
 	// StockLister says what the FCs of a region have.
 	StockLister interface {
 		ListStock(context.Context, *inventoryv1.ListStockRequest) (*inventoryv1.ListStockResponse, error)
+	}
+	// Summarizer tells who has some, without asking them.
+	Summarizer interface {
+		ListSummaries(context.Context, *inventoryv1.ListSummariesRequest) (*inventoryv1.ListSummariesResponse, error)
 	}
 	// Shipper takes stock of this region off the books.
 	Shipper interface {
@@ -41,15 +43,32 @@ type Deps struct {
 	Regional *sqldb.DB
 	Region   ident.Region
 	// Stock of every region: this one's service, clients elsewhere.
-	Stock   map[ident.Region]StockLister
-	Shipper Shipper
+	Stock map[ident.Region]StockLister
+	// Summaries of this region's; may be nil: then everybody is asked.
+	Summaries Summarizer
+	Shipper   Shipper
 	// HandlingTime between the request and the hand-over to the carrier.
 	HandlingTime time.Duration
 	Clock        clock.Clock
 	Log          *slog.Logger
 	// Committed is called after a transaction that left events in the outbox; may be nil.
 	Committed func()
+	// Observe is told what the summaries were worth; may be nil.
+	Observe Observer
 }
+
+// Observer is told how right the summaries were.
+type Observer interface {
+	// SummaryAnswered for a plan: how many bits had stock behind them, how many had none.
+	SummaryAnswered(right, empty int)
+	// SummaryFellShort: by the summaries an order could not be sent, so everybody was asked; found tells whether somebody had it.
+	SummaryFellShort(found bool)
+}
+
+type noObserver struct{}
+
+func (noObserver) SummaryAnswered(int, int) {}
+func (noObserver) SummaryFellShort(bool)    {}
 
 // Service implements cellar.fulfillment.v1.FulfillmentService.
 type Service struct {
@@ -66,6 +85,9 @@ var _ fulfillmentv1connect.FulfillmentServiceHandler = (*Service)(nil)
 func New(deps Deps) *Service {
 	if deps.Committed == nil {
 		deps.Committed = func() {}
+	}
+	if deps.Observe == nil {
+		deps.Observe = noObserver{}
 	}
 	return &Service{deps: deps}
 }
@@ -109,64 +131,14 @@ func (s *Service) FC(ctx context.Context, id string) (ident.Region, bool) {
 	return ident.Region(c.Region), ok && err == nil
 }
 
-// plan an order over the FCs of every region that answers.
-func (s *Service) planOrder(ctx context.Context, to geo.Point, wants []want, excluded map[string]bool) ([]parcel, error) {
+// Ordinal of an FC in sets of FCs.
+func (s *Service) Ordinal(ctx context.Context, id string) (int, bool) {
 	centers, err := s.Centers(ctx)
-	if err != nil {
-		return nil, err
+	c, ok := centers[id]
+	if err != nil || !ok || c.Ordinal == nil {
+		return 0, false
 	}
-	stocks, failed := s.stock(ctx, wants)
-	byFC := map[string]map[string]int64{}
-	for _, st := range stocks {
-		if excluded[st.GetFcId()] {
-			continue
-		}
-		if byFC[st.GetFcId()] == nil {
-			byFC[st.GetFcId()] = map[string]int64{}
-		}
-		byFC[st.GetFcId()][st.GetSku()] = st.GetAvailable()
-	}
-	var offers []offer
-	for id, stock := range byFC {
-		if c, ok := centers[id]; ok {
-			offers = append(offers, offer{center: c, distance: geo.DistanceKM(c.At, to), stock: stock})
-		}
-	}
-	parcels, err := plan(wants, offers)
-	if err != nil && failed != nil && len(stocks) == 0 {
-		return nil, failed // nobody has answered: that is not "sold out"
-	}
-	return parcels, err
-}
-
-// stock of all regions; the error is that of a region that did not answer, for when none did.
-func (s *Service) stock(ctx context.Context, wants []want) (all []*inventoryv1.Stock, failed error) {
-	req := &inventoryv1.ListStockRequest{}
-	seen := map[string]bool{}
-	for _, w := range wants {
-		if !seen[w.sku] {
-			seen[w.sku] = true
-			req.Skus = append(req.Skus, w.sku)
-		}
-	}
-	ctx, cancel := context.WithTimeout(ctx, stockBudget)
-	defer cancel()
-	var mu sync.Mutex
-	var wg sync.WaitGroup
-	for region, lister := range s.deps.Stock {
-		wg.Go(func() {
-			resp, err := lister.ListStock(ctx, req)
-			mu.Lock()
-			defer mu.Unlock()
-			if err != nil {
-				failed = problem.Wrap(fmt.Errorf("stock of %s: %w", region, err), problem.Unavailable, "STOCK_UNKNOWN", "the stock cannot be looked up right now")
-				return
-			}
-			all = append(all, resp.GetStocks()...)
-		})
-	}
-	wg.Wait()
-	return all, failed
+	return int(*c.Ordinal), true
 }
 
 const (

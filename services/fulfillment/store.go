@@ -13,8 +13,20 @@ import (
 
 var (
 	stmtListCenters = sqldb.Define(sqldb.Global, "fulfillment.list_centers", `
-SELECT fc_id, region, name, city, country_code, latitude, longitude
+SELECT fc_id, region, name, city, country_code, latitude, longitude, ordinal
 FROM fulfillment_centers`)
+
+	// Ordinals follow the highest there is, in the order of ids. Two openings at once would draw the same: then the unique
+	// index refuses the later one, which is done again.
+	stmtNumberCenters = sqldb.Define(sqldb.Global, "fulfillment.number_centers", `
+UPDATE fulfillment_centers AS c
+SET ordinal = n.ordinal
+FROM (
+  SELECT fc_id, (SELECT coalesce(max(ordinal) + 1, 0) FROM fulfillment_centers) + row_number() OVER (ORDER BY fc_id) - 1 AS ordinal
+  FROM fulfillment_centers
+  WHERE ordinal IS NULL
+) AS n
+WHERE c.fc_id = n.fc_id`)
 
 	stmtUpsertCenters = sqldb.Define(sqldb.Global, "fulfillment.upsert_centers", `
 INSERT INTO fulfillment_centers (fc_id, region, name, city, country_code, latitude, longitude)
@@ -69,7 +81,7 @@ type shipment struct {
 func (s *Service) readCenters(ctx context.Context) ([]Center, error) {
 	return sqldb.Collect(ctx, s.deps.Global, stmtListCenters, func(r sqldb.Row) (Center, error) {
 		var c Center
-		err := r.Scan(&c.ID, &c.Region, &c.Name, &c.City, &c.CountryCode, &c.At.Lat, &c.At.Lon)
+		err := r.Scan(&c.ID, &c.Region, &c.Name, &c.City, &c.CountryCode, &c.At.Lat, &c.At.Lon, &c.Ordinal)
 		return c, err
 	})
 }
@@ -83,7 +95,10 @@ func (s *Service) OpenCenters(ctx context.Context, centers []Center) error {
 	for i, c := range centers {
 		ids[i], regions[i], names[i], cities[i], countries[i], lats[i], lons[i] = c.ID, c.Region, c.Name, c.City, c.CountryCode, c.At.Lat, c.At.Lon
 	}
-	_, err := s.deps.Global.Exec(ctx, stmtUpsertCenters, ids, regions, names, cities, countries, lats, lons)
+	if _, err := s.deps.Global.Exec(ctx, stmtUpsertCenters, ids, regions, names, cities, countries, lats, lons); err != nil {
+		return err
+	}
+	_, err := s.deps.Global.Exec(ctx, stmtNumberCenters)
 	return err
 }
 

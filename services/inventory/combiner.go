@@ -63,7 +63,9 @@ type combiner struct {
 	now    func() time.Time
 	// batched is told how many commands went into a transaction.
 	batched func(commands int)
-	lanes   [lanes]lane
+	// committed is called after a transaction that left events in the outbox.
+	committed func()
+	lanes     [lanes]lane
 }
 
 type lane struct {
@@ -174,10 +176,14 @@ func (c *combiner) transact(batch []*command) (answers []answer, err error) {
 	defer cancel()
 	locks := map[spot]bool{}
 	for range maxRestarts {
+		announced := false
 		err = c.db.InTx(ctx, func(tx sqldb.Tx) (err error) {
-			answers, err = c.attempt(ctx, tx, batch, locks)
+			answers, announced, err = c.attempt(ctx, tx, batch, locks)
 			return err
 		})
+		if err == nil && announced {
+			c.committed()
+		}
 		more, again := errors.AsType[errNeedsStock](err)
 		if !again && !errors.Is(err, errTwin) {
 			return answers, err
@@ -190,34 +196,35 @@ func (c *combiner) transact(batch []*command) (answers []answer, err error) {
 }
 
 // attempt reads the rows under lock (stock by FC and SKU, then reservations by FC, order and line), applies the commands,
-// and writes what has changed.
-func (c *combiner) attempt(ctx context.Context, tx sqldb.Tx, batch []*command, locks map[spot]bool) ([]answer, error) {
+// and writes what has changed. Tells whether events are on their way.
+func (c *combiner) attempt(ctx context.Context, tx sqldb.Tx, batch []*command, locks map[spot]bool) (answers []answer, announced bool, err error) {
 	d := desk{tx: tx, region: c.region, now: c.now()}
 	stock, orders, err := d.concerned(ctx, batch, locks)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	b, err := d.load(ctx, stock, orders)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	answers, err := applyAll(b, batch)
+	answers, err = applyAll(b, batch)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	if short := b.short(); len(short) > 0 {
 		// Somebody found too little: begin again on fresh books, with what has run out at hand.
 		if b, err = d.load(ctx, stock, orders); err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		if err := d.loadRunOut(ctx, b, short, expireInline); err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		if answers, err = applyAll(b, batch); err != nil {
-			return nil, err
+			return nil, false, err
 		}
 	}
-	return answers, d.save(ctx, b)
+	announced, err = d.save(ctx, b)
+	return answers, announced, err
 }
 
 // applyAll commands in order. The error is that the batch must be begun anew.

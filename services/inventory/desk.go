@@ -160,18 +160,23 @@ func (d desk) loadRunOut(ctx context.Context, b books, stock []spot, limit int) 
 var errTwin = errors.New("the same reservations were made at the same time")
 
 // save what has changed in the books, and commit. What was read was read under lock, and is as it was; CockroachDB, whose
-// locks are best effort, refuses the commit otherwise.
-func (d desk) save(ctx context.Context, b books) error {
-	out := d.changes(b)
-	err := d.tx.SendLast(ctx, out)
-	if constraint, ok := sqldb.UniqueViolation(err); ok && constraint == "reservations_pk" {
-		return errTwin
+// locks are best effort, refuses the commit otherwise. Tells whether events are on their way.
+func (d desk) save(ctx context.Context, b books) (announced bool, err error) {
+	out, touched := d.changes(b)
+	if len(touched) > 0 {
+		if err := queueTouched(out, d.region, d.now, touched); err != nil {
+			return false, err
+		}
 	}
-	return err
+	err = d.tx.SendLast(ctx, out)
+	if constraint, ok := sqldb.UniqueViolation(err); ok && constraint == "reservations_pk" {
+		err = errTwin
+	}
+	return len(touched) > 0, err
 }
 
-// changes of the books.
-func (d desk) changes(b books) *sqldb.Batch {
+// changes of the books, and the products whose summary may have changed.
+func (d desk) changes(b books) (changes *sqldb.Batch, touched []string) {
 	var out sqldb.Batch
 	var fresh, changed []*holdRow
 	var moved moves
@@ -198,7 +203,7 @@ func (d desk) changes(b books) *sqldb.Batch {
 	if len(shipped.skus) > 0 {
 		out.Queue(stmtRecordShipments, nil, region, shipped.fcs, shipped.orders, shipped.skus, shipped.deltas, d.now)
 	}
-	return &out
+	return &out, moved.touched
 }
 
 // writes are the reservations to insert, tombstones among them, and those to update; by order and line.
@@ -229,6 +234,7 @@ func (b *book) writes() (fresh, changed []*holdRow) {
 type moves struct {
 	fcs, skus           []string
 	available, reserved []int64
+	touched             []string
 }
 
 func (m *moves) add(b *book) {
@@ -237,6 +243,9 @@ func (m *moves) add(b *book) {
 		if s.available != s.availableBefore || s.reserved != s.reservedBefore {
 			m.fcs, m.skus = append(m.fcs, b.fc), append(m.skus, sku)
 			m.available, m.reserved = append(m.available, s.available), append(m.reserved, s.reserved)
+		}
+		if level(s.available) != level(s.availableBefore) {
+			m.touched = append(m.touched, sku)
 		}
 	}
 }

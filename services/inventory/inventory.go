@@ -40,6 +40,7 @@ const (
 	maxRestockLines = 1000
 	maxRestock      = 1_000_000
 	maxSKUs         = 200
+	maxFCs          = 500
 )
 
 // line of an order at an FC.

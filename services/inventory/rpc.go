@@ -3,6 +3,7 @@ package inventory
 import (
 	"context"
 	"strconv"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -33,8 +34,22 @@ func (s *Service) ListStock(ctx context.Context, req *inventoryv1.ListStockReque
 	if err := validateSKUs(req.GetSkus()); err != nil {
 		return nil, err
 	}
-	stocks, err := s.listStock(ctx, req.GetSkus())
+	if len(req.GetFcIds()) > maxFCs {
+		var v problem.Violations
+		v.Check(false, "fc_ids", "must be 500 at most")
+		return nil, v.Err()
+	}
+	stocks, err := s.listStock(ctx, req.GetSkus(), req.GetFcIds())
 	return &inventoryv1.ListStockResponse{Stocks: stocks}, err
+}
+
+// ListSummaries implements InventoryService.
+func (s *Service) ListSummaries(ctx context.Context, req *inventoryv1.ListSummariesRequest) (*inventoryv1.ListSummariesResponse, error) {
+	if err := validateSKUs(req.GetSkus()); err != nil {
+		return nil, err
+	}
+	all, err := s.summaries(ctx, req.GetSkus())
+	return &inventoryv1.ListSummariesResponse{Summaries: all}, err
 }
 
 func validateSKUs(skus []string) error {
@@ -149,6 +164,31 @@ func (s *Service) Ship(ctx context.Context, req *inventoryv1.ShipRequest) (*inve
 	}
 	n, err := s.ship(ctx, a)
 	return &inventoryv1.ShipResponse{Shipped: n}, err
+}
+
+// Return implements InventoryService.
+func (s *Service) Return(ctx context.Context, req *inventoryv1.ReturnRequest) (*inventoryv1.ReturnResponse, error) {
+	a, err := s.place(ctx, req.GetFcId(), req.GetOrderId())
+	if err != nil {
+		return nil, err
+	}
+	var v problem.Violations
+	v.Check(validKey(req.GetReturnId(), 50) && !strings.Contains(req.GetReturnId(), "/"), "return_id", "must be 1 to 50 characters, without a slash")
+	v.Check(len(req.GetLines()) >= 1 && len(req.GetLines()) <= maxLines, "lines", "must be 1 to 200")
+	seen := map[string]bool{}
+	entries := make([]entry, 0, len(req.GetLines()))
+	for i, l := range req.GetLines() {
+		field := "lines[" + strconv.Itoa(i) + "]"
+		v.Check(validKey(l.GetSku(), 64) && !seen[l.GetSku()], field+".sku", "must be 1 to 64 characters, each product once")
+		v.Check(l.GetQuantity() >= 1 && l.GetQuantity() <= maxQuantity, field+".quantity", "must be 1 to 999")
+		seen[l.GetSku()] = true
+		entries = append(entries, entry{fc: a.fc, sku: l.GetSku(), delta: l.GetQuantity()})
+	}
+	if err := v.Err(); err != nil {
+		return nil, err
+	}
+	already, err := s.takeBack(ctx, back{at: a, id: req.GetReturnId(), entries: entries})
+	return &inventoryv1.ReturnResponse{AlreadyCounted: already}, err
 }
 
 // Restock implements InventoryService.

@@ -28,8 +28,14 @@ type Deps struct {
 	Region ident.Region
 	// Peers of the other regions.
 	Peers map[ident.Region]Peer
+	// Regions there are: where summaries are told.
+	Regions []ident.Region
 	// FC tells the home region of an FC; false for one that does not exist.
 	FC func(ctx context.Context, id string) (ident.Region, bool)
+	// Ordinal of an FC in summaries; false for one that has none yet. May be nil: then no summaries are made.
+	Ordinal func(ctx context.Context, id string) (int, bool)
+	// Committed is called after a transaction that left events in the outbox; may be nil.
+	Committed func()
 	// Swept are the FCs whose holds this cell sweeps.
 	Swept func(ctx context.Context) []string
 	Clock clock.Clock
@@ -65,7 +71,12 @@ func New(deps Deps) *Service {
 	if deps.Observe == nil {
 		deps.Observe = noObserver{}
 	}
-	return &Service{deps: deps, combiner: &combiner{db: deps.DB, region: deps.Region, now: deps.Clock.Now, batched: deps.Observe.CommandsCombined}}
+	if deps.Committed == nil {
+		deps.Committed = func() {}
+	}
+	return &Service{deps: deps, combiner: &combiner{
+		db: deps.DB, region: deps.Region, now: deps.Clock.Now, batched: deps.Observe.CommandsCombined, committed: deps.Committed,
+	}}
 }
 
 // expireInline is how many run-out holds a batch takes back at most when it finds too little.
@@ -117,94 +128,26 @@ func (s *Service) ship(ctx context.Context, a at) (shipped int64, err error) {
 	return got.units, got.err
 }
 
-// restock adds a delivery, once.
-func (s *Service) restock(ctx context.Context, deliveryID string, entries []entry) (already bool, err error) {
-	src := source{region: s.deps.Region, kind: "restock", id: deliveryID, now: s.deps.Clock.Now()}
-	err = s.deps.DB.InTx(ctx, func(tx sqldb.Tx) error {
-		fresh, err := record(ctx, tx, src, entries)
-		if err != nil {
-			return err
-		}
-		already = len(fresh) == 0
-		return addStock(ctx, tx, s.deps.Region, fresh)
-	})
-	if err != nil {
-		return false, fmt.Errorf("restock by delivery %s: %w", deliveryID, err)
+// maxSpots are looked up one by one; for more all FCs are read.
+const maxSpots = 1000
+
+// listStock of this region's FCs, or of some of them.
+func (s *Service) listStock(ctx context.Context, skus, fcs []string) ([]*inventoryv1.Stock, error) {
+	stmt, args := stmtListStock, []any{string(s.deps.Region), skus, s.deps.Clock.Now()}
+	if len(fcs) > 0 && len(fcs)*len(skus) <= maxSpots {
+		stmt, args = stmtListStockAt, append(args, fcs)
 	}
-	return already, nil
-}
-
-// adjust corrects one count, once.
-func (s *Service) adjust(ctx context.Context, id, reason string, e entry) (already bool, err error) {
-	src := source{region: s.deps.Region, kind: "adjust", id: id, reason: reason, now: s.deps.Clock.Now()}
-	err = s.deps.DB.InTx(ctx, func(tx sqldb.Tx) error {
-		fresh, err := record(ctx, tx, src, []entry{e})
-		if err != nil {
-			return err
-		}
-		if already = len(fresh) == 0; already {
-			return nil
-		}
-		if e.delta > 0 {
-			return addStock(ctx, tx, s.deps.Region, fresh)
-		}
-		d := desk{tx: tx, region: s.deps.Region, now: src.now}
-		spots := []spot{{e.fc, e.sku}}
-		b, err := d.load(ctx, spots, nil)
-		if err != nil {
-			return err
-		}
-		if err := d.loadRunOut(ctx, b, spots, expireInline); err != nil {
-			return err
-		}
-		if err := b.at(e.fc).enough([]string{e.sku}, []int64{-e.delta}); err != nil {
-			return err
-		}
-		out := d.changes(b)
-		out.Queue(stmtCorrect, nil, string(s.deps.Region), e.fc, e.sku, e.delta)
-		return tx.SendLast(ctx, out)
-	})
-	if err != nil {
-		return false, fmt.Errorf("adjust by %s: %w", id, err)
-	}
-	return already, nil
-}
-
-// Stock of one product at one FC, for the opening of a platform.
-type Stock struct {
-	FC       string
-	SKU      string
-	Quantity int64
-}
-
-// openingBatch rows in one statement: some hundred kilobytes.
-const openingBatch = 5000
-
-// Open counts the opening stock of this region's FCs. Counting it again changes nothing.
-func (s *Service) Open(ctx context.Context, stocks []Stock) error {
-	for chunk := range slices.Chunk(stocks, openingBatch) {
-		entries := make([]entry, 0, len(chunk))
-		for _, c := range chunk {
-			entries = append(entries, entry{fc: c.FC, sku: c.SKU, delta: c.Quantity})
-		}
-		if _, err := s.restock(ctx, "opening", entries); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// listStock of this region's FCs.
-func (s *Service) listStock(ctx context.Context, skus []string) ([]*inventoryv1.Stock, error) {
-	all, err := sqldb.Collect(ctx, s.deps.DB, stmtListStock, func(r sqldb.Row) (*inventoryv1.Stock, error) {
+	all, err := sqldb.Collect(ctx, s.deps.DB, stmt, func(r sqldb.Row) (*inventoryv1.Stock, error) {
 		var st inventoryv1.Stock
 		err := r.Scan(&st.FcId, &st.Sku, &st.Available)
 		return &st, err
-	}, string(s.deps.Region), skus, s.deps.Clock.Now())
+	}, args...)
 	if err != nil {
 		return nil, fmt.Errorf("list stock: %w", err)
 	}
-	return slices.DeleteFunc(all, func(st *inventoryv1.Stock) bool { return st.GetAvailable() <= 0 }), nil
+	return slices.DeleteFunc(all, func(st *inventoryv1.Stock) bool {
+		return st.GetAvailable() <= 0 || (len(fcs) > 0 && !slices.Contains(fcs, st.GetFcId()))
+	}), nil
 }
 
 // peerBudget is how long the other regions may take to say what they have: a page must not wait for a region that is away.
@@ -212,7 +155,7 @@ const peerBudget = 300 * time.Millisecond
 
 // availability sums the stock of all regions that answer.
 func (s *Service) availability(ctx context.Context, skus []string) (sums map[string]int64, missing []string, err error) {
-	own, err := s.listStock(ctx, skus)
+	own, err := s.listStock(ctx, skus, nil)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -265,6 +208,7 @@ func (s *Service) Sweep(ctx context.Context) (n int, err error) {
 	if due = sortedSpots(due); len(due) == 0 {
 		return 0, nil
 	}
+	announced := false
 	err = s.deps.DB.InTx(ctx, func(tx sqldb.Tx) error {
 		d := desk{tx: tx, region: s.deps.Region, now: now}
 		b, err := d.load(ctx, due, nil)
@@ -281,10 +225,14 @@ func (s *Service) Sweep(ctx context.Context) (n int, err error) {
 			n += len(overdue)
 			b.expire(overdue)
 		}
-		return d.save(ctx, b)
+		announced, err = d.save(ctx, b)
+		return err
 	})
 	if err != nil {
 		return 0, fmt.Errorf("sweep holds: %w", err)
+	}
+	if announced {
+		s.deps.Committed()
 	}
 	return n, nil
 }

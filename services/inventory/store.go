@@ -136,6 +136,22 @@ SELECT i.fc_id, i.sku, i.available + coalesce((
 FROM inventory AS i
 WHERE i.region = $1 AND i.sku = ANY ($2::text[])`)
 
+	stmtListStockAt = sqldb.Define(sqldb.Regional, "inventory.list_stock_at", `
+SELECT i.fc_id, i.sku, i.available + coalesce((
+  SELECT sum(r.quantity)
+  FROM reservations AS r
+  WHERE r.region = $1 AND r.fc_id = i.fc_id AND r.sku = i.sku AND r.state = 'HELD' AND r.expires_at <= $3
+), 0)::int8 AS available
+FROM unnest($2::text[]) AS s (sku)
+CROSS JOIN unnest($4::text[]) AS f (fc_id)
+/*@PG CROSS JOIN LATERAL (
+  SELECT fc_id, sku, available
+  FROM inventory
+  WHERE region = $1 AND fc_id = f.fc_id AND sku = s.sku
+  OFFSET 0
+) AS i @*/
+/*@CRDB INNER LOOKUP JOIN inventory AS i ON i.region = $1 AND i.fc_id = f.fc_id AND i.sku = s.sku @*/`)
+
 	stmtRecord = sqldb.Define(sqldb.Regional, "inventory.record", `
 INSERT INTO inventory_events (region, fc_id, kind, source_id, sku, delta, reason, at)
 SELECT $1::crdb_internal_region, e.fc_id, $2, $3, e.sku, e.delta, $7, $8
@@ -156,12 +172,84 @@ ORDER BY a.fc_id, a.sku
 ON CONFLICT (region, fc_id, sku) DO UPDATE
 SET available = inventory.available + excluded.available`)
 
-	// A correction never makes a row: an insert of a negative count would break the row's check before the conflict is
-	// looked at.
-	stmtCorrect = sqldb.Define(sqldb.Regional, "inventory.correct", `
-UPDATE inventory
-SET available = available + $4
-WHERE region = $1 AND fc_id = $2 AND sku = $3`)
+	stmtOpenSummaries = sqldb.Define(sqldb.Regional, "inventory.open_summaries", `
+INSERT INTO stock_summaries (region, sku, source_region, fcs, units, version, changed_at)
+SELECT $1::crdb_internal_region, s.sku, $1, ''::bytea, 0, 0, $3
+FROM unnest($2::text[]) AS s (sku)
+ON CONFLICT (region, sku, source_region) DO NOTHING`)
+
+	stmtLockSummaries = sqldb.Define(sqldb.Regional, "inventory.lock_summaries", `
+/*@PG SELECT one.sku, one.fcs, one.units, one.version
+FROM unnest($2::text[]) AS s (sku)
+CROSS JOIN LATERAL (
+  SELECT sku, fcs, units, version
+  FROM stock_summaries
+  WHERE region = $1 AND sku = s.sku AND source_region = $3
+  FOR UPDATE
+) AS one @*/
+/*@CRDB SELECT one.sku, one.fcs, one.units, one.version
+FROM unnest($2::text[]) AS s (sku)
+INNER LOOKUP JOIN stock_summaries AS one ON one.region = $1 AND one.sku = s.sku AND one.source_region = $3
+ORDER BY one.sku
+FOR UPDATE OF one @*/`)
+
+	stmtSummarize = sqldb.Define(sqldb.Regional, "inventory.summarize", `
+SELECT fc_id, sku, available
+FROM inventory
+WHERE region = $1 AND sku = ANY ($2::text[]) AND available > 0`)
+
+	stmtKeepSummaries = sqldb.Define(sqldb.Regional, "inventory.keep_summaries", `
+INSERT INTO stock_summaries (region, sku, source_region, fcs, units, version, changed_at)
+SELECT $1::crdb_internal_region, s.sku, s.source_region, s.fcs, s.units, s.version, $7
+FROM unnest($2::text[], $3::text[], $4::bytea[], $5::int8[], $6::int8[]) AS s (sku, source_region, fcs, units, version)
+ON CONFLICT (region, sku, source_region) DO UPDATE
+SET fcs = excluded.fcs, units = excluded.units, version = excluded.version, changed_at = excluded.changed_at
+WHERE stock_summaries.version < excluded.version`)
+
+	stmtListSummaries = sqldb.Define(sqldb.Regional, "inventory.list_summaries", `
+SELECT sku, source_region, fcs, units, version
+FROM stock_summaries
+WHERE region = $1 AND sku = ANY ($2::text[])`)
+
+	stmtPageSummaries = sqldb.Define(sqldb.Regional, "inventory.page_summaries", `
+SELECT sku, fcs
+FROM stock_summaries
+WHERE region = $1 AND source_region = $2 AND sku > $3
+ORDER BY sku
+LIMIT $4`)
+
+	stmtInconsistencies = sqldb.Define(sqldb.Regional, "inventory.inconsistencies", `
+SELECT fc_id, sku, sum(available)::int8, sum(reserved)::int8, (sum(booked) - sum(promised))::int8, sum(promised)::int8
+FROM (
+  SELECT fc_id, sku, available, reserved, 0 AS booked, 0 AS promised
+  FROM inventory
+  WHERE region = $1
+  UNION ALL
+  SELECT fc_id, sku, 0, 0, delta, 0
+  FROM inventory_events
+  WHERE region = $1
+  UNION ALL
+  SELECT fc_id, sku, 0, 0, 0, quantity
+  FROM reservations
+  WHERE region = $1 AND state IN ('HELD', 'COMMITTED')
+) AS books
+GROUP BY fc_id, sku
+HAVING sum(reserved) <> sum(promised) OR sum(available) + sum(reserved) <> sum(booked)
+ORDER BY fc_id, sku
+LIMIT $2`)
+
+	// What the counts of one row should be. Its lock is held: nobody moves its units meanwhile.
+	stmtRight = sqldb.Define(sqldb.Regional, "inventory.right", `
+SELECT
+  (SELECT coalesce(sum(delta), 0) FROM inventory_events WHERE region = $1 AND fc_id = $2 AND sku = $3)::int8,
+  (SELECT coalesce(sum(quantity), 0) FROM reservations WHERE region = $1 AND fc_id = $2 AND sku = $3 AND state IN ('HELD', 'COMMITTED'))::int8`)
+
+	// A return's id begins with its order's: "0" follows "/".
+	stmtReturned = sqldb.Define(sqldb.Regional, "inventory.returned", `
+SELECT fc_id, sku, sum(delta)::int8
+FROM inventory_events
+WHERE region = $1 AND fc_id = $2 AND kind = 'return' AND source_id >= $3 AND source_id < $4
+GROUP BY fc_id, sku`)
 )
 
 // entry of the ledger.
@@ -180,11 +268,12 @@ type source struct {
 // record entries of the ledger; gives those that are new.
 func record(ctx context.Context, tx sqldb.Tx, s source, entries []entry) ([]entry, error) {
 	fcs, skus, deltas := columns(entries)
-	return sqldb.Collect(ctx, tx, stmtRecord, func(r sqldb.Row) (entry, error) {
-		var e entry
-		err := r.Scan(&e.fc, &e.sku, &e.delta)
-		return e, err
-	}, string(s.region), s.kind, s.id, fcs, skus, deltas, s.reason, s.now)
+	return sqldb.Collect(ctx, tx, stmtRecord, scanEntry, string(s.region), s.kind, s.id, fcs, skus, deltas, s.reason, s.now)
+}
+
+func scanEntry(r sqldb.Row) (e entry, err error) {
+	err = r.Scan(&e.fc, &e.sku, &e.delta)
+	return e, err
 }
 
 // addStock raises what is available; rows that do not exist are made.

@@ -179,7 +179,9 @@ func (x *Availability) GetAvailable() int64 {
 type ListStockRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// 1 to 200 SKUs.
-	Skus          []string `protobuf:"bytes,1,rep,name=skus,proto3" json:"skus,omitempty"`
+	Skus []string `protobuf:"bytes,1,rep,name=skus,proto3" json:"skus,omitempty"`
+	// Only these FCs; all of the region when empty. At most 500.
+	FcIds         []string `protobuf:"bytes,2,rep,name=fc_ids,json=fcIds,proto3" json:"fc_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -221,6 +223,273 @@ func (x *ListStockRequest) GetSkus() []string {
 	return nil
 }
 
+func (x *ListStockRequest) GetFcIds() []string {
+	if x != nil {
+		return x.FcIds
+	}
+	return nil
+}
+
+type ListSummariesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 1 to 200 SKUs.
+	Skus          []string `protobuf:"bytes,1,rep,name=skus,proto3" json:"skus,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSummariesRequest) Reset() {
+	*x = ListSummariesRequest{}
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSummariesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSummariesRequest) ProtoMessage() {}
+
+func (x *ListSummariesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSummariesRequest.ProtoReflect.Descriptor instead.
+func (*ListSummariesRequest) Descriptor() ([]byte, []int) {
+	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *ListSummariesRequest) GetSkus() []string {
+	if x != nil {
+		return x.Skus
+	}
+	return nil
+}
+
+type ListSummariesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// None for a product of which nothing is known.
+	Summaries     []*StockSummary `protobuf:"bytes,1,rep,name=summaries,proto3" json:"summaries,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSummariesResponse) Reset() {
+	*x = ListSummariesResponse{}
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSummariesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSummariesResponse) ProtoMessage() {}
+
+func (x *ListSummariesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSummariesResponse.ProtoReflect.Descriptor instead.
+func (*ListSummariesResponse) Descriptor() ([]byte, []int) {
+	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *ListSummariesResponse) GetSummaries() []*StockSummary {
+	if x != nil {
+		return x.Summaries
+	}
+	return nil
+}
+
+// StockSummary of one product at the FCs of one region.
+type StockSummary struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Sku    string                 `protobuf:"bytes,1,opt,name=sku,proto3" json:"sku,omitempty"`
+	Region string                 `protobuf:"bytes,2,opt,name=region,proto3" json:"region,omitempty"`
+	// A bit for each FC that has some, by its ordinal: FC n is bit n % 8, from the lowest, of byte n / 8.
+	Fcs []byte `protobuf:"bytes,3,opt,name=fcs,proto3" json:"fcs,omitempty"`
+	// Units available there when it was last looked at: as long as the count stays within a factor of four, nobody looks.
+	Units int64 `protobuf:"varint,4,opt,name=units,proto3" json:"units,omitempty"`
+	// Of two summaries the one with the higher version is newer.
+	Version       int64 `protobuf:"varint,5,opt,name=version,proto3" json:"version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StockSummary) Reset() {
+	*x = StockSummary{}
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StockSummary) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StockSummary) ProtoMessage() {}
+
+func (x *StockSummary) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StockSummary.ProtoReflect.Descriptor instead.
+func (*StockSummary) Descriptor() ([]byte, []int) {
+	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *StockSummary) GetSku() string {
+	if x != nil {
+		return x.Sku
+	}
+	return ""
+}
+
+func (x *StockSummary) GetRegion() string {
+	if x != nil {
+		return x.Region
+	}
+	return ""
+}
+
+func (x *StockSummary) GetFcs() []byte {
+	if x != nil {
+		return x.Fcs
+	}
+	return nil
+}
+
+func (x *StockSummary) GetUnits() int64 {
+	if x != nil {
+		return x.Units
+	}
+	return 0
+}
+
+func (x *StockSummary) GetVersion() int64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+// StockTouched is an event within a region: what it has of these products may have changed.
+type StockTouched struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Skus          []string               `protobuf:"bytes,1,rep,name=skus,proto3" json:"skus,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StockTouched) Reset() {
+	*x = StockTouched{}
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StockTouched) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StockTouched) ProtoMessage() {}
+
+func (x *StockTouched) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StockTouched.ProtoReflect.Descriptor instead.
+func (*StockTouched) Descriptor() ([]byte, []int) {
+	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *StockTouched) GetSkus() []string {
+	if x != nil {
+		return x.Skus
+	}
+	return nil
+}
+
+// StockSummarized is an event for the other regions.
+type StockSummarized struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Summaries     []*StockSummary        `protobuf:"bytes,1,rep,name=summaries,proto3" json:"summaries,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StockSummarized) Reset() {
+	*x = StockSummarized{}
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StockSummarized) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StockSummarized) ProtoMessage() {}
+
+func (x *StockSummarized) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StockSummarized.ProtoReflect.Descriptor instead.
+func (*StockSummarized) Descriptor() ([]byte, []int) {
+	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *StockSummarized) GetSummaries() []*StockSummary {
+	if x != nil {
+		return x.Summaries
+	}
+	return nil
+}
+
 type ListStockResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Only FCs that have some.
@@ -231,7 +500,7 @@ type ListStockResponse struct {
 
 func (x *ListStockResponse) Reset() {
 	*x = ListStockResponse{}
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[4]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -243,7 +512,7 @@ func (x *ListStockResponse) String() string {
 func (*ListStockResponse) ProtoMessage() {}
 
 func (x *ListStockResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[4]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -256,7 +525,7 @@ func (x *ListStockResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListStockResponse.ProtoReflect.Descriptor instead.
 func (*ListStockResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{4}
+	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ListStockResponse) GetStocks() []*Stock {
@@ -279,7 +548,7 @@ type Stock struct {
 
 func (x *Stock) Reset() {
 	*x = Stock{}
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[5]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -291,7 +560,7 @@ func (x *Stock) String() string {
 func (*Stock) ProtoMessage() {}
 
 func (x *Stock) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[5]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -304,7 +573,7 @@ func (x *Stock) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stock.ProtoReflect.Descriptor instead.
 func (*Stock) Descriptor() ([]byte, []int) {
-	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{5}
+	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Stock) GetFcId() string {
@@ -342,7 +611,7 @@ type ReserveLine struct {
 
 func (x *ReserveLine) Reset() {
 	*x = ReserveLine{}
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[6]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -354,7 +623,7 @@ func (x *ReserveLine) String() string {
 func (*ReserveLine) ProtoMessage() {}
 
 func (x *ReserveLine) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[6]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -367,7 +636,7 @@ func (x *ReserveLine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReserveLine.ProtoReflect.Descriptor instead.
 func (*ReserveLine) Descriptor() ([]byte, []int) {
-	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{6}
+	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ReserveLine) GetLine() int32 {
@@ -408,7 +677,7 @@ type ReserveRequest struct {
 
 func (x *ReserveRequest) Reset() {
 	*x = ReserveRequest{}
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[7]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -420,7 +689,7 @@ func (x *ReserveRequest) String() string {
 func (*ReserveRequest) ProtoMessage() {}
 
 func (x *ReserveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[7]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -433,7 +702,7 @@ func (x *ReserveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReserveRequest.ProtoReflect.Descriptor instead.
 func (*ReserveRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{7}
+	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ReserveRequest) GetFcId() string {
@@ -482,7 +751,7 @@ type ReserveResponse struct {
 
 func (x *ReserveResponse) Reset() {
 	*x = ReserveResponse{}
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[8]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -494,7 +763,7 @@ func (x *ReserveResponse) String() string {
 func (*ReserveResponse) ProtoMessage() {}
 
 func (x *ReserveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[8]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -507,7 +776,7 @@ func (x *ReserveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReserveResponse.ProtoReflect.Descriptor instead.
 func (*ReserveResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{8}
+	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ReserveResponse) GetExpiresAt() *timestamppb.Timestamp {
@@ -535,7 +804,7 @@ type ExtendHoldRequest struct {
 
 func (x *ExtendHoldRequest) Reset() {
 	*x = ExtendHoldRequest{}
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[9]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -547,7 +816,7 @@ func (x *ExtendHoldRequest) String() string {
 func (*ExtendHoldRequest) ProtoMessage() {}
 
 func (x *ExtendHoldRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[9]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -560,7 +829,7 @@ func (x *ExtendHoldRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExtendHoldRequest.ProtoReflect.Descriptor instead.
 func (*ExtendHoldRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{9}
+	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ExtendHoldRequest) GetFcId() string {
@@ -592,7 +861,7 @@ type ExtendHoldResponse struct {
 
 func (x *ExtendHoldResponse) Reset() {
 	*x = ExtendHoldResponse{}
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[10]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -604,7 +873,7 @@ func (x *ExtendHoldResponse) String() string {
 func (*ExtendHoldResponse) ProtoMessage() {}
 
 func (x *ExtendHoldResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[10]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -617,7 +886,7 @@ func (x *ExtendHoldResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExtendHoldResponse.ProtoReflect.Descriptor instead.
 func (*ExtendHoldResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{10}
+	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{15}
 }
 
 type CommitRequest struct {
@@ -630,7 +899,7 @@ type CommitRequest struct {
 
 func (x *CommitRequest) Reset() {
 	*x = CommitRequest{}
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[11]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -642,7 +911,7 @@ func (x *CommitRequest) String() string {
 func (*CommitRequest) ProtoMessage() {}
 
 func (x *CommitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[11]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -655,7 +924,7 @@ func (x *CommitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommitRequest.ProtoReflect.Descriptor instead.
 func (*CommitRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{11}
+	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *CommitRequest) GetFcId() string {
@@ -680,7 +949,7 @@ type CommitResponse struct {
 
 func (x *CommitResponse) Reset() {
 	*x = CommitResponse{}
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[12]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -692,7 +961,7 @@ func (x *CommitResponse) String() string {
 func (*CommitResponse) ProtoMessage() {}
 
 func (x *CommitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[12]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -705,7 +974,7 @@ func (x *CommitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommitResponse.ProtoReflect.Descriptor instead.
 func (*CommitResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{12}
+	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{17}
 }
 
 type ReleaseRequest struct {
@@ -718,7 +987,7 @@ type ReleaseRequest struct {
 
 func (x *ReleaseRequest) Reset() {
 	*x = ReleaseRequest{}
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[13]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -730,7 +999,7 @@ func (x *ReleaseRequest) String() string {
 func (*ReleaseRequest) ProtoMessage() {}
 
 func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[13]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -743,7 +1012,7 @@ func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{13}
+	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ReleaseRequest) GetFcId() string {
@@ -770,7 +1039,7 @@ type ReleaseResponse struct {
 
 func (x *ReleaseResponse) Reset() {
 	*x = ReleaseResponse{}
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[14]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -782,7 +1051,7 @@ func (x *ReleaseResponse) String() string {
 func (*ReleaseResponse) ProtoMessage() {}
 
 func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[14]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -795,7 +1064,7 @@ func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseResponse.ProtoReflect.Descriptor instead.
 func (*ReleaseResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{14}
+	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ReleaseResponse) GetReleased() int64 {
@@ -815,7 +1084,7 @@ type ShipRequest struct {
 
 func (x *ShipRequest) Reset() {
 	*x = ShipRequest{}
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[15]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -827,7 +1096,7 @@ func (x *ShipRequest) String() string {
 func (*ShipRequest) ProtoMessage() {}
 
 func (x *ShipRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[15]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -840,7 +1109,7 @@ func (x *ShipRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShipRequest.ProtoReflect.Descriptor instead.
 func (*ShipRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{15}
+	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ShipRequest) GetFcId() string {
@@ -867,7 +1136,7 @@ type ShipResponse struct {
 
 func (x *ShipResponse) Reset() {
 	*x = ShipResponse{}
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[16]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -879,7 +1148,7 @@ func (x *ShipResponse) String() string {
 func (*ShipResponse) ProtoMessage() {}
 
 func (x *ShipResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[16]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -892,7 +1161,7 @@ func (x *ShipResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShipResponse.ProtoReflect.Descriptor instead.
 func (*ShipResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{16}
+	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ShipResponse) GetShipped() int64 {
@@ -900,6 +1169,175 @@ func (x *ShipResponse) GetShipped() int64 {
 		return x.Shipped
 	}
 	return 0
+}
+
+type ReturnRequest struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	FcId    string                 `protobuf:"bytes,1,opt,name=fc_id,json=fcId,proto3" json:"fc_id,omitempty"`
+	OrderId string                 `protobuf:"bytes,2,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	// Identifies the return within the order: the same id counts once. 1 to 50 characters.
+	ReturnId string `protobuf:"bytes,3,opt,name=return_id,json=returnId,proto3" json:"return_id,omitempty"`
+	// 1 to 200 lines, each product once.
+	Lines         []*ReturnLine `protobuf:"bytes,4,rep,name=lines,proto3" json:"lines,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReturnRequest) Reset() {
+	*x = ReturnRequest{}
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReturnRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReturnRequest) ProtoMessage() {}
+
+func (x *ReturnRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReturnRequest.ProtoReflect.Descriptor instead.
+func (*ReturnRequest) Descriptor() ([]byte, []int) {
+	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *ReturnRequest) GetFcId() string {
+	if x != nil {
+		return x.FcId
+	}
+	return ""
+}
+
+func (x *ReturnRequest) GetOrderId() string {
+	if x != nil {
+		return x.OrderId
+	}
+	return ""
+}
+
+func (x *ReturnRequest) GetReturnId() string {
+	if x != nil {
+		return x.ReturnId
+	}
+	return ""
+}
+
+func (x *ReturnRequest) GetLines() []*ReturnLine {
+	if x != nil {
+		return x.Lines
+	}
+	return nil
+}
+
+// ReturnLine is how much of one product came back.
+type ReturnLine struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Sku   string                 `protobuf:"bytes,1,opt,name=sku,proto3" json:"sku,omitempty"`
+	// 1 to 999.
+	Quantity      int64 `protobuf:"varint,2,opt,name=quantity,proto3" json:"quantity,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReturnLine) Reset() {
+	*x = ReturnLine{}
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReturnLine) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReturnLine) ProtoMessage() {}
+
+func (x *ReturnLine) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReturnLine.ProtoReflect.Descriptor instead.
+func (*ReturnLine) Descriptor() ([]byte, []int) {
+	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *ReturnLine) GetSku() string {
+	if x != nil {
+		return x.Sku
+	}
+	return ""
+}
+
+func (x *ReturnLine) GetQuantity() int64 {
+	if x != nil {
+		return x.Quantity
+	}
+	return 0
+}
+
+type ReturnResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// True when the return had been counted before.
+	AlreadyCounted bool `protobuf:"varint,1,opt,name=already_counted,json=alreadyCounted,proto3" json:"already_counted,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *ReturnResponse) Reset() {
+	*x = ReturnResponse{}
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReturnResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReturnResponse) ProtoMessage() {}
+
+func (x *ReturnResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReturnResponse.ProtoReflect.Descriptor instead.
+func (*ReturnResponse) Descriptor() ([]byte, []int) {
+	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *ReturnResponse) GetAlreadyCounted() bool {
+	if x != nil {
+		return x.AlreadyCounted
+	}
+	return false
 }
 
 type RestockRequest struct {
@@ -915,7 +1353,7 @@ type RestockRequest struct {
 
 func (x *RestockRequest) Reset() {
 	*x = RestockRequest{}
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[17]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -927,7 +1365,7 @@ func (x *RestockRequest) String() string {
 func (*RestockRequest) ProtoMessage() {}
 
 func (x *RestockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[17]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -940,7 +1378,7 @@ func (x *RestockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestockRequest.ProtoReflect.Descriptor instead.
 func (*RestockRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{17}
+	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *RestockRequest) GetFcId() string {
@@ -976,7 +1414,7 @@ type RestockLine struct {
 
 func (x *RestockLine) Reset() {
 	*x = RestockLine{}
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[18]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -988,7 +1426,7 @@ func (x *RestockLine) String() string {
 func (*RestockLine) ProtoMessage() {}
 
 func (x *RestockLine) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[18]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1001,7 +1439,7 @@ func (x *RestockLine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestockLine.ProtoReflect.Descriptor instead.
 func (*RestockLine) Descriptor() ([]byte, []int) {
-	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{18}
+	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *RestockLine) GetSku() string {
@@ -1028,7 +1466,7 @@ type RestockResponse struct {
 
 func (x *RestockResponse) Reset() {
 	*x = RestockResponse{}
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[19]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1040,7 +1478,7 @@ func (x *RestockResponse) String() string {
 func (*RestockResponse) ProtoMessage() {}
 
 func (x *RestockResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[19]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1053,7 +1491,7 @@ func (x *RestockResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestockResponse.ProtoReflect.Descriptor instead.
 func (*RestockResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{19}
+	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *RestockResponse) GetAlreadyCounted() bool {
@@ -1079,7 +1517,7 @@ type AdjustRequest struct {
 
 func (x *AdjustRequest) Reset() {
 	*x = AdjustRequest{}
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[20]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1091,7 +1529,7 @@ func (x *AdjustRequest) String() string {
 func (*AdjustRequest) ProtoMessage() {}
 
 func (x *AdjustRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[20]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1104,7 +1542,7 @@ func (x *AdjustRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdjustRequest.ProtoReflect.Descriptor instead.
 func (*AdjustRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{20}
+	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *AdjustRequest) GetFcId() string {
@@ -1151,7 +1589,7 @@ type AdjustResponse struct {
 
 func (x *AdjustResponse) Reset() {
 	*x = AdjustResponse{}
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[21]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1163,7 +1601,7 @@ func (x *AdjustResponse) String() string {
 func (*AdjustResponse) ProtoMessage() {}
 
 func (x *AdjustResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[21]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1176,7 +1614,7 @@ func (x *AdjustResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdjustResponse.ProtoReflect.Descriptor instead.
 func (*AdjustResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{21}
+	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *AdjustResponse) GetAlreadyCounted() bool {
@@ -1198,9 +1636,24 @@ const file_cellar_inventory_v1_inventory_proto_rawDesc = "" +
 	"\x0fmissing_regions\x18\x02 \x03(\tR\x0emissingRegions\">\n" +
 	"\fAvailability\x12\x10\n" +
 	"\x03sku\x18\x01 \x01(\tR\x03sku\x12\x1c\n" +
-	"\tavailable\x18\x02 \x01(\x03R\tavailable\"&\n" +
+	"\tavailable\x18\x02 \x01(\x03R\tavailable\"=\n" +
 	"\x10ListStockRequest\x12\x12\n" +
-	"\x04skus\x18\x01 \x03(\tR\x04skus\"G\n" +
+	"\x04skus\x18\x01 \x03(\tR\x04skus\x12\x15\n" +
+	"\x06fc_ids\x18\x02 \x03(\tR\x05fcIds\"*\n" +
+	"\x14ListSummariesRequest\x12\x12\n" +
+	"\x04skus\x18\x01 \x03(\tR\x04skus\"X\n" +
+	"\x15ListSummariesResponse\x12?\n" +
+	"\tsummaries\x18\x01 \x03(\v2!.cellar.inventory.v1.StockSummaryR\tsummaries\"z\n" +
+	"\fStockSummary\x12\x10\n" +
+	"\x03sku\x18\x01 \x01(\tR\x03sku\x12\x16\n" +
+	"\x06region\x18\x02 \x01(\tR\x06region\x12\x10\n" +
+	"\x03fcs\x18\x03 \x01(\fR\x03fcs\x12\x14\n" +
+	"\x05units\x18\x04 \x01(\x03R\x05units\x12\x18\n" +
+	"\aversion\x18\x05 \x01(\x03R\aversion\"\"\n" +
+	"\fStockTouched\x12\x12\n" +
+	"\x04skus\x18\x01 \x03(\tR\x04skus\"R\n" +
+	"\x0fStockSummarized\x12?\n" +
+	"\tsummaries\x18\x01 \x03(\v2!.cellar.inventory.v1.StockSummaryR\tsummaries\"G\n" +
 	"\x11ListStockResponse\x122\n" +
 	"\x06stocks\x18\x01 \x03(\v2\x1a.cellar.inventory.v1.StockR\x06stocks\"L\n" +
 	"\x05Stock\x12\x13\n" +
@@ -1241,7 +1694,18 @@ const file_cellar_inventory_v1_inventory_proto_rawDesc = "" +
 	"\x05fc_id\x18\x01 \x01(\tR\x04fcId\x12\x19\n" +
 	"\border_id\x18\x02 \x01(\tR\aorderId\"(\n" +
 	"\fShipResponse\x12\x18\n" +
-	"\ashipped\x18\x01 \x01(\x03R\ashipped\"~\n" +
+	"\ashipped\x18\x01 \x01(\x03R\ashipped\"\x93\x01\n" +
+	"\rReturnRequest\x12\x13\n" +
+	"\x05fc_id\x18\x01 \x01(\tR\x04fcId\x12\x19\n" +
+	"\border_id\x18\x02 \x01(\tR\aorderId\x12\x1b\n" +
+	"\treturn_id\x18\x03 \x01(\tR\breturnId\x125\n" +
+	"\x05lines\x18\x04 \x03(\v2\x1f.cellar.inventory.v1.ReturnLineR\x05lines\":\n" +
+	"\n" +
+	"ReturnLine\x12\x10\n" +
+	"\x03sku\x18\x01 \x01(\tR\x03sku\x12\x1a\n" +
+	"\bquantity\x18\x02 \x01(\x03R\bquantity\"9\n" +
+	"\x0eReturnResponse\x12'\n" +
+	"\x0falready_counted\x18\x01 \x01(\bR\x0ealreadyCounted\"~\n" +
 	"\x0eRestockRequest\x12\x13\n" +
 	"\x05fc_id\x18\x01 \x01(\tR\x04fcId\x12\x1f\n" +
 	"\vdelivery_id\x18\x02 \x01(\tR\n" +
@@ -1259,16 +1723,18 @@ const file_cellar_inventory_v1_inventory_proto_rawDesc = "" +
 	"\x05delta\x18\x04 \x01(\x03R\x05delta\x12\x16\n" +
 	"\x06reason\x18\x05 \x01(\tR\x06reason\"9\n" +
 	"\x0eAdjustResponse\x12'\n" +
-	"\x0falready_counted\x18\x01 \x01(\bR\x0ealreadyCounted2\xec\x06\n" +
+	"\x0falready_counted\x18\x01 \x01(\bR\x0ealreadyCounted2\xb6\b\n" +
 	"\x10InventoryService\x12u\n" +
 	"\x0fGetAvailability\x12+.cellar.inventory.v1.GetAvailabilityRequest\x1a,.cellar.inventory.v1.GetAvailabilityResponse\"\a\x88\xa6\x1d\x01\x90\x02\x01\x12c\n" +
-	"\tListStock\x12%.cellar.inventory.v1.ListStockRequest\x1a&.cellar.inventory.v1.ListStockResponse\"\a\x88\xa6\x1d\x02\x90\x02\x01\x12Z\n" +
+	"\tListStock\x12%.cellar.inventory.v1.ListStockRequest\x1a&.cellar.inventory.v1.ListStockResponse\"\a\x88\xa6\x1d\x02\x90\x02\x01\x12o\n" +
+	"\rListSummaries\x12).cellar.inventory.v1.ListSummariesRequest\x1a*.cellar.inventory.v1.ListSummariesResponse\"\a\x88\xa6\x1d\x02\x90\x02\x01\x12Z\n" +
 	"\aReserve\x12#.cellar.inventory.v1.ReserveRequest\x1a$.cellar.inventory.v1.ReserveResponse\"\x04\x88\xa6\x1d\x02\x12c\n" +
 	"\n" +
 	"ExtendHold\x12&.cellar.inventory.v1.ExtendHoldRequest\x1a'.cellar.inventory.v1.ExtendHoldResponse\"\x04\x88\xa6\x1d\x02\x12W\n" +
 	"\x06Commit\x12\".cellar.inventory.v1.CommitRequest\x1a#.cellar.inventory.v1.CommitResponse\"\x04\x88\xa6\x1d\x02\x12Z\n" +
 	"\aRelease\x12#.cellar.inventory.v1.ReleaseRequest\x1a$.cellar.inventory.v1.ReleaseResponse\"\x04\x88\xa6\x1d\x02\x12Q\n" +
-	"\x04Ship\x12 .cellar.inventory.v1.ShipRequest\x1a!.cellar.inventory.v1.ShipResponse\"\x04\x88\xa6\x1d\x02\x12Z\n" +
+	"\x04Ship\x12 .cellar.inventory.v1.ShipRequest\x1a!.cellar.inventory.v1.ShipResponse\"\x04\x88\xa6\x1d\x02\x12W\n" +
+	"\x06Return\x12\".cellar.inventory.v1.ReturnRequest\x1a#.cellar.inventory.v1.ReturnResponse\"\x04\x88\xa6\x1d\x03\x12Z\n" +
 	"\aRestock\x12#.cellar.inventory.v1.RestockRequest\x1a$.cellar.inventory.v1.RestockResponse\"\x04\x88\xa6\x1d\x03\x12W\n" +
 	"\x06Adjust\x12\".cellar.inventory.v1.AdjustRequest\x1a#.cellar.inventory.v1.AdjustResponse\"\x04\x88\xa6\x1d\x03B\xe7\x01\n" +
 	"\x17com.cellar.inventory.v1B\x0eInventoryProtoP\x01ZNgithub.com/cellar-commerce/cellar/internal/gen/cellar/inventory/v1;inventoryv1\xa2\x02\x03CIX\xaa\x02\x13Cellar.Inventory.V1\xca\x02\x13Cellar\\Inventory\\V1\xe2\x02\x1fCellar\\Inventory\\V1\\GPBMetadata\xea\x02\x15Cellar::Inventory::V1b\x06proto3"
@@ -1285,64 +1751,79 @@ func file_cellar_inventory_v1_inventory_proto_rawDescGZIP() []byte {
 	return file_cellar_inventory_v1_inventory_proto_rawDescData
 }
 
-var file_cellar_inventory_v1_inventory_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_cellar_inventory_v1_inventory_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
 var file_cellar_inventory_v1_inventory_proto_goTypes = []any{
 	(*GetAvailabilityRequest)(nil),  // 0: cellar.inventory.v1.GetAvailabilityRequest
 	(*GetAvailabilityResponse)(nil), // 1: cellar.inventory.v1.GetAvailabilityResponse
 	(*Availability)(nil),            // 2: cellar.inventory.v1.Availability
 	(*ListStockRequest)(nil),        // 3: cellar.inventory.v1.ListStockRequest
-	(*ListStockResponse)(nil),       // 4: cellar.inventory.v1.ListStockResponse
-	(*Stock)(nil),                   // 5: cellar.inventory.v1.Stock
-	(*ReserveLine)(nil),             // 6: cellar.inventory.v1.ReserveLine
-	(*ReserveRequest)(nil),          // 7: cellar.inventory.v1.ReserveRequest
-	(*ReserveResponse)(nil),         // 8: cellar.inventory.v1.ReserveResponse
-	(*ExtendHoldRequest)(nil),       // 9: cellar.inventory.v1.ExtendHoldRequest
-	(*ExtendHoldResponse)(nil),      // 10: cellar.inventory.v1.ExtendHoldResponse
-	(*CommitRequest)(nil),           // 11: cellar.inventory.v1.CommitRequest
-	(*CommitResponse)(nil),          // 12: cellar.inventory.v1.CommitResponse
-	(*ReleaseRequest)(nil),          // 13: cellar.inventory.v1.ReleaseRequest
-	(*ReleaseResponse)(nil),         // 14: cellar.inventory.v1.ReleaseResponse
-	(*ShipRequest)(nil),             // 15: cellar.inventory.v1.ShipRequest
-	(*ShipResponse)(nil),            // 16: cellar.inventory.v1.ShipResponse
-	(*RestockRequest)(nil),          // 17: cellar.inventory.v1.RestockRequest
-	(*RestockLine)(nil),             // 18: cellar.inventory.v1.RestockLine
-	(*RestockResponse)(nil),         // 19: cellar.inventory.v1.RestockResponse
-	(*AdjustRequest)(nil),           // 20: cellar.inventory.v1.AdjustRequest
-	(*AdjustResponse)(nil),          // 21: cellar.inventory.v1.AdjustResponse
-	(*timestamppb.Timestamp)(nil),   // 22: google.protobuf.Timestamp
+	(*ListSummariesRequest)(nil),    // 4: cellar.inventory.v1.ListSummariesRequest
+	(*ListSummariesResponse)(nil),   // 5: cellar.inventory.v1.ListSummariesResponse
+	(*StockSummary)(nil),            // 6: cellar.inventory.v1.StockSummary
+	(*StockTouched)(nil),            // 7: cellar.inventory.v1.StockTouched
+	(*StockSummarized)(nil),         // 8: cellar.inventory.v1.StockSummarized
+	(*ListStockResponse)(nil),       // 9: cellar.inventory.v1.ListStockResponse
+	(*Stock)(nil),                   // 10: cellar.inventory.v1.Stock
+	(*ReserveLine)(nil),             // 11: cellar.inventory.v1.ReserveLine
+	(*ReserveRequest)(nil),          // 12: cellar.inventory.v1.ReserveRequest
+	(*ReserveResponse)(nil),         // 13: cellar.inventory.v1.ReserveResponse
+	(*ExtendHoldRequest)(nil),       // 14: cellar.inventory.v1.ExtendHoldRequest
+	(*ExtendHoldResponse)(nil),      // 15: cellar.inventory.v1.ExtendHoldResponse
+	(*CommitRequest)(nil),           // 16: cellar.inventory.v1.CommitRequest
+	(*CommitResponse)(nil),          // 17: cellar.inventory.v1.CommitResponse
+	(*ReleaseRequest)(nil),          // 18: cellar.inventory.v1.ReleaseRequest
+	(*ReleaseResponse)(nil),         // 19: cellar.inventory.v1.ReleaseResponse
+	(*ShipRequest)(nil),             // 20: cellar.inventory.v1.ShipRequest
+	(*ShipResponse)(nil),            // 21: cellar.inventory.v1.ShipResponse
+	(*ReturnRequest)(nil),           // 22: cellar.inventory.v1.ReturnRequest
+	(*ReturnLine)(nil),              // 23: cellar.inventory.v1.ReturnLine
+	(*ReturnResponse)(nil),          // 24: cellar.inventory.v1.ReturnResponse
+	(*RestockRequest)(nil),          // 25: cellar.inventory.v1.RestockRequest
+	(*RestockLine)(nil),             // 26: cellar.inventory.v1.RestockLine
+	(*RestockResponse)(nil),         // 27: cellar.inventory.v1.RestockResponse
+	(*AdjustRequest)(nil),           // 28: cellar.inventory.v1.AdjustRequest
+	(*AdjustResponse)(nil),          // 29: cellar.inventory.v1.AdjustResponse
+	(*timestamppb.Timestamp)(nil),   // 30: google.protobuf.Timestamp
 }
 var file_cellar_inventory_v1_inventory_proto_depIdxs = []int32{
 	2,  // 0: cellar.inventory.v1.GetAvailabilityResponse.availabilities:type_name -> cellar.inventory.v1.Availability
-	5,  // 1: cellar.inventory.v1.ListStockResponse.stocks:type_name -> cellar.inventory.v1.Stock
-	6,  // 2: cellar.inventory.v1.ReserveRequest.lines:type_name -> cellar.inventory.v1.ReserveLine
-	22, // 3: cellar.inventory.v1.ReserveRequest.expires_at:type_name -> google.protobuf.Timestamp
-	22, // 4: cellar.inventory.v1.ReserveResponse.expires_at:type_name -> google.protobuf.Timestamp
-	6,  // 5: cellar.inventory.v1.ReserveResponse.lines:type_name -> cellar.inventory.v1.ReserveLine
-	22, // 6: cellar.inventory.v1.ExtendHoldRequest.expires_at:type_name -> google.protobuf.Timestamp
-	18, // 7: cellar.inventory.v1.RestockRequest.lines:type_name -> cellar.inventory.v1.RestockLine
-	0,  // 8: cellar.inventory.v1.InventoryService.GetAvailability:input_type -> cellar.inventory.v1.GetAvailabilityRequest
-	3,  // 9: cellar.inventory.v1.InventoryService.ListStock:input_type -> cellar.inventory.v1.ListStockRequest
-	7,  // 10: cellar.inventory.v1.InventoryService.Reserve:input_type -> cellar.inventory.v1.ReserveRequest
-	9,  // 11: cellar.inventory.v1.InventoryService.ExtendHold:input_type -> cellar.inventory.v1.ExtendHoldRequest
-	11, // 12: cellar.inventory.v1.InventoryService.Commit:input_type -> cellar.inventory.v1.CommitRequest
-	13, // 13: cellar.inventory.v1.InventoryService.Release:input_type -> cellar.inventory.v1.ReleaseRequest
-	15, // 14: cellar.inventory.v1.InventoryService.Ship:input_type -> cellar.inventory.v1.ShipRequest
-	17, // 15: cellar.inventory.v1.InventoryService.Restock:input_type -> cellar.inventory.v1.RestockRequest
-	20, // 16: cellar.inventory.v1.InventoryService.Adjust:input_type -> cellar.inventory.v1.AdjustRequest
-	1,  // 17: cellar.inventory.v1.InventoryService.GetAvailability:output_type -> cellar.inventory.v1.GetAvailabilityResponse
-	4,  // 18: cellar.inventory.v1.InventoryService.ListStock:output_type -> cellar.inventory.v1.ListStockResponse
-	8,  // 19: cellar.inventory.v1.InventoryService.Reserve:output_type -> cellar.inventory.v1.ReserveResponse
-	10, // 20: cellar.inventory.v1.InventoryService.ExtendHold:output_type -> cellar.inventory.v1.ExtendHoldResponse
-	12, // 21: cellar.inventory.v1.InventoryService.Commit:output_type -> cellar.inventory.v1.CommitResponse
-	14, // 22: cellar.inventory.v1.InventoryService.Release:output_type -> cellar.inventory.v1.ReleaseResponse
-	16, // 23: cellar.inventory.v1.InventoryService.Ship:output_type -> cellar.inventory.v1.ShipResponse
-	19, // 24: cellar.inventory.v1.InventoryService.Restock:output_type -> cellar.inventory.v1.RestockResponse
-	21, // 25: cellar.inventory.v1.InventoryService.Adjust:output_type -> cellar.inventory.v1.AdjustResponse
-	17, // [17:26] is the sub-list for method output_type
-	8,  // [8:17] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	6,  // 1: cellar.inventory.v1.ListSummariesResponse.summaries:type_name -> cellar.inventory.v1.StockSummary
+	6,  // 2: cellar.inventory.v1.StockSummarized.summaries:type_name -> cellar.inventory.v1.StockSummary
+	10, // 3: cellar.inventory.v1.ListStockResponse.stocks:type_name -> cellar.inventory.v1.Stock
+	11, // 4: cellar.inventory.v1.ReserveRequest.lines:type_name -> cellar.inventory.v1.ReserveLine
+	30, // 5: cellar.inventory.v1.ReserveRequest.expires_at:type_name -> google.protobuf.Timestamp
+	30, // 6: cellar.inventory.v1.ReserveResponse.expires_at:type_name -> google.protobuf.Timestamp
+	11, // 7: cellar.inventory.v1.ReserveResponse.lines:type_name -> cellar.inventory.v1.ReserveLine
+	30, // 8: cellar.inventory.v1.ExtendHoldRequest.expires_at:type_name -> google.protobuf.Timestamp
+	23, // 9: cellar.inventory.v1.ReturnRequest.lines:type_name -> cellar.inventory.v1.ReturnLine
+	26, // 10: cellar.inventory.v1.RestockRequest.lines:type_name -> cellar.inventory.v1.RestockLine
+	0,  // 11: cellar.inventory.v1.InventoryService.GetAvailability:input_type -> cellar.inventory.v1.GetAvailabilityRequest
+	3,  // 12: cellar.inventory.v1.InventoryService.ListStock:input_type -> cellar.inventory.v1.ListStockRequest
+	4,  // 13: cellar.inventory.v1.InventoryService.ListSummaries:input_type -> cellar.inventory.v1.ListSummariesRequest
+	12, // 14: cellar.inventory.v1.InventoryService.Reserve:input_type -> cellar.inventory.v1.ReserveRequest
+	14, // 15: cellar.inventory.v1.InventoryService.ExtendHold:input_type -> cellar.inventory.v1.ExtendHoldRequest
+	16, // 16: cellar.inventory.v1.InventoryService.Commit:input_type -> cellar.inventory.v1.CommitRequest
+	18, // 17: cellar.inventory.v1.InventoryService.Release:input_type -> cellar.inventory.v1.ReleaseRequest
+	20, // 18: cellar.inventory.v1.InventoryService.Ship:input_type -> cellar.inventory.v1.ShipRequest
+	22, // 19: cellar.inventory.v1.InventoryService.Return:input_type -> cellar.inventory.v1.ReturnRequest
+	25, // 20: cellar.inventory.v1.InventoryService.Restock:input_type -> cellar.inventory.v1.RestockRequest
+	28, // 21: cellar.inventory.v1.InventoryService.Adjust:input_type -> cellar.inventory.v1.AdjustRequest
+	1,  // 22: cellar.inventory.v1.InventoryService.GetAvailability:output_type -> cellar.inventory.v1.GetAvailabilityResponse
+	9,  // 23: cellar.inventory.v1.InventoryService.ListStock:output_type -> cellar.inventory.v1.ListStockResponse
+	5,  // 24: cellar.inventory.v1.InventoryService.ListSummaries:output_type -> cellar.inventory.v1.ListSummariesResponse
+	13, // 25: cellar.inventory.v1.InventoryService.Reserve:output_type -> cellar.inventory.v1.ReserveResponse
+	15, // 26: cellar.inventory.v1.InventoryService.ExtendHold:output_type -> cellar.inventory.v1.ExtendHoldResponse
+	17, // 27: cellar.inventory.v1.InventoryService.Commit:output_type -> cellar.inventory.v1.CommitResponse
+	19, // 28: cellar.inventory.v1.InventoryService.Release:output_type -> cellar.inventory.v1.ReleaseResponse
+	21, // 29: cellar.inventory.v1.InventoryService.Ship:output_type -> cellar.inventory.v1.ShipResponse
+	24, // 30: cellar.inventory.v1.InventoryService.Return:output_type -> cellar.inventory.v1.ReturnResponse
+	27, // 31: cellar.inventory.v1.InventoryService.Restock:output_type -> cellar.inventory.v1.RestockResponse
+	29, // 32: cellar.inventory.v1.InventoryService.Adjust:output_type -> cellar.inventory.v1.AdjustResponse
+	22, // [22:33] is the sub-list for method output_type
+	11, // [11:22] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_cellar_inventory_v1_inventory_proto_init() }
@@ -1356,7 +1837,7 @@ func file_cellar_inventory_v1_inventory_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cellar_inventory_v1_inventory_proto_rawDesc), len(file_cellar_inventory_v1_inventory_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   22,
+			NumMessages:   30,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -39,6 +39,9 @@ const (
 	// InventoryServiceListStockProcedure is the fully-qualified name of the InventoryService's
 	// ListStock RPC.
 	InventoryServiceListStockProcedure = "/cellar.inventory.v1.InventoryService/ListStock"
+	// InventoryServiceListSummariesProcedure is the fully-qualified name of the InventoryService's
+	// ListSummaries RPC.
+	InventoryServiceListSummariesProcedure = "/cellar.inventory.v1.InventoryService/ListSummaries"
 	// InventoryServiceReserveProcedure is the fully-qualified name of the InventoryService's Reserve
 	// RPC.
 	InventoryServiceReserveProcedure = "/cellar.inventory.v1.InventoryService/Reserve"
@@ -52,6 +55,8 @@ const (
 	InventoryServiceReleaseProcedure = "/cellar.inventory.v1.InventoryService/Release"
 	// InventoryServiceShipProcedure is the fully-qualified name of the InventoryService's Ship RPC.
 	InventoryServiceShipProcedure = "/cellar.inventory.v1.InventoryService/Ship"
+	// InventoryServiceReturnProcedure is the fully-qualified name of the InventoryService's Return RPC.
+	InventoryServiceReturnProcedure = "/cellar.inventory.v1.InventoryService/Return"
 	// InventoryServiceRestockProcedure is the fully-qualified name of the InventoryService's Restock
 	// RPC.
 	InventoryServiceRestockProcedure = "/cellar.inventory.v1.InventoryService/Restock"
@@ -65,6 +70,9 @@ type InventoryServiceClient interface {
 	GetAvailability(context.Context, *v1.GetAvailabilityRequest) (*v1.GetAvailabilityResponse, error)
 	// ListStock gives the units that can be had at each FC of this region. Internal: the planner asks it.
 	ListStock(context.Context, *v1.ListStockRequest) (*v1.ListStockResponse, error)
+	// ListSummaries tells where in the world there is some of each product, and about how much: a hint, which may be
+	// some hundred milliseconds old. Internal: the planner asks it whom to ask.
+	ListSummaries(context.Context, *v1.ListSummariesRequest) (*v1.ListSummariesResponse, error)
 	// Reserve holds the lines of an order at one FC: all or none, or, if asked for, what can be had of each.
 	// Again with the same order and lines it gives the same answer. FAILED_PRECONDITION (OUT_OF_STOCK) with
 	// what is left of each short line; when asked for what can be had, only if there is nothing at all.
@@ -81,6 +89,9 @@ type InventoryServiceClient interface {
 	Release(context.Context, *v1.ReleaseRequest) (*v1.ReleaseResponse, error)
 	// Ship takes an order's committed stock at one FC out of the building. Shipping twice changes nothing.
 	Ship(context.Context, *v1.ShipRequest) (*v1.ShipResponse, error)
+	// Return takes units that an order got from one FC back onto its shelves, once a return id.
+	// FAILED_PRECONDITION (NOT_SHIPPED) when the order got nothing from there, (RETURNS_TOO_MUCH) when it got less.
+	Return(context.Context, *v1.ReturnRequest) (*v1.ReturnResponse, error)
 	// Restock adds delivered units at one FC, once a delivery id.
 	Restock(context.Context, *v1.RestockRequest) (*v1.RestockResponse, error)
 	// Adjust corrects the count of one product at one FC, once an adjustment id.
@@ -110,6 +121,13 @@ func NewInventoryServiceClient(httpClient connect.HTTPClient, baseURL string, op
 			httpClient,
 			baseURL+InventoryServiceListStockProcedure,
 			connect.WithSchema(inventoryServiceMethods.ByName("ListStock")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		listSummaries: connect.NewClient[v1.ListSummariesRequest, v1.ListSummariesResponse](
+			httpClient,
+			baseURL+InventoryServiceListSummariesProcedure,
+			connect.WithSchema(inventoryServiceMethods.ByName("ListSummaries")),
 			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
@@ -143,6 +161,12 @@ func NewInventoryServiceClient(httpClient connect.HTTPClient, baseURL string, op
 			connect.WithSchema(inventoryServiceMethods.ByName("Ship")),
 			connect.WithClientOptions(opts...),
 		),
+		_return: connect.NewClient[v1.ReturnRequest, v1.ReturnResponse](
+			httpClient,
+			baseURL+InventoryServiceReturnProcedure,
+			connect.WithSchema(inventoryServiceMethods.ByName("Return")),
+			connect.WithClientOptions(opts...),
+		),
 		restock: connect.NewClient[v1.RestockRequest, v1.RestockResponse](
 			httpClient,
 			baseURL+InventoryServiceRestockProcedure,
@@ -162,11 +186,13 @@ func NewInventoryServiceClient(httpClient connect.HTTPClient, baseURL string, op
 type inventoryServiceClient struct {
 	getAvailability *connect.Client[v1.GetAvailabilityRequest, v1.GetAvailabilityResponse]
 	listStock       *connect.Client[v1.ListStockRequest, v1.ListStockResponse]
+	listSummaries   *connect.Client[v1.ListSummariesRequest, v1.ListSummariesResponse]
 	reserve         *connect.Client[v1.ReserveRequest, v1.ReserveResponse]
 	extendHold      *connect.Client[v1.ExtendHoldRequest, v1.ExtendHoldResponse]
 	commit          *connect.Client[v1.CommitRequest, v1.CommitResponse]
 	release         *connect.Client[v1.ReleaseRequest, v1.ReleaseResponse]
 	ship            *connect.Client[v1.ShipRequest, v1.ShipResponse]
+	_return         *connect.Client[v1.ReturnRequest, v1.ReturnResponse]
 	restock         *connect.Client[v1.RestockRequest, v1.RestockResponse]
 	adjust          *connect.Client[v1.AdjustRequest, v1.AdjustResponse]
 }
@@ -183,6 +209,15 @@ func (c *inventoryServiceClient) GetAvailability(ctx context.Context, req *v1.Ge
 // ListStock calls cellar.inventory.v1.InventoryService.ListStock.
 func (c *inventoryServiceClient) ListStock(ctx context.Context, req *v1.ListStockRequest) (*v1.ListStockResponse, error) {
 	response, err := c.listStock.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ListSummaries calls cellar.inventory.v1.InventoryService.ListSummaries.
+func (c *inventoryServiceClient) ListSummaries(ctx context.Context, req *v1.ListSummariesRequest) (*v1.ListSummariesResponse, error) {
+	response, err := c.listSummaries.CallUnary(ctx, connect.NewRequest(req))
 	if response != nil {
 		return response.Msg, err
 	}
@@ -234,6 +269,15 @@ func (c *inventoryServiceClient) Ship(ctx context.Context, req *v1.ShipRequest) 
 	return nil, err
 }
 
+// Return calls cellar.inventory.v1.InventoryService.Return.
+func (c *inventoryServiceClient) Return(ctx context.Context, req *v1.ReturnRequest) (*v1.ReturnResponse, error) {
+	response, err := c._return.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // Restock calls cellar.inventory.v1.InventoryService.Restock.
 func (c *inventoryServiceClient) Restock(ctx context.Context, req *v1.RestockRequest) (*v1.RestockResponse, error) {
 	response, err := c.restock.CallUnary(ctx, connect.NewRequest(req))
@@ -258,6 +302,9 @@ type InventoryServiceHandler interface {
 	GetAvailability(context.Context, *v1.GetAvailabilityRequest) (*v1.GetAvailabilityResponse, error)
 	// ListStock gives the units that can be had at each FC of this region. Internal: the planner asks it.
 	ListStock(context.Context, *v1.ListStockRequest) (*v1.ListStockResponse, error)
+	// ListSummaries tells where in the world there is some of each product, and about how much: a hint, which may be
+	// some hundred milliseconds old. Internal: the planner asks it whom to ask.
+	ListSummaries(context.Context, *v1.ListSummariesRequest) (*v1.ListSummariesResponse, error)
 	// Reserve holds the lines of an order at one FC: all or none, or, if asked for, what can be had of each.
 	// Again with the same order and lines it gives the same answer. FAILED_PRECONDITION (OUT_OF_STOCK) with
 	// what is left of each short line; when asked for what can be had, only if there is nothing at all.
@@ -274,6 +321,9 @@ type InventoryServiceHandler interface {
 	Release(context.Context, *v1.ReleaseRequest) (*v1.ReleaseResponse, error)
 	// Ship takes an order's committed stock at one FC out of the building. Shipping twice changes nothing.
 	Ship(context.Context, *v1.ShipRequest) (*v1.ShipResponse, error)
+	// Return takes units that an order got from one FC back onto its shelves, once a return id.
+	// FAILED_PRECONDITION (NOT_SHIPPED) when the order got nothing from there, (RETURNS_TOO_MUCH) when it got less.
+	Return(context.Context, *v1.ReturnRequest) (*v1.ReturnResponse, error)
 	// Restock adds delivered units at one FC, once a delivery id.
 	Restock(context.Context, *v1.RestockRequest) (*v1.RestockResponse, error)
 	// Adjust corrects the count of one product at one FC, once an adjustment id.
@@ -299,6 +349,13 @@ func NewInventoryServiceHandler(svc InventoryServiceHandler, opts ...connect.Han
 		InventoryServiceListStockProcedure,
 		svc.ListStock,
 		connect.WithSchema(inventoryServiceMethods.ByName("ListStock")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	inventoryServiceListSummariesHandler := connect.NewUnaryHandlerSimple(
+		InventoryServiceListSummariesProcedure,
+		svc.ListSummaries,
+		connect.WithSchema(inventoryServiceMethods.ByName("ListSummaries")),
 		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
@@ -332,6 +389,12 @@ func NewInventoryServiceHandler(svc InventoryServiceHandler, opts ...connect.Han
 		connect.WithSchema(inventoryServiceMethods.ByName("Ship")),
 		connect.WithHandlerOptions(opts...),
 	)
+	inventoryServiceReturnHandler := connect.NewUnaryHandlerSimple(
+		InventoryServiceReturnProcedure,
+		svc.Return,
+		connect.WithSchema(inventoryServiceMethods.ByName("Return")),
+		connect.WithHandlerOptions(opts...),
+	)
 	inventoryServiceRestockHandler := connect.NewUnaryHandlerSimple(
 		InventoryServiceRestockProcedure,
 		svc.Restock,
@@ -350,6 +413,8 @@ func NewInventoryServiceHandler(svc InventoryServiceHandler, opts ...connect.Han
 			inventoryServiceGetAvailabilityHandler.ServeHTTP(w, r)
 		case InventoryServiceListStockProcedure:
 			inventoryServiceListStockHandler.ServeHTTP(w, r)
+		case InventoryServiceListSummariesProcedure:
+			inventoryServiceListSummariesHandler.ServeHTTP(w, r)
 		case InventoryServiceReserveProcedure:
 			inventoryServiceReserveHandler.ServeHTTP(w, r)
 		case InventoryServiceExtendHoldProcedure:
@@ -360,6 +425,8 @@ func NewInventoryServiceHandler(svc InventoryServiceHandler, opts ...connect.Han
 			inventoryServiceReleaseHandler.ServeHTTP(w, r)
 		case InventoryServiceShipProcedure:
 			inventoryServiceShipHandler.ServeHTTP(w, r)
+		case InventoryServiceReturnProcedure:
+			inventoryServiceReturnHandler.ServeHTTP(w, r)
 		case InventoryServiceRestockProcedure:
 			inventoryServiceRestockHandler.ServeHTTP(w, r)
 		case InventoryServiceAdjustProcedure:
@@ -381,6 +448,10 @@ func (UnimplementedInventoryServiceHandler) ListStock(context.Context, *v1.ListS
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.inventory.v1.InventoryService.ListStock is not implemented"))
 }
 
+func (UnimplementedInventoryServiceHandler) ListSummaries(context.Context, *v1.ListSummariesRequest) (*v1.ListSummariesResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.inventory.v1.InventoryService.ListSummaries is not implemented"))
+}
+
 func (UnimplementedInventoryServiceHandler) Reserve(context.Context, *v1.ReserveRequest) (*v1.ReserveResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.inventory.v1.InventoryService.Reserve is not implemented"))
 }
@@ -399,6 +470,10 @@ func (UnimplementedInventoryServiceHandler) Release(context.Context, *v1.Release
 
 func (UnimplementedInventoryServiceHandler) Ship(context.Context, *v1.ShipRequest) (*v1.ShipResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.inventory.v1.InventoryService.Ship is not implemented"))
+}
+
+func (UnimplementedInventoryServiceHandler) Return(context.Context, *v1.ReturnRequest) (*v1.ReturnResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.inventory.v1.InventoryService.Return is not implemented"))
 }
 
 func (UnimplementedInventoryServiceHandler) Restock(context.Context, *v1.RestockRequest) (*v1.RestockResponse, error) {
