@@ -52,6 +52,11 @@ func run(m *testing.M) (code int, err error) {
 	if err != nil {
 		return 1, err
 	}
+	serving, hangUp := context.WithCancel(context.Background())
+	defer hangUp()
+	if err := running.ServeControl(serving, func() {}); err != nil {
+		return 1, errors.Join(err, running.Stop())
+	}
 	code = m.Run()
 	err = finalAudit()
 	err = errors.Join(err, running.Stop())

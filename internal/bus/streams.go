@@ -24,10 +24,13 @@ const dedupWindow = 15 * time.Minute
 // maxMessage in bytes: an order of 200 lines has some 20 kB, a product with a long description 60 kB.
 const maxMessage = 512 << 10
 
+// maxBytes of a stream's file.
+const maxBytes = 1 << 30
+
 // streams of a region. At 1.6M orders a day and a 30-fold peak a region sees some 200 orders a second of 2 kB; the outbox
 // can fill a lost broker again for 24 hours, so the streams keep as much, and bounded bytes in any case.
 func streams() []jetstream.StreamConfig {
-	base := func(name, description string, maxBytes int64, subjects ...string) jetstream.StreamConfig {
+	base := func(name, description string, subjects ...string) jetstream.StreamConfig {
 		return jetstream.StreamConfig{
 			Name: name, Description: description, Subjects: subjects,
 			Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld, Storage: jetstream.FileStorage,
@@ -35,9 +38,9 @@ func streams() []jetstream.StreamConfig {
 		}
 	}
 	return []jetstream.StreamConfig{
-		base(StreamFulfillment, "what the region's fulfilment centres are asked to do", 1<<30, "fulfillment.>"),
-		base(StreamOrder, "what happened to orders of customers homed here", 1<<30, "order.>"),
-		base(StreamStock, "changes of stock that summaries are made of", 1<<30, "stock.>"),
-		base(StreamCatalog, "changes of products", 1<<30, "catalog.>"),
+		base(StreamFulfillment, "what the region's fulfilment centres are asked to do", "fulfillment.>"),
+		base(StreamOrder, "what happened to orders of customers homed here", "order.>"),
+		base(StreamStock, "changes of stock that summaries are made of", "stock.>"),
+		base(StreamCatalog, "changes of products", "catalog.>"),
 	}
 }

@@ -1,29 +1,52 @@
 package cellctl
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"maps"
 	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	catalogv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/catalog/v1"
+	moneyv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/money/v1"
+	"github.com/cellar-commerce/cellar/internal/ident"
+	"github.com/cellar-commerce/cellar/internal/opening"
 	"github.com/cellar-commerce/cellar/internal/platform"
 	"github.com/cellar-commerce/cellar/internal/shop"
+	"github.com/cellar-commerce/cellar/internal/stockroom"
 )
 
 func (o *options) shop() *cobra.Command {
 	var cfg shop.Config
-	var await bool
+	var await, flash bool
+	var units int
 	cmd := &cobra.Command{
 		Use: "shop", Short: "Play shoppers through the routers, and tell what became of their orders", Args: cobra.NoArgs,
 		Long: "Play shoppers: each searches, fills a cart, asks for a quote and places an order, through the routers' public API.\n" +
-			"Exits with 1 if an order ended neither placed nor refused for want of goods or money.",
+			"Exits with 1 if an order ended neither placed nor refused for want of goods or money.\n\n" +
+			"With --flash-sale all of them want one product, of which one fulfilment centre has --units, until it is sold out;\n" +
+			"then exits with 1 unless exactly that many were sold.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if cfg.Shoppers < 1 || cfg.Shoppers > 1000 || cfg.Orders < 1 || cfg.Orders > 10_000_000 {
 				return fmt.Errorf("--shoppers must be 1 to 1000, --orders 1 to 10000000")
+			}
+			if flash {
+				if units < 1 || units > 1_000_000 {
+					return fmt.Errorf("--units must be 1 to 1000000")
+				}
+				sale, err := o.openSale(cmd.Context(), units)
+				if err != nil {
+					return err
+				}
+				cfg.Sale = sale
+				if !cmd.Flags().Changed("shoppers") {
+					cfg.Shoppers = saleShoppers
+				}
 			}
 			if len(cfg.Routers) == 0 {
 				info, err := o.running(cmd.Context())
@@ -54,8 +77,41 @@ func (o *options) shop() *cobra.Command {
 	cmd.Flags().IntVar(&cfg.Orders, "orders", 200, "orders in all")
 	cmd.Flags().Uint64Var(&cfg.Seed, "seed", defaultSeed, "same seed, same wishes")
 	cmd.Flags().StringSliceVar(&cfg.Routers, "router", nil, "shop at this router, http://host:port; repeat for several (default: those of the platform here)")
+	cmd.Flags().BoolVar(&flash, "flash-sale", false, "all want one product until it is sold out; 256 shoppers unless --shoppers says otherwise")
+	cmd.Flags().IntVar(&units, "units", 1000, "of the product of a --flash-sale")
 	cmd.Flags().BoolVar(&await, "await-shipped", false, "wait up to a minute until every order placed shows SHIPPED")
 	return cmd
+}
+
+const (
+	saleShoppers = 256
+	// saleCenter has all units of a sale: the hottest that a row can be.
+	saleCenter = "iad1"
+)
+
+// openSale puts a new product up for sale.
+func (o *options) openSale(ctx context.Context, units int) (*shop.Sale, error) {
+	sale := &shop.Sale{SKU: "SALE-" + strings.ToUpper(ident.NewToken()[:10]), Units: units}
+	info, err := o.running(ctx)
+	if err != nil {
+		return nil, err
+	}
+	err = o.inRoom(ctx, func(room *stockroom.Room) error {
+		_, err := room.Receive(ctx, []stockroom.Delivery{{FC: saleCenter, ID: sale.SKU, Units: map[string]int64{sale.SKU: int64(units)}}})
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	opener, err := opening.New(ctx, info.DatabaseURL)
+	if err != nil {
+		return nil, err
+	}
+	defer opener.Close()
+	return sale, opener.Offer(ctx, &catalogv1.Product{
+		Sku: sale.SKU, Title: "A thing that everybody wants", Description: "It is cheap, and there is little of it.", Brand: "Flash",
+		CategoryPath: []string{"Sales"}, Price: &moneyv1.Money{CurrencyCode: "USD", MinorUnits: 999},
+	})
 }
 
 func shopTable(out io.Writer, r shop.Report) error {
@@ -78,6 +134,11 @@ func shopTable(out io.Writer, r shop.Report) error {
 	}
 	for _, f := range r.Faults {
 		if _, err := fmt.Fprintln(out, "fault:", f); err != nil {
+			return err
+		}
+	}
+	if r.Sale != nil {
+		if _, err := fmt.Fprintf(out, "%d of %d units of %s sold\n", r.Outcomes[shop.Placed], r.Sale.Units, r.Sale.SKU); err != nil {
 			return err
 		}
 	}

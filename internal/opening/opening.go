@@ -126,6 +126,12 @@ func (o *Opener) Products(ctx context.Context, products iter.Seq[*catalogv1.Prod
 	}
 }
 
+// Offer one product whose stock is counted elsewhere.
+func (o *Opener) Offer(ctx context.Context, p *catalogv1.Product) error {
+	_, err := o.catalog.Import(ctx, []*catalogv1.Product{p}, catalog.ImportOptions{Announce: true})
+	return err
+}
+
 func take(next func() (*catalogv1.Product, bool), n int) []*catalogv1.Product {
 	var chunk []*catalogv1.Product
 	for len(chunk) < n {

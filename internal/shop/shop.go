@@ -35,8 +35,18 @@ type Config struct {
 	Shoppers, Orders int
 	// Seed of everything that is drawn; two plays of one seed ask for the same things.
 	Seed uint64
+	// Sale, when there is one, is all that shoppers want: each buys a unit of it again and again until it is sold out, and
+	// Orders does not count.
+	Sale *Sale
 	// AwaitShipped bounds the wait for the parcels of the orders placed; 0 does not wait.
 	AwaitShipped time.Duration
+}
+
+// Sale of one product.
+type Sale struct {
+	SKU string `json:"sku"`
+	// Units there are.
+	Units int `json:"units"`
 }
 
 // Report of a play.
@@ -48,6 +58,7 @@ type Report struct {
 	Calls    []Latency        `json:"calls"`
 	Faults   []string         `json:"faults,omitempty"`
 	Retried  map[string]int64 `json:"failed_calls,omitempty"`
+	Sale     *Sale            `json:"sale,omitempty"`
 }
 
 // Latency of one kind of call, in milliseconds; "place an order" is from the first try to the outcome.
@@ -84,12 +95,14 @@ type play struct {
 
 // Run a play. An error means that it could not begin or was interrupted; what shoppers met with is in the report.
 func Run(ctx context.Context, cfg Config) (Report, error) {
-	if len(cfg.Routers) == 0 || cfg.Shoppers < 1 || cfg.Orders < 1 {
+	if len(cfg.Routers) == 0 || cfg.Shoppers < 1 || (cfg.Orders < 1 && cfg.Sale == nil) {
 		return Report{}, errors.New("shop: it takes a router, a shopper and an order")
 	}
-	p := &play{http: client(cfg.Shoppers), times: map[string][]time.Duration{}, failed: map[string]int64{}, report: Report{Outcomes: map[string]int{}}}
-	if err := p.learnWords(ctx, cfg.Routers[0]); err != nil {
-		return Report{}, err
+	p := &play{http: client(cfg.Shoppers), times: map[string][]time.Duration{}, failed: map[string]int64{}, report: Report{Outcomes: map[string]int{}, Sale: cfg.Sale}}
+	if cfg.Sale == nil {
+		if err := p.learnWords(ctx, cfg.Routers[0]); err != nil {
+			return Report{}, err
+		}
 	}
 	start := time.Now()
 	var left atomic.Int64
@@ -98,8 +111,13 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 	for n := range cfg.Shoppers {
 		wg.Go(func() {
 			s := newShopper(p, cfg.Routers[n%len(cfg.Routers)], rand.New(rand.NewPCG(cfg.Seed, uint64(n))))
-			for left.Add(-1) >= 0 && ctx.Err() == nil {
+			for cfg.Sale == nil && left.Add(-1) >= 0 && ctx.Err() == nil {
 				p.ended(s.visit(ctx))
+			}
+			for cfg.Sale != nil && ctx.Err() == nil {
+				if outcome := p.ended(s.grab(ctx, cfg.Sale.SKU)); outcome != Placed {
+					break // sold out, or worse
+				}
 			}
 		})
 	}
@@ -163,7 +181,8 @@ func (p *play) timed(procedure string, took time.Duration, err error) {
 	}
 }
 
-func (p *play) ended(r result, err error) {
+// ended notes how a visit ended.
+func (p *play) ended(r result, err error) (outcome string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.report.Orders++
@@ -182,6 +201,7 @@ func (p *play) ended(r result, err error) {
 		p.placed = append(p.placed, r)
 		p.times[placing] = append(p.times[placing], r.took)
 	}
+	return r.outcome
 }
 
 // placing is the name of the whole placement among the calls.
@@ -233,12 +253,15 @@ func quantile(sorted []time.Duration, q float64) float64 {
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
 // Clean tells whether every order was placed or refused for a reason that a shop may have, and every parcel that was
-// waited for has left.
+// waited for has left; of a sale, that exactly its units were sold.
 func (r Report) Clean() bool {
 	for outcome, n := range r.Outcomes {
 		if n > 0 && !expected[outcome] {
 			return false
 		}
+	}
+	if r.Sale != nil && r.Outcomes[Placed] != r.Sale.Units {
+		return false
 	}
 	return len(r.Faults) == 0
 }

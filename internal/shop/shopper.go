@@ -103,6 +103,19 @@ func (s *shopper) visit(ctx context.Context) (result, error) {
 	return s.place(ctx, &checkoutv1.PlaceOrderRequest{QuoteToken: quote, Payment: &checkoutv1.PlaceOrderRequest_CardToken{CardToken: card}})
 }
 
+// grab one unit of a sale, as a guest who has just come.
+func (s *shopper) grab(ctx context.Context, sku string) (result, error) {
+	s.token = ""
+	if err := s.add(ctx, sku, 1); err != nil {
+		return result{}, fmt.Errorf("add to cart: %w", err)
+	}
+	quote, err := s.quote(ctx)
+	if err != nil {
+		return result{}, fmt.Errorf("quote: %w", err)
+	}
+	return s.place(ctx, &checkoutv1.PlaceOrderRequest{QuoteToken: quote, Payment: &checkoutv1.PlaceOrderRequest_CardToken{CardToken: "tok_visa"}})
+}
+
 func (s *shopper) signUp(ctx context.Context) error {
 	resp, err := s.accounts.SignUp(ctx, &accountv1.SignUpRequest{
 		Email: ident.NewToken() + "@shoppers.example", Password: ident.NewToken(), Name: "A Shopper",

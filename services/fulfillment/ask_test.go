@@ -107,8 +107,7 @@ func TestOnlyThoseAreAskedWhoHaveSome(t *testing.T) {
 			} else if err != nil {
 				t.Error(err)
 			}
-			same := func(a, b []string) bool { return slices.Equal(a, b) }
-			if !slices.EqualFunc(east.fcs, c.east, same) || !slices.EqualFunc(west.fcs, c.west, same) {
+			if !slices.EqualFunc(east.fcs, c.east, slices.Equal) || !slices.EqualFunc(west.fcs, c.west, slices.Equal) {
 				t.Errorf("asked %v and %v, want %v and %v", east.fcs, west.fcs, c.east, c.west)
 			}
 			if *seen != c.worth {

@@ -88,7 +88,7 @@ func linearModel() porcupine.Model {
 	return porcupine.Model{
 		Init: func() any { return shelf{} },
 		Step: func(state, input, output any) (bool, any) {
-			s, c, r := state.(shelf), input.(call), output.(reply) //nolint:errcheck // a panic is right
+			s, c, r := state.(shelf), input.(call), output.(reply)
 			s.latest = max(s.latest, c.to)
 			ok := s.step(c, r) && s.sound()
 			return ok, s

@@ -35,7 +35,7 @@ const summaryBatch = 500
 
 // level of a count: it changes from none to some, and then with each factor of four. Only then is the summary looked at
 // again, so that a product that sells a thousand units costs six looks.
-func level(units int64) int { return (bits.Len64(uint64(max(units, 0))) + 1) / 2 } //nolint:gosec // not negative
+func level(units int64) int { return (bits.Len64(uint64(max(units, 0))) + 1) / 2 }
 
 // queueTouched tells this region, once the transaction is committed, that summaries may have changed.
 func queueTouched(out *sqldb.Batch, region ident.Region, now time.Time, skus []string) error {

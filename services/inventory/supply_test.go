@@ -29,7 +29,7 @@ func (w world) shipped(t *testing.T) (order string) {
 func returning(order, id string, pairs ...any) *inventoryv1.ReturnRequest {
 	req := &inventoryv1.ReturnRequest{FcId: "iad1", OrderId: order, ReturnId: id}
 	for i := 0; i < len(pairs); i += 2 {
-		req.Lines = append(req.Lines, &inventoryv1.ReturnLine{Sku: pairs[i].(string), Quantity: int64(pairs[i+1].(int))}) //nolint:errcheck // a panic is right
+		req.Lines = append(req.Lines, &inventoryv1.ReturnLine{Sku: pairs[i].(string), Quantity: int64(pairs[i+1].(int))})
 	}
 	return req
 }
