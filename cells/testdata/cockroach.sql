@@ -147,6 +147,12 @@ VALUES ($1, $2, $3, $4, $5, $6, $7)
 ON CONFLICT (region, customer_id, sku) DO UPDATE
 SET quantity = cart_lines.quantity + excluded.quantity, price_minor_units = excluded.price_minor_units, currency = excluded.currency;
 
+-- cart.hold (cellar_customer)
+INSERT INTO cart_changes (region, customer_id, cause, changed_at, result)
+VALUES ($1, $2, 'lock', $3, ''::bytea)
+ON CONFLICT (region, customer_id, cause) DO UPDATE
+SET changed_at = excluded.changed_at;
+
 -- cart.list (cellar_customer)
 SELECT sku, quantity, price_minor_units, currency, added_at
 FROM cart_lines

@@ -63,7 +63,7 @@ CREATE TABLE IF NOT EXISTS cart_lines (
 CREATE TABLE IF NOT EXISTS cart_changes (
   region crdb_internal_region NOT NULL, -- the customer's ring
   customer_id text NOT NULL, -- whose cart changed
-  cause text NOT NULL, -- "merge/<guest id>" or "order/<order id>"
+  cause text NOT NULL, -- "merge/<guest id>" or "order/<order id>"; "lock" of a row that is only locked
   changed_at timestamptz NOT NULL, -- when it counted
   result bytea NOT NULL, -- protobuf of the answer, given again to a caller that asks again
   CONSTRAINT cart_changes_pk PRIMARY KEY (region, customer_id, cause)

@@ -34,8 +34,10 @@ type Account struct {
 
 // normalEmail gives an address as it is compared: trimmed, lower case. False for what is no address.
 func normalEmail(s string) (string, bool) {
-	s = strings.ToLower(strings.TrimSpace(s))
-	if len(s) > maxEmail || !utf8.ValidString(s) {
+	if !utf8.ValidString(s) { // looked at first: ToLower would mend it
+		return "", false
+	}
+	if s = strings.ToLower(strings.TrimSpace(s)); len(s) > maxEmail {
 		return "", false
 	}
 	a, err := mail.ParseAddress(s)
@@ -137,6 +139,11 @@ func validLabel(s string) bool {
 		}
 	}
 	return true
+}
+
+// storable tells whether a key can be one that was given out: the database takes no control characters.
+func storable(key string) bool {
+	return utf8.ValidString(key) && !strings.ContainsFunc(key, unicode.IsControl)
 }
 
 func validCardToken(s string) bool {

@@ -21,6 +21,8 @@ const (
 type attempts struct {
 	mu     sync.Mutex
 	counts map[[32]byte]window
+	// trying are passwords that are being looked at: each may be a failure in a moment, and counts as one.
+	trying map[[32]byte]int
 }
 
 type window struct {
@@ -28,14 +30,44 @@ type window struct {
 	until    time.Time
 }
 
-func newAttempts() *attempts { return &attempts{counts: map[[32]byte]window{}} }
+func newAttempts() *attempts {
+	return &attempts{counts: map[[32]byte]window{}, trying: map[[32]byte]int{}}
+}
 
 // allow refuses an address that has failed too often. EXHAUSTED TOO_MANY_FAILURES.
 func (a *attempts) allow(email string, now time.Time) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	w := a.counts[sha256.Sum256([]byte(email))]
-	if w.failures >= maxFailures && now.Before(w.until) {
+	return a.allowed(sha256.Sum256([]byte(email)), now)
+}
+
+// enter allows one try; leave ends it.
+func (a *attempts) enter(email string, now time.Time) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	key := sha256.Sum256([]byte(email))
+	if err := a.allowed(key, now); err != nil {
+		return err
+	}
+	a.trying[key]++
+	return nil
+}
+
+func (a *attempts) leave(email string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	key := sha256.Sum256([]byte(email))
+	if a.trying[key]--; a.trying[key] <= 0 {
+		delete(a.trying, key)
+	}
+}
+
+func (a *attempts) allowed(key [32]byte, now time.Time) error {
+	failures, w := a.trying[key], a.counts[key]
+	if now.Before(w.until) {
+		failures += w.failures
+	}
+	if failures >= maxFailures {
 		return problem.New(problem.Exhausted, "TOO_MANY_FAILURES", "too many failed sign-ins for this address; try again in some minutes")
 	}
 	return nil

@@ -89,7 +89,8 @@ func (s *Service) AddAddress(ctx context.Context, req *accountv1.AddAddressReque
 	if err := v.Err(); err != nil {
 		return nil, err
 	}
-	if err := refuseCardNumbers(append([]string{req.GetAddress().GetRecipient()}, req.GetAddress().GetLines()...)...); err != nil {
+	typed := req.GetAddress()
+	if err := refuseCardNumbers(append([]string{typed.GetRecipient(), typed.GetLocality(), typed.GetAdministrativeArea(), typed.GetPostalCode()}, typed.GetLines()...)...); err != nil {
 		return nil, err
 	}
 	a := &accountv1.Address{AddressId: ident.NewToken(), Address: req.GetAddress()}

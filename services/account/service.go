@@ -112,9 +112,10 @@ func (s *Service) signIn(ctx context.Context, email, password string) (ident.Cus
 			return "", err
 		}
 	}
-	if err := s.attempts.allow(email, now); err != nil {
+	if err := s.attempts.enter(email, now); err != nil {
 		return "", err
 	}
+	defer s.attempts.leave(email)
 	var a Account
 	if claimed {
 		if a, _, err = s.get(ctx, id); err != nil {

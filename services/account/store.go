@@ -182,6 +182,9 @@ func (s *Service) listAddresses(ctx context.Context, id ident.CustomerID) ([]*ac
 }
 
 func (s *Service) getAddress(ctx context.Context, id ident.CustomerID, addressID string) (*accountv1.Address, error) {
+	if !storable(addressID) {
+		return nil, unknownAddress()
+	}
 	a, err := scanAddress(s.deps.Customers.QueryRow(ctx, stmtGetAddress, string(id.Region()), string(id), addressID))
 	if errors.Is(err, sqldb.ErrNoRows) {
 		return nil, unknownAddress()
@@ -205,6 +208,9 @@ func (s *Service) listMethods(ctx context.Context, id ident.CustomerID) ([]*acco
 }
 
 func (s *Service) cardToken(ctx context.Context, id ident.CustomerID, methodID string) (token string, err error) {
+	if !storable(methodID) {
+		return "", unknownMethod()
+	}
 	err = s.deps.Customers.QueryRow(ctx, stmtGetToken, string(id.Region()), string(id), methodID).Scan(&token)
 	if errors.Is(err, sqldb.ErrNoRows) {
 		return "", unknownMethod()
@@ -214,6 +220,9 @@ func (s *Service) cardToken(ctx context.Context, id ident.CustomerID, methodID s
 
 // remove one saved thing; missing is the answer when it is not there.
 func (s *Service) remove(ctx context.Context, id ident.CustomerID, stmt *sqldb.Statement, key string, missing func() error) error {
+	if !storable(key) {
+		return missing()
+	}
 	return s.deps.Fence.InSlotTx(ctx, id, func(tx sqldb.Tx) error {
 		n, err := tx.Exec(ctx, stmt, string(id.Region()), string(id), key)
 		if err == nil && n == 0 {

@@ -3,6 +3,9 @@ package cart
 import (
 	"context"
 	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	cartv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/cart/v1"
 	"github.com/cellar-commerce/cellar/internal/ident"
@@ -80,9 +83,13 @@ func (s *Service) RemoveItem(ctx context.Context, req *cartv1.RemoveItemRequest)
 
 func validate(sku string, quantity, least int64) error {
 	var v problem.Violations
-	v.Check(sku != "" && len(sku) <= maxSKU, "sku", "must be 1 to 64 characters")
+	v.Check(validSKU(sku), "sku", "must be 1 to 64 characters")
 	v.Check(quantity >= least && quantity <= maxQuantity, "quantity", "must be "+strconv.FormatInt(least, 10)+" to 999")
 	return v.Err()
+}
+
+func validSKU(sku string) bool {
+	return sku != "" && len(sku) <= maxSKU && utf8.ValidString(sku) && !strings.ContainsFunc(sku, unicode.IsControl)
 }
 
 // MergeGuestCart implements CartService.
@@ -113,7 +120,7 @@ func (s *Service) RemoveOrdered(ctx context.Context, req *cartv1.RemoveOrderedRe
 	sums := map[string]int64{}
 	for i, o := range req.GetOrdered() {
 		field := "ordered[" + strconv.Itoa(i) + "]"
-		v.Check(o.GetSku() != "" && len(o.GetSku()) <= maxSKU, field+".sku", "must be 1 to 64 characters")
+		v.Check(validSKU(o.GetSku()), field+".sku", "must be 1 to 64 characters")
 		v.Check(o.GetQuantity() >= 1 && o.GetQuantity() <= maxQuantity, field+".quantity", "must be 1 to 999")
 		sums[o.GetSku()] += o.GetQuantity()
 	}

@@ -105,7 +105,7 @@ func (s *Service) remove(ctx context.Context, id ident.CustomerID, sku string) (
 }
 
 func (s *Service) read(ctx context.Context, id ident.CustomerID) (*cartv1.Cart, error) {
-	lines, err := readLines(ctx, s.deps.DB, stmtList, id)
+	lines, err := readLines(ctx, s.deps.DB, id)
 	if err != nil {
 		return nil, fmt.Errorf("read cart: %w", err)
 	}

@@ -19,7 +19,13 @@ FROM cart_lines
 WHERE region = $1 AND customer_id = $2
 ORDER BY added_at, sku`)
 
-	// Locks the lines there are, so that two changes of one cart follow each other and its limit of lines holds.
+	// A row of its own is locked, so that two changes of one cart follow each other also when it is empty.
+	stmtHold = sqldb.Define(sqldb.Customer, "cart.hold", `
+INSERT INTO cart_changes (region, customer_id, cause, changed_at, result)
+VALUES ($1, $2, 'lock', $3, ''::bytea)
+ON CONFLICT (region, customer_id, cause) DO UPDATE
+SET changed_at = excluded.changed_at`)
+
 	stmtLock = sqldb.Define(sqldb.Customer, "cart.lock", `
 SELECT sku, quantity, price_minor_units, currency, added_at
 FROM cart_lines
@@ -66,17 +72,31 @@ FROM cart_changes
 WHERE region = $1 AND customer_id = $2 AND cause = $3`)
 )
 
-func readLines(ctx context.Context, q sqldb.Querier, s *sqldb.Statement, id ident.CustomerID) ([]Line, error) {
-	return sqldb.Collect(ctx, q, s, func(r sqldb.Row) (l Line, err error) {
-		err = r.Scan(&l.SKU, &l.Quantity, &l.PriceAtAdd.Minor, &l.PriceAtAdd.Currency, &l.AddedAt)
-		return l, err
-	}, string(id.Region()), string(id))
+func readLines(ctx context.Context, q sqldb.Querier, id ident.CustomerID) ([]Line, error) {
+	return sqldb.Collect(ctx, q, stmtList, scanLine, string(id.Region()), string(id))
+}
+
+func scanLine(r sqldb.Row) (l Line, err error) {
+	err = r.Scan(&l.SKU, &l.Quantity, &l.PriceAtAdd.Minor, &l.PriceAtAdd.Currency, &l.AddedAt)
+	return l, err
+}
+
+// lock a cart until the transaction ends, and read it.
+func (s *Service) lock(ctx context.Context, tx sqldb.Tx, id ident.CustomerID) (lines []Line, err error) {
+	var b sqldb.Batch
+	b.Queue(stmtHold, nil, string(id.Region()), string(id), s.deps.Clock.Now())
+	b.QueueRead(stmtLock, sqldb.Each(func(r sqldb.Row) error {
+		l, err := scanLine(r)
+		lines = append(lines, l)
+		return err
+	}), string(id.Region()), string(id))
+	return lines, tx.Send(ctx, &b)
 }
 
 // addLine adds to a line, or makes it.
 func (s *Service) addLine(ctx context.Context, id ident.CustomerID, add Line) (lines []Line, err error) {
 	err = s.deps.Fence.InSlotTx(ctx, id, func(tx sqldb.Tx) error {
-		have, err := readLines(ctx, tx, stmtLock, id)
+		have, err := s.lock(ctx, tx, id)
 		if err != nil {
 			return err
 		}
@@ -90,7 +110,7 @@ func (s *Service) addLine(ctx context.Context, id ident.CustomerID, add Line) (l
 		if err != nil {
 			return err
 		}
-		lines, err = readLines(ctx, tx, stmtList, id)
+		lines, err = readLines(ctx, tx, id)
 		return err
 	})
 	return lines, err
@@ -99,7 +119,7 @@ func (s *Service) addLine(ctx context.Context, id ident.CustomerID, add Line) (l
 // putLine sets a line's quantity, or makes it.
 func (s *Service) putLine(ctx context.Context, id ident.CustomerID, put Line) (lines []Line, err error) {
 	err = s.deps.Fence.InSlotTx(ctx, id, func(tx sqldb.Tx) error {
-		have, err := readLines(ctx, tx, stmtLock, id)
+		have, err := s.lock(ctx, tx, id)
 		if err != nil {
 			return err
 		}
@@ -109,7 +129,7 @@ func (s *Service) putLine(ctx context.Context, id ident.CustomerID, put Line) (l
 		if err := putLines(ctx, tx, id, []Line{put}); err != nil {
 			return err
 		}
-		lines, err = readLines(ctx, tx, stmtList, id)
+		lines, err = readLines(ctx, tx, id)
 		return err
 	})
 	return lines, err
@@ -143,7 +163,7 @@ func (s *Service) removeLine(ctx context.Context, id ident.CustomerID, sku strin
 		if _, err := tx.Exec(ctx, stmtRemove, string(id.Region()), string(id), sku); err != nil {
 			return err
 		}
-		lines, err = readLines(ctx, tx, stmtList, id)
+		lines, err = readLines(ctx, tx, id)
 		return err
 	})
 	return lines, err
@@ -155,11 +175,11 @@ func (s *Service) mergeGuest(ctx context.Context, id, guest ident.CustomerID) (*
 	var resp *cartv1.MergeGuestCartResponse
 	err := s.deps.Fence.InSlotTx(ctx, id, func(tx sqldb.Tx) error {
 		resp = &cartv1.MergeGuestCartResponse{}
-		guestLines, err := readLines(ctx, tx, stmtList, guest)
+		guestLines, err := readLines(ctx, tx, guest)
 		if err != nil {
 			return err
 		}
-		own, err := readLines(ctx, tx, stmtLock, id)
+		own, err := s.lock(ctx, tx, id)
 		if err != nil {
 			return err
 		}
