@@ -1,0 +1,203 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cellar-commerce/cellar/internal/cardnetwork"
+	orderv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1"
+	"github.com/cellar-commerce/cellar/internal/ident"
+)
+
+func TestWhatIsRightAndWhatIsUnderWayIsClean(t *testing.T) {
+	w := newWorld(t)
+	got, report := w.audit(t)
+	if len(got) > 0 || !report.Clean() {
+		t.Errorf("found %q", got)
+	}
+	var checked []string
+	for _, p := range report.Promises {
+		checked = append(checked, fmt.Sprint(p.Number, " ", p.Name, ": ", p.Checked))
+	}
+	want := []string{"1 no oversell: 3", "2 no double charge: 4", "3 no lost order: 3", "4 all or nothing: 2", "5 no stuck stock: 4", "7 once: 2"}
+	if !slices.Equal(checked, want) {
+		t.Errorf("checked %q, want %q", checked, want)
+	}
+}
+
+// defect is one thing that is wrong: SQL that breaks a row, or an entry of the ledger.
+type defect struct {
+	customers, regional string
+	entry               *cardnetwork.Entry
+	want                string
+}
+
+func entry(kind cardnetwork.Kind, reference string, amount int64) *cardnetwork.Entry {
+	return &cardnetwork.Entry{Kind: kind, Reference: reference, Amount: amount}
+}
+
+const (
+	whole   = " WHERE order_id = 'whole'"
+	refused = " WHERE order_id = 'refused'"
+	live    = " WHERE order_id = 'live'"
+)
+
+var defects = map[string]defect{
+	"units from nowhere":            {regional: "UPDATE inventory SET available = 8 WHERE sku = 'ale'", want: "1 iad1/ale: available 8 + reserved 1 is not the ledger's 8"},
+	"stock that nobody counted":     {regional: "DELETE FROM inventory WHERE sku = 'cider' AND fc_id = 'iad1'", want: "1 iad1/cider: the ledger has 10 units"},
+	"units held by nobody":          {regional: "UPDATE inventory SET available = 6, reserved = 2 WHERE sku = 'ale'", want: "5 iad1/ale: reserved 2, but orders hold 1"},
+	"a hold that is never swept":    {regional: "UPDATE reservations SET expires_at = " + ago(grace+time.Second) + live, want: "5 iad1/live: a hold that ran out"},
+	"a charge taken twice":          {entry: entry(cardnetwork.KindCapture, "whole", 1000), want: "2 whole: was captured 2 times"},
+	"too much given back":           {entry: entry(cardnetwork.KindRefund, "refused", 5), want: "2 refused: 0 captured, 5 refunded"},
+	"money for no order":            {entry: entry(cardnetwork.KindCapture, "nothing", 7), want: "2 nothing: 7 taken for an order that does not exist"},
+	"an order that nobody works on": {customers: "UPDATE sagas SET status = 'DONE' WHERE saga_id = 'live'", want: "3 live: is PENDING and nothing works on it"},
+	"an order that takes for ever":  {customers: "UPDATE orders SET placed_at = " + ago(grace+time.Second) + live, want: "3 live: is PENDING since"},
+	"a saga that gave up":           {customers: "UPDATE sagas SET status = 'PARKED' WHERE saga_id = 'refused'", want: "3 refused: its saga is parked"},
+	"an event that is lost":         {customers: "DELETE FROM order_events WHERE order_id = 'refused' AND seq = 2", want: "3 refused: has 1 events, its projection 2"},
+	"a promise of no order":         {customers: "UPDATE idempotency_keys SET resource_id = 'gone'", want: "3 gone: was acknowledged, and does not exist"},
+	"a promise of a refused order":  {customers: "UPDATE idempotency_keys SET resource_id = 'refused'", want: "3 refused: was acknowledged, and is FAILED"},
+	"a parcel nobody asked for":     {regional: "DELETE FROM shipments WHERE fc_id = 'sea1'", want: "3 whole: sea1 was never asked for its parcel"},
+	"a parcel the order missed":     {customers: "UPDATE orders SET status = 'PAID'" + whole, want: "3 whole: all its parcels have left, and it is PAID since"},
+	"a payment half done":           {customers: "UPDATE payments SET state = 'VOIDED'" + whole, want: "4 whole: is SHIPPED, with 1000 of 1000 taken and its payment VOIDED"},
+	"a unit that was not sold":      {regional: "UPDATE reservations SET state = 'EXPIRED'" + whole + " AND line = 2", want: "4 whole: is SHIPPED, with 2 of 3 units sold"},
+	"a refused order that is sold":  {regional: "UPDATE reservations SET state = 'SHIPPED'" + refused + " AND line = 1", want: "4 refused: is FAILED, and 1 units are sold"},
+	"a parcel to the wrong place":   {regional: "UPDATE shipments SET fc_id = 'fra1' WHERE fc_id = 'sea1'", want: "7 whole: fra1 ships what was not paid for there"},
+	"too many units that left":      {regional: "UPDATE inventory_events SET delta = -3 WHERE kind = 'ship' AND sku = 'ale'", want: "7 whole: 3 units left iad1, of 2 paid for"},
+	"a parcel heard of twice":       {customers: "UPDATE order_events SET detail = (SELECT detail FROM order_events WHERE order_id = 'whole' AND seq = 3) WHERE order_id = 'whole' AND seq = 4", want: "7 whole: heard of a parcel twice"},
+}
+
+// Other promises may be broken by the same defect: it is enough that this one is told, of this subject.
+func TestEveryDefectIsFound(t *testing.T) {
+	for name, d := range defects {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			if d.customers != "" {
+				w.run(t, w.customers, d.customers)
+			}
+			if d.regional != "" {
+				w.run(t, w.regional, d.regional)
+			}
+			if d.entry != nil {
+				w.ledger = append(w.ledger, *d.entry)
+			}
+			got, report := w.audit(t)
+			if report.Clean() || !slices.ContainsFunc(got, func(v string) bool { return strings.HasPrefix(v, d.want) }) {
+				t.Errorf("found %q, want %q", got, d.want)
+			}
+		})
+	}
+}
+
+func TestMoneyThatIsKeptIsTheTotal(t *testing.T) {
+	w := newWorld(t)
+	w.ledger = append(w.ledger, *entry(cardnetwork.KindRefund, "whole", 1))
+	got, _ := w.audit(t)
+	if len(got) != 2 || !strings.HasPrefix(got[0], "2 whole: 999 kept of a total of 1000") || !strings.HasPrefix(got[1], "4 whole: is SHIPPED, with 999 of 1000 taken") {
+		t.Errorf("found %q", got)
+	}
+}
+
+func TestGoodsForAnOrderThatDoesNotExistAreStuck(t *testing.T) {
+	for state, clean := range map[string]bool{"HELD": false, "COMMITTED": false, "SHIPPED": false, "RELEASED": true, "EXPIRED": true} {
+		w := newWorld(t)
+		w.run(t, w.regional, fmt.Sprintf(`INSERT INTO reservations (region, fc_id, order_id, line, sku, quantity, state, expires_at, changed_at)
+			VALUES ('us-east-1', 'iad1', 'nothing', 1, 'cider', 2, '%s', %s, %s)`, state, ago(-time.Minute), ago(time.Hour)))
+		got, _ := w.audit(t)
+		stuck := slices.ContainsFunc(got, func(v string) bool { return strings.HasPrefix(v, "5 iad1/nothing: 2 of cider are "+state) })
+		if stuck == clean {
+			t.Errorf("%s: found %q", state, got)
+		}
+	}
+}
+
+func TestAParcelOfAnOrderJustPaidMayNotBeAskedForYet(t *testing.T) {
+	w := newWorld(t)
+	w.run(t, w.regional, "DELETE FROM shipments WHERE fc_id = 'sea1'")
+	w.run(t, w.customers, "UPDATE order_events SET at = "+ago(grace-time.Second))
+	if got, _ := w.audit(t); len(got) > 0 {
+		t.Errorf("found %q", got)
+	}
+	// Later it is late, unless the ring's events wait for a broker.
+	w.clock.Advance(2 * time.Second)
+	got, _ := w.audit(t)
+	only(t, got, "3 whole: sea1 was never asked for its parcel")
+	w.run(t, w.customers, fmt.Sprintf(`INSERT INTO outbox (region, shard, id, message_id, destination, subject, payload, created_at)
+		VALUES ('us-east-1', 0, 1, 'm', 'us-west-2', 's', '', %s)`, ago(0)))
+	if got, _ := w.audit(t); len(got) > 0 {
+		t.Errorf("found %q", got)
+	}
+}
+
+func TestALiveOrderHasTimeAndItsMoneyIsNobodysYet(t *testing.T) {
+	w := newWorld(t)
+	w.run(t, w.customers, "DELETE FROM order_events"+live)
+	w.run(t, w.customers, "DELETE FROM order_lines"+live)
+	w.run(t, w.customers, "DELETE FROM orders"+live) // the saga has begun, and its order is not written yet
+	if got, _ := w.audit(t); len(got) > 0 {
+		t.Errorf("found %q", got)
+	}
+}
+
+// mending is a clock during whose pause somebody finishes what was under way.
+type mending struct {
+	impatient
+	mend func()
+}
+
+func (m mending) Sleep(ctx context.Context, d time.Duration) error {
+	m.mend()
+	return m.impatient.Sleep(ctx, d)
+}
+
+func TestWhatIsRightAtTheSecondLookIsNoViolation(t *testing.T) {
+	w := newWorld(t)
+	w.run(t, w.regional, "UPDATE inventory SET available = 8 WHERE sku = 'ale'")
+	deps := Deps{Customers: w.customers, Regional: w.regional, Ledger: w.ledger, Regions: ident.Regions(), Pause: time.Second, Grace: grace}
+	deps.Clock = mending{impatient{w.clock}, func() {
+		w.run(t, w.regional, "UPDATE inventory SET available = 7 WHERE sku = 'ale'")
+		w.run(t, w.regional, "UPDATE inventory SET available = 9 WHERE sku = 'cider' AND fc_id = 'iad1'") // wrong only now
+	}}
+	if report, err := Run(t.Context(), deps); err != nil || !report.Clean() {
+		t.Errorf("%+v, %v", report, err)
+	}
+}
+
+func TestALongListIsCutAndSaysSo(t *testing.T) {
+	w := newWorld(t)
+	for i := range maxViolations + 5 {
+		w.ledger = append(w.ledger, *entry(cardnetwork.KindCapture, fmt.Sprint("nothing-", i), 1))
+	}
+	got, _ := w.audit(t)
+	if len(got) != maxViolations+1 || !strings.HasSuffix(got[len(got)-1], "and 5 more") {
+		t.Errorf("%d lines, the last %q", len(got), got[len(got)-1])
+	}
+}
+
+type brokenLedger struct{}
+
+func (brokenLedger) Ledger(context.Context, int64, int) (cardnetwork.LedgerPage, error) {
+	return cardnetwork.LedgerPage{}, errors.New("played by a test")
+}
+
+func TestAnAuditThatCannotReadIsNoCleanAudit(t *testing.T) {
+	w := newWorld(t)
+	_, err := Run(t.Context(), Deps{Customers: w.customers, Regional: w.regional, Ledger: brokenLedger{}, Regions: ident.Regions(), Clock: impatient{w.clock}, Grace: grace})
+	if err == nil || !strings.Contains(err.Error(), "played by a test") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestAnEventThatCannotBeReadIsNotPassedOver(t *testing.T) {
+	w := newWorld(t)
+	w.event(t, "refused", 9, "paid", &orderv1.Paid{})
+	w.run(t, w.customers, `UPDATE order_events SET detail = '\xff' WHERE order_id = 'refused' AND seq = 9`)
+	_, err := Run(t.Context(), Deps{Customers: w.customers, Regional: w.regional, Ledger: w.ledger, Regions: ident.Regions(), Clock: impatient{w.clock}, Grace: grace})
+	if err == nil || !strings.Contains(err.Error(), "event of refused") {
+		t.Errorf("got %v", err)
+	}
+}
