@@ -8,7 +8,7 @@
 //	    ▲               │ release, or expiry │ release
 //	    └───────────────┴────────────────────┘
 //
-// The ledger, inventory_events, has every change of what is on hand (restock, ship, adjust), so
+// The ledger, inventory_events, has every change of what is on hand (restock, ship, adjust, return), so
 // that for each row: available + reserved = sum of the ledger, and reserved = sum of what is HELD
 // or COMMITTED.
 //
@@ -21,12 +21,19 @@
 //
 // # Combining
 //
-// Commands that come for one FC while a transaction for it is under way wait for its end, and
-// then share the next one: their rows are read under lock at once, the commands are applied
-// in memory in the order in which they came (book.go), and what has changed is written at
-// once. Nobody waits for company, so an idle FC answers as fast as ever; under load one commit
-// carries hundreds of commands. Several cells may do this for one FC at the same time: the
-// rows' locks put their batches in order, and what a batch read is what it changes.
+// Each FC belongs to one of a few lanes. Commands that come while a transaction of their lane is
+// under way wait for its end, and then share the next one: their rows are read under lock at
+// once, the commands are applied in memory in the order in which they came (book.go), and what
+// has changed is written at once. Nobody waits for company, so an idle lane answers as fast as
+// ever; under load one commit carries hundreds of commands. Several cells may do this for one
+// FC at the same time: the rows' locks put their batches in order, and what a batch read is
+// what it changes.
 //
-// Lock order, everywhere: inventory by SKU, then reservations by order and line.
+// Lock order, everywhere: inventory by FC and SKU, then reservations by FC, order and line, then
+// summaries by SKU.
+//
+// # Summaries
+//
+// Each region knows, as a hint, which FCs of every region have some of a product (summary.go).
+// A change that matters leaves an event; looking again and telling the others follow it.
 package inventory

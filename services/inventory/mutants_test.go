@@ -29,7 +29,7 @@ var mutants = []mutant{
 	{"an extension shortens", "book.go", "r.state == Held && r.expiresAt.Before(until)", "r.state == Held"},
 	{"stock is read without a lock", "store.go", "WHERE region = $1 AND fc_id = s.fc_id AND sku = s.sku\n  FOR UPDATE", "WHERE region = $1 AND fc_id = s.fc_id AND sku = s.sku"},
 	{"a delivery counts twice", "store.go", "ON CONFLICT (region, fc_id, kind, source_id, sku) DO NOTHING", "ON CONFLICT (region, fc_id, kind, source_id, sku) DO UPDATE SET delta = excluded.delta"},
-	{"held units are listed", "store.go", "r.sku = i.sku AND r.state = 'HELD' AND r.expires_at <= $3", "r.sku = i.sku AND r.state = 'HELD' AND $3::timestamptz IS NOT NULL"},
+	{"held units are listed", "store.go", "r.sku = i.sku AND r.state = 'HELD' AND r.expires_at <= $3\n), 0)::int8 AS available\nFROM inventory AS i", "r.sku = i.sku AND r.state = 'HELD' AND $3::timestamptz IS NOT NULL\n), 0)::int8 AS available\nFROM inventory AS i"},
 	{"units that have moved are not written", "store.go", "SET available = excluded.available, reserved = excluded.reserved", "SET available = excluded.available"},
 	{"commands that find too little are done twice", "combiner.go", "\t\tif b, err = d.load(ctx, stock, orders); err != nil {", "\t\tif err != nil {"},
 	{"answers go to others", "combiner.go", "cmd.finish(answers[i])", "cmd.finish(answers[len(answers)-1-i])"},
