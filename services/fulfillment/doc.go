@@ -1,7 +1,7 @@
 // Package fulfillment decides which fulfilment centre (FC) sends what, and sends it.
 //
 // PlanOrder is a pure choice over what the regions say they have: fewest parcels first, then
-// the shortest way. It promises nothing; the reservation that follows may lose a race, and the
+// the shortest way, by branch and bound (cover.go). It promises nothing; the reservation that follows may lose a race, and the
 // order is planned again without that FC.
 //
 // Shipping runs in the FC's region. A paid order's request arrives as an event and becomes a

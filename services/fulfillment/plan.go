@@ -43,9 +43,10 @@ type parcel struct {
 	lines    []want
 }
 
-// plan chooses parcels for all wants: one FC that has everything, the nearest, if there is one; else, again and again,
-// the FC that can send the most whole lines of what is missing, then the most units, the nearest among equals. What the
-// sum of all stock allows is never refused: at worst a line comes in many parcels.
+// plan chooses parcels for all wants: the fewest, and of those the shortest way in sum (cover). Among the FCs chosen the
+// lines are shared out so that few are split: again and again, the FC that can send the most whole lines of what is
+// missing, then the most units, the nearest among equals. What the sum of all stock allows is never refused: at worst a
+// line comes in many parcels.
 func plan(wants []want, offers []offer) ([]parcel, error) {
 	slices.SortFunc(offers, func(a, b offer) int {
 		return cmp.Or(cmp.Compare(a.distance, b.distance), cmp.Compare(a.center.ID, b.center.ID))
@@ -53,6 +54,13 @@ func plan(wants []want, offers []offer) ([]parcel, error) {
 	if err := enough(wants, offers); err != nil {
 		return nil, err
 	}
+	set, _ := cover(wants, offers)
+	slices.Sort(set)
+	members := make([]offer, len(set))
+	for i, n := range set {
+		members[i] = offers[n]
+	}
+	offers = members
 	left := make([]map[string]int64, len(offers)) // what each FC could still send
 	for i := range offers {
 		left[i] = stockOf(wants, offers[i].stock)

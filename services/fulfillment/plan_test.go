@@ -104,15 +104,3 @@ func TestALineIsSplitWhenNoCenterHasEnough(t *testing.T) {
 		t.Errorf("got %v, %v", parcels, err)
 	}
 }
-
-func BenchmarkPlan(b *testing.B) {
-	var offers []offer
-	for i := range 175 {
-		offers = append(offers, offer{center: Center{ID: fmt.Sprint(i)}, distance: float64(i), stock: map[string]int64{"a": int64(i % 3), "b": int64(i % 2), "c": 1}})
-	}
-	for b.Loop() {
-		if _, err := plan([]want{{1, "a", 2}, {2, "b", 1}, {3, "c", 1}, {4, "a", 2}}, offers); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
