@@ -35,6 +35,7 @@ type Deps struct {
 
 // Service implements cellar.payment.v1.PaymentService.
 type Service struct {
+	paymentv1connect.UnimplementedPaymentServiceHandler
 	deps Deps
 }
 

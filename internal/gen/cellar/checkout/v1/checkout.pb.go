@@ -319,11 +319,15 @@ func (x *QuoteResponse) GetExpiresAt() *timestamppb.Timestamp {
 
 // QuoteLine is one product at the price quoted.
 type QuoteLine struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Sku           string                 `protobuf:"bytes,1,opt,name=sku,proto3" json:"sku,omitempty"`
-	Title         string                 `protobuf:"bytes,2,opt,name=title,proto3" json:"title,omitempty"`
-	Quantity      int64                  `protobuf:"varint,3,opt,name=quantity,proto3" json:"quantity,omitempty"`
-	UnitPrice     *v11.Money             `protobuf:"bytes,4,opt,name=unit_price,json=unitPrice,proto3" json:"unit_price,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Sku       string                 `protobuf:"bytes,1,opt,name=sku,proto3" json:"sku,omitempty"`
+	Title     string                 `protobuf:"bytes,2,opt,name=title,proto3" json:"title,omitempty"`
+	Quantity  int64                  `protobuf:"varint,3,opt,name=quantity,proto3" json:"quantity,omitempty"`
+	UnitPrice *v11.Money             `protobuf:"bytes,4,opt,name=unit_price,json=unitPrice,proto3" json:"unit_price,omitempty"`
+	// Taken off the whole line.
+	Discount *v11.Money `protobuf:"bytes,5,opt,name=discount,proto3" json:"discount,omitempty"`
+	// On the whole line, after the discount.
+	Tax           *v11.Money `protobuf:"bytes,6,opt,name=tax,proto3" json:"tax,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -386,16 +390,34 @@ func (x *QuoteLine) GetUnitPrice() *v11.Money {
 	return nil
 }
 
+func (x *QuoteLine) GetDiscount() *v11.Money {
+	if x != nil {
+		return x.Discount
+	}
+	return nil
+}
+
+func (x *QuoteLine) GetTax() *v11.Money {
+	if x != nil {
+		return x.Tax
+	}
+	return nil
+}
+
 type PlaceOrderRequest struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
 	QuoteToken string                 `protobuf:"bytes,1,opt,name=quote_token,json=quoteToken,proto3" json:"quote_token,omitempty"`
-	// How to pay.
+	// How to pay, or how to pay what gift cards and the wallet leave over; absent when they pay it all.
 	//
 	// Types that are valid to be assigned to Payment:
 	//
 	//	*PlaceOrderRequest_PaymentMethodId
 	//	*PlaceOrderRequest_CardToken
-	Payment       isPlaceOrderRequest_Payment `protobuf_oneof:"payment"`
+	Payment isPlaceOrderRequest_Payment `protobuf_oneof:"payment"`
+	// Drawn on first, in this order; at most 3.
+	GiftCardCodes []string `protobuf:"bytes,4,rep,name=gift_card_codes,json=giftCardCodes,proto3" json:"gift_card_codes,omitempty"`
+	// Drawn on after the gift cards.
+	UseWallet     bool `protobuf:"varint,5,opt,name=use_wallet,json=useWallet,proto3" json:"use_wallet,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -460,6 +482,20 @@ func (x *PlaceOrderRequest) GetCardToken() string {
 		}
 	}
 	return ""
+}
+
+func (x *PlaceOrderRequest) GetGiftCardCodes() []string {
+	if x != nil {
+		return x.GiftCardCodes
+	}
+	return nil
+}
+
+func (x *PlaceOrderRequest) GetUseWallet() bool {
+	if x != nil {
+		return x.UseWallet
+	}
+	return false
 }
 
 type isPlaceOrderRequest_Payment interface {
@@ -643,7 +679,15 @@ type QuoteSnapshot struct {
 	IssuedAt   *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=issued_at,json=issuedAt,proto3" json:"issued_at,omitempty"`
 	ExpiresAt  *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
 	// Random, so that two quotes of the same cart differ.
-	Nonce         string `protobuf:"bytes,11,opt,name=nonce,proto3" json:"nonce,omitempty"`
+	Nonce string `protobuf:"bytes,11,opt,name=nonce,proto3" json:"nonce,omitempty"`
+	// From where it is to come, and by when: what PlaceOrder reserves first.
+	Parcels []*QuotedParcel `protobuf:"bytes,12,rep,name=parcels,proto3" json:"parcels,omitempty"`
+	// Taken off the items, by the promotions below and the voucher.
+	Discount *v11.Money `protobuf:"bytes,13,opt,name=discount,proto3" json:"discount,omitempty"`
+	// Part of tax that is on shipping.
+	ShippingTax *v11.Money `protobuf:"bytes,14,opt,name=shipping_tax,json=shippingTax,proto3" json:"shipping_tax,omitempty"`
+	// Code of the voucher that the discount rests on; empty without one.
+	VoucherCode   string `protobuf:"bytes,15,opt,name=voucher_code,json=voucherCode,proto3" json:"voucher_code,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -755,6 +799,103 @@ func (x *QuoteSnapshot) GetNonce() string {
 	return ""
 }
 
+func (x *QuoteSnapshot) GetParcels() []*QuotedParcel {
+	if x != nil {
+		return x.Parcels
+	}
+	return nil
+}
+
+func (x *QuoteSnapshot) GetDiscount() *v11.Money {
+	if x != nil {
+		return x.Discount
+	}
+	return nil
+}
+
+func (x *QuoteSnapshot) GetShippingTax() *v11.Money {
+	if x != nil {
+		return x.ShippingTax
+	}
+	return nil
+}
+
+func (x *QuoteSnapshot) GetVoucherCode() string {
+	if x != nil {
+		return x.VoucherCode
+	}
+	return ""
+}
+
+// QuotedParcel is what one FC would send, and by when it would be at the door.
+type QuotedParcel struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Fc            *FulfillmentCenter     `protobuf:"bytes,1,opt,name=fc,proto3" json:"fc,omitempty"`
+	Lines         []*v12.ParcelLine      `protobuf:"bytes,2,rep,name=lines,proto3" json:"lines,omitempty"`
+	ShipBy        *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=ship_by,json=shipBy,proto3" json:"ship_by,omitempty"`
+	DeliverBy     *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=deliver_by,json=deliverBy,proto3" json:"deliver_by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QuotedParcel) Reset() {
+	*x = QuotedParcel{}
+	mi := &file_cellar_checkout_v1_checkout_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QuotedParcel) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QuotedParcel) ProtoMessage() {}
+
+func (x *QuotedParcel) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_checkout_v1_checkout_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QuotedParcel.ProtoReflect.Descriptor instead.
+func (*QuotedParcel) Descriptor() ([]byte, []int) {
+	return file_cellar_checkout_v1_checkout_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *QuotedParcel) GetFc() *FulfillmentCenter {
+	if x != nil {
+		return x.Fc
+	}
+	return nil
+}
+
+func (x *QuotedParcel) GetLines() []*v12.ParcelLine {
+	if x != nil {
+		return x.Lines
+	}
+	return nil
+}
+
+func (x *QuotedParcel) GetShipBy() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ShipBy
+	}
+	return nil
+}
+
+func (x *QuotedParcel) GetDeliverBy() *timestamppb.Timestamp {
+	if x != nil {
+		return x.DeliverBy
+	}
+	return nil
+}
+
 // PlacementState is what the placement saga remembers between its steps.
 type PlacementState struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -774,14 +915,17 @@ type PlacementState struct {
 	// Plans made so far.
 	Plans int32 `protobuf:"varint,9,opt,name=plans,proto3" json:"plans,omitempty"`
 	// The order as it was marked paid.
-	Placed        *v12.Order `protobuf:"bytes,10,opt,name=placed,proto3" json:"placed,omitempty"`
+	Placed *v12.Order `protobuf:"bytes,10,opt,name=placed,proto3" json:"placed,omitempty"`
+	// Drawn on before the card.
+	GiftCardCodes []string `protobuf:"bytes,11,rep,name=gift_card_codes,json=giftCardCodes,proto3" json:"gift_card_codes,omitempty"`
+	UseWallet     bool     `protobuf:"varint,12,opt,name=use_wallet,json=useWallet,proto3" json:"use_wallet,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PlacementState) Reset() {
 	*x = PlacementState{}
-	mi := &file_cellar_checkout_v1_checkout_proto_msgTypes[8]
+	mi := &file_cellar_checkout_v1_checkout_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -793,7 +937,7 @@ func (x *PlacementState) String() string {
 func (*PlacementState) ProtoMessage() {}
 
 func (x *PlacementState) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_checkout_v1_checkout_proto_msgTypes[8]
+	mi := &file_cellar_checkout_v1_checkout_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -806,7 +950,7 @@ func (x *PlacementState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlacementState.ProtoReflect.Descriptor instead.
 func (*PlacementState) Descriptor() ([]byte, []int) {
-	return file_cellar_checkout_v1_checkout_proto_rawDescGZIP(), []int{8}
+	return file_cellar_checkout_v1_checkout_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *PlacementState) GetQuote() *QuoteSnapshot {
@@ -879,6 +1023,20 @@ func (x *PlacementState) GetPlaced() *v12.Order {
 	return nil
 }
 
+func (x *PlacementState) GetGiftCardCodes() []string {
+	if x != nil {
+		return x.GiftCardCodes
+	}
+	return nil
+}
+
+func (x *PlacementState) GetUseWallet() bool {
+	if x != nil {
+		return x.UseWallet
+	}
+	return false
+}
+
 // FulfillmentCenter names an FC and the region its rows are homed in.
 type FulfillmentCenter struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -890,7 +1048,7 @@ type FulfillmentCenter struct {
 
 func (x *FulfillmentCenter) Reset() {
 	*x = FulfillmentCenter{}
-	mi := &file_cellar_checkout_v1_checkout_proto_msgTypes[9]
+	mi := &file_cellar_checkout_v1_checkout_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -902,7 +1060,7 @@ func (x *FulfillmentCenter) String() string {
 func (*FulfillmentCenter) ProtoMessage() {}
 
 func (x *FulfillmentCenter) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_checkout_v1_checkout_proto_msgTypes[9]
+	mi := &file_cellar_checkout_v1_checkout_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -915,7 +1073,7 @@ func (x *FulfillmentCenter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FulfillmentCenter.ProtoReflect.Descriptor instead.
 func (*FulfillmentCenter) Descriptor() ([]byte, []int) {
-	return file_cellar_checkout_v1_checkout_proto_rawDescGZIP(), []int{9}
+	return file_cellar_checkout_v1_checkout_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *FulfillmentCenter) GetRegion() string {
@@ -943,7 +1101,7 @@ type Allocation struct {
 
 func (x *Allocation) Reset() {
 	*x = Allocation{}
-	mi := &file_cellar_checkout_v1_checkout_proto_msgTypes[10]
+	mi := &file_cellar_checkout_v1_checkout_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -955,7 +1113,7 @@ func (x *Allocation) String() string {
 func (*Allocation) ProtoMessage() {}
 
 func (x *Allocation) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_checkout_v1_checkout_proto_msgTypes[10]
+	mi := &file_cellar_checkout_v1_checkout_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -968,7 +1126,7 @@ func (x *Allocation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Allocation.ProtoReflect.Descriptor instead.
 func (*Allocation) Descriptor() ([]byte, []int) {
-	return file_cellar_checkout_v1_checkout_proto_rawDescGZIP(), []int{10}
+	return file_cellar_checkout_v1_checkout_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Allocation) GetFc() *FulfillmentCenter {
@@ -1006,19 +1164,24 @@ const file_cellar_checkout_v1_checkout_proto_rawDesc = "" +
 	"\x03tax\x18\x05 \x01(\v2\x16.cellar.money.v1.MoneyR\x03tax\x12,\n" +
 	"\x05total\x18\x06 \x01(\v2\x16.cellar.money.v1.MoneyR\x05total\x129\n" +
 	"\n" +
-	"expires_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"\x86\x01\n" +
+	"expires_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"\xe4\x01\n" +
 	"\tQuoteLine\x12\x10\n" +
 	"\x03sku\x18\x01 \x01(\tR\x03sku\x12\x14\n" +
 	"\x05title\x18\x02 \x01(\tR\x05title\x12\x1a\n" +
 	"\bquantity\x18\x03 \x01(\x03R\bquantity\x125\n" +
 	"\n" +
-	"unit_price\x18\x04 \x01(\v2\x16.cellar.money.v1.MoneyR\tunitPrice\"\x8e\x01\n" +
+	"unit_price\x18\x04 \x01(\v2\x16.cellar.money.v1.MoneyR\tunitPrice\x122\n" +
+	"\bdiscount\x18\x05 \x01(\v2\x16.cellar.money.v1.MoneyR\bdiscount\x12(\n" +
+	"\x03tax\x18\x06 \x01(\v2\x16.cellar.money.v1.MoneyR\x03tax\"\xd5\x01\n" +
 	"\x11PlaceOrderRequest\x12\x1f\n" +
 	"\vquote_token\x18\x01 \x01(\tR\n" +
 	"quoteToken\x12,\n" +
 	"\x11payment_method_id\x18\x02 \x01(\tH\x00R\x0fpaymentMethodId\x12\x1f\n" +
 	"\n" +
-	"card_token\x18\x03 \x01(\tH\x00R\tcardTokenB\t\n" +
+	"card_token\x18\x03 \x01(\tH\x00R\tcardToken\x12&\n" +
+	"\x0fgift_card_codes\x18\x04 \x03(\tR\rgiftCardCodes\x12\x1d\n" +
+	"\n" +
+	"use_wallet\x18\x05 \x01(\bR\tuseWalletB\t\n" +
 	"\apayment\"B\n" +
 	"\x12PlaceOrderResponse\x12,\n" +
 	"\x05order\x18\x01 \x01(\v2\x16.cellar.order.v1.OrderR\x05order\"=\n" +
@@ -1027,7 +1190,7 @@ const file_cellar_checkout_v1_checkout_proto_rawDesc = "" +
 	"\x13GetCheckoutResponse\x12/\n" +
 	"\x05state\x18\x01 \x01(\x0e2\x19.cellar.checkout.v1.StateR\x05state\x12\x19\n" +
 	"\border_id\x18\x02 \x01(\tR\aorderId\x12%\n" +
-	"\x0efailure_reason\x18\x03 \x01(\tR\rfailureReason\"\x9f\x04\n" +
+	"\x0efailure_reason\x18\x03 \x01(\tR\rfailureReason\"\xed\x05\n" +
 	"\rQuoteSnapshot\x12\x1f\n" +
 	"\vcustomer_id\x18\x01 \x01(\tR\n" +
 	"customerId\x123\n" +
@@ -1043,7 +1206,17 @@ const file_cellar_checkout_v1_checkout_proto_rawDesc = "" +
 	"\n" +
 	"expires_at\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12\x14\n" +
-	"\x05nonce\x18\v \x01(\tR\x05nonce\"\xd6\x03\n" +
+	"\x05nonce\x18\v \x01(\tR\x05nonce\x12:\n" +
+	"\aparcels\x18\f \x03(\v2 .cellar.checkout.v1.QuotedParcelR\aparcels\x122\n" +
+	"\bdiscount\x18\r \x01(\v2\x16.cellar.money.v1.MoneyR\bdiscount\x129\n" +
+	"\fshipping_tax\x18\x0e \x01(\v2\x16.cellar.money.v1.MoneyR\vshippingTax\x12!\n" +
+	"\fvoucher_code\x18\x0f \x01(\tR\vvoucherCode\"\xe8\x01\n" +
+	"\fQuotedParcel\x125\n" +
+	"\x02fc\x18\x01 \x01(\v2%.cellar.checkout.v1.FulfillmentCenterR\x02fc\x121\n" +
+	"\x05lines\x18\x02 \x03(\v2\x1b.cellar.order.v1.ParcelLineR\x05lines\x123\n" +
+	"\aship_by\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x06shipBy\x129\n" +
+	"\n" +
+	"deliver_by\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tdeliverBy\"\x9d\x04\n" +
 	"\x0ePlacementState\x127\n" +
 	"\x05quote\x18\x01 \x01(\v2!.cellar.checkout.v1.QuoteSnapshotR\x05quote\x12\x19\n" +
 	"\border_id\x18\x02 \x01(\tR\aorderId\x12\x1d\n" +
@@ -1056,7 +1229,10 @@ const file_cellar_checkout_v1_checkout_proto_rawDesc = "" +
 	"\x0fholds_expire_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\rholdsExpireAt\x12\x14\n" +
 	"\x05plans\x18\t \x01(\x05R\x05plans\x12.\n" +
 	"\x06placed\x18\n" +
-	" \x01(\v2\x16.cellar.order.v1.OrderR\x06placed\"@\n" +
+	" \x01(\v2\x16.cellar.order.v1.OrderR\x06placed\x12&\n" +
+	"\x0fgift_card_codes\x18\v \x03(\tR\rgiftCardCodes\x12\x1d\n" +
+	"\n" +
+	"use_wallet\x18\f \x01(\bR\tuseWallet\"@\n" +
 	"\x11FulfillmentCenter\x12\x16\n" +
 	"\x06region\x18\x01 \x01(\tR\x06region\x12\x13\n" +
 	"\x05fc_id\x18\x02 \x01(\tR\x04fcId\"v\n" +
@@ -1093,7 +1269,7 @@ func file_cellar_checkout_v1_checkout_proto_rawDescGZIP() []byte {
 }
 
 var file_cellar_checkout_v1_checkout_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_cellar_checkout_v1_checkout_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_cellar_checkout_v1_checkout_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_cellar_checkout_v1_checkout_proto_goTypes = []any{
 	(Speed)(0),                    // 0: cellar.checkout.v1.Speed
 	(State)(0),                    // 1: cellar.checkout.v1.State
@@ -1105,54 +1281,64 @@ var file_cellar_checkout_v1_checkout_proto_goTypes = []any{
 	(*GetCheckoutRequest)(nil),    // 7: cellar.checkout.v1.GetCheckoutRequest
 	(*GetCheckoutResponse)(nil),   // 8: cellar.checkout.v1.GetCheckoutResponse
 	(*QuoteSnapshot)(nil),         // 9: cellar.checkout.v1.QuoteSnapshot
-	(*PlacementState)(nil),        // 10: cellar.checkout.v1.PlacementState
-	(*FulfillmentCenter)(nil),     // 11: cellar.checkout.v1.FulfillmentCenter
-	(*Allocation)(nil),            // 12: cellar.checkout.v1.Allocation
-	(*v1.PostalAddress)(nil),      // 13: cellar.postal.v1.PostalAddress
-	(*v11.Money)(nil),             // 14: cellar.money.v1.Money
-	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
-	(*v12.Order)(nil),             // 16: cellar.order.v1.Order
-	(*v12.ParcelLine)(nil),        // 17: cellar.order.v1.ParcelLine
+	(*QuotedParcel)(nil),          // 10: cellar.checkout.v1.QuotedParcel
+	(*PlacementState)(nil),        // 11: cellar.checkout.v1.PlacementState
+	(*FulfillmentCenter)(nil),     // 12: cellar.checkout.v1.FulfillmentCenter
+	(*Allocation)(nil),            // 13: cellar.checkout.v1.Allocation
+	(*v1.PostalAddress)(nil),      // 14: cellar.postal.v1.PostalAddress
+	(*v11.Money)(nil),             // 15: cellar.money.v1.Money
+	(*timestamppb.Timestamp)(nil), // 16: google.protobuf.Timestamp
+	(*v12.Order)(nil),             // 17: cellar.order.v1.Order
+	(*v12.ParcelLine)(nil),        // 18: cellar.order.v1.ParcelLine
 }
 var file_cellar_checkout_v1_checkout_proto_depIdxs = []int32{
-	13, // 0: cellar.checkout.v1.QuoteRequest.address:type_name -> cellar.postal.v1.PostalAddress
+	14, // 0: cellar.checkout.v1.QuoteRequest.address:type_name -> cellar.postal.v1.PostalAddress
 	0,  // 1: cellar.checkout.v1.QuoteRequest.speed:type_name -> cellar.checkout.v1.Speed
 	4,  // 2: cellar.checkout.v1.QuoteResponse.lines:type_name -> cellar.checkout.v1.QuoteLine
-	14, // 3: cellar.checkout.v1.QuoteResponse.items_total:type_name -> cellar.money.v1.Money
-	14, // 4: cellar.checkout.v1.QuoteResponse.shipping:type_name -> cellar.money.v1.Money
-	14, // 5: cellar.checkout.v1.QuoteResponse.tax:type_name -> cellar.money.v1.Money
-	14, // 6: cellar.checkout.v1.QuoteResponse.total:type_name -> cellar.money.v1.Money
-	15, // 7: cellar.checkout.v1.QuoteResponse.expires_at:type_name -> google.protobuf.Timestamp
-	14, // 8: cellar.checkout.v1.QuoteLine.unit_price:type_name -> cellar.money.v1.Money
-	16, // 9: cellar.checkout.v1.PlaceOrderResponse.order:type_name -> cellar.order.v1.Order
-	1,  // 10: cellar.checkout.v1.GetCheckoutResponse.state:type_name -> cellar.checkout.v1.State
-	4,  // 11: cellar.checkout.v1.QuoteSnapshot.lines:type_name -> cellar.checkout.v1.QuoteLine
-	13, // 12: cellar.checkout.v1.QuoteSnapshot.ship_to:type_name -> cellar.postal.v1.PostalAddress
-	0,  // 13: cellar.checkout.v1.QuoteSnapshot.speed:type_name -> cellar.checkout.v1.Speed
-	14, // 14: cellar.checkout.v1.QuoteSnapshot.items_total:type_name -> cellar.money.v1.Money
-	14, // 15: cellar.checkout.v1.QuoteSnapshot.shipping:type_name -> cellar.money.v1.Money
-	14, // 16: cellar.checkout.v1.QuoteSnapshot.tax:type_name -> cellar.money.v1.Money
-	14, // 17: cellar.checkout.v1.QuoteSnapshot.total:type_name -> cellar.money.v1.Money
-	15, // 18: cellar.checkout.v1.QuoteSnapshot.issued_at:type_name -> google.protobuf.Timestamp
-	15, // 19: cellar.checkout.v1.QuoteSnapshot.expires_at:type_name -> google.protobuf.Timestamp
-	9,  // 20: cellar.checkout.v1.PlacementState.quote:type_name -> cellar.checkout.v1.QuoteSnapshot
-	12, // 21: cellar.checkout.v1.PlacementState.allocations:type_name -> cellar.checkout.v1.Allocation
-	11, // 22: cellar.checkout.v1.PlacementState.asked_fcs:type_name -> cellar.checkout.v1.FulfillmentCenter
-	15, // 23: cellar.checkout.v1.PlacementState.holds_expire_at:type_name -> google.protobuf.Timestamp
-	16, // 24: cellar.checkout.v1.PlacementState.placed:type_name -> cellar.order.v1.Order
-	11, // 25: cellar.checkout.v1.Allocation.fc:type_name -> cellar.checkout.v1.FulfillmentCenter
-	17, // 26: cellar.checkout.v1.Allocation.lines:type_name -> cellar.order.v1.ParcelLine
-	2,  // 27: cellar.checkout.v1.CheckoutService.Quote:input_type -> cellar.checkout.v1.QuoteRequest
-	5,  // 28: cellar.checkout.v1.CheckoutService.PlaceOrder:input_type -> cellar.checkout.v1.PlaceOrderRequest
-	7,  // 29: cellar.checkout.v1.CheckoutService.GetCheckout:input_type -> cellar.checkout.v1.GetCheckoutRequest
-	3,  // 30: cellar.checkout.v1.CheckoutService.Quote:output_type -> cellar.checkout.v1.QuoteResponse
-	6,  // 31: cellar.checkout.v1.CheckoutService.PlaceOrder:output_type -> cellar.checkout.v1.PlaceOrderResponse
-	8,  // 32: cellar.checkout.v1.CheckoutService.GetCheckout:output_type -> cellar.checkout.v1.GetCheckoutResponse
-	30, // [30:33] is the sub-list for method output_type
-	27, // [27:30] is the sub-list for method input_type
-	27, // [27:27] is the sub-list for extension type_name
-	27, // [27:27] is the sub-list for extension extendee
-	0,  // [0:27] is the sub-list for field type_name
+	15, // 3: cellar.checkout.v1.QuoteResponse.items_total:type_name -> cellar.money.v1.Money
+	15, // 4: cellar.checkout.v1.QuoteResponse.shipping:type_name -> cellar.money.v1.Money
+	15, // 5: cellar.checkout.v1.QuoteResponse.tax:type_name -> cellar.money.v1.Money
+	15, // 6: cellar.checkout.v1.QuoteResponse.total:type_name -> cellar.money.v1.Money
+	16, // 7: cellar.checkout.v1.QuoteResponse.expires_at:type_name -> google.protobuf.Timestamp
+	15, // 8: cellar.checkout.v1.QuoteLine.unit_price:type_name -> cellar.money.v1.Money
+	15, // 9: cellar.checkout.v1.QuoteLine.discount:type_name -> cellar.money.v1.Money
+	15, // 10: cellar.checkout.v1.QuoteLine.tax:type_name -> cellar.money.v1.Money
+	17, // 11: cellar.checkout.v1.PlaceOrderResponse.order:type_name -> cellar.order.v1.Order
+	1,  // 12: cellar.checkout.v1.GetCheckoutResponse.state:type_name -> cellar.checkout.v1.State
+	4,  // 13: cellar.checkout.v1.QuoteSnapshot.lines:type_name -> cellar.checkout.v1.QuoteLine
+	14, // 14: cellar.checkout.v1.QuoteSnapshot.ship_to:type_name -> cellar.postal.v1.PostalAddress
+	0,  // 15: cellar.checkout.v1.QuoteSnapshot.speed:type_name -> cellar.checkout.v1.Speed
+	15, // 16: cellar.checkout.v1.QuoteSnapshot.items_total:type_name -> cellar.money.v1.Money
+	15, // 17: cellar.checkout.v1.QuoteSnapshot.shipping:type_name -> cellar.money.v1.Money
+	15, // 18: cellar.checkout.v1.QuoteSnapshot.tax:type_name -> cellar.money.v1.Money
+	15, // 19: cellar.checkout.v1.QuoteSnapshot.total:type_name -> cellar.money.v1.Money
+	16, // 20: cellar.checkout.v1.QuoteSnapshot.issued_at:type_name -> google.protobuf.Timestamp
+	16, // 21: cellar.checkout.v1.QuoteSnapshot.expires_at:type_name -> google.protobuf.Timestamp
+	10, // 22: cellar.checkout.v1.QuoteSnapshot.parcels:type_name -> cellar.checkout.v1.QuotedParcel
+	15, // 23: cellar.checkout.v1.QuoteSnapshot.discount:type_name -> cellar.money.v1.Money
+	15, // 24: cellar.checkout.v1.QuoteSnapshot.shipping_tax:type_name -> cellar.money.v1.Money
+	12, // 25: cellar.checkout.v1.QuotedParcel.fc:type_name -> cellar.checkout.v1.FulfillmentCenter
+	18, // 26: cellar.checkout.v1.QuotedParcel.lines:type_name -> cellar.order.v1.ParcelLine
+	16, // 27: cellar.checkout.v1.QuotedParcel.ship_by:type_name -> google.protobuf.Timestamp
+	16, // 28: cellar.checkout.v1.QuotedParcel.deliver_by:type_name -> google.protobuf.Timestamp
+	9,  // 29: cellar.checkout.v1.PlacementState.quote:type_name -> cellar.checkout.v1.QuoteSnapshot
+	13, // 30: cellar.checkout.v1.PlacementState.allocations:type_name -> cellar.checkout.v1.Allocation
+	12, // 31: cellar.checkout.v1.PlacementState.asked_fcs:type_name -> cellar.checkout.v1.FulfillmentCenter
+	16, // 32: cellar.checkout.v1.PlacementState.holds_expire_at:type_name -> google.protobuf.Timestamp
+	17, // 33: cellar.checkout.v1.PlacementState.placed:type_name -> cellar.order.v1.Order
+	12, // 34: cellar.checkout.v1.Allocation.fc:type_name -> cellar.checkout.v1.FulfillmentCenter
+	18, // 35: cellar.checkout.v1.Allocation.lines:type_name -> cellar.order.v1.ParcelLine
+	2,  // 36: cellar.checkout.v1.CheckoutService.Quote:input_type -> cellar.checkout.v1.QuoteRequest
+	5,  // 37: cellar.checkout.v1.CheckoutService.PlaceOrder:input_type -> cellar.checkout.v1.PlaceOrderRequest
+	7,  // 38: cellar.checkout.v1.CheckoutService.GetCheckout:input_type -> cellar.checkout.v1.GetCheckoutRequest
+	3,  // 39: cellar.checkout.v1.CheckoutService.Quote:output_type -> cellar.checkout.v1.QuoteResponse
+	6,  // 40: cellar.checkout.v1.CheckoutService.PlaceOrder:output_type -> cellar.checkout.v1.PlaceOrderResponse
+	8,  // 41: cellar.checkout.v1.CheckoutService.GetCheckout:output_type -> cellar.checkout.v1.GetCheckoutResponse
+	39, // [39:42] is the sub-list for method output_type
+	36, // [36:39] is the sub-list for method input_type
+	36, // [36:36] is the sub-list for extension type_name
+	36, // [36:36] is the sub-list for extension extendee
+	0,  // [0:36] is the sub-list for field type_name
 }
 
 func init() { file_cellar_checkout_v1_checkout_proto_init() }
@@ -1174,7 +1360,7 @@ func file_cellar_checkout_v1_checkout_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cellar_checkout_v1_checkout_proto_rawDesc), len(file_cellar_checkout_v1_checkout_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   11,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -7,6 +7,7 @@
 package fulfillmentv1
 
 import (
+	v12 "github.com/cellar-commerce/cellar/internal/gen/cellar/money/v1"
 	_ "github.com/cellar-commerce/cellar/internal/gen/cellar/options/v1"
 	v11 "github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1"
 	v1 "github.com/cellar-commerce/cellar/internal/gen/cellar/postal/v1"
@@ -24,6 +25,57 @@ const (
 	// Verify that runtime/protoimpl is sufficiently up-to-date.
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
+
+// Speed of delivery.
+type Speed int32
+
+const (
+	// Standard.
+	Speed_SPEED_UNSPECIFIED Speed = 0
+	Speed_SPEED_STANDARD    Speed = 1
+	Speed_SPEED_EXPRESS     Speed = 2
+)
+
+// Enum value maps for Speed.
+var (
+	Speed_name = map[int32]string{
+		0: "SPEED_UNSPECIFIED",
+		1: "SPEED_STANDARD",
+		2: "SPEED_EXPRESS",
+	}
+	Speed_value = map[string]int32{
+		"SPEED_UNSPECIFIED": 0,
+		"SPEED_STANDARD":    1,
+		"SPEED_EXPRESS":     2,
+	}
+)
+
+func (x Speed) Enum() *Speed {
+	p := new(Speed)
+	*p = x
+	return p
+}
+
+func (x Speed) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Speed) Descriptor() protoreflect.EnumDescriptor {
+	return file_cellar_fulfillment_v1_fulfillment_proto_enumTypes[0].Descriptor()
+}
+
+func (Speed) Type() protoreflect.EnumType {
+	return &file_cellar_fulfillment_v1_fulfillment_proto_enumTypes[0]
+}
+
+func (x Speed) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Speed.Descriptor instead.
+func (Speed) EnumDescriptor() ([]byte, []int) {
+	return file_cellar_fulfillment_v1_fulfillment_proto_rawDescGZIP(), []int{0}
+}
 
 // ShipmentState of a parcel.
 type ShipmentState int32
@@ -60,11 +112,11 @@ func (x ShipmentState) String() string {
 }
 
 func (ShipmentState) Descriptor() protoreflect.EnumDescriptor {
-	return file_cellar_fulfillment_v1_fulfillment_proto_enumTypes[0].Descriptor()
+	return file_cellar_fulfillment_v1_fulfillment_proto_enumTypes[1].Descriptor()
 }
 
 func (ShipmentState) Type() protoreflect.EnumType {
-	return &file_cellar_fulfillment_v1_fulfillment_proto_enumTypes[0]
+	return &file_cellar_fulfillment_v1_fulfillment_proto_enumTypes[1]
 }
 
 func (x ShipmentState) Number() protoreflect.EnumNumber {
@@ -73,7 +125,7 @@ func (x ShipmentState) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ShipmentState.Descriptor instead.
 func (ShipmentState) EnumDescriptor() ([]byte, []int) {
-	return file_cellar_fulfillment_v1_fulfillment_proto_rawDescGZIP(), []int{0}
+	return file_cellar_fulfillment_v1_fulfillment_proto_rawDescGZIP(), []int{1}
 }
 
 type PlanOrderRequest struct {
@@ -82,7 +134,9 @@ type PlanOrderRequest struct {
 	// 1 to 200 lines.
 	Lines []*PlanLine `protobuf:"bytes,2,rep,name=lines,proto3" json:"lines,omitempty"`
 	// FCs not to use.
-	ExcludedFcs   []string `protobuf:"bytes,3,rep,name=excluded_fcs,json=excludedFcs,proto3" json:"excluded_fcs,omitempty"`
+	ExcludedFcs []string `protobuf:"bytes,3,rep,name=excluded_fcs,json=excludedFcs,proto3" json:"excluded_fcs,omitempty"`
+	// How fast it is to come.
+	Speed         Speed `protobuf:"varint,4,opt,name=speed,proto3,enum=cellar.fulfillment.v1.Speed" json:"speed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -136,6 +190,13 @@ func (x *PlanOrderRequest) GetExcludedFcs() []string {
 		return x.ExcludedFcs
 	}
 	return nil
+}
+
+func (x *PlanOrderRequest) GetSpeed() Speed {
+	if x != nil {
+		return x.Speed
+	}
+	return Speed_SPEED_UNSPECIFIED
 }
 
 // PlanLine is one line to be sent.
@@ -251,7 +312,12 @@ type PlannedParcel struct {
 	FcId   string            `protobuf:"bytes,2,opt,name=fc_id,json=fcId,proto3" json:"fc_id,omitempty"`
 	Lines  []*v11.ParcelLine `protobuf:"bytes,3,rep,name=lines,proto3" json:"lines,omitempty"`
 	// Great-circle distance from the FC to the destination.
-	DistanceKm    float64 `protobuf:"fixed64,4,opt,name=distance_km,json=distanceKm,proto3" json:"distance_km,omitempty"`
+	DistanceKm float64 `protobuf:"fixed64,4,opt,name=distance_km,json=distanceKm,proto3" json:"distance_km,omitempty"`
+	// When it is handed to the carrier, and when it is at the door at the latest.
+	ShipBy    *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=ship_by,json=shipBy,proto3" json:"ship_by,omitempty"`
+	DeliverBy *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=deliver_by,json=deliverBy,proto3" json:"deliver_by,omitempty"`
+	// What the carrier takes, by the planner's model; not what the shopper pays.
+	Cost          *v12.Money `protobuf:"bytes,7,opt,name=cost,proto3" json:"cost,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -312,6 +378,27 @@ func (x *PlannedParcel) GetDistanceKm() float64 {
 		return x.DistanceKm
 	}
 	return 0
+}
+
+func (x *PlannedParcel) GetShipBy() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ShipBy
+	}
+	return nil
+}
+
+func (x *PlannedParcel) GetDeliverBy() *timestamppb.Timestamp {
+	if x != nil {
+		return x.DeliverBy
+	}
+	return nil
+}
+
+func (x *PlannedParcel) GetCost() *v12.Money {
+	if x != nil {
+		return x.Cost
+	}
+	return nil
 }
 
 type ListShipmentsRequest struct {
@@ -592,23 +679,28 @@ var File_cellar_fulfillment_v1_fulfillment_proto protoreflect.FileDescriptor
 
 const file_cellar_fulfillment_v1_fulfillment_proto_rawDesc = "" +
 	"\n" +
-	"'cellar/fulfillment/v1/fulfillment.proto\x12\x15cellar.fulfillment.v1\x1a\x1fcellar/options/v1/options.proto\x1a\x1bcellar/order/v1/order.proto\x1a\x1ecellar/postal/v1/address.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa6\x01\n" +
+	"'cellar/fulfillment/v1/fulfillment.proto\x12\x15cellar.fulfillment.v1\x1a\x1bcellar/money/v1/money.proto\x1a\x1fcellar/options/v1/options.proto\x1a\x1bcellar/order/v1/order.proto\x1a\x1ecellar/postal/v1/address.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xda\x01\n" +
 	"\x10PlanOrderRequest\x128\n" +
 	"\aship_to\x18\x01 \x01(\v2\x1f.cellar.postal.v1.PostalAddressR\x06shipTo\x125\n" +
 	"\x05lines\x18\x02 \x03(\v2\x1f.cellar.fulfillment.v1.PlanLineR\x05lines\x12!\n" +
-	"\fexcluded_fcs\x18\x03 \x03(\tR\vexcludedFcs\"L\n" +
+	"\fexcluded_fcs\x18\x03 \x03(\tR\vexcludedFcs\x122\n" +
+	"\x05speed\x18\x04 \x01(\x0e2\x1c.cellar.fulfillment.v1.SpeedR\x05speed\"L\n" +
 	"\bPlanLine\x12\x12\n" +
 	"\x04line\x18\x01 \x01(\x05R\x04line\x12\x10\n" +
 	"\x03sku\x18\x02 \x01(\tR\x03sku\x12\x1a\n" +
 	"\bquantity\x18\x03 \x01(\x03R\bquantity\"S\n" +
 	"\x11PlanOrderResponse\x12>\n" +
-	"\aparcels\x18\x01 \x03(\v2$.cellar.fulfillment.v1.PlannedParcelR\aparcels\"\x90\x01\n" +
+	"\aparcels\x18\x01 \x03(\v2$.cellar.fulfillment.v1.PlannedParcelR\aparcels\"\xac\x02\n" +
 	"\rPlannedParcel\x12\x16\n" +
 	"\x06region\x18\x01 \x01(\tR\x06region\x12\x13\n" +
 	"\x05fc_id\x18\x02 \x01(\tR\x04fcId\x121\n" +
 	"\x05lines\x18\x03 \x03(\v2\x1b.cellar.order.v1.ParcelLineR\x05lines\x12\x1f\n" +
 	"\vdistance_km\x18\x04 \x01(\x01R\n" +
-	"distanceKm\"1\n" +
+	"distanceKm\x123\n" +
+	"\aship_by\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x06shipBy\x129\n" +
+	"\n" +
+	"deliver_by\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tdeliverBy\x12*\n" +
+	"\x04cost\x18\a \x01(\v2\x16.cellar.money.v1.MoneyR\x04cost\"1\n" +
 	"\x14ListShipmentsRequest\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\"V\n" +
 	"\x15ListShipmentsResponse\x12=\n" +
@@ -634,7 +726,11 @@ const file_cellar_fulfillment_v1_fulfillment_proto_rawDesc = "" +
 	"shipmentId\x12'\n" +
 	"\x0ftracking_number\x18\x05 \x01(\tR\x0etrackingNumber\x129\n" +
 	"\n" +
-	"shipped_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tshippedAt*i\n" +
+	"shipped_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tshippedAt*E\n" +
+	"\x05Speed\x12\x15\n" +
+	"\x11SPEED_UNSPECIFIED\x10\x00\x12\x12\n" +
+	"\x0eSPEED_STANDARD\x10\x01\x12\x11\n" +
+	"\rSPEED_EXPRESS\x10\x02*i\n" +
 	"\rShipmentState\x12\x1e\n" +
 	"\x1aSHIPMENT_STATE_UNSPECIFIED\x10\x00\x12\x1c\n" +
 	"\x18SHIPMENT_STATE_REQUESTED\x10\x01\x12\x1a\n" +
@@ -656,41 +752,47 @@ func file_cellar_fulfillment_v1_fulfillment_proto_rawDescGZIP() []byte {
 	return file_cellar_fulfillment_v1_fulfillment_proto_rawDescData
 }
 
-var file_cellar_fulfillment_v1_fulfillment_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_cellar_fulfillment_v1_fulfillment_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
 var file_cellar_fulfillment_v1_fulfillment_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_cellar_fulfillment_v1_fulfillment_proto_goTypes = []any{
-	(ShipmentState)(0),            // 0: cellar.fulfillment.v1.ShipmentState
-	(*PlanOrderRequest)(nil),      // 1: cellar.fulfillment.v1.PlanOrderRequest
-	(*PlanLine)(nil),              // 2: cellar.fulfillment.v1.PlanLine
-	(*PlanOrderResponse)(nil),     // 3: cellar.fulfillment.v1.PlanOrderResponse
-	(*PlannedParcel)(nil),         // 4: cellar.fulfillment.v1.PlannedParcel
-	(*ListShipmentsRequest)(nil),  // 5: cellar.fulfillment.v1.ListShipmentsRequest
-	(*ListShipmentsResponse)(nil), // 6: cellar.fulfillment.v1.ListShipmentsResponse
-	(*Shipment)(nil),              // 7: cellar.fulfillment.v1.Shipment
-	(*ShipmentShipped)(nil),       // 8: cellar.fulfillment.v1.ShipmentShipped
-	(*v1.PostalAddress)(nil),      // 9: cellar.postal.v1.PostalAddress
-	(*v11.ParcelLine)(nil),        // 10: cellar.order.v1.ParcelLine
-	(*timestamppb.Timestamp)(nil), // 11: google.protobuf.Timestamp
+	(Speed)(0),                    // 0: cellar.fulfillment.v1.Speed
+	(ShipmentState)(0),            // 1: cellar.fulfillment.v1.ShipmentState
+	(*PlanOrderRequest)(nil),      // 2: cellar.fulfillment.v1.PlanOrderRequest
+	(*PlanLine)(nil),              // 3: cellar.fulfillment.v1.PlanLine
+	(*PlanOrderResponse)(nil),     // 4: cellar.fulfillment.v1.PlanOrderResponse
+	(*PlannedParcel)(nil),         // 5: cellar.fulfillment.v1.PlannedParcel
+	(*ListShipmentsRequest)(nil),  // 6: cellar.fulfillment.v1.ListShipmentsRequest
+	(*ListShipmentsResponse)(nil), // 7: cellar.fulfillment.v1.ListShipmentsResponse
+	(*Shipment)(nil),              // 8: cellar.fulfillment.v1.Shipment
+	(*ShipmentShipped)(nil),       // 9: cellar.fulfillment.v1.ShipmentShipped
+	(*v1.PostalAddress)(nil),      // 10: cellar.postal.v1.PostalAddress
+	(*v11.ParcelLine)(nil),        // 11: cellar.order.v1.ParcelLine
+	(*timestamppb.Timestamp)(nil), // 12: google.protobuf.Timestamp
+	(*v12.Money)(nil),             // 13: cellar.money.v1.Money
 }
 var file_cellar_fulfillment_v1_fulfillment_proto_depIdxs = []int32{
-	9,  // 0: cellar.fulfillment.v1.PlanOrderRequest.ship_to:type_name -> cellar.postal.v1.PostalAddress
-	2,  // 1: cellar.fulfillment.v1.PlanOrderRequest.lines:type_name -> cellar.fulfillment.v1.PlanLine
-	4,  // 2: cellar.fulfillment.v1.PlanOrderResponse.parcels:type_name -> cellar.fulfillment.v1.PlannedParcel
-	10, // 3: cellar.fulfillment.v1.PlannedParcel.lines:type_name -> cellar.order.v1.ParcelLine
-	7,  // 4: cellar.fulfillment.v1.ListShipmentsResponse.shipments:type_name -> cellar.fulfillment.v1.Shipment
-	0,  // 5: cellar.fulfillment.v1.Shipment.state:type_name -> cellar.fulfillment.v1.ShipmentState
-	10, // 6: cellar.fulfillment.v1.Shipment.lines:type_name -> cellar.order.v1.ParcelLine
-	11, // 7: cellar.fulfillment.v1.Shipment.shipped_at:type_name -> google.protobuf.Timestamp
-	11, // 8: cellar.fulfillment.v1.ShipmentShipped.shipped_at:type_name -> google.protobuf.Timestamp
-	1,  // 9: cellar.fulfillment.v1.FulfillmentService.PlanOrder:input_type -> cellar.fulfillment.v1.PlanOrderRequest
-	5,  // 10: cellar.fulfillment.v1.FulfillmentService.ListShipments:input_type -> cellar.fulfillment.v1.ListShipmentsRequest
-	3,  // 11: cellar.fulfillment.v1.FulfillmentService.PlanOrder:output_type -> cellar.fulfillment.v1.PlanOrderResponse
-	6,  // 12: cellar.fulfillment.v1.FulfillmentService.ListShipments:output_type -> cellar.fulfillment.v1.ListShipmentsResponse
-	11, // [11:13] is the sub-list for method output_type
-	9,  // [9:11] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	10, // 0: cellar.fulfillment.v1.PlanOrderRequest.ship_to:type_name -> cellar.postal.v1.PostalAddress
+	3,  // 1: cellar.fulfillment.v1.PlanOrderRequest.lines:type_name -> cellar.fulfillment.v1.PlanLine
+	0,  // 2: cellar.fulfillment.v1.PlanOrderRequest.speed:type_name -> cellar.fulfillment.v1.Speed
+	5,  // 3: cellar.fulfillment.v1.PlanOrderResponse.parcels:type_name -> cellar.fulfillment.v1.PlannedParcel
+	11, // 4: cellar.fulfillment.v1.PlannedParcel.lines:type_name -> cellar.order.v1.ParcelLine
+	12, // 5: cellar.fulfillment.v1.PlannedParcel.ship_by:type_name -> google.protobuf.Timestamp
+	12, // 6: cellar.fulfillment.v1.PlannedParcel.deliver_by:type_name -> google.protobuf.Timestamp
+	13, // 7: cellar.fulfillment.v1.PlannedParcel.cost:type_name -> cellar.money.v1.Money
+	8,  // 8: cellar.fulfillment.v1.ListShipmentsResponse.shipments:type_name -> cellar.fulfillment.v1.Shipment
+	1,  // 9: cellar.fulfillment.v1.Shipment.state:type_name -> cellar.fulfillment.v1.ShipmentState
+	11, // 10: cellar.fulfillment.v1.Shipment.lines:type_name -> cellar.order.v1.ParcelLine
+	12, // 11: cellar.fulfillment.v1.Shipment.shipped_at:type_name -> google.protobuf.Timestamp
+	12, // 12: cellar.fulfillment.v1.ShipmentShipped.shipped_at:type_name -> google.protobuf.Timestamp
+	2,  // 13: cellar.fulfillment.v1.FulfillmentService.PlanOrder:input_type -> cellar.fulfillment.v1.PlanOrderRequest
+	6,  // 14: cellar.fulfillment.v1.FulfillmentService.ListShipments:input_type -> cellar.fulfillment.v1.ListShipmentsRequest
+	4,  // 15: cellar.fulfillment.v1.FulfillmentService.PlanOrder:output_type -> cellar.fulfillment.v1.PlanOrderResponse
+	7,  // 16: cellar.fulfillment.v1.FulfillmentService.ListShipments:output_type -> cellar.fulfillment.v1.ListShipmentsResponse
+	15, // [15:17] is the sub-list for method output_type
+	13, // [13:15] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_cellar_fulfillment_v1_fulfillment_proto_init() }
@@ -703,7 +805,7 @@ func file_cellar_fulfillment_v1_fulfillment_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cellar_fulfillment_v1_fulfillment_proto_rawDesc), len(file_cellar_fulfillment_v1_fulfillment_proto_rawDesc)),
-			NumEnums:      1,
+			NumEnums:      2,
 			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   1,

@@ -103,7 +103,11 @@ type Order struct {
 	Parcels       []*Parcel              `protobuf:"bytes,11,rep,name=parcels,proto3" json:"parcels,omitempty"`
 	PlacedAt      *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=placed_at,json=placedAt,proto3" json:"placed_at,omitempty"`
 	// Oldest first.
-	Events        []*Event `protobuf:"bytes,13,rep,name=events,proto3" json:"events,omitempty"`
+	Events []*Event `protobuf:"bytes,13,rep,name=events,proto3" json:"events,omitempty"`
+	// Taken off the items; total = items_total - discount + shipping + tax.
+	Discount *v11.Money `protobuf:"bytes,14,opt,name=discount,proto3" json:"discount,omitempty"`
+	// Part of tax that is on shipping; the rest is the sum of the lines'.
+	ShippingTax   *v11.Money `protobuf:"bytes,15,opt,name=shipping_tax,json=shippingTax,proto3" json:"shipping_tax,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -229,15 +233,33 @@ func (x *Order) GetEvents() []*Event {
 	return nil
 }
 
+func (x *Order) GetDiscount() *v11.Money {
+	if x != nil {
+		return x.Discount
+	}
+	return nil
+}
+
+func (x *Order) GetShippingTax() *v11.Money {
+	if x != nil {
+		return x.ShippingTax
+	}
+	return nil
+}
+
 // Line is one product of an order, at the price charged.
 type Line struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Number in the order, from 1.
-	Line          int32      `protobuf:"varint,1,opt,name=line,proto3" json:"line,omitempty"`
-	Sku           string     `protobuf:"bytes,2,opt,name=sku,proto3" json:"sku,omitempty"`
-	Title         string     `protobuf:"bytes,3,opt,name=title,proto3" json:"title,omitempty"`
-	Quantity      int64      `protobuf:"varint,4,opt,name=quantity,proto3" json:"quantity,omitempty"`
-	UnitPrice     *v11.Money `protobuf:"bytes,5,opt,name=unit_price,json=unitPrice,proto3" json:"unit_price,omitempty"`
+	Line      int32      `protobuf:"varint,1,opt,name=line,proto3" json:"line,omitempty"`
+	Sku       string     `protobuf:"bytes,2,opt,name=sku,proto3" json:"sku,omitempty"`
+	Title     string     `protobuf:"bytes,3,opt,name=title,proto3" json:"title,omitempty"`
+	Quantity  int64      `protobuf:"varint,4,opt,name=quantity,proto3" json:"quantity,omitempty"`
+	UnitPrice *v11.Money `protobuf:"bytes,5,opt,name=unit_price,json=unitPrice,proto3" json:"unit_price,omitempty"`
+	// Taken off the whole line.
+	Discount *v11.Money `protobuf:"bytes,6,opt,name=discount,proto3" json:"discount,omitempty"`
+	// On the whole line, after the discount.
+	Tax           *v11.Money `protobuf:"bytes,7,opt,name=tax,proto3" json:"tax,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -303,6 +325,20 @@ func (x *Line) GetQuantity() int64 {
 func (x *Line) GetUnitPrice() *v11.Money {
 	if x != nil {
 		return x.UnitPrice
+	}
+	return nil
+}
+
+func (x *Line) GetDiscount() *v11.Money {
+	if x != nil {
+		return x.Discount
+	}
+	return nil
+}
+
+func (x *Line) GetTax() *v11.Money {
+	if x != nil {
+		return x.Tax
 	}
 	return nil
 }
@@ -1379,7 +1415,7 @@ var File_cellar_order_v1_order_proto protoreflect.FileDescriptor
 
 const file_cellar_order_v1_order_proto_rawDesc = "" +
 	"\n" +
-	"\x1bcellar/order/v1/order.proto\x12\x0fcellar.order.v1\x1a\x1bcellar/money/v1/money.proto\x1a\x1fcellar/options/v1/options.proto\x1a\x1ecellar/postal/v1/address.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe3\x04\n" +
+	"\x1bcellar/order/v1/order.proto\x12\x0fcellar.order.v1\x1a\x1bcellar/money/v1/money.proto\x1a\x1fcellar/options/v1/options.proto\x1a\x1ecellar/postal/v1/address.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd2\x05\n" +
 	"\x05Order\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\x12\x1f\n" +
 	"\vcustomer_id\x18\x02 \x01(\tR\n" +
@@ -1396,14 +1432,18 @@ const file_cellar_order_v1_order_proto_rawDesc = "" +
 	" \x01(\tR\rfailureReason\x121\n" +
 	"\aparcels\x18\v \x03(\v2\x17.cellar.order.v1.ParcelR\aparcels\x127\n" +
 	"\tplaced_at\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\bplacedAt\x12.\n" +
-	"\x06events\x18\r \x03(\v2\x16.cellar.order.v1.EventR\x06events\"\x95\x01\n" +
+	"\x06events\x18\r \x03(\v2\x16.cellar.order.v1.EventR\x06events\x122\n" +
+	"\bdiscount\x18\x0e \x01(\v2\x16.cellar.money.v1.MoneyR\bdiscount\x129\n" +
+	"\fshipping_tax\x18\x0f \x01(\v2\x16.cellar.money.v1.MoneyR\vshippingTax\"\xf3\x01\n" +
 	"\x04Line\x12\x12\n" +
 	"\x04line\x18\x01 \x01(\x05R\x04line\x12\x10\n" +
 	"\x03sku\x18\x02 \x01(\tR\x03sku\x12\x14\n" +
 	"\x05title\x18\x03 \x01(\tR\x05title\x12\x1a\n" +
 	"\bquantity\x18\x04 \x01(\x03R\bquantity\x125\n" +
 	"\n" +
-	"unit_price\x18\x05 \x01(\v2\x16.cellar.money.v1.MoneyR\tunitPrice\"\xed\x01\n" +
+	"unit_price\x18\x05 \x01(\v2\x16.cellar.money.v1.MoneyR\tunitPrice\x122\n" +
+	"\bdiscount\x18\x06 \x01(\v2\x16.cellar.money.v1.MoneyR\bdiscount\x12(\n" +
+	"\x03tax\x18\a \x01(\v2\x16.cellar.money.v1.MoneyR\x03tax\"\xed\x01\n" +
 	"\x06Parcel\x12\x13\n" +
 	"\x05fc_id\x18\x01 \x01(\tR\x04fcId\x12\x16\n" +
 	"\x06region\x18\x06 \x01(\tR\x06region\x121\n" +
@@ -1551,39 +1591,43 @@ var file_cellar_order_v1_order_proto_depIdxs = []int32{
 	3,  // 7: cellar.order.v1.Order.parcels:type_name -> cellar.order.v1.Parcel
 	24, // 8: cellar.order.v1.Order.placed_at:type_name -> google.protobuf.Timestamp
 	8,  // 9: cellar.order.v1.Order.events:type_name -> cellar.order.v1.Event
-	23, // 10: cellar.order.v1.Line.unit_price:type_name -> cellar.money.v1.Money
-	4,  // 11: cellar.order.v1.Parcel.lines:type_name -> cellar.order.v1.ParcelLine
-	24, // 12: cellar.order.v1.Parcel.shipped_at:type_name -> google.protobuf.Timestamp
-	3,  // 13: cellar.order.v1.Paid.parcels:type_name -> cellar.order.v1.Parcel
-	24, // 14: cellar.order.v1.Shipped.shipped_at:type_name -> google.protobuf.Timestamp
-	24, // 15: cellar.order.v1.Event.at:type_name -> google.protobuf.Timestamp
-	1,  // 16: cellar.order.v1.GetOrderResponse.order:type_name -> cellar.order.v1.Order
-	1,  // 17: cellar.order.v1.ListOrdersResponse.orders:type_name -> cellar.order.v1.Order
-	1,  // 18: cellar.order.v1.CreateOrderRequest.order:type_name -> cellar.order.v1.Order
-	3,  // 19: cellar.order.v1.MarkPaidRequest.parcels:type_name -> cellar.order.v1.Parcel
-	1,  // 20: cellar.order.v1.MarkPaidResponse.order:type_name -> cellar.order.v1.Order
-	1,  // 21: cellar.order.v1.MarkFailedResponse.order:type_name -> cellar.order.v1.Order
-	24, // 22: cellar.order.v1.RecordShipmentRequest.shipped_at:type_name -> google.protobuf.Timestamp
-	4,  // 23: cellar.order.v1.FulfillmentRequested.lines:type_name -> cellar.order.v1.ParcelLine
-	22, // 24: cellar.order.v1.FulfillmentRequested.ship_to:type_name -> cellar.postal.v1.PostalAddress
-	24, // 25: cellar.order.v1.FulfillmentRequested.paid_at:type_name -> google.protobuf.Timestamp
-	9,  // 26: cellar.order.v1.OrderService.GetOrder:input_type -> cellar.order.v1.GetOrderRequest
-	11, // 27: cellar.order.v1.OrderService.ListOrders:input_type -> cellar.order.v1.ListOrdersRequest
-	13, // 28: cellar.order.v1.OrderService.CreateOrder:input_type -> cellar.order.v1.CreateOrderRequest
-	15, // 29: cellar.order.v1.OrderService.MarkPaid:input_type -> cellar.order.v1.MarkPaidRequest
-	17, // 30: cellar.order.v1.OrderService.MarkFailed:input_type -> cellar.order.v1.MarkFailedRequest
-	19, // 31: cellar.order.v1.OrderService.RecordShipment:input_type -> cellar.order.v1.RecordShipmentRequest
-	10, // 32: cellar.order.v1.OrderService.GetOrder:output_type -> cellar.order.v1.GetOrderResponse
-	12, // 33: cellar.order.v1.OrderService.ListOrders:output_type -> cellar.order.v1.ListOrdersResponse
-	14, // 34: cellar.order.v1.OrderService.CreateOrder:output_type -> cellar.order.v1.CreateOrderResponse
-	16, // 35: cellar.order.v1.OrderService.MarkPaid:output_type -> cellar.order.v1.MarkPaidResponse
-	18, // 36: cellar.order.v1.OrderService.MarkFailed:output_type -> cellar.order.v1.MarkFailedResponse
-	20, // 37: cellar.order.v1.OrderService.RecordShipment:output_type -> cellar.order.v1.RecordShipmentResponse
-	32, // [32:38] is the sub-list for method output_type
-	26, // [26:32] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	23, // 10: cellar.order.v1.Order.discount:type_name -> cellar.money.v1.Money
+	23, // 11: cellar.order.v1.Order.shipping_tax:type_name -> cellar.money.v1.Money
+	23, // 12: cellar.order.v1.Line.unit_price:type_name -> cellar.money.v1.Money
+	23, // 13: cellar.order.v1.Line.discount:type_name -> cellar.money.v1.Money
+	23, // 14: cellar.order.v1.Line.tax:type_name -> cellar.money.v1.Money
+	4,  // 15: cellar.order.v1.Parcel.lines:type_name -> cellar.order.v1.ParcelLine
+	24, // 16: cellar.order.v1.Parcel.shipped_at:type_name -> google.protobuf.Timestamp
+	3,  // 17: cellar.order.v1.Paid.parcels:type_name -> cellar.order.v1.Parcel
+	24, // 18: cellar.order.v1.Shipped.shipped_at:type_name -> google.protobuf.Timestamp
+	24, // 19: cellar.order.v1.Event.at:type_name -> google.protobuf.Timestamp
+	1,  // 20: cellar.order.v1.GetOrderResponse.order:type_name -> cellar.order.v1.Order
+	1,  // 21: cellar.order.v1.ListOrdersResponse.orders:type_name -> cellar.order.v1.Order
+	1,  // 22: cellar.order.v1.CreateOrderRequest.order:type_name -> cellar.order.v1.Order
+	3,  // 23: cellar.order.v1.MarkPaidRequest.parcels:type_name -> cellar.order.v1.Parcel
+	1,  // 24: cellar.order.v1.MarkPaidResponse.order:type_name -> cellar.order.v1.Order
+	1,  // 25: cellar.order.v1.MarkFailedResponse.order:type_name -> cellar.order.v1.Order
+	24, // 26: cellar.order.v1.RecordShipmentRequest.shipped_at:type_name -> google.protobuf.Timestamp
+	4,  // 27: cellar.order.v1.FulfillmentRequested.lines:type_name -> cellar.order.v1.ParcelLine
+	22, // 28: cellar.order.v1.FulfillmentRequested.ship_to:type_name -> cellar.postal.v1.PostalAddress
+	24, // 29: cellar.order.v1.FulfillmentRequested.paid_at:type_name -> google.protobuf.Timestamp
+	9,  // 30: cellar.order.v1.OrderService.GetOrder:input_type -> cellar.order.v1.GetOrderRequest
+	11, // 31: cellar.order.v1.OrderService.ListOrders:input_type -> cellar.order.v1.ListOrdersRequest
+	13, // 32: cellar.order.v1.OrderService.CreateOrder:input_type -> cellar.order.v1.CreateOrderRequest
+	15, // 33: cellar.order.v1.OrderService.MarkPaid:input_type -> cellar.order.v1.MarkPaidRequest
+	17, // 34: cellar.order.v1.OrderService.MarkFailed:input_type -> cellar.order.v1.MarkFailedRequest
+	19, // 35: cellar.order.v1.OrderService.RecordShipment:input_type -> cellar.order.v1.RecordShipmentRequest
+	10, // 36: cellar.order.v1.OrderService.GetOrder:output_type -> cellar.order.v1.GetOrderResponse
+	12, // 37: cellar.order.v1.OrderService.ListOrders:output_type -> cellar.order.v1.ListOrdersResponse
+	14, // 38: cellar.order.v1.OrderService.CreateOrder:output_type -> cellar.order.v1.CreateOrderResponse
+	16, // 39: cellar.order.v1.OrderService.MarkPaid:output_type -> cellar.order.v1.MarkPaidResponse
+	18, // 40: cellar.order.v1.OrderService.MarkFailed:output_type -> cellar.order.v1.MarkFailedResponse
+	20, // 41: cellar.order.v1.OrderService.RecordShipment:output_type -> cellar.order.v1.RecordShipmentResponse
+	36, // [36:42] is the sub-list for method output_type
+	30, // [30:36] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_cellar_order_v1_order_proto_init() }

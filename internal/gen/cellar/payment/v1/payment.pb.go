@@ -35,6 +35,8 @@ const (
 	State_STATE_REFUNDED State = 4
 	// Closed before any money was taken.
 	State_STATE_VOIDED State = 5
+	// All of it is held, and not all captured yet.
+	State_STATE_AUTHORIZED State = 6
 )
 
 // Enum value maps for State.
@@ -46,6 +48,7 @@ var (
 		3: "STATE_DECLINED",
 		4: "STATE_REFUNDED",
 		5: "STATE_VOIDED",
+		6: "STATE_AUTHORIZED",
 	}
 	State_value = map[string]int32{
 		"STATE_UNSPECIFIED": 0,
@@ -54,6 +57,7 @@ var (
 		"STATE_DECLINED":    3,
 		"STATE_REFUNDED":    4,
 		"STATE_VOIDED":      5,
+		"STATE_AUTHORIZED":  6,
 	}
 )
 
@@ -84,6 +88,117 @@ func (State) EnumDescriptor() ([]byte, []int) {
 	return file_cellar_payment_v1_payment_proto_rawDescGZIP(), []int{0}
 }
 
+// Tender is one means of paying.
+type Tender struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Means:
+	//
+	//	*Tender_CardToken
+	//	*Tender_GiftCardCode
+	//	*Tender_Wallet
+	Means isTender_Means `protobuf_oneof:"means"`
+	// At most this much comes from it; absent: as much as is needed and there.
+	AtMost        *v1.Money `protobuf:"bytes,4,opt,name=at_most,json=atMost,proto3" json:"at_most,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Tender) Reset() {
+	*x = Tender{}
+	mi := &file_cellar_payment_v1_payment_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Tender) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Tender) ProtoMessage() {}
+
+func (x *Tender) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_payment_v1_payment_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Tender.ProtoReflect.Descriptor instead.
+func (*Tender) Descriptor() ([]byte, []int) {
+	return file_cellar_payment_v1_payment_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *Tender) GetMeans() isTender_Means {
+	if x != nil {
+		return x.Means
+	}
+	return nil
+}
+
+func (x *Tender) GetCardToken() string {
+	if x != nil {
+		if x, ok := x.Means.(*Tender_CardToken); ok {
+			return x.CardToken
+		}
+	}
+	return ""
+}
+
+func (x *Tender) GetGiftCardCode() string {
+	if x != nil {
+		if x, ok := x.Means.(*Tender_GiftCardCode); ok {
+			return x.GiftCardCode
+		}
+	}
+	return ""
+}
+
+func (x *Tender) GetWallet() bool {
+	if x != nil {
+		if x, ok := x.Means.(*Tender_Wallet); ok {
+			return x.Wallet
+		}
+	}
+	return false
+}
+
+func (x *Tender) GetAtMost() *v1.Money {
+	if x != nil {
+		return x.AtMost
+	}
+	return nil
+}
+
+type isTender_Means interface {
+	isTender_Means()
+}
+
+type Tender_CardToken struct {
+	// A token of the card network.
+	CardToken string `protobuf:"bytes,1,opt,name=card_token,json=cardToken,proto3,oneof"`
+}
+
+type Tender_GiftCardCode struct {
+	// Code of a gift card.
+	GiftCardCode string `protobuf:"bytes,2,opt,name=gift_card_code,json=giftCardCode,proto3,oneof"`
+}
+
+type Tender_Wallet struct {
+	// The customer's wallet.
+	Wallet bool `protobuf:"varint,3,opt,name=wallet,proto3,oneof"`
+}
+
+func (*Tender_CardToken) isTender_Means() {}
+
+func (*Tender_GiftCardCode) isTender_Means() {}
+
+func (*Tender_Wallet) isTender_Means() {}
+
 // Payment of one order.
 type Payment struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
@@ -93,14 +208,19 @@ type Payment struct {
 	// Charge at the card network; empty before one exists.
 	ChargeId string `protobuf:"bytes,4,opt,name=charge_id,json=chargeId,proto3" json:"charge_id,omitempty"`
 	// Network's code of a decline.
-	DeclineCode   string `protobuf:"bytes,5,opt,name=decline_code,json=declineCode,proto3" json:"decline_code,omitempty"`
+	DeclineCode string `protobuf:"bytes,5,opt,name=decline_code,json=declineCode,proto3" json:"decline_code,omitempty"`
+	// Taken so far, and given back of it: 0 <= refunded <= captured <= amount.
+	Captured *v1.Money `protobuf:"bytes,6,opt,name=captured,proto3" json:"captured,omitempty"`
+	Refunded *v1.Money `protobuf:"bytes,7,opt,name=refunded,proto3" json:"refunded,omitempty"`
+	// Where it comes from.
+	Shares        []*Share `protobuf:"bytes,8,rep,name=shares,proto3" json:"shares,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Payment) Reset() {
 	*x = Payment{}
-	mi := &file_cellar_payment_v1_payment_proto_msgTypes[0]
+	mi := &file_cellar_payment_v1_payment_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -112,7 +232,7 @@ func (x *Payment) String() string {
 func (*Payment) ProtoMessage() {}
 
 func (x *Payment) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_payment_v1_payment_proto_msgTypes[0]
+	mi := &file_cellar_payment_v1_payment_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -125,7 +245,7 @@ func (x *Payment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Payment.ProtoReflect.Descriptor instead.
 func (*Payment) Descriptor() ([]byte, []int) {
-	return file_cellar_payment_v1_payment_proto_rawDescGZIP(), []int{0}
+	return file_cellar_payment_v1_payment_proto_rawDescGZIP(), []int{1}
 }
 
 func (x *Payment) GetOrderId() string {
@@ -163,19 +283,213 @@ func (x *Payment) GetDeclineCode() string {
 	return ""
 }
 
-type CaptureRequest struct {
+func (x *Payment) GetCaptured() *v1.Money {
+	if x != nil {
+		return x.Captured
+	}
+	return nil
+}
+
+func (x *Payment) GetRefunded() *v1.Money {
+	if x != nil {
+		return x.Refunded
+	}
+	return nil
+}
+
+func (x *Payment) GetShares() []*Share {
+	if x != nil {
+		return x.Shares
+	}
+	return nil
+}
+
+// Share of a payment that one tender bears.
+type Share struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	CustomerId    string                 `protobuf:"bytes,1,opt,name=customer_id,json=customerId,proto3" json:"customer_id,omitempty"`
-	OrderId       string                 `protobuf:"bytes,2,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
-	Amount        *v1.Money              `protobuf:"bytes,3,opt,name=amount,proto3" json:"amount,omitempty"`
-	CardToken     string                 `protobuf:"bytes,4,opt,name=card_token,json=cardToken,proto3" json:"card_token,omitempty"`
+	Tender        *Tender                `protobuf:"bytes,1,opt,name=tender,proto3" json:"tender,omitempty"`
+	Amount        *v1.Money              `protobuf:"bytes,2,opt,name=amount,proto3" json:"amount,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Share) Reset() {
+	*x = Share{}
+	mi := &file_cellar_payment_v1_payment_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Share) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Share) ProtoMessage() {}
+
+func (x *Share) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_payment_v1_payment_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Share.ProtoReflect.Descriptor instead.
+func (*Share) Descriptor() ([]byte, []int) {
+	return file_cellar_payment_v1_payment_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Share) GetTender() *Tender {
+	if x != nil {
+		return x.Tender
+	}
+	return nil
+}
+
+func (x *Share) GetAmount() *v1.Money {
+	if x != nil {
+		return x.Amount
+	}
+	return nil
+}
+
+type AuthorizeRequest struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	CustomerId string                 `protobuf:"bytes,1,opt,name=customer_id,json=customerId,proto3" json:"customer_id,omitempty"`
+	OrderId    string                 `protobuf:"bytes,2,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	Amount     *v1.Money              `protobuf:"bytes,3,opt,name=amount,proto3" json:"amount,omitempty"`
+	// In the order they are drawn on; 1 to 5, at most one card, which must be the last and bears the rest.
+	Tenders       []*Tender `protobuf:"bytes,4,rep,name=tenders,proto3" json:"tenders,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AuthorizeRequest) Reset() {
+	*x = AuthorizeRequest{}
+	mi := &file_cellar_payment_v1_payment_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AuthorizeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AuthorizeRequest) ProtoMessage() {}
+
+func (x *AuthorizeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_payment_v1_payment_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AuthorizeRequest.ProtoReflect.Descriptor instead.
+func (*AuthorizeRequest) Descriptor() ([]byte, []int) {
+	return file_cellar_payment_v1_payment_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *AuthorizeRequest) GetCustomerId() string {
+	if x != nil {
+		return x.CustomerId
+	}
+	return ""
+}
+
+func (x *AuthorizeRequest) GetOrderId() string {
+	if x != nil {
+		return x.OrderId
+	}
+	return ""
+}
+
+func (x *AuthorizeRequest) GetAmount() *v1.Money {
+	if x != nil {
+		return x.Amount
+	}
+	return nil
+}
+
+func (x *AuthorizeRequest) GetTenders() []*Tender {
+	if x != nil {
+		return x.Tenders
+	}
+	return nil
+}
+
+type AuthorizeResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Payment       *Payment               `protobuf:"bytes,1,opt,name=payment,proto3" json:"payment,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AuthorizeResponse) Reset() {
+	*x = AuthorizeResponse{}
+	mi := &file_cellar_payment_v1_payment_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AuthorizeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AuthorizeResponse) ProtoMessage() {}
+
+func (x *AuthorizeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_payment_v1_payment_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AuthorizeResponse.ProtoReflect.Descriptor instead.
+func (*AuthorizeResponse) Descriptor() ([]byte, []int) {
+	return file_cellar_payment_v1_payment_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *AuthorizeResponse) GetPayment() *Payment {
+	if x != nil {
+		return x.Payment
+	}
+	return nil
+}
+
+type CaptureRequest struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	CustomerId string                 `protobuf:"bytes,1,opt,name=customer_id,json=customerId,proto3" json:"customer_id,omitempty"`
+	OrderId    string                 `protobuf:"bytes,2,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	Amount     *v1.Money              `protobuf:"bytes,3,opt,name=amount,proto3" json:"amount,omitempty"`
+	// Short for one tender, a card.
+	CardToken string `protobuf:"bytes,4,opt,name=card_token,json=cardToken,proto3" json:"card_token,omitempty"`
+	// As in AuthorizeRequest; of a capture without an id.
+	Tenders []*Tender `protobuf:"bytes,5,rep,name=tenders,proto3" json:"tenders,omitempty"`
+	// Identifies one of several captures of what is held, for example a shipment.
+	CaptureId string `protobuf:"bytes,6,opt,name=capture_id,json=captureId,proto3" json:"capture_id,omitempty"`
+	// This is the last capture: what is still held after it is let go of.
+	Last          bool `protobuf:"varint,7,opt,name=last,proto3" json:"last,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CaptureRequest) Reset() {
 	*x = CaptureRequest{}
-	mi := &file_cellar_payment_v1_payment_proto_msgTypes[1]
+	mi := &file_cellar_payment_v1_payment_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -187,7 +501,7 @@ func (x *CaptureRequest) String() string {
 func (*CaptureRequest) ProtoMessage() {}
 
 func (x *CaptureRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_payment_v1_payment_proto_msgTypes[1]
+	mi := &file_cellar_payment_v1_payment_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -200,7 +514,7 @@ func (x *CaptureRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CaptureRequest.ProtoReflect.Descriptor instead.
 func (*CaptureRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_payment_v1_payment_proto_rawDescGZIP(), []int{1}
+	return file_cellar_payment_v1_payment_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *CaptureRequest) GetCustomerId() string {
@@ -231,6 +545,27 @@ func (x *CaptureRequest) GetCardToken() string {
 	return ""
 }
 
+func (x *CaptureRequest) GetTenders() []*Tender {
+	if x != nil {
+		return x.Tenders
+	}
+	return nil
+}
+
+func (x *CaptureRequest) GetCaptureId() string {
+	if x != nil {
+		return x.CaptureId
+	}
+	return ""
+}
+
+func (x *CaptureRequest) GetLast() bool {
+	if x != nil {
+		return x.Last
+	}
+	return false
+}
+
 type CaptureResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Payment       *Payment               `protobuf:"bytes,1,opt,name=payment,proto3" json:"payment,omitempty"`
@@ -240,7 +575,7 @@ type CaptureResponse struct {
 
 func (x *CaptureResponse) Reset() {
 	*x = CaptureResponse{}
-	mi := &file_cellar_payment_v1_payment_proto_msgTypes[2]
+	mi := &file_cellar_payment_v1_payment_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -252,7 +587,7 @@ func (x *CaptureResponse) String() string {
 func (*CaptureResponse) ProtoMessage() {}
 
 func (x *CaptureResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_payment_v1_payment_proto_msgTypes[2]
+	mi := &file_cellar_payment_v1_payment_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -265,7 +600,7 @@ func (x *CaptureResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CaptureResponse.ProtoReflect.Descriptor instead.
 func (*CaptureResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_payment_v1_payment_proto_rawDescGZIP(), []int{2}
+	return file_cellar_payment_v1_payment_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *CaptureResponse) GetPayment() *Payment {
@@ -276,16 +611,19 @@ func (x *CaptureResponse) GetPayment() *Payment {
 }
 
 type RefundRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	CustomerId    string                 `protobuf:"bytes,1,opt,name=customer_id,json=customerId,proto3" json:"customer_id,omitempty"`
-	OrderId       string                 `protobuf:"bytes,2,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	CustomerId string                 `protobuf:"bytes,1,opt,name=customer_id,json=customerId,proto3" json:"customer_id,omitempty"`
+	OrderId    string                 `protobuf:"bytes,2,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	// Identifies a part that is given back, for example a return; empty: everything.
+	RefundId      string    `protobuf:"bytes,3,opt,name=refund_id,json=refundId,proto3" json:"refund_id,omitempty"`
+	Amount        *v1.Money `protobuf:"bytes,4,opt,name=amount,proto3" json:"amount,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RefundRequest) Reset() {
 	*x = RefundRequest{}
-	mi := &file_cellar_payment_v1_payment_proto_msgTypes[3]
+	mi := &file_cellar_payment_v1_payment_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -297,7 +635,7 @@ func (x *RefundRequest) String() string {
 func (*RefundRequest) ProtoMessage() {}
 
 func (x *RefundRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_payment_v1_payment_proto_msgTypes[3]
+	mi := &file_cellar_payment_v1_payment_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -310,7 +648,7 @@ func (x *RefundRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefundRequest.ProtoReflect.Descriptor instead.
 func (*RefundRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_payment_v1_payment_proto_rawDescGZIP(), []int{3}
+	return file_cellar_payment_v1_payment_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *RefundRequest) GetCustomerId() string {
@@ -327,6 +665,20 @@ func (x *RefundRequest) GetOrderId() string {
 	return ""
 }
 
+func (x *RefundRequest) GetRefundId() string {
+	if x != nil {
+		return x.RefundId
+	}
+	return ""
+}
+
+func (x *RefundRequest) GetAmount() *v1.Money {
+	if x != nil {
+		return x.Amount
+	}
+	return nil
+}
+
 type RefundResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Absent state (UNSPECIFIED) never: REFUNDED, DECLINED or VOIDED.
@@ -337,7 +689,7 @@ type RefundResponse struct {
 
 func (x *RefundResponse) Reset() {
 	*x = RefundResponse{}
-	mi := &file_cellar_payment_v1_payment_proto_msgTypes[4]
+	mi := &file_cellar_payment_v1_payment_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -349,7 +701,7 @@ func (x *RefundResponse) String() string {
 func (*RefundResponse) ProtoMessage() {}
 
 func (x *RefundResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_payment_v1_payment_proto_msgTypes[4]
+	mi := &file_cellar_payment_v1_payment_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -362,7 +714,7 @@ func (x *RefundResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefundResponse.ProtoReflect.Descriptor instead.
 func (*RefundResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_payment_v1_payment_proto_rawDescGZIP(), []int{4}
+	return file_cellar_payment_v1_payment_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *RefundResponse) GetPayment() *Payment {
@@ -382,7 +734,7 @@ type GetPaymentRequest struct {
 
 func (x *GetPaymentRequest) Reset() {
 	*x = GetPaymentRequest{}
-	mi := &file_cellar_payment_v1_payment_proto_msgTypes[5]
+	mi := &file_cellar_payment_v1_payment_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -394,7 +746,7 @@ func (x *GetPaymentRequest) String() string {
 func (*GetPaymentRequest) ProtoMessage() {}
 
 func (x *GetPaymentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_payment_v1_payment_proto_msgTypes[5]
+	mi := &file_cellar_payment_v1_payment_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -407,7 +759,7 @@ func (x *GetPaymentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPaymentRequest.ProtoReflect.Descriptor instead.
 func (*GetPaymentRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_payment_v1_payment_proto_rawDescGZIP(), []int{5}
+	return file_cellar_payment_v1_payment_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *GetPaymentRequest) GetCustomerId() string {
@@ -433,7 +785,7 @@ type GetPaymentResponse struct {
 
 func (x *GetPaymentResponse) Reset() {
 	*x = GetPaymentResponse{}
-	mi := &file_cellar_payment_v1_payment_proto_msgTypes[6]
+	mi := &file_cellar_payment_v1_payment_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -445,7 +797,7 @@ func (x *GetPaymentResponse) String() string {
 func (*GetPaymentResponse) ProtoMessage() {}
 
 func (x *GetPaymentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_payment_v1_payment_proto_msgTypes[6]
+	mi := &file_cellar_payment_v1_payment_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -458,7 +810,7 @@ func (x *GetPaymentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPaymentResponse.ProtoReflect.Descriptor instead.
 func (*GetPaymentResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_payment_v1_payment_proto_rawDescGZIP(), []int{6}
+	return file_cellar_payment_v1_payment_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GetPaymentResponse) GetPayment() *Payment {
@@ -468,30 +820,499 @@ func (x *GetPaymentResponse) GetPayment() *Payment {
 	return nil
 }
 
+// GiftCard is money that whoever knows its code may spend.
+type GiftCard struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// For example "GC-USE1-7KQ2-M8XD-4T9W-C3HN": carries the ring its rows are homed in; the rest is random.
+	Code   string    `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"`
+	Issued *v1.Money `protobuf:"bytes,2,opt,name=issued,proto3" json:"issued,omitempty"`
+	// Left to spend.
+	Balance       *v1.Money `protobuf:"bytes,3,opt,name=balance,proto3" json:"balance,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GiftCard) Reset() {
+	*x = GiftCard{}
+	mi := &file_cellar_payment_v1_payment_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GiftCard) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GiftCard) ProtoMessage() {}
+
+func (x *GiftCard) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_payment_v1_payment_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GiftCard.ProtoReflect.Descriptor instead.
+func (*GiftCard) Descriptor() ([]byte, []int) {
+	return file_cellar_payment_v1_payment_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *GiftCard) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+func (x *GiftCard) GetIssued() *v1.Money {
+	if x != nil {
+		return x.Issued
+	}
+	return nil
+}
+
+func (x *GiftCard) GetBalance() *v1.Money {
+	if x != nil {
+		return x.Balance
+	}
+	return nil
+}
+
+type IssueGiftCardRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Identifies the issue: 1 to 100 characters.
+	IssueId       string    `protobuf:"bytes,1,opt,name=issue_id,json=issueId,proto3" json:"issue_id,omitempty"`
+	Amount        *v1.Money `protobuf:"bytes,2,opt,name=amount,proto3" json:"amount,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *IssueGiftCardRequest) Reset() {
+	*x = IssueGiftCardRequest{}
+	mi := &file_cellar_payment_v1_payment_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *IssueGiftCardRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*IssueGiftCardRequest) ProtoMessage() {}
+
+func (x *IssueGiftCardRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_payment_v1_payment_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use IssueGiftCardRequest.ProtoReflect.Descriptor instead.
+func (*IssueGiftCardRequest) Descriptor() ([]byte, []int) {
+	return file_cellar_payment_v1_payment_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *IssueGiftCardRequest) GetIssueId() string {
+	if x != nil {
+		return x.IssueId
+	}
+	return ""
+}
+
+func (x *IssueGiftCardRequest) GetAmount() *v1.Money {
+	if x != nil {
+		return x.Amount
+	}
+	return nil
+}
+
+type IssueGiftCardResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	GiftCard      *GiftCard              `protobuf:"bytes,1,opt,name=gift_card,json=giftCard,proto3" json:"gift_card,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *IssueGiftCardResponse) Reset() {
+	*x = IssueGiftCardResponse{}
+	mi := &file_cellar_payment_v1_payment_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *IssueGiftCardResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*IssueGiftCardResponse) ProtoMessage() {}
+
+func (x *IssueGiftCardResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_payment_v1_payment_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use IssueGiftCardResponse.ProtoReflect.Descriptor instead.
+func (*IssueGiftCardResponse) Descriptor() ([]byte, []int) {
+	return file_cellar_payment_v1_payment_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *IssueGiftCardResponse) GetGiftCard() *GiftCard {
+	if x != nil {
+		return x.GiftCard
+	}
+	return nil
+}
+
+type GetGiftCardRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Code          string                 `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetGiftCardRequest) Reset() {
+	*x = GetGiftCardRequest{}
+	mi := &file_cellar_payment_v1_payment_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetGiftCardRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetGiftCardRequest) ProtoMessage() {}
+
+func (x *GetGiftCardRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_payment_v1_payment_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetGiftCardRequest.ProtoReflect.Descriptor instead.
+func (*GetGiftCardRequest) Descriptor() ([]byte, []int) {
+	return file_cellar_payment_v1_payment_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *GetGiftCardRequest) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+type GetGiftCardResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	GiftCard      *GiftCard              `protobuf:"bytes,1,opt,name=gift_card,json=giftCard,proto3" json:"gift_card,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetGiftCardResponse) Reset() {
+	*x = GetGiftCardResponse{}
+	mi := &file_cellar_payment_v1_payment_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetGiftCardResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetGiftCardResponse) ProtoMessage() {}
+
+func (x *GetGiftCardResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_payment_v1_payment_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetGiftCardResponse.ProtoReflect.Descriptor instead.
+func (*GetGiftCardResponse) Descriptor() ([]byte, []int) {
+	return file_cellar_payment_v1_payment_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *GetGiftCardResponse) GetGiftCard() *GiftCard {
+	if x != nil {
+		return x.GiftCard
+	}
+	return nil
+}
+
+type GetWalletRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetWalletRequest) Reset() {
+	*x = GetWalletRequest{}
+	mi := &file_cellar_payment_v1_payment_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetWalletRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetWalletRequest) ProtoMessage() {}
+
+func (x *GetWalletRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_payment_v1_payment_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetWalletRequest.ProtoReflect.Descriptor instead.
+func (*GetWalletRequest) Descriptor() ([]byte, []int) {
+	return file_cellar_payment_v1_payment_proto_rawDescGZIP(), []int{16}
+}
+
+type GetWalletResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One balance a currency.
+	Balances      []*v1.Money `protobuf:"bytes,1,rep,name=balances,proto3" json:"balances,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetWalletResponse) Reset() {
+	*x = GetWalletResponse{}
+	mi := &file_cellar_payment_v1_payment_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetWalletResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetWalletResponse) ProtoMessage() {}
+
+func (x *GetWalletResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_payment_v1_payment_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetWalletResponse.ProtoReflect.Descriptor instead.
+func (*GetWalletResponse) Descriptor() ([]byte, []int) {
+	return file_cellar_payment_v1_payment_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *GetWalletResponse) GetBalances() []*v1.Money {
+	if x != nil {
+		return x.Balances
+	}
+	return nil
+}
+
+type CreditWalletRequest struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	CustomerId string                 `protobuf:"bytes,1,opt,name=customer_id,json=customerId,proto3" json:"customer_id,omitempty"`
+	CreditId   string                 `protobuf:"bytes,2,opt,name=credit_id,json=creditId,proto3" json:"credit_id,omitempty"`
+	Amount     *v1.Money              `protobuf:"bytes,3,opt,name=amount,proto3" json:"amount,omitempty"`
+	// For the books: why.
+	Reason        string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreditWalletRequest) Reset() {
+	*x = CreditWalletRequest{}
+	mi := &file_cellar_payment_v1_payment_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreditWalletRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreditWalletRequest) ProtoMessage() {}
+
+func (x *CreditWalletRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_payment_v1_payment_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreditWalletRequest.ProtoReflect.Descriptor instead.
+func (*CreditWalletRequest) Descriptor() ([]byte, []int) {
+	return file_cellar_payment_v1_payment_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *CreditWalletRequest) GetCustomerId() string {
+	if x != nil {
+		return x.CustomerId
+	}
+	return ""
+}
+
+func (x *CreditWalletRequest) GetCreditId() string {
+	if x != nil {
+		return x.CreditId
+	}
+	return ""
+}
+
+func (x *CreditWalletRequest) GetAmount() *v1.Money {
+	if x != nil {
+		return x.Amount
+	}
+	return nil
+}
+
+func (x *CreditWalletRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type CreditWalletResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Balance       *v1.Money              `protobuf:"bytes,1,opt,name=balance,proto3" json:"balance,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreditWalletResponse) Reset() {
+	*x = CreditWalletResponse{}
+	mi := &file_cellar_payment_v1_payment_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreditWalletResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreditWalletResponse) ProtoMessage() {}
+
+func (x *CreditWalletResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_payment_v1_payment_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreditWalletResponse.ProtoReflect.Descriptor instead.
+func (*CreditWalletResponse) Descriptor() ([]byte, []int) {
+	return file_cellar_payment_v1_payment_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *CreditWalletResponse) GetBalance() *v1.Money {
+	if x != nil {
+		return x.Balance
+	}
+	return nil
+}
+
 var File_cellar_payment_v1_payment_proto protoreflect.FileDescriptor
 
 const file_cellar_payment_v1_payment_proto_rawDesc = "" +
 	"\n" +
-	"\x1fcellar/payment/v1/payment.proto\x12\x11cellar.payment.v1\x1a\x1bcellar/money/v1/money.proto\x1a\x1fcellar/options/v1/options.proto\"\xc4\x01\n" +
+	"\x1fcellar/payment/v1/payment.proto\x12\x11cellar.payment.v1\x1a\x1bcellar/money/v1/money.proto\x1a\x1fcellar/options/v1/options.proto\"\xa5\x01\n" +
+	"\x06Tender\x12\x1f\n" +
+	"\n" +
+	"card_token\x18\x01 \x01(\tH\x00R\tcardToken\x12&\n" +
+	"\x0egift_card_code\x18\x02 \x01(\tH\x00R\fgiftCardCode\x12\x18\n" +
+	"\x06wallet\x18\x03 \x01(\bH\x00R\x06wallet\x12/\n" +
+	"\aat_most\x18\x04 \x01(\v2\x16.cellar.money.v1.MoneyR\x06atMostB\a\n" +
+	"\x05means\"\xde\x02\n" +
 	"\aPayment\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\x12.\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x18.cellar.payment.v1.StateR\x05state\x12.\n" +
 	"\x06amount\x18\x03 \x01(\v2\x16.cellar.money.v1.MoneyR\x06amount\x12\x1b\n" +
 	"\tcharge_id\x18\x04 \x01(\tR\bchargeId\x12!\n" +
-	"\fdecline_code\x18\x05 \x01(\tR\vdeclineCode\"\x9b\x01\n" +
+	"\fdecline_code\x18\x05 \x01(\tR\vdeclineCode\x122\n" +
+	"\bcaptured\x18\x06 \x01(\v2\x16.cellar.money.v1.MoneyR\bcaptured\x122\n" +
+	"\brefunded\x18\a \x01(\v2\x16.cellar.money.v1.MoneyR\brefunded\x120\n" +
+	"\x06shares\x18\b \x03(\v2\x18.cellar.payment.v1.ShareR\x06shares\"j\n" +
+	"\x05Share\x121\n" +
+	"\x06tender\x18\x01 \x01(\v2\x19.cellar.payment.v1.TenderR\x06tender\x12.\n" +
+	"\x06amount\x18\x02 \x01(\v2\x16.cellar.money.v1.MoneyR\x06amount\"\xb3\x01\n" +
+	"\x10AuthorizeRequest\x12\x1f\n" +
+	"\vcustomer_id\x18\x01 \x01(\tR\n" +
+	"customerId\x12\x19\n" +
+	"\border_id\x18\x02 \x01(\tR\aorderId\x12.\n" +
+	"\x06amount\x18\x03 \x01(\v2\x16.cellar.money.v1.MoneyR\x06amount\x123\n" +
+	"\atenders\x18\x04 \x03(\v2\x19.cellar.payment.v1.TenderR\atenders\"I\n" +
+	"\x11AuthorizeResponse\x124\n" +
+	"\apayment\x18\x01 \x01(\v2\x1a.cellar.payment.v1.PaymentR\apayment\"\x83\x02\n" +
 	"\x0eCaptureRequest\x12\x1f\n" +
 	"\vcustomer_id\x18\x01 \x01(\tR\n" +
 	"customerId\x12\x19\n" +
 	"\border_id\x18\x02 \x01(\tR\aorderId\x12.\n" +
 	"\x06amount\x18\x03 \x01(\v2\x16.cellar.money.v1.MoneyR\x06amount\x12\x1d\n" +
 	"\n" +
-	"card_token\x18\x04 \x01(\tR\tcardToken\"G\n" +
+	"card_token\x18\x04 \x01(\tR\tcardToken\x123\n" +
+	"\atenders\x18\x05 \x03(\v2\x19.cellar.payment.v1.TenderR\atenders\x12\x1d\n" +
+	"\n" +
+	"capture_id\x18\x06 \x01(\tR\tcaptureId\x12\x12\n" +
+	"\x04last\x18\a \x01(\bR\x04last\"G\n" +
 	"\x0fCaptureResponse\x124\n" +
-	"\apayment\x18\x01 \x01(\v2\x1a.cellar.payment.v1.PaymentR\apayment\"K\n" +
+	"\apayment\x18\x01 \x01(\v2\x1a.cellar.payment.v1.PaymentR\apayment\"\x98\x01\n" +
 	"\rRefundRequest\x12\x1f\n" +
 	"\vcustomer_id\x18\x01 \x01(\tR\n" +
 	"customerId\x12\x19\n" +
-	"\border_id\x18\x02 \x01(\tR\aorderId\"F\n" +
+	"\border_id\x18\x02 \x01(\tR\aorderId\x12\x1b\n" +
+	"\trefund_id\x18\x03 \x01(\tR\brefundId\x12.\n" +
+	"\x06amount\x18\x04 \x01(\v2\x16.cellar.money.v1.MoneyR\x06amount\"F\n" +
 	"\x0eRefundResponse\x124\n" +
 	"\apayment\x18\x01 \x01(\v2\x1a.cellar.payment.v1.PaymentR\apayment\"O\n" +
 	"\x11GetPaymentRequest\x12\x1f\n" +
@@ -499,19 +1320,49 @@ const file_cellar_payment_v1_payment_proto_rawDesc = "" +
 	"customerId\x12\x19\n" +
 	"\border_id\x18\x02 \x01(\tR\aorderId\"J\n" +
 	"\x12GetPaymentResponse\x124\n" +
-	"\apayment\x18\x01 \x01(\v2\x1a.cellar.payment.v1.PaymentR\apayment*\x7f\n" +
+	"\apayment\x18\x01 \x01(\v2\x1a.cellar.payment.v1.PaymentR\apayment\"\x80\x01\n" +
+	"\bGiftCard\x12\x12\n" +
+	"\x04code\x18\x01 \x01(\tR\x04code\x12.\n" +
+	"\x06issued\x18\x02 \x01(\v2\x16.cellar.money.v1.MoneyR\x06issued\x120\n" +
+	"\abalance\x18\x03 \x01(\v2\x16.cellar.money.v1.MoneyR\abalance\"a\n" +
+	"\x14IssueGiftCardRequest\x12\x19\n" +
+	"\bissue_id\x18\x01 \x01(\tR\aissueId\x12.\n" +
+	"\x06amount\x18\x02 \x01(\v2\x16.cellar.money.v1.MoneyR\x06amount\"Q\n" +
+	"\x15IssueGiftCardResponse\x128\n" +
+	"\tgift_card\x18\x01 \x01(\v2\x1b.cellar.payment.v1.GiftCardR\bgiftCard\"(\n" +
+	"\x12GetGiftCardRequest\x12\x12\n" +
+	"\x04code\x18\x01 \x01(\tR\x04code\"O\n" +
+	"\x13GetGiftCardResponse\x128\n" +
+	"\tgift_card\x18\x01 \x01(\v2\x1b.cellar.payment.v1.GiftCardR\bgiftCard\"\x12\n" +
+	"\x10GetWalletRequest\"G\n" +
+	"\x11GetWalletResponse\x122\n" +
+	"\bbalances\x18\x01 \x03(\v2\x16.cellar.money.v1.MoneyR\bbalances\"\x9b\x01\n" +
+	"\x13CreditWalletRequest\x12\x1f\n" +
+	"\vcustomer_id\x18\x01 \x01(\tR\n" +
+	"customerId\x12\x1b\n" +
+	"\tcredit_id\x18\x02 \x01(\tR\bcreditId\x12.\n" +
+	"\x06amount\x18\x03 \x01(\v2\x16.cellar.money.v1.MoneyR\x06amount\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\"H\n" +
+	"\x14CreditWalletResponse\x120\n" +
+	"\abalance\x18\x01 \x01(\v2\x16.cellar.money.v1.MoneyR\abalance*\x95\x01\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rSTATE_PENDING\x10\x01\x12\x12\n" +
 	"\x0eSTATE_CAPTURED\x10\x02\x12\x12\n" +
 	"\x0eSTATE_DECLINED\x10\x03\x12\x12\n" +
 	"\x0eSTATE_REFUNDED\x10\x04\x12\x10\n" +
-	"\fSTATE_VOIDED\x10\x052\xad\x02\n" +
-	"\x0ePaymentService\x12Z\n" +
+	"\fSTATE_VOIDED\x10\x05\x12\x14\n" +
+	"\x10STATE_AUTHORIZED\x10\x062\xb0\x06\n" +
+	"\x0ePaymentService\x12`\n" +
+	"\tAuthorize\x12#.cellar.payment.v1.AuthorizeRequest\x1a$.cellar.payment.v1.AuthorizeResponse\"\b\x88\xa6\x1d\x02\x90\xa6\x1d\x02\x12Z\n" +
 	"\aCapture\x12!.cellar.payment.v1.CaptureRequest\x1a\".cellar.payment.v1.CaptureResponse\"\b\x88\xa6\x1d\x02\x90\xa6\x1d\x02\x12W\n" +
 	"\x06Refund\x12 .cellar.payment.v1.RefundRequest\x1a!.cellar.payment.v1.RefundResponse\"\b\x88\xa6\x1d\x02\x90\xa6\x1d\x02\x12f\n" +
 	"\n" +
-	"GetPayment\x12$.cellar.payment.v1.GetPaymentRequest\x1a%.cellar.payment.v1.GetPaymentResponse\"\v\x88\xa6\x1d\x02\x90\xa6\x1d\x02\x90\x02\x01B\xd7\x01\n" +
+	"GetPayment\x12$.cellar.payment.v1.GetPaymentRequest\x1a%.cellar.payment.v1.GetPaymentResponse\"\v\x88\xa6\x1d\x02\x90\xa6\x1d\x02\x90\x02\x01\x12h\n" +
+	"\rIssueGiftCard\x12'.cellar.payment.v1.IssueGiftCardRequest\x1a(.cellar.payment.v1.IssueGiftCardResponse\"\x04\x88\xa6\x1d\x03\x12e\n" +
+	"\vGetGiftCard\x12%.cellar.payment.v1.GetGiftCardRequest\x1a&.cellar.payment.v1.GetGiftCardResponse\"\a\x88\xa6\x1d\x01\x90\x02\x01\x12c\n" +
+	"\tGetWallet\x12#.cellar.payment.v1.GetWalletRequest\x1a$.cellar.payment.v1.GetWalletResponse\"\v\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x90\x02\x01\x12i\n" +
+	"\fCreditWallet\x12&.cellar.payment.v1.CreditWalletRequest\x1a'.cellar.payment.v1.CreditWalletResponse\"\b\x88\xa6\x1d\x03\x90\xa6\x1d\x02B\xd7\x01\n" +
 	"\x15com.cellar.payment.v1B\fPaymentProtoP\x01ZJgithub.com/cellar-commerce/cellar/internal/gen/cellar/payment/v1;paymentv1\xa2\x02\x03CPX\xaa\x02\x11Cellar.Payment.V1\xca\x02\x11Cellar\\Payment\\V1\xe2\x02\x1dCellar\\Payment\\V1\\GPBMetadata\xea\x02\x13Cellar::Payment::V1b\x06proto3"
 
 var (
@@ -527,36 +1378,78 @@ func file_cellar_payment_v1_payment_proto_rawDescGZIP() []byte {
 }
 
 var file_cellar_payment_v1_payment_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_cellar_payment_v1_payment_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_cellar_payment_v1_payment_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_cellar_payment_v1_payment_proto_goTypes = []any{
-	(State)(0),                 // 0: cellar.payment.v1.State
-	(*Payment)(nil),            // 1: cellar.payment.v1.Payment
-	(*CaptureRequest)(nil),     // 2: cellar.payment.v1.CaptureRequest
-	(*CaptureResponse)(nil),    // 3: cellar.payment.v1.CaptureResponse
-	(*RefundRequest)(nil),      // 4: cellar.payment.v1.RefundRequest
-	(*RefundResponse)(nil),     // 5: cellar.payment.v1.RefundResponse
-	(*GetPaymentRequest)(nil),  // 6: cellar.payment.v1.GetPaymentRequest
-	(*GetPaymentResponse)(nil), // 7: cellar.payment.v1.GetPaymentResponse
-	(*v1.Money)(nil),           // 8: cellar.money.v1.Money
+	(State)(0),                    // 0: cellar.payment.v1.State
+	(*Tender)(nil),                // 1: cellar.payment.v1.Tender
+	(*Payment)(nil),               // 2: cellar.payment.v1.Payment
+	(*Share)(nil),                 // 3: cellar.payment.v1.Share
+	(*AuthorizeRequest)(nil),      // 4: cellar.payment.v1.AuthorizeRequest
+	(*AuthorizeResponse)(nil),     // 5: cellar.payment.v1.AuthorizeResponse
+	(*CaptureRequest)(nil),        // 6: cellar.payment.v1.CaptureRequest
+	(*CaptureResponse)(nil),       // 7: cellar.payment.v1.CaptureResponse
+	(*RefundRequest)(nil),         // 8: cellar.payment.v1.RefundRequest
+	(*RefundResponse)(nil),        // 9: cellar.payment.v1.RefundResponse
+	(*GetPaymentRequest)(nil),     // 10: cellar.payment.v1.GetPaymentRequest
+	(*GetPaymentResponse)(nil),    // 11: cellar.payment.v1.GetPaymentResponse
+	(*GiftCard)(nil),              // 12: cellar.payment.v1.GiftCard
+	(*IssueGiftCardRequest)(nil),  // 13: cellar.payment.v1.IssueGiftCardRequest
+	(*IssueGiftCardResponse)(nil), // 14: cellar.payment.v1.IssueGiftCardResponse
+	(*GetGiftCardRequest)(nil),    // 15: cellar.payment.v1.GetGiftCardRequest
+	(*GetGiftCardResponse)(nil),   // 16: cellar.payment.v1.GetGiftCardResponse
+	(*GetWalletRequest)(nil),      // 17: cellar.payment.v1.GetWalletRequest
+	(*GetWalletResponse)(nil),     // 18: cellar.payment.v1.GetWalletResponse
+	(*CreditWalletRequest)(nil),   // 19: cellar.payment.v1.CreditWalletRequest
+	(*CreditWalletResponse)(nil),  // 20: cellar.payment.v1.CreditWalletResponse
+	(*v1.Money)(nil),              // 21: cellar.money.v1.Money
 }
 var file_cellar_payment_v1_payment_proto_depIdxs = []int32{
-	0, // 0: cellar.payment.v1.Payment.state:type_name -> cellar.payment.v1.State
-	8, // 1: cellar.payment.v1.Payment.amount:type_name -> cellar.money.v1.Money
-	8, // 2: cellar.payment.v1.CaptureRequest.amount:type_name -> cellar.money.v1.Money
-	1, // 3: cellar.payment.v1.CaptureResponse.payment:type_name -> cellar.payment.v1.Payment
-	1, // 4: cellar.payment.v1.RefundResponse.payment:type_name -> cellar.payment.v1.Payment
-	1, // 5: cellar.payment.v1.GetPaymentResponse.payment:type_name -> cellar.payment.v1.Payment
-	2, // 6: cellar.payment.v1.PaymentService.Capture:input_type -> cellar.payment.v1.CaptureRequest
-	4, // 7: cellar.payment.v1.PaymentService.Refund:input_type -> cellar.payment.v1.RefundRequest
-	6, // 8: cellar.payment.v1.PaymentService.GetPayment:input_type -> cellar.payment.v1.GetPaymentRequest
-	3, // 9: cellar.payment.v1.PaymentService.Capture:output_type -> cellar.payment.v1.CaptureResponse
-	5, // 10: cellar.payment.v1.PaymentService.Refund:output_type -> cellar.payment.v1.RefundResponse
-	7, // 11: cellar.payment.v1.PaymentService.GetPayment:output_type -> cellar.payment.v1.GetPaymentResponse
-	9, // [9:12] is the sub-list for method output_type
-	6, // [6:9] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	21, // 0: cellar.payment.v1.Tender.at_most:type_name -> cellar.money.v1.Money
+	0,  // 1: cellar.payment.v1.Payment.state:type_name -> cellar.payment.v1.State
+	21, // 2: cellar.payment.v1.Payment.amount:type_name -> cellar.money.v1.Money
+	21, // 3: cellar.payment.v1.Payment.captured:type_name -> cellar.money.v1.Money
+	21, // 4: cellar.payment.v1.Payment.refunded:type_name -> cellar.money.v1.Money
+	3,  // 5: cellar.payment.v1.Payment.shares:type_name -> cellar.payment.v1.Share
+	1,  // 6: cellar.payment.v1.Share.tender:type_name -> cellar.payment.v1.Tender
+	21, // 7: cellar.payment.v1.Share.amount:type_name -> cellar.money.v1.Money
+	21, // 8: cellar.payment.v1.AuthorizeRequest.amount:type_name -> cellar.money.v1.Money
+	1,  // 9: cellar.payment.v1.AuthorizeRequest.tenders:type_name -> cellar.payment.v1.Tender
+	2,  // 10: cellar.payment.v1.AuthorizeResponse.payment:type_name -> cellar.payment.v1.Payment
+	21, // 11: cellar.payment.v1.CaptureRequest.amount:type_name -> cellar.money.v1.Money
+	1,  // 12: cellar.payment.v1.CaptureRequest.tenders:type_name -> cellar.payment.v1.Tender
+	2,  // 13: cellar.payment.v1.CaptureResponse.payment:type_name -> cellar.payment.v1.Payment
+	21, // 14: cellar.payment.v1.RefundRequest.amount:type_name -> cellar.money.v1.Money
+	2,  // 15: cellar.payment.v1.RefundResponse.payment:type_name -> cellar.payment.v1.Payment
+	2,  // 16: cellar.payment.v1.GetPaymentResponse.payment:type_name -> cellar.payment.v1.Payment
+	21, // 17: cellar.payment.v1.GiftCard.issued:type_name -> cellar.money.v1.Money
+	21, // 18: cellar.payment.v1.GiftCard.balance:type_name -> cellar.money.v1.Money
+	21, // 19: cellar.payment.v1.IssueGiftCardRequest.amount:type_name -> cellar.money.v1.Money
+	12, // 20: cellar.payment.v1.IssueGiftCardResponse.gift_card:type_name -> cellar.payment.v1.GiftCard
+	12, // 21: cellar.payment.v1.GetGiftCardResponse.gift_card:type_name -> cellar.payment.v1.GiftCard
+	21, // 22: cellar.payment.v1.GetWalletResponse.balances:type_name -> cellar.money.v1.Money
+	21, // 23: cellar.payment.v1.CreditWalletRequest.amount:type_name -> cellar.money.v1.Money
+	21, // 24: cellar.payment.v1.CreditWalletResponse.balance:type_name -> cellar.money.v1.Money
+	4,  // 25: cellar.payment.v1.PaymentService.Authorize:input_type -> cellar.payment.v1.AuthorizeRequest
+	6,  // 26: cellar.payment.v1.PaymentService.Capture:input_type -> cellar.payment.v1.CaptureRequest
+	8,  // 27: cellar.payment.v1.PaymentService.Refund:input_type -> cellar.payment.v1.RefundRequest
+	10, // 28: cellar.payment.v1.PaymentService.GetPayment:input_type -> cellar.payment.v1.GetPaymentRequest
+	13, // 29: cellar.payment.v1.PaymentService.IssueGiftCard:input_type -> cellar.payment.v1.IssueGiftCardRequest
+	15, // 30: cellar.payment.v1.PaymentService.GetGiftCard:input_type -> cellar.payment.v1.GetGiftCardRequest
+	17, // 31: cellar.payment.v1.PaymentService.GetWallet:input_type -> cellar.payment.v1.GetWalletRequest
+	19, // 32: cellar.payment.v1.PaymentService.CreditWallet:input_type -> cellar.payment.v1.CreditWalletRequest
+	5,  // 33: cellar.payment.v1.PaymentService.Authorize:output_type -> cellar.payment.v1.AuthorizeResponse
+	7,  // 34: cellar.payment.v1.PaymentService.Capture:output_type -> cellar.payment.v1.CaptureResponse
+	9,  // 35: cellar.payment.v1.PaymentService.Refund:output_type -> cellar.payment.v1.RefundResponse
+	11, // 36: cellar.payment.v1.PaymentService.GetPayment:output_type -> cellar.payment.v1.GetPaymentResponse
+	14, // 37: cellar.payment.v1.PaymentService.IssueGiftCard:output_type -> cellar.payment.v1.IssueGiftCardResponse
+	16, // 38: cellar.payment.v1.PaymentService.GetGiftCard:output_type -> cellar.payment.v1.GetGiftCardResponse
+	18, // 39: cellar.payment.v1.PaymentService.GetWallet:output_type -> cellar.payment.v1.GetWalletResponse
+	20, // 40: cellar.payment.v1.PaymentService.CreditWallet:output_type -> cellar.payment.v1.CreditWalletResponse
+	33, // [33:41] is the sub-list for method output_type
+	25, // [25:33] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_cellar_payment_v1_payment_proto_init() }
@@ -564,13 +1457,18 @@ func file_cellar_payment_v1_payment_proto_init() {
 	if File_cellar_payment_v1_payment_proto != nil {
 		return
 	}
+	file_cellar_payment_v1_payment_proto_msgTypes[0].OneofWrappers = []any{
+		(*Tender_CardToken)(nil),
+		(*Tender_GiftCardCode)(nil),
+		(*Tender_Wallet)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cellar_payment_v1_payment_proto_rawDesc), len(file_cellar_payment_v1_payment_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   7,
+			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

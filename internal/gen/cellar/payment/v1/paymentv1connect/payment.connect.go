@@ -33,6 +33,9 @@ const (
 // reflection-formatted method names, remove the leading slash and convert the remaining slash to a
 // period.
 const (
+	// PaymentServiceAuthorizeProcedure is the fully-qualified name of the PaymentService's Authorize
+	// RPC.
+	PaymentServiceAuthorizeProcedure = "/cellar.payment.v1.PaymentService/Authorize"
 	// PaymentServiceCaptureProcedure is the fully-qualified name of the PaymentService's Capture RPC.
 	PaymentServiceCaptureProcedure = "/cellar.payment.v1.PaymentService/Capture"
 	// PaymentServiceRefundProcedure is the fully-qualified name of the PaymentService's Refund RPC.
@@ -40,19 +43,47 @@ const (
 	// PaymentServiceGetPaymentProcedure is the fully-qualified name of the PaymentService's GetPayment
 	// RPC.
 	PaymentServiceGetPaymentProcedure = "/cellar.payment.v1.PaymentService/GetPayment"
+	// PaymentServiceIssueGiftCardProcedure is the fully-qualified name of the PaymentService's
+	// IssueGiftCard RPC.
+	PaymentServiceIssueGiftCardProcedure = "/cellar.payment.v1.PaymentService/IssueGiftCard"
+	// PaymentServiceGetGiftCardProcedure is the fully-qualified name of the PaymentService's
+	// GetGiftCard RPC.
+	PaymentServiceGetGiftCardProcedure = "/cellar.payment.v1.PaymentService/GetGiftCard"
+	// PaymentServiceGetWalletProcedure is the fully-qualified name of the PaymentService's GetWallet
+	// RPC.
+	PaymentServiceGetWalletProcedure = "/cellar.payment.v1.PaymentService/GetWallet"
+	// PaymentServiceCreditWalletProcedure is the fully-qualified name of the PaymentService's
+	// CreditWallet RPC.
+	PaymentServiceCreditWalletProcedure = "/cellar.payment.v1.PaymentService/CreditWallet"
 )
 
 // PaymentServiceClient is a client for the cellar.payment.v1.PaymentService service.
 type PaymentServiceClient interface {
-	// Capture takes the whole amount of an order. The order id is the idempotency key: again, it gives the
-	// first answer. FAILED_PRECONDITION (PAYMENT_DECLINED) when the network says no; UNAVAILABLE
+	// Authorize holds the whole amount of an order on its tenders, to be captured later. The order id is the
+	// idempotency key: again, it gives the first answer. Fails as Capture does.
+	Authorize(context.Context, *v1.AuthorizeRequest) (*v1.AuthorizeResponse, error)
+	// Capture takes money. Without a capture id: the whole amount of an order at once, from the tenders named. With one: of
+	// what Authorize held, the part of one shipment, once a capture id; the last one takes what is left.
+	// The order id, with the capture id, is the idempotency key: again, it gives the
+	// first answer. FAILED_PRECONDITION (PAYMENT_DECLINED) when a tender says no; UNAVAILABLE
 	// (PAYMENT_UNKNOWN) while it cannot be learnt what became of it: call again, never start another.
 	Capture(context.Context, *v1.CaptureRequest) (*v1.CaptureResponse, error)
-	// Refund gives all captured money of an order back. Also closes the payment of an order that never captured,
-	// so that a late Capture is refused (FAILED_PRECONDITION, PAYMENT_CLOSED). Refunding twice changes nothing.
+	// Refund without a refund id gives all money of an order back, whatever was captured, and lets go of what is held. It
+	// also closes the payment of an order that never captured, so that a late Capture is refused
+	// (FAILED_PRECONDITION, PAYMENT_CLOSED). With a refund id and an amount it gives that part of what was captured
+	// back, once a refund id. Refunding twice changes nothing. FAILED_PRECONDITION (REFUNDS_TOO_MUCH) when
+	// less is left of what was captured.
 	Refund(context.Context, *v1.RefundRequest) (*v1.RefundResponse, error)
 	// GetPayment of an order. NOT_FOUND (UNKNOWN_PAYMENT).
 	GetPayment(context.Context, *v1.GetPaymentRequest) (*v1.GetPaymentResponse, error)
+	// IssueGiftCard makes a gift card worth an amount, once an issue id: again, it gives the same card.
+	IssueGiftCard(context.Context, *v1.IssueGiftCardRequest) (*v1.IssueGiftCardResponse, error)
+	// GetGiftCard tells what is left on a gift card. NOT_FOUND (UNKNOWN_GIFT_CARD).
+	GetGiftCard(context.Context, *v1.GetGiftCardRequest) (*v1.GetGiftCardResponse, error)
+	// GetWallet tells what is in the wallet of the session's customer: store credit.
+	GetWallet(context.Context, *v1.GetWalletRequest) (*v1.GetWalletResponse, error)
+	// CreditWallet puts store credit into a customer's wallet, once a credit id.
+	CreditWallet(context.Context, *v1.CreditWalletRequest) (*v1.CreditWalletResponse, error)
 }
 
 // NewPaymentServiceClient constructs a client for the cellar.payment.v1.PaymentService service. By
@@ -66,6 +97,12 @@ func NewPaymentServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 	baseURL = strings.TrimRight(baseURL, "/")
 	paymentServiceMethods := v1.File_cellar_payment_v1_payment_proto.Services().ByName("PaymentService").Methods()
 	return &paymentServiceClient{
+		authorize: connect.NewClient[v1.AuthorizeRequest, v1.AuthorizeResponse](
+			httpClient,
+			baseURL+PaymentServiceAuthorizeProcedure,
+			connect.WithSchema(paymentServiceMethods.ByName("Authorize")),
+			connect.WithClientOptions(opts...),
+		),
 		capture: connect.NewClient[v1.CaptureRequest, v1.CaptureResponse](
 			httpClient,
 			baseURL+PaymentServiceCaptureProcedure,
@@ -85,14 +122,54 @@ func NewPaymentServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
+		issueGiftCard: connect.NewClient[v1.IssueGiftCardRequest, v1.IssueGiftCardResponse](
+			httpClient,
+			baseURL+PaymentServiceIssueGiftCardProcedure,
+			connect.WithSchema(paymentServiceMethods.ByName("IssueGiftCard")),
+			connect.WithClientOptions(opts...),
+		),
+		getGiftCard: connect.NewClient[v1.GetGiftCardRequest, v1.GetGiftCardResponse](
+			httpClient,
+			baseURL+PaymentServiceGetGiftCardProcedure,
+			connect.WithSchema(paymentServiceMethods.ByName("GetGiftCard")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		getWallet: connect.NewClient[v1.GetWalletRequest, v1.GetWalletResponse](
+			httpClient,
+			baseURL+PaymentServiceGetWalletProcedure,
+			connect.WithSchema(paymentServiceMethods.ByName("GetWallet")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		creditWallet: connect.NewClient[v1.CreditWalletRequest, v1.CreditWalletResponse](
+			httpClient,
+			baseURL+PaymentServiceCreditWalletProcedure,
+			connect.WithSchema(paymentServiceMethods.ByName("CreditWallet")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
 // paymentServiceClient implements PaymentServiceClient.
 type paymentServiceClient struct {
-	capture    *connect.Client[v1.CaptureRequest, v1.CaptureResponse]
-	refund     *connect.Client[v1.RefundRequest, v1.RefundResponse]
-	getPayment *connect.Client[v1.GetPaymentRequest, v1.GetPaymentResponse]
+	authorize     *connect.Client[v1.AuthorizeRequest, v1.AuthorizeResponse]
+	capture       *connect.Client[v1.CaptureRequest, v1.CaptureResponse]
+	refund        *connect.Client[v1.RefundRequest, v1.RefundResponse]
+	getPayment    *connect.Client[v1.GetPaymentRequest, v1.GetPaymentResponse]
+	issueGiftCard *connect.Client[v1.IssueGiftCardRequest, v1.IssueGiftCardResponse]
+	getGiftCard   *connect.Client[v1.GetGiftCardRequest, v1.GetGiftCardResponse]
+	getWallet     *connect.Client[v1.GetWalletRequest, v1.GetWalletResponse]
+	creditWallet  *connect.Client[v1.CreditWalletRequest, v1.CreditWalletResponse]
+}
+
+// Authorize calls cellar.payment.v1.PaymentService.Authorize.
+func (c *paymentServiceClient) Authorize(ctx context.Context, req *v1.AuthorizeRequest) (*v1.AuthorizeResponse, error) {
+	response, err := c.authorize.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
 }
 
 // Capture calls cellar.payment.v1.PaymentService.Capture.
@@ -122,17 +199,69 @@ func (c *paymentServiceClient) GetPayment(ctx context.Context, req *v1.GetPaymen
 	return nil, err
 }
 
+// IssueGiftCard calls cellar.payment.v1.PaymentService.IssueGiftCard.
+func (c *paymentServiceClient) IssueGiftCard(ctx context.Context, req *v1.IssueGiftCardRequest) (*v1.IssueGiftCardResponse, error) {
+	response, err := c.issueGiftCard.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// GetGiftCard calls cellar.payment.v1.PaymentService.GetGiftCard.
+func (c *paymentServiceClient) GetGiftCard(ctx context.Context, req *v1.GetGiftCardRequest) (*v1.GetGiftCardResponse, error) {
+	response, err := c.getGiftCard.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// GetWallet calls cellar.payment.v1.PaymentService.GetWallet.
+func (c *paymentServiceClient) GetWallet(ctx context.Context, req *v1.GetWalletRequest) (*v1.GetWalletResponse, error) {
+	response, err := c.getWallet.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// CreditWallet calls cellar.payment.v1.PaymentService.CreditWallet.
+func (c *paymentServiceClient) CreditWallet(ctx context.Context, req *v1.CreditWalletRequest) (*v1.CreditWalletResponse, error) {
+	response, err := c.creditWallet.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // PaymentServiceHandler is an implementation of the cellar.payment.v1.PaymentService service.
 type PaymentServiceHandler interface {
-	// Capture takes the whole amount of an order. The order id is the idempotency key: again, it gives the
-	// first answer. FAILED_PRECONDITION (PAYMENT_DECLINED) when the network says no; UNAVAILABLE
+	// Authorize holds the whole amount of an order on its tenders, to be captured later. The order id is the
+	// idempotency key: again, it gives the first answer. Fails as Capture does.
+	Authorize(context.Context, *v1.AuthorizeRequest) (*v1.AuthorizeResponse, error)
+	// Capture takes money. Without a capture id: the whole amount of an order at once, from the tenders named. With one: of
+	// what Authorize held, the part of one shipment, once a capture id; the last one takes what is left.
+	// The order id, with the capture id, is the idempotency key: again, it gives the
+	// first answer. FAILED_PRECONDITION (PAYMENT_DECLINED) when a tender says no; UNAVAILABLE
 	// (PAYMENT_UNKNOWN) while it cannot be learnt what became of it: call again, never start another.
 	Capture(context.Context, *v1.CaptureRequest) (*v1.CaptureResponse, error)
-	// Refund gives all captured money of an order back. Also closes the payment of an order that never captured,
-	// so that a late Capture is refused (FAILED_PRECONDITION, PAYMENT_CLOSED). Refunding twice changes nothing.
+	// Refund without a refund id gives all money of an order back, whatever was captured, and lets go of what is held. It
+	// also closes the payment of an order that never captured, so that a late Capture is refused
+	// (FAILED_PRECONDITION, PAYMENT_CLOSED). With a refund id and an amount it gives that part of what was captured
+	// back, once a refund id. Refunding twice changes nothing. FAILED_PRECONDITION (REFUNDS_TOO_MUCH) when
+	// less is left of what was captured.
 	Refund(context.Context, *v1.RefundRequest) (*v1.RefundResponse, error)
 	// GetPayment of an order. NOT_FOUND (UNKNOWN_PAYMENT).
 	GetPayment(context.Context, *v1.GetPaymentRequest) (*v1.GetPaymentResponse, error)
+	// IssueGiftCard makes a gift card worth an amount, once an issue id: again, it gives the same card.
+	IssueGiftCard(context.Context, *v1.IssueGiftCardRequest) (*v1.IssueGiftCardResponse, error)
+	// GetGiftCard tells what is left on a gift card. NOT_FOUND (UNKNOWN_GIFT_CARD).
+	GetGiftCard(context.Context, *v1.GetGiftCardRequest) (*v1.GetGiftCardResponse, error)
+	// GetWallet tells what is in the wallet of the session's customer: store credit.
+	GetWallet(context.Context, *v1.GetWalletRequest) (*v1.GetWalletResponse, error)
+	// CreditWallet puts store credit into a customer's wallet, once a credit id.
+	CreditWallet(context.Context, *v1.CreditWalletRequest) (*v1.CreditWalletResponse, error)
 }
 
 // NewPaymentServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -142,6 +271,12 @@ type PaymentServiceHandler interface {
 // and JSON codecs. They also support gzip compression.
 func NewPaymentServiceHandler(svc PaymentServiceHandler, opts ...connect.HandlerOption) (string, http.Handler) {
 	paymentServiceMethods := v1.File_cellar_payment_v1_payment_proto.Services().ByName("PaymentService").Methods()
+	paymentServiceAuthorizeHandler := connect.NewUnaryHandlerSimple(
+		PaymentServiceAuthorizeProcedure,
+		svc.Authorize,
+		connect.WithSchema(paymentServiceMethods.ByName("Authorize")),
+		connect.WithHandlerOptions(opts...),
+	)
 	paymentServiceCaptureHandler := connect.NewUnaryHandlerSimple(
 		PaymentServiceCaptureProcedure,
 		svc.Capture,
@@ -161,14 +296,50 @@ func NewPaymentServiceHandler(svc PaymentServiceHandler, opts ...connect.Handler
 		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
+	paymentServiceIssueGiftCardHandler := connect.NewUnaryHandlerSimple(
+		PaymentServiceIssueGiftCardProcedure,
+		svc.IssueGiftCard,
+		connect.WithSchema(paymentServiceMethods.ByName("IssueGiftCard")),
+		connect.WithHandlerOptions(opts...),
+	)
+	paymentServiceGetGiftCardHandler := connect.NewUnaryHandlerSimple(
+		PaymentServiceGetGiftCardProcedure,
+		svc.GetGiftCard,
+		connect.WithSchema(paymentServiceMethods.ByName("GetGiftCard")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	paymentServiceGetWalletHandler := connect.NewUnaryHandlerSimple(
+		PaymentServiceGetWalletProcedure,
+		svc.GetWallet,
+		connect.WithSchema(paymentServiceMethods.ByName("GetWallet")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	paymentServiceCreditWalletHandler := connect.NewUnaryHandlerSimple(
+		PaymentServiceCreditWalletProcedure,
+		svc.CreditWallet,
+		connect.WithSchema(paymentServiceMethods.ByName("CreditWallet")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/cellar.payment.v1.PaymentService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
+		case PaymentServiceAuthorizeProcedure:
+			paymentServiceAuthorizeHandler.ServeHTTP(w, r)
 		case PaymentServiceCaptureProcedure:
 			paymentServiceCaptureHandler.ServeHTTP(w, r)
 		case PaymentServiceRefundProcedure:
 			paymentServiceRefundHandler.ServeHTTP(w, r)
 		case PaymentServiceGetPaymentProcedure:
 			paymentServiceGetPaymentHandler.ServeHTTP(w, r)
+		case PaymentServiceIssueGiftCardProcedure:
+			paymentServiceIssueGiftCardHandler.ServeHTTP(w, r)
+		case PaymentServiceGetGiftCardProcedure:
+			paymentServiceGetGiftCardHandler.ServeHTTP(w, r)
+		case PaymentServiceGetWalletProcedure:
+			paymentServiceGetWalletHandler.ServeHTTP(w, r)
+		case PaymentServiceCreditWalletProcedure:
+			paymentServiceCreditWalletHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -177,6 +348,10 @@ func NewPaymentServiceHandler(svc PaymentServiceHandler, opts ...connect.Handler
 
 // UnimplementedPaymentServiceHandler returns CodeUnimplemented from all methods.
 type UnimplementedPaymentServiceHandler struct{}
+
+func (UnimplementedPaymentServiceHandler) Authorize(context.Context, *v1.AuthorizeRequest) (*v1.AuthorizeResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.payment.v1.PaymentService.Authorize is not implemented"))
+}
 
 func (UnimplementedPaymentServiceHandler) Capture(context.Context, *v1.CaptureRequest) (*v1.CaptureResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.payment.v1.PaymentService.Capture is not implemented"))
@@ -188,4 +363,20 @@ func (UnimplementedPaymentServiceHandler) Refund(context.Context, *v1.RefundRequ
 
 func (UnimplementedPaymentServiceHandler) GetPayment(context.Context, *v1.GetPaymentRequest) (*v1.GetPaymentResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.payment.v1.PaymentService.GetPayment is not implemented"))
+}
+
+func (UnimplementedPaymentServiceHandler) IssueGiftCard(context.Context, *v1.IssueGiftCardRequest) (*v1.IssueGiftCardResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.payment.v1.PaymentService.IssueGiftCard is not implemented"))
+}
+
+func (UnimplementedPaymentServiceHandler) GetGiftCard(context.Context, *v1.GetGiftCardRequest) (*v1.GetGiftCardResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.payment.v1.PaymentService.GetGiftCard is not implemented"))
+}
+
+func (UnimplementedPaymentServiceHandler) GetWallet(context.Context, *v1.GetWalletRequest) (*v1.GetWalletResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.payment.v1.PaymentService.GetWallet is not implemented"))
+}
+
+func (UnimplementedPaymentServiceHandler) CreditWallet(context.Context, *v1.CreditWalletRequest) (*v1.CreditWalletResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.payment.v1.PaymentService.CreditWallet is not implemented"))
 }
