@@ -86,6 +86,7 @@ var wholePasses = map[string]string{
 	"migrate.applied":          "some dozens of rows",
 	"outbox.lag":               "the index has only what is pending",
 	"saga.due":                 "the index has only what is live",
+	"saga.stale":               "the index has only what is live, and it is asked when slots have come",
 }
 
 func TestEveryStatementFindsItsRowsByAnIndex(t *testing.T) {

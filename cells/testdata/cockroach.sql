@@ -258,6 +258,11 @@ UPDATE idempotency_keys
 SET answer = $5, refusal = $6
 WHERE region = $1 AND customer_id = $2 AND method = $3 AND key = $4;
 
+-- checkout.few_live (cellar_customer)
+SELECT 1 / (count(*) <= $5)::int
+FROM idempotency_keys
+WHERE region = $1 AND customer_id = $2 AND method = $3 AND answer IS NULL AND refusal IS NULL AND created_at > $4;
+
 -- checkout.forget (cellar_customer)
 DELETE FROM idempotency_keys
 WHERE region = $1 AND customer_id = $2 AND method = $3 AND key = $4 AND expires_at <= $5;
@@ -281,6 +286,10 @@ INSERT INTO idempotency_keys (region, customer_id, method, key, fingerprint, res
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 ON CONFLICT (region, customer_id, method, key) DO NOTHING;
 
+-- checkout.remember_new (cellar_customer)
+INSERT INTO idempotency_keys (region, customer_id, method, key, fingerprint, resource_id, created_at, expires_at)
+VALUES ($1, $2, $3, $4, $5, $6, $8, $9), ($1, $2, $7, $10, ''::bytea, $6, $8, $9);
+
 -- checkout.sweep_keys (cellar_customer)
 DELETE FROM idempotency_keys
 WHERE region = $1 AND (customer_id, method, key) IN (
@@ -297,6 +306,15 @@ SELECT $1::crdb_internal_region, s.slot, s.owner, s.epoch, $5
 FROM unnest($2::int2[], $3::text[], $4::int8[]) AS s (slot, owner, epoch)
 ON CONFLICT (region, slot) DO NOTHING;
 
+-- fence.guard (cellar_customer)
+SELECT 1 / count(*)
+FROM (
+  SELECT 1
+  FROM slots
+  WHERE region = $1 AND slot = $2 AND owner = $3
+  
+) AS s;
+
 -- fence.list_slots (cellar_customer)
 SELECT slot, owner, epoch
 FROM slots
@@ -304,6 +322,11 @@ WHERE region = $1
 ORDER BY slot;
 
 -- fence.lock_slot (cellar_customer)
+SELECT owner, epoch
+FROM slots
+WHERE region = $1 AND slot = $2;
+
+-- fence.read_slot (cellar_customer)
 SELECT owner, epoch
 FROM slots
 WHERE region = $1 AND slot = $2;
@@ -706,15 +729,16 @@ SET updated_at = $3
 WHERE region = $1 AND order_id = $2 AND state = 'PENDING';
 
 -- saga.claim (cellar_customer)
-UPDATE sagas
-SET holder = $3, due_at = $4, updated_at = $5
-WHERE region = $1 AND saga_id = $2 AND status IN ('RUNNING', 'UNDOING') AND due_at <= $5
+UPDATE sagas AS s
+SET holder = $3, due_at = $4, updated_at = $5, epoch = o.epoch
+FROM (SELECT coalesce((SELECT epoch FROM slots WHERE region = $1 AND slot = $6), 0) AS epoch) AS o
+WHERE s.region = $1 AND s.saga_id = $2 AND s.status IN ('RUNNING', 'UNDOING') AND (s.due_at <= $5 OR s.epoch < o.epoch)
 RETURNING kind, customer_id, status, step, state, attempts, due_at, last_error, created_at;
 
 -- saga.due (cellar_customer)
 SELECT saga_id, customer_id
 FROM sagas
-WHERE region = $1 AND due_at <= $2 AND slot = ANY ($3::int2[]) AND status IN ('RUNNING', 'UNDOING')
+WHERE region = $1 AND due_at <= $2 AND slot = ANY ($3::int2[]) AND kind = ANY ($5::text[]) AND status IN ('RUNNING', 'UNDOING')
 ORDER BY due_at
 LIMIT $4;
 
@@ -723,11 +747,28 @@ SELECT kind, customer_id, status, step, state, attempts, due_at, last_error, cre
 FROM sagas
 WHERE region = $1 AND saga_id = $2;
 
+-- saga.held (cellar_customer)
+SELECT 1 / count(*)
+FROM (
+  SELECT 1
+  FROM sagas
+  WHERE region = $1 AND saga_id = $2 AND holder = $3 AND status IN ('RUNNING', 'UNDOING')
+  FOR UPDATE
+) AS s;
+
 -- saga.insert (cellar_customer)
-INSERT INTO sagas (region, saga_id, kind, customer_id, slot, status, step, state, attempts, due_at, holder, last_error, created_at, updated_at)
-VALUES ($1, $2, $3, $4, $5, 'RUNNING', $6, $7, 0, $8, $9, '', $10, $10);
+INSERT INTO sagas (region, saga_id, kind, customer_id, slot, status, step, state, attempts, due_at, holder, last_error, created_at, updated_at, epoch)
+VALUES ($1, $2, $3, $4, $5, 'RUNNING', $6, $7, 0, $8, $9, '', $10, $10, coalesce((SELECT epoch FROM slots WHERE region = $1 AND slot = $5), 0));
 
 -- saga.save (cellar_customer)
 UPDATE sagas
 SET status = $4, step = $5, state = $6, attempts = $7, due_at = $8, last_error = $9, updated_at = $10
 WHERE region = $1 AND saga_id = $2 AND holder = $3 AND status IN ('RUNNING', 'UNDOING');
+
+-- saga.stale (cellar_customer)
+SELECT s.saga_id, s.customer_id
+FROM sagas AS s
+JOIN slots AS o ON o.region = s.region AND o.slot = s.slot
+WHERE s.region = $1 AND s.due_at > $2 AND s.slot = ANY ($3::int2[]) AND s.kind = ANY ($5::text[]) AND s.status IN ('RUNNING', 'UNDOING') AND s.epoch < o.epoch
+ORDER BY s.due_at
+LIMIT $4;

@@ -153,6 +153,7 @@ CREATE TABLE IF NOT EXISTS sagas (
   last_error text NOT NULL, -- reason of the last failed try; empty when there was none
   created_at timestamptz NOT NULL, -- when it began
   updated_at timestamptz NOT NULL, -- last step taken
+  epoch int8 NOT NULL DEFAULT 0, -- of the slot when the saga was taken; a holder of an older one can do nothing any more
   CONSTRAINT sagas_pk PRIMARY KEY (region, saga_id),
   CONSTRAINT sagas_status_is_known CHECK (status IN ('RUNNING', 'UNDOING', 'DONE', 'UNDONE', 'PARKED'))
 ) /*@LOCALITY REGIONAL BY ROW AS region@*/;

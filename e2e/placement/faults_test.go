@@ -145,6 +145,13 @@ func (s faultyFence) InSlotTx(ctx context.Context, id ident.CustomerID, fn func(
 	return err
 }
 
+func (s faultyFence) Send(ctx context.Context, id ident.CustomerID, b *sqldb.Batch) error {
+	_, err := through(ctx, s.f, "a transaction", func(ctx context.Context, id ident.CustomerID) (struct{}, error) {
+		return struct{}{}, s.Fence.Send(ctx, id, b)
+	}, id)
+	return err
+}
+
 func (s faultyNetwork) Charge(ctx context.Context, q cardnetwork.ChargeRequest) (cardnetwork.Charge, error) {
 	return through(ctx, s.f, "the charge", s.Network.Charge, q)
 }

@@ -16,7 +16,33 @@ func (o *options) bench() *cobra.Command {
 		Long: "Measure, as ratios against a named peer in the same run. Each bench makes a private database, and ends by itself\n" +
 			"within three minutes.",
 	}
-	cmd.AddCommand(o.benchStock())
+	cmd.AddCommand(o.benchStock(), o.benchCheckout())
+	return cmd
+}
+
+func (o *options) benchCheckout() *cobra.Command {
+	var cfg bench.CheckoutConfig
+	cmd := &cobra.Command{
+		Use: "checkout", Short: "Whole placements, from quote to PAID, through the router of a private platform", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			if cfg.Seconds < 1 || cfg.Seconds > 60 || cfg.Shoppers < 1 || cfg.Shoppers > 1000 {
+				return fmt.Errorf("--seconds must be 1 to 60, --shoppers 1 to 1000")
+			}
+			if cfg.BinDir, err = binDir(); err != nil {
+				return err
+			}
+			cfg.Progress = func(s string) { cmd.PrintErrln("bench: " + s) }
+			report, err := bench.Checkout(cmd.Context(), cfg)
+			if err != nil {
+				return err
+			}
+			return o.print(cmd.OutOrStdout(), report, report.Table)
+		},
+	}
+	cmd.Flags().Float64Var(&cfg.Seconds, "seconds", 20, "that orders are placed for")
+	cmd.Flags().IntVar(&cfg.Shoppers, "shoppers", 32, "at once")
+	cmd.Flags().IntVar(&cfg.Rate, "carts", 700, "carts filled beforehand, for each second")
+	cmd.Flags().IntVar(&cfg.PortOffset, "port-offset", 10_000, "of the private platform's ports")
 	return cmd
 }
 

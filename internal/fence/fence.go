@@ -19,6 +19,10 @@ type Fence interface {
 	// InSlotTx runs fn in a transaction of cellar_customer in which this cell owns the customer's slot until the
 	// commit. WRONG_CELL when it does not; fn has not run then. fn may run several times.
 	InSlotTx(ctx context.Context, id ident.CustomerID, fn func(tx sqldb.Tx) error) error
+	// Send a batch as one transaction of cellar_customer in which this cell owns the customer's slot: InSlotTx in a single
+	// round trip. WRONG_CELL when it does not. What SendLast says of the batch's funcs holds; what else must be so, a guard
+	// has to say (sqldb.GuardFailed).
+	Send(ctx context.Context, id ident.CustomerID, b *sqldb.Batch) error
 	// Check refuses with WRONG_CELL when the map says that another cell owns the customer's slot.
 	Check(id ident.CustomerID) error
 	// MintCustomer makes a customer id in a slot that this cell owns.
@@ -80,8 +84,32 @@ func (f *SlotFence) InSlotTx(ctx context.Context, id ident.CustomerID, fn func(t
 	})
 }
 
+// Send implements Fence.
+func (f *SlotFence) Send(ctx context.Context, id ident.CustomerID, b *sqldb.Batch) error {
+	region := id.Region()
+	if region == "" {
+		return problem.New(problem.Invalid, "MALFORMED_CUSTOMER_ID", "the customer id is malformed")
+	}
+	err := f.deps.DB.Send(ctx, b.After(stmtGuard, string(region), int16(id.Slot()), f.deps.Cell))
+	if !sqldb.GuardFailed(err) {
+		return err
+	}
+	owner, epoch, readErr := readSlot(ctx, f.deps.DB, stmtReadSlot, region, id.Slot())
+	if readErr != nil {
+		return readErr
+	}
+	if owner != f.deps.Cell {
+		return wrongCell(id, owner, epoch)
+	}
+	return err // a guard of the batch
+}
+
 func lockSlot(ctx context.Context, tx sqldb.Tx, ring ident.Region, slot ident.Slot) (owner string, epoch uint64, err error) {
-	err = tx.QueryRow(ctx, stmtLockSlot, string(ring), int16(slot)).Scan(&owner, &epoch)
+	return readSlot(ctx, tx, stmtLockSlot, ring, slot)
+}
+
+func readSlot(ctx context.Context, q sqldb.Querier, s *sqldb.Statement, ring ident.Region, slot ident.Slot) (owner string, epoch uint64, err error) {
+	err = q.QueryRow(ctx, s, string(ring), int16(slot)).Scan(&owner, &epoch)
 	if errors.Is(err, sqldb.ErrNoRows) {
 		return "", 0, nil // a ring without slots: nobody owns it, so nobody writes
 	}

@@ -16,6 +16,22 @@ FROM slots
 WHERE region = $1 AND slot = $2
 /*@PG FOR SHARE @*/`)
 
+var stmtReadSlot = sqldb.Define(sqldb.Customer, "fence.read_slot", `
+SELECT owner, epoch
+FROM slots
+WHERE region = $1 AND slot = $2`)
+
+// The guard of a batch: it divides by zero, which ends the transaction, when the slot is not this cell's. The lock is that
+// of lock_slot.
+var stmtGuard = sqldb.Define(sqldb.Customer, "fence.guard", `
+SELECT 1 / count(*)
+FROM (
+  SELECT 1
+  FROM slots
+  WHERE region = $1 AND slot = $2 AND owner = $3
+  /*@PG FOR SHARE @*/
+) AS s`)
+
 var stmtAssignSlots = sqldb.Define(sqldb.Customer, "fence.assign_slots", `
 INSERT INTO slots (region, slot, owner, epoch, changed_at)
 SELECT $1::crdb_internal_region, s.slot, s.owner, s.epoch, $5

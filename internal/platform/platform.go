@@ -29,6 +29,8 @@ type Config struct {
 	DatabaseURL string
 	// Cockroach starts a CockroachDB cluster in place of PostgreSQL.
 	Cockroach bool
+	// CellFlags are given to every cell besides its own.
+	CellFlags []string
 	// Fill is called with the database's URL before the first cell starts; may be nil.
 	Fill func(ctx context.Context, databaseURL string) error
 	// Out is told in sentences what happens; nil is quiet.
@@ -227,6 +229,8 @@ func (p *Platform) cellChildren() []*child {
 			"--map", p.MapFile(), "--database-url", p.database.URL(), "--brokers", cells.FormatBrokers(p.layout.BrokerURLs()),
 			"--card-network", "http://"+p.layout.Sandbox, "--session-key-file", keyFile(p.path("keys"), KeySession),
 			"--quote-key-file", keyFile(p.path("keys"), KeyQuote), "--peer-key-file", keyFile(p.path("keys"), KeyPeer)))
+		last := all[len(all)-1]
+		last.args = append(last.args, p.cfg.CellFlags...)
 	}
 	return all
 }

@@ -30,21 +30,44 @@ type Deps struct {
 	Cell string
 	// Owned lists the slots of each ring that this cell owns now.
 	Owned func() map[ident.Region][]int16
-	// Definitions of the sagas this engine runs.
+	// Definitions of the sagas this engine runs; it leaves other kinds to other engines.
 	Definitions []*Definition
+	// Observe is told how steps end; may be nil.
+	Observe Observer
 }
+
+// Observer is told how steps end.
+type Observer interface {
+	// StepTried of a kind of saga: whether it went well, and how long it took. An undo is the step "undo <name>".
+	StepTried(kind, step string, ok bool, took time.Duration)
+	// SagaParked for an operator.
+	SagaParked(kind string)
+}
+
+type noObserver struct{}
+
+func (noObserver) StepTried(string, string, bool, time.Duration) {}
+func (noObserver) SagaParked(string)                             {}
 
 // Engine runs sagas.
 type Engine struct {
 	deps  Deps
 	kinds map[string]*Definition
+	names []string // of the kinds
+
+	mu   sync.Mutex
+	seen map[ident.Region]string // the slots owned at the last sweep
 }
 
 // New engine.
 func New(deps Deps) *Engine {
-	e := &Engine{deps: deps, kinds: map[string]*Definition{}}
+	if deps.Observe == nil {
+		deps.Observe = noObserver{}
+	}
+	e := &Engine{deps: deps, kinds: map[string]*Definition{}, seen: map[ident.Region]string{}}
 	for _, d := range deps.Definitions {
 		e.kinds[d.Kind] = d
+		e.names = append(e.names, d.Kind)
 	}
 	return e
 }
@@ -53,13 +76,24 @@ func New(deps Deps) *Engine {
 type Ticket struct {
 	in     Instance
 	holder string
-	// swept runs leave a step that fails to a later sweep instead of waiting for it.
+	// swept runs took the saga over from one that died, or gave up, and leave a step that fails to a later sweep instead of
+	// waiting for it.
 	swept bool
 }
 
 // Begin stores a new saga inside the caller's transaction. Run the ticket once that has committed; if nobody does, the
 // sweep will.
 func (e *Engine) Begin(ctx context.Context, tx sqldb.Tx, kind string, in Begun) (Ticket, error) {
+	var b sqldb.Batch
+	t, err := e.Queue(&b, kind, in)
+	if err != nil {
+		return t, err
+	}
+	return t, tx.Send(ctx, &b)
+}
+
+// Queue is Begin for a batch that is still to be sent, in a transaction of the customer's slot.
+func (e *Engine) Queue(b *sqldb.Batch, kind string, in Begun) (Ticket, error) {
 	d, ok := e.kinds[kind]
 	if !ok {
 		return Ticket{}, fmt.Errorf("saga: there is no kind %q", kind)
@@ -70,7 +104,8 @@ func (e *Engine) Begin(ctx context.Context, tx sqldb.Tx, kind string, in Begun) 
 	}
 	now := e.deps.Clock.Now()
 	t := Ticket{holder: e.holder(), in: Instance{ID: in.ID, Kind: kind, CustomerID: in.CustomerID, Status: Running, Step: d.Steps[0].Name, State: state, CreatedAt: now}}
-	return t, insert(ctx, tx, t.in, t.holder, now)
+	insert(b, t.in, t.holder, now)
+	return t, nil
 }
 
 // Begun is what a saga starts with.
@@ -93,7 +128,7 @@ func (e *Engine) Run(ctx context.Context, t Ticket) (Status, proto.Message, erro
 	if err := proto.Unmarshal(t.in.State, state); err != nil {
 		return t.in.Status, nil, fmt.Errorf("saga: state of %s: %w", t.in.ID, err)
 	}
-	r := run{engine: e, def: d, in: t.in, holder: t.holder, state: state, swept: t.swept}
+	r := run{engine: e, def: d, in: t.in, holder: t.holder, state: state, swept: t.swept, storedAt: e.deps.Clock.Now()}
 	for !r.in.Status.Ended() {
 		if err := r.step(ctx); err != nil {
 			return r.in.Status, r.state, err
@@ -110,6 +145,8 @@ type run struct {
 	holder string
 	state  proto.Message
 	swept  bool
+	// storedAt is when the row was written last.
+	storedAt time.Time
 }
 
 // step tries the current step once, stores what came of it, and waits out the back-off after a fault.
@@ -118,22 +155,24 @@ func (r *run) step(ctx context.Context) error {
 	if at < 0 {
 		return r.park(ctx, fmt.Errorf("step %q is not in this release", r.in.Step))
 	}
-	work := r.def.Steps[at].Do
+	work, name := r.def.Steps[at].Do, r.in.Step
 	if r.in.Status == Undoing {
-		work = r.def.Steps[at].Undo
+		work, name = r.def.Steps[at].Undo, "undo "+name
 	}
+	begun := r.engine.deps.Clock.Now()
 	err := r.try(ctx, work)
+	r.engine.deps.Observe.StepTried(r.in.Kind, name, err == nil, r.engine.deps.Clock.Now().Sub(begun))
 	back, goBack := errors.AsType[backTo](err)
 	switch {
 	case err == nil:
 		return r.forward(ctx, at)
 	case goBack && r.in.Status == Running:
 		r.in.Step, r.in.Attempts = back.step, 0
-		return r.save(ctx, holdTime)
+		return r.save(ctx, holdTime, nil)
 	case ctx.Err() != nil:
 		return fmt.Errorf("saga %s: %w", r.in.ID, ctx.Err())
 	case r.in.Status == Running && refusal(err) && !r.def.Steps[at].Forward:
-		return r.turnBack(ctx, err)
+		return r.turnBack(ctx, at, err)
 	default:
 		return r.again(ctx, err)
 	}
@@ -157,6 +196,7 @@ func (r *run) try(ctx context.Context, work func(context.Context, proto.Message)
 // forward to the next step of the direction, or to the end.
 func (r *run) forward(ctx context.Context, at int) error {
 	r.in.Attempts, r.in.LastError = 0, ""
+	running := r.in.Status == Running
 	switch {
 	case r.in.Status == Running && at+1 < len(r.def.Steps):
 		r.in.Step = r.def.Steps[at+1].Name
@@ -167,14 +207,24 @@ func (r *run) forward(ctx context.Context, at int) error {
 	default:
 		r.in.Status = Undone
 	}
-	return r.save(ctx, holdTime)
+	if !running {
+		return r.save(ctx, holdTime, nil)
+	}
+	if !r.def.stored(at) && r.engine.deps.Clock.Now().Sub(r.storedAt) < quietTime {
+		return nil
+	}
+	return r.save(ctx, holdTime, r.def.Steps[at].With)
 }
 
-// turnBack starts undoing with the step that refused: it may have been half done.
-func (r *run) turnBack(ctx context.Context, cause error) error {
+// turnBack starts undoing with the step that refused: it may have been half done. A run that took the saga over does not
+// know how far the one before came after the last step that was stored, and starts with the last it may have begun.
+func (r *run) turnBack(ctx context.Context, at int, cause error) error {
 	r.def.Refused(r.state, cause)
-	r.in.Status, r.in.Attempts, r.in.LastError = Undoing, 0, reason(cause)
-	return r.save(ctx, holdTime)
+	if r.swept {
+		at = r.def.reach(at)
+	}
+	r.in.Step, r.in.Status, r.in.Attempts, r.in.LastError = r.def.Steps[at].Name, Undoing, 0, reason(cause)
+	return r.save(ctx, holdTime, nil)
 }
 
 // again stores the fault and waits. A saga that cannot go forward for too long goes back; one that cannot go back is
@@ -185,19 +235,20 @@ func (r *run) again(ctx context.Context, cause error) error {
 	log := r.engine.deps.Log.With("saga", r.in.ID, "kind", r.in.Kind, "step", r.in.Step, "status", string(r.in.Status), "tries", r.in.Attempts)
 	log.WarnContext(ctx, "a saga's step failed; it will be tried again", "error", cause)
 	if r.in.Attempts >= maxTries {
-		if r.in.Status == Undoing || r.def.Steps[r.def.index(r.in.Step)].Forward {
+		at := r.def.index(r.in.Step)
+		if r.in.Status == Undoing || r.def.Steps[at].Forward {
 			return r.park(ctx, cause)
 		}
-		return r.turnBack(ctx, problem.Wrap(cause, problem.Unavailable, "GAVE_UP", "a part of the platform stayed unavailable"))
+		return r.turnBack(ctx, at, problem.Wrap(cause, problem.Unavailable, "GAVE_UP", "a part of the platform stayed unavailable"))
 	}
 	wait := backoff(r.in.Attempts)
 	if r.swept {
-		if err := r.save(ctx, wait); err != nil {
+		if err := r.save(ctx, wait, nil); err != nil {
 			return err
 		}
 		return errLater
 	}
-	if err := r.save(ctx, wait+holdTime); err != nil {
+	if err := r.save(ctx, wait+holdTime, nil); err != nil {
 		return err
 	}
 	if err := r.engine.deps.Clock.Sleep(ctx, wait/2+rand.N(wait)); err != nil {
@@ -209,16 +260,25 @@ func (r *run) again(ctx context.Context, cause error) error {
 func (r *run) park(ctx context.Context, cause error) error {
 	r.engine.deps.Log.ErrorContext(ctx, "a saga is parked: an operator has to decide", "saga", r.in.ID, "kind", r.in.Kind, "step", r.in.Step, "error", cause)
 	r.in.Status, r.in.LastError = Parked, reason(cause)
-	return r.save(ctx, holdTime)
+	r.engine.deps.Observe.SagaParked(r.in.Kind)
+	return r.save(ctx, holdTime, nil)
 }
 
-func (r *run) save(ctx context.Context, hold time.Duration) error {
+// save the saga, with what belongs to the step that has just ended.
+func (r *run) save(ctx context.Context, hold time.Duration, with func(*sqldb.Batch, proto.Message) error) error {
 	state, err := proto.Marshal(r.state)
 	if err != nil {
 		return fmt.Errorf("saga: state of %s: %w", r.in.ID, err)
 	}
-	r.in.State, r.in.DueAt = state, r.engine.deps.Clock.Now().Add(hold)
-	return r.engine.save(ctx, &r.in, r.holder)
+	now := r.engine.deps.Clock.Now()
+	r.in.State, r.in.DueAt, r.storedAt = state, now.Add(hold), now
+	var b sqldb.Batch
+	if with != nil {
+		if err := with(&b, r.state); err != nil {
+			return fmt.Errorf("saga: end of a step of %s: %w", r.in.ID, err)
+		}
+	}
+	return r.engine.save(ctx, &r.in, r.holder, &b)
 }
 
 // reason of an error for the row: never driver text or anything personal.
@@ -239,6 +299,11 @@ func (e *Engine) Sweep(ctx context.Context) (int, error) {
 	defer wg.Wait()
 	for ring, slots := range e.deps.Owned() {
 		due, err := e.due(ctx, ring, slots)
+		if err == nil && e.slotsChanged(ring, slots) {
+			var stale []dueSaga
+			stale, err = e.stale(ctx, ring, slots)
+			due = append(due, stale...)
+		}
 		if err != nil {
 			return taken, fmt.Errorf("saga: sweep %s: %w", ring, err)
 		}
@@ -257,6 +322,17 @@ func (e *Engine) Sweep(ctx context.Context) (int, error) {
 		}
 	}
 	return taken, nil
+}
+
+// slotsChanged since the last sweep: then sagas of an owner before may be there, whose runs the fence lets do nothing any
+// more. They need not be waited for.
+func (e *Engine) slotsChanged(ring ident.Region, slots []int16) bool {
+	now := fmt.Sprint(slots)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	changed := e.seen[ring] != now
+	e.seen[ring] = now
+	return changed
 }
 
 // SweepEvery sweeps until ctx ends. A saga whose run died is resumed within holdTime and this period.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/cellar-commerce/cellar/internal/ident"
 	"github.com/cellar-commerce/cellar/internal/problem"
+	"github.com/cellar-commerce/cellar/internal/sqldb"
 )
 
 // Status of a saga; see the package comment.
@@ -34,6 +35,13 @@ type Step struct {
 	Do func(ctx context.Context, state proto.Message) error
 	// Undo the step, also when it was half done or not at all. Nil for a step without effect outside the state.
 	Undo func(ctx context.Context, state proto.Message) error
+	// Quiet marks a step that leaves nothing in the state that doing it again from the state before would not: what it came
+	// to is not stored by itself, and a run that takes the saga over begins again at the last step that was. The last step
+	// before the first Forward one is stored all the same: there the way back ends.
+	Quiet bool
+	// With queues statements that are committed together with the end of this step; may be nil. Only for a step that is
+	// not quiet, and for rows of the saga's own customer.
+	With func(b *sqldb.Batch, state proto.Message) error
 	// Forward marks a step from which there is no way back: whatever it answers, it is tried again, and parked in
 	// the end. Every step after it must be one too.
 	Forward bool
@@ -96,6 +104,20 @@ func refusal(err error) bool {
 	return false
 }
 
+// stored tells whether the end of a step is stored.
+func (d *Definition) stored(at int) bool {
+	last := at+1 == len(d.Steps)
+	return last || !d.Steps[at].Quiet || (d.Steps[at+1].Forward && !d.Steps[at].Forward)
+}
+
+// reach of a run that died with this step stored: the last it may have done anything of.
+func (d *Definition) reach(at int) int {
+	for !d.stored(at) {
+		at++
+	}
+	return at
+}
+
 func (d *Definition) index(step string) int {
 	for i := range d.Steps {
 		if d.Steps[i].Name == step {
@@ -106,6 +128,9 @@ func (d *Definition) index(step string) int {
 }
 
 const (
+	// quietTime is after how long the end of a quiet step is stored all the same, so that a slow run is not taken for dead:
+	// with one more try of a step it stays below holdTime.
+	quietTime = 2 * time.Second
 	// holdTime is how long a run may be silent before the sweep takes its saga over: longer than any one step's
 	// deadline, so that two runs of one step overlap only when a process was frozen.
 	holdTime = 15 * time.Second

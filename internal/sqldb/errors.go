@@ -16,6 +16,7 @@ import (
 const (
 	stateUniqueViolation      = "23505"
 	stateCheckViolation       = "23514"
+	stateDivisionByZero       = "22012"
 	stateForeignKeyViolation  = "23503"
 	stateSerializationFailure = "40001"
 	stateStatementUnknown     = "40003"
@@ -50,6 +51,13 @@ func CheckViolation(err error) (constraint string, ok bool) {
 // ForeignKeyViolation tells whether err broke a reference, and which.
 func ForeignKeyViolation(err error) (constraint string, ok bool) {
 	return violation(err, stateForeignKeyViolation)
+}
+
+// GuardFailed tells whether a guard of a batch has ended its transaction: a SELECT that divides by zero where what has to
+// hold does not. It is how a statement can refuse when the commit is already on its way behind it.
+func GuardFailed(err error) bool {
+	state, _ := stateOf(err)
+	return state == stateDivisionByZero
 }
 
 // MissingSchema tells whether err is that a table or the whole database is not there: migrations have not run.

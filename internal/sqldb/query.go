@@ -103,8 +103,8 @@ func (tx Tx) Send(ctx context.Context, b *Batch) error {
 }
 
 // SendLast sends the last statements of the transaction, and the commit with them where the dialect allows it. The
-// closure has to return what it returns. Statements cannot be looked at before they are committed, so they must not have
-// a func that may refuse: what has to hold is for constraints to refuse.
+// closure has to return what it returns. What a statement answers is seen only when the commit is on its way, so its func
+// may look but not refuse: what has to hold is for constraints, and for guards (GuardFailed), to refuse.
 func (tx Tx) SendLast(ctx context.Context, b *Batch) error {
 	lazy, ok := tx.tx.(*lazyTx)
 	if !ok || !tx.oneTrip || b.Len() == 0 {
@@ -145,6 +145,23 @@ func readRows(results pgx.BatchResults, read func(Rows) error) error {
 	}
 	rows.Close()
 	return rows.Err()
+}
+
+// Send a batch as a transaction of its own: one round trip where the dialect allows it. What SendLast says of funcs holds.
+// They may run several times.
+func (db *DB) Send(ctx context.Context, b *Batch) error {
+	return db.InTx(ctx, func(tx Tx) error { return tx.SendLast(ctx, b) })
+}
+
+// After gives a batch with first in front.
+func (b *Batch) After(first *Statement, args ...any) *Batch {
+	out := &Batch{}
+	out.add(first, nil, nil, args)
+	out.statements = append(out.statements, b.statements...)
+	out.args = append(out.args, b.args...)
+	out.onRows = append(out.onRows, b.onRows...)
+	out.reads = append(out.reads, b.reads...)
+	return out
 }
 
 // Each gives a reader that calls scan for every row.

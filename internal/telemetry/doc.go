@@ -5,5 +5,5 @@
 // cell, region, service and the like, never a customer or an order.
 //
 // Every process serves on its admin listener /livez (the process runs), /readyz (it takes
-// traffic) and /metrics.
+// traffic), /metrics, and profiles below /debug/pprof/.
 package telemetry

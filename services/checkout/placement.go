@@ -53,15 +53,16 @@ func (s *Service) placement() *saga.Definition {
 		Kind:     kindPlacement,
 		NewState: func() proto.Message { return &checkoutv1.PlacementState{} },
 		Steps: []saga.Step{
-			{Name: "create_order", Do: step(s.createOrder), Undo: step(s.failOrder)},
+			// Every step gives the same again: only new plans, and the point of no return, are stored.
+			{Name: "create_order", Do: step(s.createOrder), Undo: step(s.failOrder), Quiet: true},
 			// Release belongs to the plan: one that is made anew, because a hold was lost, may be refused while others stand.
-			{Name: "plan", Do: step(s.plan), Undo: step(s.release)},
-			{Name: "reserve", Do: step(s.reserve)},
-			{Name: "capture", Do: step(s.capture), Undo: step(s.refund)},
+			{Name: "plan", Do: step(s.plan), Undo: step(s.release), Quiet: true},
+			{Name: "reserve", Do: step(s.reserve), Quiet: true},
+			{Name: "capture", Do: step(s.capture), Undo: step(s.refund), Quiet: true},
 			{Name: "commit", Do: step(s.commit)}, // undone by release, which takes committed stock back too
-			{Name: "mark_paid", Do: step(s.markPaid), Forward: true},
-			{Name: "empty_cart", Do: step(s.emptyCart), Forward: true},
-			{Name: "answer", Do: step(s.storeAnswer), Forward: true},
+			{Name: "mark_paid", Do: step(s.markPaid), Forward: true, Quiet: true},
+			{Name: "empty_cart", Do: step(s.emptyCart), Forward: true, Quiet: true},
+			{Name: "answer", With: s.queueAnswer, Forward: true},
 		},
 		Refused: func(m proto.Message, cause error) {
 			if p, ok := m.(*checkoutv1.PlacementState); ok {
@@ -109,7 +110,7 @@ func missing(p *checkoutv1.PlacementState) map[int32]int64 {
 	return left
 }
 
-// plan fulfilment centres for what no allocation covers yet. Those asked before are left out: they have given what they
+// plan fulfilment centres for what no allocation covers yet, if there is anything. Those asked before are left out: they have given what they
 // have.
 func (s *Service) plan(ctx context.Context, p *checkoutv1.PlacementState) error {
 	missing := missing(p)
@@ -120,7 +121,7 @@ func (s *Service) plan(ctx context.Context, p *checkoutv1.PlacementState) error 
 		}
 	}
 	if len(req.GetLines()) == 0 {
-		return nil // planned before a crash
+		return nil // planned with the quote, or before a crash
 	}
 	for _, fc := range p.GetAskedFcs() {
 		req.ExcludedFcs = append(req.ExcludedFcs, fc.GetFcId())
@@ -136,7 +137,19 @@ func (s *Service) plan(ctx context.Context, p *checkoutv1.PlacementState) error 
 	}
 	p.Plans++
 	p.HoldsExpireAt = timestamppb.New(s.deps.Clock.Now().Add(holdFor))
-	return nil
+	return saga.BackTo("plan") // so that it is stored before anybody is asked: undoing releases where it was
+}
+
+// planAsQuoted takes the plan that was made with the quote.
+func (s *Service) planAsQuoted(p *checkoutv1.PlacementState) {
+	for _, parcel := range p.GetQuote().GetParcels() {
+		p.Allocations = append(p.Allocations, &checkoutv1.Allocation{Fc: parcel.GetFc(), Lines: parcel.GetLines()})
+		p.AskedFcs = append(p.AskedFcs, parcel.GetFc())
+	}
+	if len(p.GetAllocations()) > 0 {
+		p.Plans = 1
+		p.HoldsExpireAt = timestamppb.New(s.deps.Clock.Now().Add(holdFor))
+	}
 }
 
 // reserve at every fulfilment centre of the plan. One that has too little holds what it has; one that has nothing, or

@@ -205,6 +205,7 @@ func (s *Service) place(ctx context.Context, p placement) (*orderv1.Order, error
 	}
 	order := ident.NewOrder(p.customer.Ring())
 	state := &checkoutv1.PlacementState{Quote: p.quote, OrderId: string(order), CardToken: p.cardToken, IdempotencyKey: p.key}
+	s.planAsQuoted(state)
 	ticket, known, err := s.begin(ctx, p, state)
 	if err != nil || known != nil {
 		s.limit.leave(p.customer, p.key)

@@ -36,6 +36,17 @@ INSERT INTO idempotency_keys (region, customer_id, method, key, fingerprint, res
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 ON CONFLICT (region, customer_id, method, key) DO NOTHING`)
 
+	// As remember, but a key that is there is a duplicate, which ends the transaction.
+	stmtRememberNew = sqldb.Define(sqldb.Customer, "checkout.remember_new", `
+INSERT INTO idempotency_keys (region, customer_id, method, key, fingerprint, resource_id, created_at, expires_at)
+VALUES ($1, $2, $3, $4, $5, $6, $8, $9), ($1, $2, $7, $10, ''::bytea, $6, $8, $9)`)
+
+	// A guard: it divides by zero when the customer has more live placements than that.
+	stmtFewLive = sqldb.Define(sqldb.Customer, "checkout.few_live", `
+SELECT 1 / (count(*) <= $5)::int
+FROM idempotency_keys
+WHERE region = $1 AND customer_id = $2 AND method = $3 AND answer IS NULL AND refusal IS NULL AND created_at > $4`)
+
 	stmtRecall = sqldb.Define(sqldb.Customer, "checkout.recall", `
 SELECT fingerprint, resource_id, answer, refusal
 FROM idempotency_keys
@@ -116,8 +127,25 @@ func (k *keyed) matches(fingerprint []byte) error {
 var errKnown = errors.New("the key is known")
 
 // begin writes the key, the use of the quote, and the saga in one transaction. A key that is known already is given
-// back instead, and nothing is written.
+// back instead, and nothing is written. Nearly always all is new, and one round trip is enough; whatever comes in its way
+// is looked at closely in a second try.
 func (s *Service) begin(ctx context.Context, p placement, state *checkoutv1.PlacementState) (ticket saga.Ticket, known *keyed, err error) {
+	now, region, customer := s.deps.Clock.Now(), string(p.customer.Region()), string(p.customer)
+	var b sqldb.Batch
+	b.Queue(stmtRememberNew, nil, region, customer, methodPlace, p.key, p.fingerprint, state.GetOrderId(), methodQuote, now, now.Add(keyLifetime), p.quote.GetNonce())
+	b.Queue(stmtFewLive, nil, region, customer, methodPlace, now.Add(-liveFor), maxLive)
+	if ticket, err = s.sagas.Queue(&b, kindPlacement, saga.Begun{ID: state.GetOrderId(), CustomerID: p.customer, State: state}); err != nil {
+		return ticket, nil, err
+	}
+	err = s.deps.Fence.Send(ctx, p.customer, &b)
+	_, taken := sqldb.UniqueViolation(err)
+	if err == nil || !(taken || sqldb.GuardFailed(err)) {
+		return ticket, nil, err
+	}
+	return s.beginCarefully(ctx, p, state)
+}
+
+func (s *Service) beginCarefully(ctx context.Context, p placement, state *checkoutv1.PlacementState) (ticket saga.Ticket, known *keyed, err error) {
 	now, region, customer := s.deps.Clock.Now(), string(p.customer.Region()), string(p.customer)
 	err = s.deps.Fence.InSlotTx(ctx, p.customer, func(tx sqldb.Tx) error {
 		known = nil
@@ -158,31 +186,29 @@ func (s *Service) begin(ctx context.Context, p placement, state *checkoutv1.Plac
 	return ticket, known, err
 }
 
-// storeAnswer is the last step of a placement.
-func (s *Service) storeAnswer(ctx context.Context, p *checkoutv1.PlacementState) error {
+// queueAnswer to the key, with the end of the saga.
+func (s *Service) queueAnswer(b *sqldb.Batch, m proto.Message) error {
+	p, ok := m.(*checkoutv1.PlacementState)
+	if !ok {
+		return fmt.Errorf("a placement has a state of type %T", m)
+	}
 	answer, err := proto.Marshal(&checkoutv1.PlaceOrderResponse{Order: p.GetPlaced()})
 	if err != nil {
 		return fmt.Errorf("answer of %s: %w", p.GetOrderId(), err)
 	}
-	return s.storeOutcome(ctx, p, answer, nil)
+	customer := ident.CustomerID(p.GetQuote().GetCustomerId())
+	b.Queue(stmtAnswer, nil, string(customer.Region()), string(customer), methodPlace, p.GetIdempotencyKey(), answer, nil)
+	return nil
 }
 
 // storeRefusal answers the key with the refusal, and frees the quote for another try.
 func (s *Service) storeRefusal(ctx context.Context, p *checkoutv1.PlacementState) error {
-	return s.storeOutcome(ctx, p, nil, p.GetRefusal())
-}
-
-func (s *Service) storeOutcome(ctx context.Context, p *checkoutv1.PlacementState, answer, refusal []byte) error {
 	customer := ident.CustomerID(p.GetQuote().GetCustomerId())
 	region := string(customer.Region())
-	return s.deps.Fence.InSlotTx(ctx, customer, func(tx sqldb.Tx) error {
-		var b sqldb.Batch
-		b.Queue(stmtAnswer, nil, region, string(customer), methodPlace, p.GetIdempotencyKey(), answer, refusal)
-		if refusal != nil {
-			b.Queue(stmtFreeQuote, nil, region, string(customer), methodQuote, p.GetQuote().GetNonce(), p.GetOrderId())
-		}
-		return tx.Send(ctx, &b)
-	})
+	var b sqldb.Batch
+	b.Queue(stmtAnswer, nil, region, string(customer), methodPlace, p.GetIdempotencyKey(), nil, p.GetRefusal())
+	b.Queue(stmtFreeQuote, nil, region, string(customer), methodQuote, p.GetQuote().GetNonce(), p.GetOrderId())
+	return s.deps.Fence.Send(ctx, customer, &b)
 }
 
 // SweepKeys forgets up to limit expired keys of a ring.

@@ -29,6 +29,10 @@ func (o owner) InSlotTx(ctx context.Context, _ ident.CustomerID, fn func(tx sqld
 	return o.db.InTx(ctx, fn)
 }
 
+func (o owner) Send(ctx context.Context, _ ident.CustomerID, b *sqldb.Batch) error {
+	return o.db.Send(ctx, b)
+}
+
 func (o owner) Check(ident.CustomerID) error { return nil }
 
 func (o owner) MintCustomer() ident.CustomerID { return ident.NewCustomer(o.ring) }

@@ -1,0 +1,237 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"connectrpc.com/connect"
+
+	cartv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/cart/v1"
+	"github.com/cellar-commerce/cellar/internal/gen/cellar/cart/v1/cartv1connect"
+	checkoutv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/checkout/v1"
+	"github.com/cellar-commerce/cellar/internal/gen/cellar/checkout/v1/checkoutv1connect"
+	postalv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/postal/v1"
+	"github.com/cellar-commerce/cellar/internal/ident"
+	"github.com/cellar-commerce/cellar/internal/opening"
+	"github.com/cellar-commerce/cellar/internal/platform"
+	"github.com/cellar-commerce/cellar/internal/seed"
+	"github.com/cellar-commerce/cellar/internal/session"
+)
+
+// CheckoutConfig of the bench of the whole placement.
+type CheckoutConfig struct {
+	// Seconds that orders are placed for.
+	Seconds float64
+	// Shoppers at once.
+	Shoppers int
+	// BinDir has the platform's programs.
+	BinDir string
+	// PortOffset of the private platform.
+	PortOffset int
+	// Rate is how many carts a second are filled beforehand: more than can be ordered.
+	Rate int
+	// Progress is told what is measured now; may be nil.
+	Progress func(string)
+}
+
+const (
+	// checkoutProducts in the private catalogue.
+	checkoutProducts = 2000
+	// checkoutLines in a cart at most.
+	checkoutLines = 3
+	// checkoutSeed of catalogue, stock and carts.
+	checkoutSeed = 1
+)
+
+// Checkout measures whole placements, from the request for a quote to PAID, through the router of a private platform whose
+// every part is a process on this machine; and the commit of an order against the same order statement by statement.
+func Checkout(ctx context.Context, cfg CheckoutConfig) (r Report, err error) {
+	begun := time.Now()
+	dir, err := os.MkdirTemp("", "cellar-bench-")
+	if err != nil {
+		return r, fmt.Errorf("bench: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // the database's own user has to pass; its data is closed to others
+		return r, fmt.Errorf("bench: %w", err)
+	}
+	b := &checkoutBench{cfg: cfg, report: Report{Name: "checkout", Machine: machine(), Ratios: map[string]float64{}, Goals: map[string]Goal{}}}
+	b.say("starting a platform with %d products", checkoutProducts)
+	p, err := platform.Start(ctx, platform.Config{
+		Dir: filepath.Join(dir, "platform"), BinDir: cfg.BinDir, PortOffset: cfg.PortOffset, Fill: b.fill,
+	})
+	if err != nil {
+		return r, err
+	}
+	defer func() { err = errors.Join(err, p.Stop()) }()
+	b.router = "http://" + p.Layout().Routers[0].Listen
+	if err := b.measure(ctx); err != nil {
+		return r, err
+	}
+	b.report.Seconds = time.Since(begun).Seconds()
+	return b.report, nil
+}
+
+type checkoutBench struct {
+	cfg    CheckoutConfig
+	router string
+	skus   []string
+	http   *http.Client
+	report Report
+}
+
+func (b *checkoutBench) say(format string, args ...any) {
+	if b.cfg.Progress != nil {
+		b.cfg.Progress(fmt.Sprintf(format, args...))
+	}
+}
+
+func (b *checkoutBench) fill(ctx context.Context, url string) error {
+	opener, err := opening.New(ctx, url)
+	if err != nil {
+		return err
+	}
+	defer opener.Close()
+	if _, err := opener.Centers(ctx); err != nil {
+		return err
+	}
+	for p := range seed.Products(checkoutProducts, checkoutSeed) {
+		b.skus = append(b.skus, p.GetSku())
+	}
+	_, err = opener.Products(ctx, seed.Products(checkoutProducts, checkoutSeed), opening.Options{Seed: checkoutSeed})
+	return err
+}
+
+// measure the orders of shoppers whose carts are full.
+func (b *checkoutBench) measure(ctx context.Context) error {
+	b.http = &http.Client{Timeout: 15 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: b.cfg.Shoppers, IdleConnTimeout: time.Minute}}
+	carts := int(b.cfg.Seconds * float64(b.cfg.Rate))
+	b.say("filling %d carts", carts)
+	sessions := make([]string, carts)
+	filled, took, err := b.each(ctx, carts, 0, func(ctx context.Context, n int) (err error) {
+		sessions[n], err = b.fillCart(ctx, rand.New(rand.NewPCG(checkoutSeed, uint64(n))))
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("fill carts: %w", err)
+	}
+	b.report.Rows = append(b.report.Rows, row("fill a cart", b.cfg.Shoppers, "service", took, filled))
+	b.say("ordering for %g s", b.cfg.Seconds)
+	var refused atomic.Int64
+	placed, took, err := b.each(ctx, carts, time.Duration(b.cfg.Seconds*float64(time.Second)), func(ctx context.Context, n int) error {
+		err := b.order(ctx, sessions[n], n)
+		if connect.CodeOf(err) == connect.CodeFailedPrecondition { // sold out
+			refused.Add(1)
+			return errRefused
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("order: %w", err)
+	}
+	orders := row("quote to PAID", b.cfg.Shoppers, "service", took, placed)
+	b.report.Rows = append(b.report.Rows, orders)
+	b.say("%d orders were placed, %d refused", len(placed), refused.Load())
+	b.report.Ratios["orders_per_second"], b.report.Goals["orders_per_second"] = orders.PerSecond, atLeast(556)
+	b.report.Ratios["p99_ms"], b.report.Goals["p99_ms"] = orders.P99MS, atMost(100)
+	return nil
+}
+
+// errRefused: the shop said no for a good reason; the time it took does not count.
+var errRefused = errors.New("refused")
+
+// each of n tasks by all shoppers, until they are done or the time is over; 0 is no limit. The first failure ends it.
+func (b *checkoutBench) each(ctx context.Context, n int, limit time.Duration, task func(context.Context, int) error) ([]time.Duration, time.Duration, error) {
+	var next atomic.Int64
+	var mu sync.Mutex
+	var all []time.Duration
+	var first error
+	var wg sync.WaitGroup
+	begun := time.Now()
+	for range b.cfg.Shoppers {
+		wg.Go(func() {
+			for ctx.Err() == nil && (limit == 0 || time.Since(begun) < limit) {
+				i := int(next.Add(1)) - 1
+				if i >= n {
+					return
+				}
+				start := time.Now()
+				err := task(ctx, i)
+				took := time.Since(start)
+				if errors.Is(err, errRefused) {
+					continue
+				}
+				mu.Lock()
+				if err == nil {
+					all = append(all, took)
+				} else if first == nil {
+					first = err
+				}
+				failed := first != nil
+				mu.Unlock()
+				if failed {
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return all, time.Since(begun), errors.Join(first, ctx.Err())
+}
+
+// fillCart of a new guest; gives the session.
+func (b *checkoutBench) fillCart(ctx context.Context, random *rand.Rand) (token string, err error) {
+	for range 1 + random.IntN(checkoutLines) {
+		call, info := connect.NewClientContext(ctx)
+		if token != "" {
+			info.RequestHeader().Set("Authorization", "Bearer "+token)
+		}
+		if _, err := b.carts().AddItem(call, &cartv1.AddItemRequest{Sku: b.skus[random.IntN(len(b.skus))], Quantity: 1}); err != nil {
+			return "", err
+		}
+		if fresh := info.ResponseHeader().Get(session.Header); fresh != "" {
+			token = fresh
+		}
+	}
+	return token, nil
+}
+
+func (b *checkoutBench) carts() cartv1connect.CartServiceClient {
+	return cartv1connect.NewCartServiceClient(b.http, b.router, connect.WithAcceptCompression("gzip", nil, nil))
+}
+
+// order what is in a session's cart.
+func (b *checkoutBench) order(ctx context.Context, token string, n int) error {
+	client := checkoutv1connect.NewCheckoutServiceClient(b.http, b.router, connect.WithAcceptCompression("gzip", nil, nil))
+	call, info := connect.NewClientContext(ctx)
+	info.RequestHeader().Set("Authorization", "Bearer "+token)
+	quote, err := client.Quote(call, &checkoutv1.QuoteRequest{Destination: &checkoutv1.QuoteRequest_Address{Address: checkoutAddresses[n%len(checkoutAddresses)]}})
+	if err != nil {
+		return fmt.Errorf("quote: %w", err)
+	}
+	call, info = connect.NewClientContext(ctx)
+	info.RequestHeader().Set("Authorization", "Bearer "+token)
+	info.RequestHeader().Set("Idempotency-Key", ident.NewToken())
+	_, err = client.PlaceOrder(call, &checkoutv1.PlaceOrderRequest{QuoteToken: quote.GetQuoteToken(), Payment: &checkoutv1.PlaceOrderRequest_CardToken{CardToken: "tok_visa"}})
+	if err != nil {
+		return fmt.Errorf("place: %w", err)
+	}
+	return nil
+}
+
+// checkoutAddresses all over the United States.
+var checkoutAddresses = []*postalv1.PostalAddress{
+	{Recipient: "A Shopper", Lines: []string{"1 Main St"}, Locality: "New York", AdministrativeArea: "NY", PostalCode: "10001", RegionCode: "US"},
+	{Recipient: "A Shopper", Lines: []string{"1 Main St"}, Locality: "Chicago", AdministrativeArea: "IL", PostalCode: "60601", RegionCode: "US"},
+	{Recipient: "A Shopper", Lines: []string{"1 Main St"}, Locality: "Houston", AdministrativeArea: "TX", PostalCode: "77001", RegionCode: "US"},
+	{Recipient: "A Shopper", Lines: []string{"1 Main St"}, Locality: "Seattle", AdministrativeArea: "WA", PostalCode: "98101", RegionCode: "US"},
+	{Recipient: "A Shopper", Lines: []string{"1 Main St"}, Locality: "Miami", AdministrativeArea: "FL", PostalCode: "33101", RegionCode: "US"},
+}
