@@ -112,7 +112,7 @@ func (c *Cell) openDatabases(ctx context.Context) (err error) {
 		into     **sqldb.DB
 		database sqldb.Database
 	}{{&c.global, sqldb.Global}, {&c.customers, sqldb.Customer}, {&c.regional, sqldb.Regional}} {
-		*d.into, err = sqldb.Open(ctx, sqldb.Config{URL: c.cfg.DatabaseURL, Database: d.database, MaxConns: c.cfg.PoolSize, ApplicationName: "cell " + c.cfg.Cell, Observe: c.metrics})
+		*d.into, err = sqldb.Open(ctx, sqldb.Config{URL: c.cfg.DatabaseURL, Database: d.database, MaxConns: c.cfg.PoolSize, PointPlans: true, ApplicationName: "cell " + c.cfg.Cell, Observe: c.metrics})
 		if err != nil {
 			return err
 		}

@@ -152,6 +152,13 @@ func (s faultyFence) Send(ctx context.Context, id ident.CustomerID, b *sqldb.Bat
 	return err
 }
 
+func (s faultyFence) Join(ctx context.Context, id ident.CustomerID, parts ...fence.Part) error {
+	_, err := through(ctx, s.f, "a transaction", func(ctx context.Context, id ident.CustomerID) (struct{}, error) {
+		return struct{}{}, s.Fence.Join(ctx, id, parts...)
+	}, id)
+	return err
+}
+
 func (s faultyNetwork) Charge(ctx context.Context, q cardnetwork.ChargeRequest) (cardnetwork.Charge, error) {
 	return through(ctx, s.f, "the charge", s.Network.Charge, q)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	problemv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/problem/v1"
 	"github.com/cellar-commerce/cellar/internal/ident"
@@ -23,6 +24,9 @@ type Fence interface {
 	// round trip. WRONG_CELL when it does not. What SendLast says of the batch's funcs holds; what else must be so, a guard
 	// has to say (sqldb.GuardFailed).
 	Send(ctx context.Context, id ident.CustomerID, b *sqldb.Batch) error
+	// Join writes parts as Send does a batch, in a transaction that it shares with others who join at the same time. When ctx
+	// ends first the parts may be written or not.
+	Join(ctx context.Context, id ident.CustomerID, parts ...Part) error
 	// Check refuses with WRONG_CELL when the map says that another cell owns the customer's slot.
 	Check(id ident.CustomerID) error
 	// MintCustomer makes a customer id in a slot that this cell owns.
@@ -53,6 +57,9 @@ type Deps struct {
 type SlotFence struct {
 	deps Deps
 	ring ident.RingCode
+
+	mu    sync.Mutex
+	lanes map[ident.Region][]*lane
 }
 
 var _ Fence = (*SlotFence)(nil)
@@ -63,7 +70,7 @@ func New(deps Deps) (*SlotFence, error) {
 	if !ok {
 		return nil, fmt.Errorf("fence: region %q has no ring", deps.Region)
 	}
-	return &SlotFence{deps: deps, ring: ring}, nil
+	return &SlotFence{deps: deps, ring: ring, lanes: map[ident.Region][]*lane{}}, nil
 }
 
 // InSlotTx implements Fence.
@@ -78,7 +85,7 @@ func (f *SlotFence) InSlotTx(ctx context.Context, id ident.CustomerID, fn func(t
 			return err
 		}
 		if owner != f.deps.Cell {
-			return wrongCell(id, owner, epoch)
+			return wrongCell(region, id.Slot(), owner, epoch)
 		}
 		return fn(tx)
 	})
@@ -94,14 +101,19 @@ func (f *SlotFence) Send(ctx context.Context, id ident.CustomerID, b *sqldb.Batc
 	if !sqldb.GuardFailed(err) {
 		return err
 	}
-	owner, epoch, readErr := readSlot(ctx, f.deps.DB, stmtReadSlot, region, id.Slot())
-	if readErr != nil {
-		return readErr
+	return f.whoseSlot(ctx, region, id.Slot(), err)
+}
+
+// whoseSlot finds out whose guard has failed: the fence's, which is WRONG_CELL, or one of the batch.
+func (f *SlotFence) whoseSlot(ctx context.Context, ring ident.Region, slot ident.Slot, failed error) error {
+	owner, epoch, err := readSlot(ctx, f.deps.DB, stmtReadSlot, ring, slot)
+	if err != nil {
+		return err
 	}
 	if owner != f.deps.Cell {
-		return wrongCell(id, owner, epoch)
+		return wrongCell(ring, slot, owner, epoch)
 	}
-	return err // a guard of the batch
+	return failed
 }
 
 func lockSlot(ctx context.Context, tx sqldb.Tx, ring ident.Region, slot ident.Slot) (owner string, epoch uint64, err error) {
@@ -122,7 +134,7 @@ func (f *SlotFence) Check(id ident.CustomerID) error {
 	if owner == f.deps.Cell {
 		return nil
 	}
-	return wrongCell(id, owner, epoch)
+	return wrongCell(id.Region(), id.Slot(), owner, epoch)
 }
 
 // maxMints bounds the search for an id in a slot of ours. A cell with one slot in a thousand finds one in time; a cell
@@ -146,7 +158,7 @@ func (f *SlotFence) mint(make func(ident.RingCode) ident.CustomerID) ident.Custo
 	return id
 }
 
-func wrongCell(id ident.CustomerID, owner string, epoch uint64) error {
+func wrongCell(ring ident.Region, slot ident.Slot, owner string, epoch uint64) error {
 	return problem.New(problem.Unavailable, ReasonWrongCell, "another cell serves this customer",
-		&problemv1.WrongCell{Ring: string(id.Region()), Slot: uint32(id.Slot()), Owner: owner, Epoch: epoch})
+		&problemv1.WrongCell{Ring: string(ring), Slot: uint32(slot), Owner: owner, Epoch: epoch})
 }

@@ -32,6 +32,19 @@ FROM (
   /*@PG FOR SHARE @*/
 ) AS s`)
 
+// The guard of a group: all its slots have to be this cell's.
+var stmtGuardAll = sqldb.Define(sqldb.Customer, "fence.guard_all", `
+SELECT 1 / (count(*) = $4)::int
+FROM (
+  SELECT 1
+  FROM slots
+  WHERE region = $1 AND slot = ANY ($2::int2[]) AND owner = $3
+  /*@PG FOR SHARE @*/
+) AS s`)
+
+// lockWait is what a group waits for a lock: long for a short transaction of somebody else, and short for its members.
+var stmtHurry = sqldb.Define(sqldb.Any, "fence.hurry", `SET LOCAL lock_timeout = '100ms'`)
+
 var stmtAssignSlots = sqldb.Define(sqldb.Customer, "fence.assign_slots", `
 INSERT INTO slots (region, slot, owner, epoch, changed_at)
 SELECT $1::crdb_internal_region, s.slot, s.owner, s.epoch, $5

@@ -84,28 +84,29 @@ type Ticket struct {
 // Begin stores a new saga inside the caller's transaction. Run the ticket once that has committed; if nobody does, the
 // sweep will.
 func (e *Engine) Begin(ctx context.Context, tx sqldb.Tx, kind string, in Begun) (Ticket, error) {
-	var b sqldb.Batch
-	t, err := e.Queue(&b, kind, in)
+	t, part, err := e.Part(kind, in)
 	if err != nil {
 		return t, err
 	}
+	var b sqldb.Batch
+	fence.Queue(&b, in.CustomerID.Region(), []fence.Part{part})
 	return t, tx.Send(ctx, &b)
 }
 
-// Queue is Begin for a batch that is still to be sent, in a transaction of the customer's slot.
-func (e *Engine) Queue(b *sqldb.Batch, kind string, in Begun) (Ticket, error) {
+// Part is Begin for a transaction that is still to come.
+func (e *Engine) Part(kind string, in Begun) (Ticket, fence.Part, error) {
 	d, ok := e.kinds[kind]
 	if !ok {
-		return Ticket{}, fmt.Errorf("saga: there is no kind %q", kind)
+		return Ticket{}, fence.Part{}, fmt.Errorf("saga: there is no kind %q", kind)
 	}
 	state, err := proto.Marshal(in.State)
 	if err != nil {
-		return Ticket{}, fmt.Errorf("saga: begin %s: %w", in.ID, err)
+		return Ticket{}, fence.Part{}, fmt.Errorf("saga: begin %s: %w", in.ID, err)
 	}
 	now := e.deps.Clock.Now()
 	t := Ticket{holder: e.holder(), in: Instance{ID: in.ID, Kind: kind, CustomerID: in.CustomerID, Status: Running, Step: d.Steps[0].Name, State: state, CreatedAt: now}}
-	insert(b, t.in, t.holder, now)
-	return t, nil
+	t.in.DueAt = now.Add(holdTime)
+	return t, opInsert.Part(held{t.in, t.holder, now}), nil
 }
 
 // Begun is what a saga starts with.
@@ -265,20 +266,20 @@ func (r *run) park(ctx context.Context, cause error) error {
 }
 
 // save the saga, with what belongs to the step that has just ended.
-func (r *run) save(ctx context.Context, hold time.Duration, with func(*sqldb.Batch, proto.Message) error) error {
+func (r *run) save(ctx context.Context, hold time.Duration, with func(proto.Message) ([]fence.Part, error)) error {
 	state, err := proto.Marshal(r.state)
 	if err != nil {
 		return fmt.Errorf("saga: state of %s: %w", r.in.ID, err)
 	}
 	now := r.engine.deps.Clock.Now()
 	r.in.State, r.in.DueAt, r.storedAt = state, now.Add(hold), now
-	var b sqldb.Batch
+	var parts []fence.Part
 	if with != nil {
-		if err := with(&b, r.state); err != nil {
+		if parts, err = with(r.state); err != nil {
 			return fmt.Errorf("saga: end of a step of %s: %w", r.in.ID, err)
 		}
 	}
-	return r.engine.save(ctx, &r.in, r.holder, &b)
+	return r.engine.save(ctx, r.in, r.holder, parts)
 }
 
 // reason of an error for the row: never driver text or anything personal.

@@ -7,9 +7,9 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/cellar-commerce/cellar/internal/fence"
 	"github.com/cellar-commerce/cellar/internal/ident"
 	"github.com/cellar-commerce/cellar/internal/problem"
-	"github.com/cellar-commerce/cellar/internal/sqldb"
 )
 
 // Status of a saga; see the package comment.
@@ -39,9 +39,9 @@ type Step struct {
 	// to is not stored by itself, and a run that takes the saga over begins again at the last step that was. The last step
 	// before the first Forward one is stored all the same: there the way back ends.
 	Quiet bool
-	// With queues statements that are committed together with the end of this step; may be nil. Only for a step that is
-	// not quiet, and for rows of the saga's own customer.
-	With func(b *sqldb.Batch, state proto.Message) error
+	// With gives what is committed together with the end of this step; may be nil. Only for a step that is not quiet, and
+	// for rows of the saga's own customer.
+	With func(state proto.Message) ([]fence.Part, error)
 	// Forward marks a step from which there is no way back: whatever it answers, it is tried again, and parked in
 	// the end. Every step after it must be one too.
 	Forward bool

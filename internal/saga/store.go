@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/cellar-commerce/cellar/internal/fence"
 	"github.com/cellar-commerce/cellar/internal/ident"
 	"github.com/cellar-commerce/cellar/internal/problem"
 	"github.com/cellar-commerce/cellar/internal/sqldb"
@@ -14,7 +15,10 @@ import (
 var (
 	stmtInsert = sqldb.Define(sqldb.Customer, "saga.insert", `
 INSERT INTO sagas (region, saga_id, kind, customer_id, slot, status, step, state, attempts, due_at, holder, last_error, created_at, updated_at, epoch)
-VALUES ($1, $2, $3, $4, $5, 'RUNNING', $6, $7, 0, $8, $9, '', $10, $10, coalesce((SELECT epoch FROM slots WHERE region = $1 AND slot = $5), 0))`)
+SELECT $1::crdb_internal_region, n.saga_id, n.kind, n.customer_id, n.slot, 'RUNNING', n.step, n.state, 0, n.due_at, n.holder, '', n.at, n.at, coalesce(o.epoch, 0)
+FROM unnest($2::text[], $3::text[], $4::text[], $5::int2[], $6::text[], $7::bytea[], $8::timestamptz[], $9::text[], $10::timestamptz[])
+  AS n (saga_id, kind, customer_id, slot, step, state, due_at, holder, at)
+LEFT JOIN slots AS o ON o.region = $1 AND o.slot = n.slot`)
 
 	stmtClaim = sqldb.Define(sqldb.Customer, "saga.claim", `
 UPDATE sagas AS s
@@ -23,20 +27,18 @@ FROM (SELECT coalesce((SELECT epoch FROM slots WHERE region = $1 AND slot = $6),
 WHERE s.region = $1 AND s.saga_id = $2 AND s.status IN ('RUNNING', 'UNDOING') AND (s.due_at <= $5 OR s.epoch < o.epoch)
 RETURNING kind, customer_id, status, step, state, attempts, due_at, last_error, created_at`)
 
+	// With a guard: it divides by zero when another run holds one of the sagas.
 	stmtSave = sqldb.Define(sqldb.Customer, "saga.save", `
-UPDATE sagas
-SET status = $4, step = $5, state = $6, attempts = $7, due_at = $8, last_error = $9, updated_at = $10
-WHERE region = $1 AND saga_id = $2 AND holder = $3 AND status IN ('RUNNING', 'UNDOING')`)
-
-	// A guard: it divides by zero when another run holds the saga.
-	stmtHeld = sqldb.Define(sqldb.Customer, "saga.held", `
-SELECT 1 / count(*)
-FROM (
-  SELECT 1
-  FROM sagas
-  WHERE region = $1 AND saga_id = $2 AND holder = $3 AND status IN ('RUNNING', 'UNDOING')
-  FOR UPDATE
-) AS s`)
+WITH saved AS (
+  UPDATE sagas AS s
+  SET status = n.status, step = n.step, state = n.state, attempts = n.attempts, due_at = n.due_at, last_error = n.last_error, updated_at = n.at
+  FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[], $7::int4[], $8::timestamptz[], $9::text[], $10::timestamptz[])
+    AS n (saga_id, holder, status, step, state, attempts, due_at, last_error, at)
+  WHERE s.region = $1 AND s.saga_id = n.saga_id AND s.holder = n.holder AND s.status IN ('RUNNING', 'UNDOING')
+  RETURNING 1
+)
+SELECT 1 / (count(*) = $11)::int
+FROM saved`)
 
 	stmtDue = sqldb.Define(sqldb.Customer, "saga.due", `
 SELECT saga_id, customer_id
@@ -60,10 +62,38 @@ FROM sagas
 WHERE region = $1 AND saga_id = $2`)
 )
 
-// insert a new saga, held by its first run.
-func insert(b *sqldb.Batch, in Instance, holder string, now time.Time) {
-	b.Queue(stmtInsert, nil, string(in.CustomerID.Region()), in.ID, in.Kind, string(in.CustomerID), int16(in.CustomerID.Slot()),
-		in.Step, in.State, now.Add(holdTime), holder, now)
+// held is a saga with the run that holds it.
+type held struct {
+	in     Instance
+	holder string
+	now    time.Time
+}
+
+var (
+	opInsert = fence.NewOp("saga.insert", queueInsert)
+	opSave   = fence.NewOp("saga.save", queueSave)
+)
+
+func queueInsert(b *sqldb.Batch, ring ident.Region, rows []held) {
+	n := len(rows)
+	ids, kinds, customers, slots, steps := make([]string, n), make([]string, n), make([]string, n), make([]int16, n), make([]string, n)
+	states, due, holders, at := make([][]byte, n), make([]time.Time, n), make([]string, n), make([]time.Time, n)
+	for i, r := range rows {
+		ids[i], kinds[i], customers[i], slots[i], steps[i] = r.in.ID, r.in.Kind, string(r.in.CustomerID), int16(r.in.CustomerID.Slot()), r.in.Step
+		states[i], due[i], holders[i], at[i] = r.in.State, r.in.DueAt, r.holder, r.now
+	}
+	b.Queue(stmtInsert, nil, string(ring), ids, kinds, customers, slots, steps, states, due, holders, at)
+}
+
+func queueSave(b *sqldb.Batch, ring ident.Region, rows []held) {
+	n := len(rows)
+	ids, holders, statuses, steps, states := make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([][]byte, n)
+	attempts, due, failures, at := make([]int32, n), make([]time.Time, n), make([]string, n), make([]time.Time, n)
+	for i, r := range rows {
+		ids[i], holders[i], statuses[i], steps[i], states[i] = r.in.ID, r.holder, string(r.in.Status), r.in.Step, r.in.State
+		attempts[i], due[i], failures[i], at[i] = int32(r.in.Attempts), r.in.DueAt, r.in.LastError, r.now
+	}
+	b.Queue(stmtSave, nil, string(ring), ids, holders, statuses, steps, states, attempts, due, failures, at, n)
 }
 
 // claim takes a saga over; errLost when somebody else may still be working on it, or it has ended.
@@ -81,17 +111,10 @@ func (e *Engine) claim(ctx context.Context, id string, customer ident.CustomerID
 	return in, err
 }
 
-// save a saga after a step, and what b has with it, in one transaction. errLost when another run has taken it over.
-func (e *Engine) save(ctx context.Context, in *Instance, holder string, b *sqldb.Batch) error {
-	region := string(in.CustomerID.Region())
-	if b.Len() > 0 { // what goes with a step must not be written by a run that has lost its saga
-		b = b.After(stmtHeld, region, in.ID, holder)
-	}
-	var held int64
-	b.Queue(stmtSave, func(n int64) error { held = n; return nil }, region, in.ID, holder, string(in.Status), in.Step, in.State,
-		in.Attempts, in.DueAt, in.LastError, e.deps.Clock.Now())
-	err := e.deps.Fence.Send(ctx, in.CustomerID, b)
-	if sqldb.GuardFailed(err) || (err == nil && held == 0) {
+// save a saga after a step, and what goes with it, in one transaction. errLost when another run has taken it over.
+func (e *Engine) save(ctx context.Context, in Instance, holder string, with []fence.Part) error {
+	err := e.deps.Fence.Join(ctx, in.CustomerID, append(with, opSave.Part(held{in, holder, e.deps.Clock.Now()}))...)
+	if sqldb.GuardFailed(err) {
 		err = errLost
 	}
 	if err != nil {

@@ -62,7 +62,7 @@ func (s *Service) placement() *saga.Definition {
 			{Name: "commit", Do: step(s.commit)}, // undone by release, which takes committed stock back too
 			{Name: "mark_paid", Do: step(s.markPaid), Forward: true, Quiet: true},
 			{Name: "empty_cart", Do: step(s.emptyCart), Forward: true, Quiet: true},
-			{Name: "answer", With: s.queueAnswer, Forward: true},
+			{Name: "answer", With: s.answer, Forward: true},
 		},
 		Refused: func(m proto.Message, cause error) {
 			if p, ok := m.(*checkoutv1.PlacementState); ok {

@@ -9,6 +9,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/cellar-commerce/cellar/internal/fence"
 	checkoutv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/checkout/v1"
 	orderv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1"
 	"github.com/cellar-commerce/cellar/internal/ident"
@@ -39,13 +40,19 @@ ON CONFLICT (region, customer_id, method, key) DO NOTHING`)
 	// As remember, but a key that is there is a duplicate, which ends the transaction.
 	stmtRememberNew = sqldb.Define(sqldb.Customer, "checkout.remember_new", `
 INSERT INTO idempotency_keys (region, customer_id, method, key, fingerprint, resource_id, created_at, expires_at)
-VALUES ($1, $2, $3, $4, $5, $6, $8, $9), ($1, $2, $7, $10, ''::bytea, $6, $8, $9)`)
+SELECT $1::crdb_internal_region, n.customer_id, n.method, n.key, n.fingerprint, n.resource_id, n.at, n.expires_at
+FROM unnest($2::text[], $3::text[], $4::text[], $5::bytea[], $6::text[], $7::timestamptz[], $8::timestamptz[])
+  AS n (customer_id, method, key, fingerprint, resource_id, at, expires_at)`)
 
-	// A guard: it divides by zero when the customer has more live placements than that.
+	// A guard: it divides by zero when one of the customers has more live placements than that.
 	stmtFewLive = sqldb.Define(sqldb.Customer, "checkout.few_live", `
-SELECT 1 / (count(*) <= $5)::int
-FROM idempotency_keys
-WHERE region = $1 AND customer_id = $2 AND method = $3 AND answer IS NULL AND refusal IS NULL AND created_at > $4`)
+SELECT 1 / (count(*) = 0)::int
+FROM unnest($2::text[]) AS c (customer_id)
+WHERE $5 < (
+  SELECT count(*)
+  FROM idempotency_keys AS k
+  WHERE k.region = $1 AND k.customer_id = c.customer_id AND k.method = $3 AND k.answer IS NULL AND k.refusal IS NULL AND k.created_at > $4
+)`)
 
 	stmtRecall = sqldb.Define(sqldb.Customer, "checkout.recall", `
 SELECT fingerprint, resource_id, answer, refusal
@@ -58,9 +65,10 @@ FROM idempotency_keys
 WHERE region = $1 AND customer_id = $2 AND method = $3 AND answer IS NULL AND refusal IS NULL AND created_at > $4`)
 
 	stmtAnswer = sqldb.Define(sqldb.Customer, "checkout.answer", `
-UPDATE idempotency_keys
-SET answer = $5, refusal = $6
-WHERE region = $1 AND customer_id = $2 AND method = $3 AND key = $4`)
+UPDATE idempotency_keys AS k
+SET answer = n.answer, refusal = n.refusal
+FROM unnest($2::text[], $3::text[], $4::text[], $5::bytea[], $6::bytea[]) AS n (customer_id, method, key, answer, refusal)
+WHERE k.region = $1 AND k.customer_id = n.customer_id AND k.method = n.method AND k.key = n.key`)
 
 	stmtFreeQuote = sqldb.Define(sqldb.Customer, "checkout.free_quote", `
 DELETE FROM idempotency_keys
@@ -130,14 +138,11 @@ var errKnown = errors.New("the key is known")
 // back instead, and nothing is written. Nearly always all is new, and one round trip is enough; whatever comes in its way
 // is looked at closely in a second try.
 func (s *Service) begin(ctx context.Context, p placement, state *checkoutv1.PlacementState) (ticket saga.Ticket, known *keyed, err error) {
-	now, region, customer := s.deps.Clock.Now(), string(p.customer.Region()), string(p.customer)
-	var b sqldb.Batch
-	b.Queue(stmtRememberNew, nil, region, customer, methodPlace, p.key, p.fingerprint, state.GetOrderId(), methodQuote, now, now.Add(keyLifetime), p.quote.GetNonce())
-	b.Queue(stmtFewLive, nil, region, customer, methodPlace, now.Add(-liveFor), maxLive)
-	if ticket, err = s.sagas.Queue(&b, kindPlacement, saga.Begun{ID: state.GetOrderId(), CustomerID: p.customer, State: state}); err != nil {
+	ticket, part, err := s.sagas.Part(kindPlacement, saga.Begun{ID: state.GetOrderId(), CustomerID: p.customer, State: state})
+	if err != nil {
 		return ticket, nil, err
 	}
-	err = s.deps.Fence.Send(ctx, p.customer, &b)
+	err = s.deps.Fence.Join(ctx, p.customer, opBegin.Part(begun{p, state.GetOrderId(), s.deps.Clock.Now()}), part)
 	_, taken := sqldb.UniqueViolation(err)
 	if err == nil || !(taken || sqldb.GuardFailed(err)) {
 		return ticket, nil, err
@@ -186,19 +191,58 @@ func (s *Service) beginCarefully(ctx context.Context, p placement, state *checko
 	return ticket, known, err
 }
 
-// queueAnswer to the key, with the end of the saga.
-func (s *Service) queueAnswer(b *sqldb.Batch, m proto.Message) error {
+// begun is a placement with a new key.
+type begun struct {
+	placement
+	order string
+	now   time.Time
+}
+
+var opBegin = fence.NewOp("checkout.begin", func(b *sqldb.Batch, ring ident.Region, rows []begun) {
+	var customers, methods, keys, orders, who []string
+	var fingerprints [][]byte
+	var at, expire []time.Time
+	for _, r := range rows {
+		who = append(who, string(r.customer))
+		customers = append(customers, string(r.customer), string(r.customer))
+		methods = append(methods, methodPlace, methodQuote)
+		keys = append(keys, r.key, r.quote.GetNonce())
+		fingerprints = append(fingerprints, r.fingerprint, []byte{})
+		orders = append(orders, r.order, r.order)
+		at = append(at, r.now, r.now)
+		expire = append(expire, r.now.Add(keyLifetime), r.now.Add(keyLifetime))
+	}
+	b.Queue(stmtRememberNew, nil, string(ring), customers, methods, keys, fingerprints, orders, at, expire)
+	b.Queue(stmtFewLive, nil, string(ring), who, methodPlace, rows[0].now.Add(-liveFor), maxLive)
+})
+
+// outcome is what a key is answered.
+type outcome struct {
+	customer        ident.CustomerID
+	key             string
+	answer, refusal []byte
+}
+
+var opAnswer = fence.NewOp("checkout.answer", func(b *sqldb.Batch, ring ident.Region, rows []outcome) {
+	n := len(rows)
+	customers, methods, keys, answers, refusals := make([]string, n), make([]string, n), make([]string, n), make([][]byte, n), make([][]byte, n)
+	for i, r := range rows {
+		customers[i], methods[i], keys[i], answers[i], refusals[i] = string(r.customer), methodPlace, r.key, r.answer, r.refusal
+	}
+	b.Queue(stmtAnswer, nil, string(ring), customers, methods, keys, answers, refusals)
+})
+
+// answer the key, with the end of the saga.
+func (s *Service) answer(m proto.Message) ([]fence.Part, error) {
 	p, ok := m.(*checkoutv1.PlacementState)
 	if !ok {
-		return fmt.Errorf("a placement has a state of type %T", m)
+		return nil, fmt.Errorf("a placement has a state of type %T", m)
 	}
 	answer, err := proto.Marshal(&checkoutv1.PlaceOrderResponse{Order: p.GetPlaced()})
 	if err != nil {
-		return fmt.Errorf("answer of %s: %w", p.GetOrderId(), err)
+		return nil, fmt.Errorf("answer of %s: %w", p.GetOrderId(), err)
 	}
-	customer := ident.CustomerID(p.GetQuote().GetCustomerId())
-	b.Queue(stmtAnswer, nil, string(customer.Region()), string(customer), methodPlace, p.GetIdempotencyKey(), answer, nil)
-	return nil
+	return []fence.Part{opAnswer.Part(outcome{customer: ident.CustomerID(p.GetQuote().GetCustomerId()), key: p.GetIdempotencyKey(), answer: answer})}, nil
 }
 
 // storeRefusal answers the key with the refusal, and frees the quote for another try.
@@ -206,7 +250,7 @@ func (s *Service) storeRefusal(ctx context.Context, p *checkoutv1.PlacementState
 	customer := ident.CustomerID(p.GetQuote().GetCustomerId())
 	region := string(customer.Region())
 	var b sqldb.Batch
-	b.Queue(stmtAnswer, nil, region, string(customer), methodPlace, p.GetIdempotencyKey(), nil, p.GetRefusal())
+	fence.Queue(&b, customer.Region(), []fence.Part{opAnswer.Part(outcome{customer: customer, key: p.GetIdempotencyKey(), refusal: p.GetRefusal()})})
 	b.Queue(stmtFreeQuote, nil, region, string(customer), methodQuote, p.GetQuote().GetNonce(), p.GetOrderId())
 	return s.deps.Fence.Send(ctx, customer, &b)
 }

@@ -33,6 +33,12 @@ func (o owner) Send(ctx context.Context, _ ident.CustomerID, b *sqldb.Batch) err
 	return o.db.Send(ctx, b)
 }
 
+func (o owner) Join(ctx context.Context, id ident.CustomerID, parts ...fence.Part) error {
+	var b sqldb.Batch
+	fence.Queue(&b, id.Region(), parts)
+	return o.db.Send(ctx, &b)
+}
+
 func (o owner) Check(ident.CustomerID) error { return nil }
 
 func (o owner) MintCustomer() ident.CustomerID { return ident.NewCustomer(o.ring) }

@@ -1,0 +1,165 @@
+package fence
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/cellar-commerce/cellar/internal/ident"
+	"github.com/cellar-commerce/cellar/internal/problem"
+	"github.com/cellar-commerce/cellar/internal/sqldb"
+)
+
+const (
+	// lanes of a ring. Each has one transaction under way: with one the database would rest while a commit is written, and
+	// more make the groups smaller than they save.
+	lanes = 2
+	// maxWaiting joins in a lane; whoever comes then is told to come back. At a group in some milliseconds that is a wait
+	// of a few hundred.
+	maxWaiting = 4096
+	// maxGroup joins share a transaction: it stays short.
+	maxGroup = 256
+	// groupTimeout bounds one transaction. It is not the callers' deadline: theirs differ, and one who leaves must not
+	// spoil it for the others.
+	groupTimeout = 10 * time.Second
+	// apart is how many members of a group that failed are tried at once, each by itself.
+	apart = 4
+)
+
+// join is one caller's parts.
+type join struct {
+	ctx   context.Context
+	slot  ident.Slot
+	parts []Part
+	done  chan error // of one
+}
+
+// lane of the joins of some slots of a ring. While a group is written the next one gathers; nobody waits for company.
+type lane struct {
+	mu      sync.Mutex
+	queue   []*join
+	running bool
+}
+
+// laneOf a customer.
+func (f *SlotFence) laneOf(id ident.CustomerID) *lane {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	ring := id.Region()
+	if f.lanes[ring] == nil {
+		f.lanes[ring] = make([]*lane, lanes)
+		for i := range f.lanes[ring] {
+			f.lanes[ring][i] = &lane{}
+		}
+	}
+	return f.lanes[ring][int(id.Slot())%lanes]
+}
+
+// Join implements Fence.
+func (f *SlotFence) Join(ctx context.Context, id ident.CustomerID, parts ...Part) error {
+	region := id.Region()
+	if region == "" {
+		return problem.New(problem.Invalid, "MALFORMED_CUSTOMER_ID", "the customer id is malformed")
+	}
+	l := f.laneOf(id)
+	j := &join{ctx: ctx, slot: id.Slot(), parts: parts, done: make(chan error, 1)}
+	l.mu.Lock()
+	if len(l.queue) >= maxWaiting {
+		l.mu.Unlock()
+		return problem.New(problem.Unavailable, "CELL_BUSY", "too much is waiting to be written; try again in a moment")
+	}
+	l.queue = append(l.queue, j)
+	idle := !l.running
+	l.running = true
+	l.mu.Unlock()
+	if idle {
+		go f.drain(l, region)
+	}
+	select {
+	case err := <-j.done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err() // it may still be written
+	}
+}
+
+func (f *SlotFence) drain(l *lane, ring ident.Region) {
+	for group := l.take(); group != nil; group = l.take() {
+		f.write(ring, group)
+	}
+}
+
+// take a group; nil when nobody waits, and the lane is at rest. Those whose callers have gone are dropped.
+func (l *lane) take() []*join {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var group []*join
+	taken := 0
+	for _, j := range l.queue {
+		if len(group) == maxGroup {
+			break
+		}
+		taken++
+		if j.ctx.Err() == nil {
+			group = append(group, j)
+		}
+	}
+	l.queue = slices.Delete(l.queue, 0, taken)
+	l.running = len(group) > 0
+	return group
+}
+
+// write a group in one transaction. Should it fail for a reason that may be one member's alone, each is tried by itself.
+func (f *SlotFence) write(ring ident.Region, group []*join) {
+	ctx, cancel := context.WithTimeout(context.Background(), groupTimeout)
+	defer cancel()
+	err := f.send(ctx, ring, group)
+	if err == nil || len(group) == 1 || alike(err) {
+		for _, j := range group {
+			j.done <- err
+		}
+		return
+	}
+	var g errgroup.Group
+	g.SetLimit(apart)
+	for _, j := range group {
+		g.Go(func() error {
+			j.done <- f.send(ctx, ring, []*join{j})
+			return nil
+		})
+	}
+	_ = g.Wait() // each has its own answer
+}
+
+// alike tells errors that would hit every member of a group.
+func alike(err error) bool {
+	return errors.Is(err, sqldb.ErrAmbiguous) || problem.KindOf(err) == problem.Unavailable || errors.Is(err, context.DeadlineExceeded)
+}
+
+// send a group behind the guard of all its slots, and a limit to the wait for locks: one row that somebody sits on must
+// not keep everybody.
+func (f *SlotFence) send(ctx context.Context, ring ident.Region, group []*join) error {
+	slots := make([]int16, len(group))
+	var parts []Part
+	for i, j := range group {
+		slots[i] = int16(j.slot)
+		parts = append(parts, j.parts...)
+	}
+	slices.Sort(slots)
+	slots = slices.Compact(slots)
+	var b sqldb.Batch
+	if len(group) > 1 {
+		b.Queue(stmtHurry, nil)
+	}
+	b.Queue(stmtGuardAll, nil, string(ring), slots, f.deps.Cell, len(slots))
+	Queue(&b, ring, parts)
+	err := f.deps.DB.Send(ctx, &b)
+	if !sqldb.GuardFailed(err) || len(group) > 1 {
+		return err
+	}
+	return f.whoseSlot(ctx, ring, group[0].slot, err)
+}
