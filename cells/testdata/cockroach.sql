@@ -254,14 +254,19 @@ SET title = excluded.title, description = excluded.description, brand = excluded
 RETURNING sku, version;
 
 -- checkout.answer (cellar_customer)
-UPDATE idempotency_keys
-SET answer = $5, refusal = $6
-WHERE region = $1 AND customer_id = $2 AND method = $3 AND key = $4;
+UPDATE idempotency_keys AS k
+SET answer = n.answer, refusal = n.refusal
+FROM unnest($2::text[], $3::text[], $4::text[], $5::bytea[], $6::bytea[]) AS n (customer_id, method, key, answer, refusal)
+WHERE k.region = $1 AND k.customer_id = n.customer_id AND k.method = n.method AND k.key = n.key;
 
 -- checkout.few_live (cellar_customer)
-SELECT 1 / (count(*) <= $5)::int
-FROM idempotency_keys
-WHERE region = $1 AND customer_id = $2 AND method = $3 AND answer IS NULL AND refusal IS NULL AND created_at > $4;
+SELECT 1 / (count(*) = 0)::int
+FROM unnest($2::text[]) AS c (customer_id)
+WHERE $5 < (
+  SELECT count(*)
+  FROM idempotency_keys AS k
+  WHERE k.region = $1 AND k.customer_id = c.customer_id AND k.method = $3 AND k.answer IS NULL AND k.refusal IS NULL AND k.created_at > $4
+);
 
 -- checkout.forget (cellar_customer)
 DELETE FROM idempotency_keys
@@ -288,7 +293,9 @@ ON CONFLICT (region, customer_id, method, key) DO NOTHING;
 
 -- checkout.remember_new (cellar_customer)
 INSERT INTO idempotency_keys (region, customer_id, method, key, fingerprint, resource_id, created_at, expires_at)
-VALUES ($1, $2, $3, $4, $5, $6, $8, $9), ($1, $2, $7, $10, ''::bytea, $6, $8, $9);
+SELECT $1::crdb_internal_region, n.customer_id, n.method, n.key, n.fingerprint, n.resource_id, n.at, n.expires_at
+FROM unnest($2::text[], $3::text[], $4::text[], $5::bytea[], $6::text[], $7::timestamptz[], $8::timestamptz[])
+  AS n (customer_id, method, key, fingerprint, resource_id, at, expires_at);
 
 -- checkout.sweep_keys (cellar_customer)
 DELETE FROM idempotency_keys
@@ -314,6 +321,18 @@ FROM (
   WHERE region = $1 AND slot = $2 AND owner = $3
   
 ) AS s;
+
+-- fence.guard_all (cellar_customer)
+SELECT 1 / (count(*) = $4)::int
+FROM (
+  SELECT 1
+  FROM slots
+  WHERE region = $1 AND slot = ANY ($2::int2[]) AND owner = $3
+  
+) AS s;
+
+-- fence.hurry (any)
+SET LOCAL lock_timeout = '100ms';
 
 -- fence.list_slots (cellar_customer)
 SELECT slot, owner, epoch
@@ -650,11 +669,6 @@ UPDATE orders
 SET status = $3, last_seq = $4
 WHERE region = $1 AND order_id = $2;
 
--- outbox.destinations (any)
-SELECT DISTINCT destination
-FROM outbox
-WHERE region = $1 AND shard = $2 AND published_at IS NULL;
-
 -- outbox.enqueue (any)
 INSERT INTO outbox (region, shard, id, message_id, destination, subject, payload, created_at)
 SELECT $1::crdb_internal_region, e.shard, e.id, e.message_id, e.destination, e.subject, e.payload, $8
@@ -676,17 +690,23 @@ FROM outbox
 WHERE region = $1 AND shard = ANY ($2::int2[]) AND published_at IS NULL;
 
 -- outbox.pending (any)
-SELECT id, message_id, subject, payload
-FROM outbox
-WHERE region = $1 AND shard = $2 AND destination = $3 AND published_at IS NULL
-ORDER BY id
-LIMIT $4;
+SELECT o.destination, o.shard, o.id, o.message_id, o.subject, o.payload
+FROM unnest($3::text[]) AS d (destination)
+CROSS JOIN unnest($2::int2[]) AS s (shard)
+CROSS JOIN LATERAL (
+  SELECT p.destination, p.shard, p.id, p.message_id, p.subject, p.payload
+  FROM outbox AS p
+  WHERE p.region = $1 AND p.shard = s.shard AND p.destination = d.destination AND p.published_at IS NULL
+  ORDER BY p.id
+  LIMIT $4
+) AS o
+ORDER BY o.destination, o.shard, o.id;
 
 -- outbox.published_mark (any)
 UPDATE outbox AS o
 SET published_at = $5
-FROM unnest($3::int8[], $4::text[]) AS p (id, message_id)
-WHERE o.region = $1 AND o.shard = $2 AND o.id = p.id AND o.message_id = p.message_id;
+FROM unnest($2::int2[], $3::int8[], $4::text[]) AS p (shard, id, message_id)
+WHERE o.region = $1 AND o.shard = p.shard AND o.id = p.id AND o.message_id = p.message_id;
 
 -- outbox.waiting (any)
 SELECT s.shard
@@ -747,23 +767,24 @@ SELECT kind, customer_id, status, step, state, attempts, due_at, last_error, cre
 FROM sagas
 WHERE region = $1 AND saga_id = $2;
 
--- saga.held (cellar_customer)
-SELECT 1 / count(*)
-FROM (
-  SELECT 1
-  FROM sagas
-  WHERE region = $1 AND saga_id = $2 AND holder = $3 AND status IN ('RUNNING', 'UNDOING')
-  FOR UPDATE
-) AS s;
-
 -- saga.insert (cellar_customer)
 INSERT INTO sagas (region, saga_id, kind, customer_id, slot, status, step, state, attempts, due_at, holder, last_error, created_at, updated_at, epoch)
-VALUES ($1, $2, $3, $4, $5, 'RUNNING', $6, $7, 0, $8, $9, '', $10, $10, coalesce((SELECT epoch FROM slots WHERE region = $1 AND slot = $5), 0));
+SELECT $1::crdb_internal_region, n.saga_id, n.kind, n.customer_id, n.slot, 'RUNNING', n.step, n.state, 0, n.due_at, n.holder, '', n.at, n.at, coalesce(o.epoch, 0)
+FROM unnest($2::text[], $3::text[], $4::text[], $5::int2[], $6::text[], $7::bytea[], $8::timestamptz[], $9::text[], $10::timestamptz[])
+  AS n (saga_id, kind, customer_id, slot, step, state, due_at, holder, at)
+LEFT JOIN slots AS o ON o.region = $1 AND o.slot = n.slot;
 
 -- saga.save (cellar_customer)
-UPDATE sagas
-SET status = $4, step = $5, state = $6, attempts = $7, due_at = $8, last_error = $9, updated_at = $10
-WHERE region = $1 AND saga_id = $2 AND holder = $3 AND status IN ('RUNNING', 'UNDOING');
+WITH saved AS (
+  UPDATE sagas AS s
+  SET status = n.status, step = n.step, state = n.state, attempts = n.attempts, due_at = n.due_at, last_error = n.last_error, updated_at = n.at
+  FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[], $7::int4[], $8::timestamptz[], $9::text[], $10::timestamptz[])
+    AS n (saga_id, holder, status, step, state, attempts, due_at, last_error, at)
+  WHERE s.region = $1 AND s.saga_id = n.saga_id AND s.holder = n.holder AND s.status IN ('RUNNING', 'UNDOING')
+  RETURNING 1
+)
+SELECT 1 / (count(*) = $11)::int
+FROM saved;
 
 -- saga.stale (cellar_customer)
 SELECT s.saga_id, s.customer_id

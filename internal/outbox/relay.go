@@ -26,23 +26,25 @@ WHERE EXISTS (
   WHERE o.region = $1 AND o.shard = s.shard AND o.published_at IS NULL
 )`)
 
-	stmtDestinations = sqldb.Define(sqldb.Any, "outbox.destinations", `
-SELECT DISTINCT destination
-FROM outbox
-WHERE region = $1 AND shard = $2 AND published_at IS NULL`)
-
+	// By destination, so that one whose breaker is open does not stand before the others.
 	stmtPending = sqldb.Define(sqldb.Any, "outbox.pending", `
-SELECT id, message_id, subject, payload
-FROM outbox
-WHERE region = $1 AND shard = $2 AND destination = $3 AND published_at IS NULL
-ORDER BY id
-LIMIT $4`)
+SELECT o.destination, o.shard, o.id, o.message_id, o.subject, o.payload
+FROM unnest($3::text[]) AS d (destination)
+CROSS JOIN unnest($2::int2[]) AS s (shard)
+CROSS JOIN LATERAL (
+  SELECT p.destination, p.shard, p.id, p.message_id, p.subject, p.payload
+  FROM outbox AS p
+  WHERE p.region = $1 AND p.shard = s.shard AND p.destination = d.destination AND p.published_at IS NULL
+  ORDER BY p.id
+  LIMIT $4
+) AS o
+ORDER BY o.destination, o.shard, o.id`)
 
 	stmtPublished = sqldb.Define(sqldb.Any, "outbox.published_mark", `
 UPDATE outbox AS o
 SET published_at = $5
-FROM unnest($3::int8[], $4::text[]) AS p (id, message_id)
-WHERE o.region = $1 AND o.shard = $2 AND o.id = p.id AND o.message_id = p.message_id`)
+FROM unnest($2::int2[], $3::int8[], $4::text[]) AS p (shard, id, message_id)
+WHERE o.region = $1 AND o.shard = p.shard AND o.id = p.id AND o.message_id = p.message_id`)
 
 	stmtForget = sqldb.Define(sqldb.Any, "outbox.forget", `
 DELETE FROM outbox
@@ -61,10 +63,13 @@ WHERE region = $1 AND shard = ANY ($2::int2[]) AND published_at IS NULL`)
 )
 
 const (
-	// batch of events published at once: past some hundred the broker's disk is the limit, not the round trips.
+	// batch of events of a shard that are published at once: past some hundred the broker's disk is the limit, not the
+	// round trips.
 	batch = 200
 	// pollEvery bounds the delay of events whose transaction was committed by another process.
-	pollEvery = 100 * time.Millisecond
+	pollEvery = 200 * time.Millisecond
+	// gather is the least time between two rounds of a lease: under load each then takes a handful of events, and not one.
+	gather = 20 * time.Millisecond
 	// leases share the shards among the cells of a region. Each costs a write a second, so there are fewer than shards.
 	leases = 4
 	// replayWindow is how long published events are kept to fill a broker again.
@@ -72,7 +77,7 @@ const (
 	// forgetEvery and forgetBatch bound the clean-up's share of the work.
 	forgetEvery = time.Minute
 	forgetBatch = 5000
-	// relayTimeout bounds one round of one shard.
+	// relayTimeout bounds one round of one lease.
 	relayTimeout = 10 * time.Second
 )
 
@@ -103,7 +108,7 @@ type Deps struct {
 // Relay publishes one region's events of one database.
 type Relay struct {
 	deps   Deps
-	nudges [Shards]chan struct{}
+	nudges [leases]chan struct{}
 }
 
 // New relay.
@@ -117,14 +122,14 @@ func New(deps Deps) *Relay {
 
 // Nudge says that a transaction with events has committed; it never blocks.
 func (r *Relay) Nudge() {
-	for shard := range int16(Shards) {
-		r.nudge(shard)
+	for n := range leases {
+		r.nudge(n)
 	}
 }
 
-func (r *Relay) nudge(shard int16) {
+func (r *Relay) nudge(n int) {
 	select {
-	case r.nudges[shard] <- struct{}{}:
+	case r.nudges[n] <- struct{}{}:
 	default: // it will look anyway
 	}
 }
@@ -144,29 +149,30 @@ func (r *Relay) Run(ctx context.Context) {
 // relayAll relays the shards of one lease while it is held.
 func (r *Relay) relayAll(ctx context.Context, n int) {
 	var shards []int16
-	var wg sync.WaitGroup
-	defer wg.Wait()
 	for shard := int16(n); shard < Shards; shard += leases {
 		shards = append(shards, shard)
-		wg.Go(func() { r.relay(ctx, shard) })
 	}
-	r.watch(ctx, shards)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() { r.relay(ctx, n, shards) })
+	r.watch(ctx, n, shards)
 }
 
-// watch looks for events that other processes have committed, with one question for all shards.
-func (r *Relay) watch(ctx context.Context, shards []int16) {
-	forget := r.deps.Clock.Now().Add(forgetEvery)
+// watch looks for events that other processes have committed, with one question for all shards, and forgets old ones.
+func (r *Relay) watch(ctx context.Context, n int, shards []int16) {
+	forget := r.deps.Clock.Now()
 	for ctx.Err() == nil {
 		waiting, err := sqldb.Collect(ctx, r.deps.DB, stmtWaiting, func(row sqldb.Row) (shard int16, err error) { err = row.Scan(&shard); return shard, err },
 			string(r.deps.Region), shards)
 		if err != nil && ctx.Err() == nil {
 			r.deps.Log.WarnContext(ctx, "the outbox cannot be read", "database", string(r.deps.DB.Database()), "error", err)
 		}
-		if now := r.deps.Clock.Now(); !now.Before(forget) {
-			forget, waiting = now.Add(forgetEvery), shards // a shard without events has old ones to delete, too
+		if len(waiting) > 0 {
+			r.nudge(n)
 		}
-		for _, shard := range waiting {
-			r.nudge(shard)
+		if now := r.deps.Clock.Now(); !now.Before(forget) {
+			forget = now.Add(forgetEvery)
+			r.forget(ctx, shards, now.Add(-replayWindow))
 		}
 		if r.deps.Clock.Sleep(ctx, pollEvery) != nil {
 			return
@@ -174,69 +180,105 @@ func (r *Relay) watch(ctx context.Context, shards []int16) {
 	}
 }
 
-// relay one shard while its lease is held.
-func (r *Relay) relay(ctx context.Context, shard int16) {
-	forget := r.deps.Clock.Now()
+// forget events that were published before a time.
+func (r *Relay) forget(ctx context.Context, shards []int16, before time.Time) {
+	for _, shard := range shards {
+		if _, err := r.deps.DB.Exec(ctx, stmtForget, string(r.deps.Region), shard, before, forgetBatch); err != nil && ctx.Err() == nil {
+			r.deps.Log.WarnContext(ctx, "old events could not be deleted", "shard", shard, "error", err)
+		}
+	}
+}
+
+// relay the shards of a lease whenever there may be something.
+func (r *Relay) relay(ctx context.Context, n int, shards []int16) {
 	for ctx.Err() == nil {
-		n, err := r.round(ctx, shard)
+		begun := r.deps.Clock.Now()
+		more, err := r.round(ctx, shards)
 		if err != nil && ctx.Err() == nil {
-			r.deps.Log.WarnContext(ctx, "events wait in the outbox", "database", string(r.deps.DB.Database()), "shard", shard, "error", err)
+			r.deps.Log.WarnContext(ctx, "events wait in the outbox", "database", string(r.deps.DB.Database()), "shards", shards, "error", err)
 		}
-		if now := r.deps.Clock.Now(); !now.Before(forget) {
-			forget = now.Add(forgetEvery)
-			if _, err := r.deps.DB.Exec(ctx, stmtForget, string(r.deps.Region), shard, now.Add(-replayWindow), forgetBatch); err != nil && ctx.Err() == nil {
-				r.deps.Log.WarnContext(ctx, "old events could not be deleted", "shard", shard, "error", err)
-			}
-		}
-		if n > 0 && err == nil {
-			continue // there may be more
+		if more && err == nil {
+			continue
 		}
 		select {
 		case <-ctx.Done():
-		case <-r.nudges[shard]:
+			return
+		case <-r.nudges[n]:
+		}
+		if early := gather - r.deps.Clock.Now().Sub(begun); early > 0 && r.deps.Clock.Sleep(ctx, early) != nil {
+			return
 		}
 	}
 }
 
-// round publishes up to a batch for each destination. A destination that fails does not keep the others.
-func (r *Relay) round(ctx context.Context, shard int16) (int, error) {
+// pending events of one destination, in order.
+type pending struct {
+	shards     []int16
+	ids        []int64
+	messageIDs []string
+	messages   []bus.Message
+}
+
+// round publishes up to a batch of each shard to each destination, and tells whether there may be more. A destination
+// that fails does not keep the others.
+func (r *Relay) round(ctx context.Context, shards []int16) (more bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, relayTimeout)
 	defer cancel()
-	destinations, err := sqldb.Collect(ctx, r.deps.DB, stmtDestinations, func(row sqldb.Row) (d ident.Region, err error) { err = row.Scan(&d); return d, err },
-		string(r.deps.Region), shard)
+	all, err := r.pending(ctx, shards)
 	if err != nil {
-		return 0, err
+		return false, err
 	}
-	var sent int
+	var mu sync.Mutex
 	var failures []error
-	for _, d := range destinations {
-		n, err := r.send(ctx, shard, d)
-		sent += n
-		if err != nil {
-			failures = append(failures, fmt.Errorf("to %s: %w", d, err))
-		}
+	var wg sync.WaitGroup
+	for destination, p := range all {
+		more = more || len(p.ids) >= batch
+		wg.Go(func() {
+			if err := r.send(ctx, destination, p); err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				failures = append(failures, fmt.Errorf("to %s: %w", destination, err))
+			}
+		})
 	}
-	return sent, errors.Join(failures...)
+	wg.Wait()
+	return more, errors.Join(failures...)
 }
 
-func (r *Relay) send(ctx context.Context, shard int16, destination ident.Region) (int, error) {
-	var ids []int64
-	var messageIDs []string
-	messages, err := sqldb.Collect(ctx, r.deps.DB, stmtPending, func(row sqldb.Row) (bus.Message, error) {
-		var m bus.Message
+func (r *Relay) pending(ctx context.Context, shards []int16) (map[ident.Region]*pending, error) {
+	var destinations []string
+	for _, region := range ident.Regions() {
+		destinations = append(destinations, string(region))
+	}
+	all := map[ident.Region]*pending{}
+	rows, err := r.deps.DB.Query(ctx, stmtPending, string(r.deps.Region), shards, destinations, batch)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var d ident.Region
+		var shard int16
 		var id int64
-		err := row.Scan(&id, &m.ID, &m.Subject, &m.Data)
-		ids, messageIDs = append(ids, id), append(messageIDs, m.ID)
-		return m, err
-	}, string(r.deps.Region), shard, string(destination), batch)
-	if err != nil || len(messages) == 0 {
-		return 0, err
+		var m bus.Message
+		if err := rows.Scan(&d, &shard, &id, &m.ID, &m.Subject, &m.Data); err != nil {
+			return nil, fmt.Errorf("pending events: %w", err)
+		}
+		if all[d] == nil {
+			all[d] = &pending{}
+		}
+		p := all[d]
+		p.shards, p.ids, p.messageIDs, p.messages = append(p.shards, shard), append(p.ids, id), append(p.messageIDs, m.ID), append(p.messages, m)
 	}
-	if err := r.deps.Guard.Do(destination, func() error { return r.deps.Publisher.Publish(ctx, destination, messages) }); err != nil {
-		return 0, err
+	return all, rows.Err()
+}
+
+func (r *Relay) send(ctx context.Context, destination ident.Region, p *pending) error {
+	if err := r.deps.Guard.Do(destination, func() error { return r.deps.Publisher.Publish(ctx, destination, p.messages) }); err != nil {
+		return err
 	}
-	_, err = r.deps.DB.Exec(ctx, stmtPublished, string(r.deps.Region), shard, ids, messageIDs, r.deps.Clock.Now())
-	return len(messages), err
+	_, err := r.deps.DB.Exec(ctx, stmtPublished, string(r.deps.Region), p.shards, p.ids, p.messageIDs, r.deps.Clock.Now())
+	return err
 }
 
 // Lag is how many events wait, and since when the oldest does; zero time when none.
