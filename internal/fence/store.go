@@ -42,8 +42,10 @@ FROM (
   /*@PG FOR SHARE @*/
 ) AS s`)
 
-// lockWait is what a group waits for a lock: long for a short transaction of somebody else, and short for its members.
-var stmtHurry = sqldb.Define(sqldb.Any, "fence.hurry", `SET LOCAL lock_timeout = '100ms'`)
+// The wait for a lock in a group: long for somebody's short transaction, and short for the other members. On CockroachDB,
+// where a setting of one transaction is not to be had by a function, the group's own time-out has to do.
+var stmtHurry = sqldb.Define(sqldb.Any, "fence.hurry", `
+SELECT /*@PG set_config('lock_timeout', '100ms', true) @*//*@CRDB 1 @*/`)
 
 var stmtAssignSlots = sqldb.Define(sqldb.Customer, "fence.assign_slots", `
 INSERT INTO slots (region, slot, owner, epoch, changed_at)
