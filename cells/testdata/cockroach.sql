@@ -181,13 +181,18 @@ WHERE region = $1 AND customer_id = $2 AND cause = $3;
 -- cart.reduce_bought (cellar_customer)
 UPDATE cart_lines AS c
 SET quantity = c.quantity - o.quantity
-FROM unnest($3::text[], $4::int8[]) AS o (sku, quantity)
-WHERE c.region = $1 AND c.customer_id = $2 AND c.sku = o.sku AND c.quantity > o.quantity;
+FROM unnest($2::text[], $3::text[], $4::int8[]) AS o (customer_id, sku, quantity)
+WHERE c.region = $1 AND c.customer_id = o.customer_id AND c.sku = o.sku AND c.quantity > o.quantity;
 
 -- cart.remember (cellar_customer)
 INSERT INTO cart_changes (region, customer_id, cause, changed_at, result)
 VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (region, customer_id, cause) DO NOTHING;
+
+-- cart.remember_new (cellar_customer)
+INSERT INTO cart_changes (region, customer_id, cause, changed_at, result)
+SELECT $1::crdb_internal_region, n.customer_id, n.cause, n.at, ''::bytea
+FROM unnest($2::text[], $3::text[], $4::timestamptz[]) AS n (customer_id, cause, at);
 
 -- cart.remove (cellar_customer)
 DELETE FROM cart_lines
@@ -195,8 +200,8 @@ WHERE region = $1 AND customer_id = $2 AND sku = $3;
 
 -- cart.remove_bought (cellar_customer)
 DELETE FROM cart_lines AS c
-USING unnest($3::text[], $4::int8[]) AS o (sku, quantity)
-WHERE c.region = $1 AND c.customer_id = $2 AND c.sku = o.sku AND c.quantity <= o.quantity;
+USING unnest($2::text[], $3::text[], $4::int8[]) AS o (customer_id, sku, quantity)
+WHERE c.region = $1 AND c.customer_id = o.customer_id AND c.sku = o.sku AND c.quantity <= o.quantity;
 
 -- catalog.browse (cellar_global)
 SELECT popularity, sku

@@ -7,6 +7,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/cellar-commerce/cellar/internal/fence"
 	cartv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/cart/v1"
 	"github.com/cellar-commerce/cellar/internal/ident"
 	"github.com/cellar-commerce/cellar/internal/sqldb"
@@ -52,14 +53,20 @@ WHERE region = $1 AND customer_id = $2 AND sku = $3`)
 
 	stmtRemoveBought = sqldb.Define(sqldb.Customer, "cart.remove_bought", `
 DELETE FROM cart_lines AS c
-USING unnest($3::text[], $4::int8[]) AS o (sku, quantity)
-WHERE c.region = $1 AND c.customer_id = $2 AND c.sku = o.sku AND c.quantity <= o.quantity`)
+USING unnest($2::text[], $3::text[], $4::int8[]) AS o (customer_id, sku, quantity)
+WHERE c.region = $1 AND c.customer_id = o.customer_id AND c.sku = o.sku AND c.quantity <= o.quantity`)
 
 	stmtReduceBought = sqldb.Define(sqldb.Customer, "cart.reduce_bought", `
 UPDATE cart_lines AS c
 SET quantity = c.quantity - o.quantity
-FROM unnest($3::text[], $4::int8[]) AS o (sku, quantity)
-WHERE c.region = $1 AND c.customer_id = $2 AND c.sku = o.sku AND c.quantity > o.quantity`)
+FROM unnest($2::text[], $3::text[], $4::int8[]) AS o (customer_id, sku, quantity)
+WHERE c.region = $1 AND c.customer_id = o.customer_id AND c.sku = o.sku AND c.quantity > o.quantity`)
+
+	// A change that is there is a duplicate, which ends the transaction.
+	stmtRememberNew = sqldb.Define(sqldb.Customer, "cart.remember_new", `
+INSERT INTO cart_changes (region, customer_id, cause, changed_at, result)
+SELECT $1::crdb_internal_region, n.customer_id, n.cause, n.at, ''::bytea
+FROM unnest($2::text[], $3::text[], $4::timestamptz[]) AS n (customer_id, cause, at)`)
 
 	stmtRemember = sqldb.Define(sqldb.Customer, "cart.remember", `
 INSERT INTO cart_changes (region, customer_id, cause, changed_at, result)
@@ -214,17 +221,43 @@ func recall(ctx context.Context, tx sqldb.Tx, id ident.CustomerID, cause string,
 	return proto.Unmarshal(result, into)
 }
 
+// bought by an order, to be taken out of a cart.
+type bought struct {
+	customer   ident.CustomerID
+	order      ident.OrderID
+	skus       []string
+	quantities []int64
+	at         time.Time
+}
+
+var opBought = fence.NewOp("cart.bought", func(b *sqldb.Batch, ring ident.Region, rows []bought) {
+	var customers, causes, owners, skus []string
+	var at []time.Time
+	var quantities []int64
+	place := map[[2]string]int{} // of a line among those below
+	for _, r := range rows {
+		customers, causes, at = append(customers, string(r.customer)), append(causes, causeOrder(r.order)), append(at, r.at)
+		for i, sku := range r.skus {
+			line := [2]string{string(r.customer), sku}
+			n, known := place[line]
+			if !known { // a row can be changed once in a statement: what several orders of one customer bought is added up
+				n = len(skus)
+				place[line] = n
+				owners, skus, quantities = append(owners, line[0]), append(skus, sku), append(quantities, 0)
+			}
+			quantities[n] += r.quantities[i]
+		}
+	}
+	b.Queue(stmtRememberNew, nil, string(ring), customers, causes, at)
+	b.Queue(stmtRemoveBought, nil, string(ring), owners, skus, quantities)
+	b.Queue(stmtReduceBought, nil, string(ring), owners, skus, quantities)
+})
+
 // removeOrdered takes out what an order bought, once.
 func (s *Service) removeOrdered(ctx context.Context, id ident.CustomerID, order ident.OrderID, skus []string, quantities []int64) error {
-	now, region := s.deps.Clock.Now(), string(id.Region())
-	return s.deps.Fence.InSlotTx(ctx, id, func(tx sqldb.Tx) error {
-		fresh, err := tx.Exec(ctx, stmtRemember, region, string(id), causeOrder(order), now, []byte{})
-		if err != nil || fresh == 0 {
-			return err
-		}
-		var b sqldb.Batch
-		b.Queue(stmtRemoveBought, nil, region, string(id), skus, quantities)
-		b.Queue(stmtReduceBought, nil, region, string(id), skus, quantities)
-		return tx.Send(ctx, &b)
-	})
+	err := s.deps.Fence.Join(ctx, id, opBought.Part(bought{id, order, skus, quantities, s.deps.Clock.Now()}))
+	if _, known := sqldb.UniqueViolation(err); known {
+		return nil
+	}
+	return err
 }
