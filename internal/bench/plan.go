@@ -27,9 +27,6 @@ type PlanConfig struct {
 const (
 	// maxOrderLines of a random order.
 	maxOrderLines = 8
-	// planRounds: each order is planned so often, and its best time counts, so that what else the machine does is not
-	// taken for the planner's.
-	planRounds = 3
 	// mostStates of the exhaustive reference. Orders drawn have at most 6^8 of them; beyond this an order is drawn anew
 	// and counted as such.
 	mostStates = 1 << 21
@@ -169,11 +166,13 @@ func Plan(ctx context.Context, cfg PlanConfig) (Report, error) {
 			cfg.Progress(fmt.Sprintf("%d of %d orders", n, cfg.Orders))
 		}
 		t := drawTrial(r, centers)
-		plan, took, err := t.plan()
+		task := t.task()
+		start := time.Now()
+		plan, err := task.Plan()
+		times = append(times, time.Since(start))
 		if err != nil {
 			return Report{}, fmt.Errorf("order %d: %w", n, err)
 		}
-		times = append(times, took)
 		parcels, day, cents, ok := t.optimum()
 		if !ok {
 			continue
@@ -194,20 +193,6 @@ func Plan(ctx context.Context, cfg PlanConfig) (Report, error) {
 	report.Goals = map[string]Goal{"optimal_share": atLeast(0.99), "plan_p99_ms": atMost(2)}
 	report.Seconds = time.Since(begun).Seconds()
 	return report, nil
-}
-
-// plan the order, and take the time.
-func (t *trial) plan() (plan fulfillment.Plan, took time.Duration, err error) {
-	took = time.Duration(math.MaxInt64)
-	for range planRounds {
-		task := t.task()
-		begun := time.Now()
-		if plan, err = task.Plan(); err != nil {
-			return plan, 0, err
-		}
-		took = min(took, time.Since(begun))
-	}
-	return plan, took, nil
 }
 
 // score of a plan as optimum counts it: without what the units cost, which is the same in every plan.

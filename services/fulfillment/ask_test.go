@@ -105,6 +105,7 @@ func TestOnlyThoseAreAskedWhoHaveSome(t *testing.T) {
 		return &fulfillmentv1.PlanLine{Line: 1, Sku: "ale", Quantity: quantity}
 	}
 	all := [][]string{nil}
+	w := newWorld(t, nil)
 	for name, c := range map[string]struct {
 		rumors     rumors
 		east, west [][]string // what each region is asked
@@ -128,7 +129,7 @@ func TestOnlyThoseAreAskedWhoHaveSome(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			east, west := &asked{stocks: []*inventoryv1.Stock{has("iad1", "ale", 5)}}, &asked{stocks: []*inventoryv1.Stock{has("sea1", "ale", 5)}}
-			w := newWorld(t, map[ident.Region]StockLister{"us-east-1": east, "us-west-2": west})
+			w.deps.Stock = map[ident.Region]StockLister{"us-east-1": east, "us-west-2": west}
 			seen := w.listen(c.rumors)
 			_, err := w.PlanOrder(t.Context(), toNewYork(ale(c.quantity)))
 			if c.refused {
@@ -147,6 +148,7 @@ func TestOnlyThoseAreAskedWhoHaveSome(t *testing.T) {
 }
 
 func TestAnOrderIsPlannedWithoutAskingWhereThereIsPlenty(t *testing.T) {
+	w := newWorld(t, nil)
 	for name, c := range map[string]struct {
 		levels   []uint8 // at ewr1, iad1, sea1
 		quantity int64
@@ -154,13 +156,13 @@ func TestAnOrderIsPlannedWithoutAskingWhereThereIsPlenty(t *testing.T) {
 		fcs      string
 		asked    bool
 	}{
-		"half of the least at the nearest":                      {[]uint8{2, 2, 2}, 2, nil, "ewr1", false},
-		"more than that at the nearest":                         {[]uint8{2, 0, 0}, 3, nil, "ewr1", true},
-		"the nearest cannot have enough, the next has plenty":   {[]uint8{1, 3, 0}, 4, nil, "iad1", false},
-		"the nearest could have enough and is asked":            {[]uint8{1, 3, 0}, 3, nil, "iad1", true},
-		"the last few":                                          {[]uint8{1, 0, 0}, 1, nil, "ewr1", true},
-		"a thousand":                                            {[]uint8{6, 0, 0}, 500, nil, "ewr1", false},
-		"more than four bits could say":                         {[]uint8{15, 0, 0}, 999, nil, "ewr1", false},
+		"half of the least at the nearest":                    {[]uint8{2, 2, 2}, 2, nil, "ewr1", false},
+		"more than that at the nearest":                       {[]uint8{2, 0, 0}, 3, nil, "ewr1", true},
+		"the nearest cannot have enough, the next has plenty": {[]uint8{1, 3, 0}, 4, nil, "iad1", false},
+		"the nearest could have enough and is asked":          {[]uint8{1, 3, 0}, 3, nil, "iad1", true},
+		"the last few":                  {[]uint8{1, 0, 0}, 1, nil, "ewr1", true},
+		"a thousand":                    {[]uint8{6, 0, 0}, 500, nil, "ewr1", false},
+		"more than four bits could say": {[]uint8{15, 0, 0}, 999, nil, "ewr1", false},
 		"a second plan, when somebody there had less than said": {[]uint8{3, 3, 0}, 1, []string{"ewr1"}, "iad1", true},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -168,7 +170,7 @@ func TestAnOrderIsPlannedWithoutAskingWhereThereIsPlenty(t *testing.T) {
 			if c.levels[1] == 0 {
 				east.stocks = []*inventoryv1.Stock{has("ewr1", "ale", 9)}
 			}
-			w := newWorld(t, map[ident.Region]StockLister{"us-east-1": east})
+			w.deps.Stock = map[ident.Region]StockLister{"us-east-1": east}
 			seen := w.listen(rumors{all: []*inventoryv1.StockSummary{levels("ale", "us-east-1", 1, c.levels...)}})
 			req := toNewYork(&fulfillmentv1.PlanLine{Line: 1, Sku: "ale", Quantity: c.quantity})
 			req.ExcludedFcs = c.excluded
