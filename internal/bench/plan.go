@@ -96,8 +96,9 @@ func drawTrial(r *rand.Rand, centers []fulfillment.Center) trial {
 
 func (t *trial) task() *fulfillment.Task {
 	task := fulfillment.NewTask(t.wants, len(t.offers))
-	for _, o := range t.offers {
-		copy(task.Offer(o.center, o.leg), o.stock)
+	for i := range t.offers {
+		o := &t.offers[i]
+		copy(task.Offer(o.center, &o.leg), o.stock)
 	}
 	return task
 }

@@ -67,7 +67,7 @@ func (s *Service) planOrder(ctx context.Context, e errand) (Plan, error) {
 
 // planWithAll FCs there are, by what each says itself.
 func (s *Service) planWithAll(ctx context.Context, centers map[string]Center, e errand) (Plan, error) {
-	b := newBelief(e)
+	b := newBelief(e, 0)
 	questions := map[ident.Region]*inventoryv1.ListStockRequest{}
 	for region := range s.deps.Stock {
 		questions[region] = &inventoryv1.ListStockRequest{Skus: b.skus}
@@ -101,6 +101,8 @@ type belief struct {
 	errand
 	skus       []string
 	candidates []candidate
+	levels     []uint8 // of the candidates, and their counts: one row after the other
+	counts     []int64
 }
 
 // candidate is an FC that seems to have something.
@@ -116,11 +118,18 @@ type candidate struct {
 // unasked: an FC has not said how much it has.
 const unasked = -1
 
-func newBelief(e errand) *belief { return &belief{errand: e, skus: NewTask(e.wants, 0).SKUs()} }
+// newBelief of nothing; room is for how many candidates there will be.
+func newBelief(e errand, room int) *belief {
+	b := &belief{errand: e, skus: skusOf(e.wants), candidates: make([]candidate, 0, room)}
+	b.levels, b.counts = make([]uint8, 0, room*len(b.skus)), make([]int64, 0, room*len(b.skus))
+	return b
+}
 
 // add an FC, of which nothing is believed; gives its number.
 func (b *belief) add(c *Center) int {
-	b.candidates = append(b.candidates, candidate{center: c, leg: LegOf(c.At, b.to, b.speed, b.now), levels: make([]uint8, len(b.skus)), counts: make([]int64, len(b.skus))})
+	begin, m := len(b.counts), len(b.skus)
+	b.levels, b.counts = append(b.levels, make([]uint8, m)...), append(b.counts, make([]int64, m)...)
+	b.candidates = append(b.candidates, candidate{center: c, leg: LegOf(c.At, b.to, b.speed, b.now), levels: b.levels[begin : begin+m], counts: b.counts[begin : begin+m]})
 	return len(b.candidates) - 1
 }
 
@@ -130,12 +139,18 @@ func (s *Service) believe(ctx context.Context, byOrdinal []*Center, e errand) *b
 	if s.known == nil {
 		return nil
 	}
-	b := newBelief(e)
-	entries, err := s.known.of(ctx, b.skus)
+	entries, err := s.known.of(ctx, skusOf(e.wants))
 	if err != nil {
 		s.deps.Log.WarnContext(ctx, "the summaries cannot be read; everybody is asked", "error", err)
 		return nil
 	}
+	room := 0
+	for _, one := range entries {
+		for _, source := range one.sources {
+			room += len(source.holdings)
+		}
+	}
+	b := newBelief(e, min(room, len(byOrdinal)))
 	rows := make([]int, len(byOrdinal)) // of each ordinal: the candidate's number, from 1
 	for n, one := range entries {
 		held := 0
@@ -191,7 +206,7 @@ func (b *belief) task(everybody bool) *Task {
 	t := NewTask(b.wants, len(b.candidates))
 	for i := range b.candidates {
 		c := &b.candidates[i]
-		stock := t.Offer(c.center, c.leg) // also of one that is passed over, with nothing: offers have the candidates' numbers
+		stock := t.Offer(c.center, &c.leg) // also of one that is passed over, with nothing: offers have the candidates' numbers
 		if c.silent || (c.away && !everybody) {
 			continue
 		}

@@ -7,8 +7,9 @@ import (
 	"sync"
 )
 
-// maxNodes of a search: some two milliseconds. What was best so far is taken then.
-const maxNodes = 20_000
+// maxSteps of a search, each a look at one product in one partial set: some milliseconds. What was best so far is taken
+// then.
+const maxSteps = 200_000
 
 // cover chooses the set of FCs that has what is wanted and is best in this order: the fewest FCs; the earliest day by which
 // all parcels are at the door; the least cost; the least way in sum, so that equals are told apart. Whether a set will do
@@ -16,16 +17,16 @@ const maxNodes = 20_000
 // general; orders are small, and most products lie in few FCs, so a branch and bound proves the best set nearly always.
 // There must be enough for the wants. Gives indices of offers, the best first, and whether they are proven to be best.
 func cover(t *Task) (set []int, proven bool) {
-	return coverWithin(t, maxNodes)
+	return coverWithin(t, maxSteps)
 }
 
-func coverWithin(t *Task, nodes int) (set []int, proven bool) {
+func coverWithin(t *Task, steps int) (set []int, proven bool) {
 	if one := single(t); one >= 0 {
 		return []int{one}, true
 	}
 	c, _ := coverings.Get().(*covering)
 	defer coverings.Put(c)
-	c.prepare(t, nodes)
+	c.prepare(t, steps)
 	c.start()
 	proven = c.prove()
 	if !proven {
@@ -42,7 +43,7 @@ func coverWithin(t *Task, nodes int) (set []int, proven bool) {
 var coverings = sync.Pool{New: func() any { return new(covering) }}
 
 // weight of a leg: its cost, and within a cent its way. Sums keep that order: all legs together have fewer than 2^24 km.
-func (l Leg) weight() int64 { return l.Cents<<24 + int64(l.KM) }
+func (l *Leg) weight() int64 { return l.Cents<<24 + int64(l.KM) }
 
 // before tells whether an offer is better than another by itself.
 func (t *Task) before(a, b int) int {
@@ -93,7 +94,7 @@ type covering struct {
 	taken      []int32
 	missing    []int64 // rows of m, one for each depth
 	banned     []int   // depth at which an offer is banned, from 1
-	nodes      int     // that are left
+	steps      int     // that are left
 
 	order   []int
 	scratch []int64
@@ -107,8 +108,8 @@ func resize[T any](s []T, n int) []T {
 }
 
 // prepare the state for a task.
-func (c *covering) prepare(t *Task, nodes int) {
-	c.m, c.need, c.nodes = len(t.skus), t.need, nodes
+func (c *covering) prepare(t *Task, steps int) {
+	c.m, c.need, c.steps = len(t.skus), t.need, steps
 	c.order = resize(c.order, len(t.offers))
 	for i := range c.order {
 		c.order[i] = i
@@ -237,7 +238,7 @@ func (c *covering) prove() bool {
 			c.bestDay, c.bestWeight = day, weight
 		}
 		c.search(0, 0, 0)
-		if c.nodes < 0 {
+		if c.steps < 0 {
 			return false
 		}
 		if len(c.best) == c.size {
@@ -258,7 +259,7 @@ func (c *covering) score(set []int32) (day int32, weight int64) {
 // search all sets of the size looked for that have the members taken so far, and none that is banned. Some member must
 // have the scarcest of what is missing: each of its holders is tried, and banned for those that are tried after it.
 func (c *covering) search(depth int, day int32, weight int64) {
-	if c.nodes--; c.nodes < 0 {
+	if c.steps -= c.m; c.steps < 0 {
 		return
 	}
 	missing, left := c.missing[depth*c.m:(depth+1)*c.m], c.size-depth

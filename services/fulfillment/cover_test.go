@@ -75,7 +75,7 @@ func drawTask(t *rapid.T) *Task {
 		if real {
 			leg = LegOf(drawPoint(t, "fc"), to, speed, now)
 		}
-		stock := task.Offer(&Center{ID: fmt.Sprint("fc", i)}, leg)
+		stock := task.Offer(&Center{ID: fmt.Sprint("fc", i)}, &leg)
 		for n := range stock {
 			stock[n] = max(rapid.Int64Range(-4, 6).Draw(t, "stock"), 0)
 		}
@@ -106,8 +106,8 @@ func TestASearchThatIsCutShortGivesASetThatWillDo(t *testing.T) {
 		if task.enough() != nil {
 			return
 		}
-		nodes := rapid.IntRange(0, 3).Draw(t, "nodes")
-		set, proven := coverWithin(task, nodes)
+		steps := rapid.IntRange(0, 12).Draw(t, "steps")
+		set, proven := coverWithin(task, steps)
 		got, best := task.tally(set), bruteForce(task)
 		if !task.suffices(set) || best.better(got) && proven || got.better(best) {
 			t.Fatalf("%v, proven %v: %+v; the best is %+v", set, proven, got, best)
@@ -129,7 +129,7 @@ func TestASearchThatIsTooLongGivesWhatItHas(t *testing.T) {
 	}
 	task := NewTask(wants, 175)
 	for i := range 175 {
-		stock := task.Offer(&Center{ID: fmt.Sprint(i)}, Leg{KM: 1000 + float64(i), Cents: 600})
+		stock := task.Offer(&Center{ID: fmt.Sprint(i)}, &Leg{KM: 1000 + float64(i), Cents: 600})
 		for range 5 {
 			stock[r.IntN(60)] = 1
 		}
@@ -147,7 +147,7 @@ func TestAMergeTakesOneForTwo(t *testing.T) {
 		id    string
 		stock []int64
 	}{{"a", []int64{1, 1, 1, 0, 0, 0}}, {"b", []int64{0, 0, 0, 1, 1, 1}}, {"c", []int64{0, 1, 1, 1, 1, 0}}} {
-		copy(task.Offer(&Center{ID: o.id}, Leg{}), o.stock)
+		copy(task.Offer(&Center{ID: o.id}, &Leg{}), o.stock)
 	}
 	if set, proven := coverWithin(task, 0); proven || len(set) != 2 {
 		t.Errorf("%v, proven %v", set, proven)

@@ -29,7 +29,7 @@ type Want struct {
 	Quantity int64
 }
 
-// Task is an order that is to be shared out among FCs. Products are numbered; lines of the same product are summed.
+// Task is an order that is to be shared out among FCs. Products are numbered as they come; lines of one are summed.
 type Task struct {
 	wants  []Want
 	skus   []string
@@ -42,32 +42,37 @@ type Task struct {
 // offer is one FC that could send something.
 type offer struct {
 	center *Center
-	leg    Leg
+	leg    *Leg
 }
 
 // NewTask without offers; room is for how many there will be.
 func NewTask(wants []Want, room int) *Task {
-	t := &Task{wants: wants, of: make([]int, len(wants)), skus: make([]string, 0, len(wants)), need: make([]int64, 0, len(wants))}
+	t := &Task{wants: wants, of: make([]int, len(wants)), skus: skusOf(wants)}
+	t.need = make([]int64, len(t.skus))
 	for i, w := range wants {
-		n := slices.Index(t.skus, w.SKU)
-		if n < 0 {
-			n = len(t.skus)
-			t.skus, t.need = append(t.skus, w.SKU), append(t.need, 0)
-		}
-		t.of[i], t.need[n] = n, t.need[n]+w.Quantity
+		t.of[i] = slices.Index(t.skus, w.SKU)
+		t.need[t.of[i]] += w.Quantity
 	}
 	t.offers, t.stock = make([]offer, 0, room), make([]int64, 0, room*len(t.skus))
 	return t
 }
 
-// SKUs of the products, by their numbers.
-func (t *Task) SKUs() []string { return t.skus }
+// skusOf wants, each once: the number of a product is its place.
+func skusOf(wants []Want) []string {
+	skus := make([]string, 0, len(wants))
+	for _, w := range wants {
+		if !slices.Contains(skus, w.SKU) {
+			skus = append(skus, w.SKU)
+		}
+	}
+	return skus
+}
 
 // Offer of an FC. The caller fills in what it has of each product, before the next offer.
-func (t *Task) Offer(c *Center, leg Leg) (stock []int64) {
+func (t *Task) Offer(c *Center, leg *Leg) (stock []int64) {
 	t.offers = append(t.offers, offer{c, leg})
 	begin := len(t.stock)
-	t.stock = append(t.stock, make([]int64, len(t.skus))...)
+	t.stock = append(t.stock, make([]int64, len(t.skus))...) // no slice is made
 	return t.stock[begin:]
 }
 
@@ -235,7 +240,7 @@ func (t *Task) parcels(members []member) []Parcel {
 		if len(m.sends) == 0 {
 			continue
 		}
-		p := Parcel{Center: t.offers[m.offer].center, Leg: t.offers[m.offer].leg, Lines: make([]Want, len(m.sends)), offer: m.offer}
+		p := Parcel{Center: t.offers[m.offer].center, Leg: *t.offers[m.offer].leg, Lines: make([]Want, len(m.sends)), offer: m.offer}
 		slices.SortFunc(m.sends, func(a, b piece) int { return cmp.Compare(a.want, b.want) })
 		for i, s := range m.sends {
 			w := t.wants[s.want]

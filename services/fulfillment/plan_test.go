@@ -72,7 +72,7 @@ type depot struct {
 func taskOf(wants []Want, depots ...depot) *Task {
 	t := NewTask(wants, len(depots))
 	for _, d := range depots {
-		copy(t.Offer(&Center{ID: d.id}, d.leg), d.stock)
+		copy(t.Offer(&Center{ID: d.id}, &d.leg), d.stock)
 	}
 	return t
 }
