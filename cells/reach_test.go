@@ -1,7 +1,9 @@
 package cells
 
 import (
+	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/cellar-commerce/cellar/internal/breaker"
@@ -52,4 +54,25 @@ func TestWhileABreakerIsHalfOpenOneAskerNowAndThenIsSentThere(t *testing.T) {
 	commands["us-west-2"] = breaker.Closed
 	expect("it is back", "us-west-2", true)
 	expect("for all", "us-west-2", true)
+}
+
+func TestARegionComesBackWhenItsBreakerCloses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		commands := breaker.New(nil)
+		r := newReach(clock.System{}, breaker.New(nil), commands)
+		down := errors.New("played by a test")
+		for range 10 {
+			_ = commands.Do("us-west-2", func() error { return down })
+		}
+		if r.reachable("us-west-2") || !r.reachable("eu-central-1") {
+			t.Fatal("five failures in a row, and the region is counted on; or another one is not")
+		}
+		<-time.After(1001 * time.Millisecond)
+		if !r.reachable("us-west-2") || r.reachable("us-west-2") {
+			t.Fatal("a second later there is one trial")
+		}
+		if err := commands.Do("us-west-2", func() error { return nil }); err != nil || !r.reachable("us-west-2") || !r.reachable("us-west-2") {
+			t.Errorf("the trial went well, and the region is not counted on (%v)", err)
+		}
+	})
 }

@@ -193,9 +193,12 @@ func (k *known) learn(one *inventoryv1.StockSummary) {
 	k.put(one.GetSku(), fresh)
 }
 
+// maxOrdinal is beyond any network of FCs; a summary that knows more is damaged.
+const maxOrdinal = 1 << 12
+
 // holdingsOf a summary. One that has no levels says only who has some.
 func holdingsOf(one *inventoryv1.StockSummary) (all []holding) {
-	for i, bits := range one.GetFcs() {
+	for i, bits := range one.GetFcs()[:min(len(one.GetFcs()), maxOrdinal/8)] {
 		for b := range 8 {
 			if bits&(1<<b) == 0 {
 				continue

@@ -236,6 +236,20 @@ func TestHoldingsAreReadFromBitsAndLevels(t *testing.T) {
 	})
 }
 
+func FuzzHoldings(f *testing.F) {
+	f.Add([]byte{3}, []byte{0x21})
+	f.Add([]byte{0, 0, 255}, []byte{})
+	f.Fuzz(func(t *testing.T, fcs, levels []byte) {
+		last := int16(-1)
+		for _, h := range holdingsOf(&inventoryv1.StockSummary{Fcs: fcs, Levels: levels}) {
+			if h.ordinal <= last || h.ordinal >= maxOrdinal || h.level < 1 || h.level > 15 || fcs[h.ordinal/8]&(1<<(h.ordinal%8)) == 0 {
+				t.Fatalf("%+v of %v and %v", h, fcs, levels)
+			}
+			last = h.ordinal
+		}
+	})
+}
+
 func TestWhatIsReliedOnIsHalfOfTheLeast(t *testing.T) {
 	for level, want := range map[uint8]struct{ reliable, highest int64 }{0: {0, 0}, 1: {0, 3}, 2: {2, 15}, 3: {8, 63}, 4: {32, 255}, 15: {1 << 27, 1<<30 - 1}} {
 		if reliable(level) != want.reliable || highest(level) != want.highest {
