@@ -38,6 +38,7 @@ type Cell struct {
 	services                    services
 	keys                        keys
 	peers                       *http.Client
+	peerGuard                   *breaker.Regions
 }
 
 // keys that the platform's processes share.
@@ -72,7 +73,8 @@ func New(ctx context.Context, cfg Config, logs io.Writer) (*Cell, error) {
 	}
 	c.bus = bus.New(bus.Config{URLs: brokers, Name: cfg.Cell, Log: c.log})
 	c.assembleRelays()
-	c.peers = rpc.Peer(c.keys.peer, &peerTransport{base: rpc.Transport(), maps: c.maps, guard: c.breakers("peer")})
+	c.peerGuard = c.breakers("peer")
+	c.peers = rpc.Peer(c.keys.peer, &peerTransport{base: rpc.Transport(), maps: c.maps, guard: c.peerGuard})
 	if err := c.assembleServices(); err != nil {
 		return nil, errors.Join(fmt.Errorf("cell %s: %w", cfg.Cell, err), c.Close())
 	}

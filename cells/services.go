@@ -103,7 +103,7 @@ func (c *Cell) assembleStock() {
 	})
 	s.fulfillment = fulfillment.New(fulfillment.Deps{
 		Global: c.global, Regional: c.regional, Region: c.region, Stock: stockOf[fulfillment.StockLister](c),
-		Summaries: s.inventory, Observe: c.metrics, Shipper: s.keepers[c.region],
+		Summaries: s.inventory, Reachable: newReach(c.clock, c.peerGuard, guard).reachable, Observe: c.metrics, Shipper: s.keepers[c.region],
 		HandlingTime: c.cfg.HandlingTime, Clock: c.clock, Log: c.log, Committed: c.relays.regional.Nudge,
 	})
 }

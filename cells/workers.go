@@ -75,6 +75,7 @@ func (c *Cell) receive(ctx context.Context, attached func()) error {
 	}
 	stock(inventory.ConsumerTouched, inventory.SubjectTouched(c.region), c.services.inventory.Touched)
 	stock(inventory.ConsumerSummarized, inventory.SubjectSummarized, c.services.inventory.Summarized)
+	g.Go(func() error { return c.followStock(ctx) })
 	g.Go(func() error { return c.followCatalog(ctx, attached) })
 	return g.Wait()
 }
@@ -126,6 +127,12 @@ func (c *Cell) ordersAt(owner string) recorder {
 		return c.services.order
 	}
 	return orderv1connect.NewOrderServiceClient(c.peers, "http://"+owner, rpc.ClientOptions()...)
+}
+
+// followStock keeps this cell's memory of who has what up with what the regions tell.
+func (c *Cell) followStock(ctx context.Context) error {
+	return c.bus.Follow(ctx, bus.Consumer{Region: c.region, Stream: bus.StreamStock, Subject: inventory.SubjectSummarized},
+		func(ctx context.Context, m bus.Message) error { return c.services.fulfillment.Summarized(ctx, m.Data) })
 }
 
 // followCatalog keeps the cache and the index up with changes of products.

@@ -460,11 +460,11 @@ FROM unnest($2::text[], $3::text[], $4::int4[], $5::text[], $6::int8[], $7::text
   AS r (fc_id, order_id, line, sku, quantity, state, expires_at);
 
 -- inventory.keep_summaries (cellar_regional)
-INSERT INTO stock_summaries (region, sku, source_region, fcs, units, version, changed_at)
-SELECT $1::crdb_internal_region, s.sku, s.source_region, s.fcs, s.units, s.version, $7
-FROM unnest($2::text[], $3::text[], $4::bytea[], $5::int8[], $6::int8[]) AS s (sku, source_region, fcs, units, version)
+INSERT INTO stock_summaries (region, sku, source_region, fcs, units, version, changed_at, levels)
+SELECT $1::crdb_internal_region, s.sku, s.source_region, s.fcs, s.units, s.version, $7, s.levels
+FROM unnest($2::text[], $3::text[], $4::bytea[], $5::int8[], $6::int8[], $8::bytea[]) AS s (sku, source_region, fcs, units, version, levels)
 ON CONFLICT (region, sku, source_region) DO UPDATE
-SET fcs = excluded.fcs, units = excluded.units, version = excluded.version, changed_at = excluded.changed_at
+SET fcs = excluded.fcs, units = excluded.units, version = excluded.version, changed_at = excluded.changed_at, levels = excluded.levels
 WHERE stock_summaries.version < excluded.version;
 
 -- inventory.list_stock (cellar_regional)
@@ -488,7 +488,7 @@ CROSS JOIN unnest($4::text[]) AS f (fc_id)
 INNER LOOKUP JOIN inventory AS i ON i.region = $1 AND i.fc_id = f.fc_id AND i.sku = s.sku;
 
 -- inventory.list_summaries (cellar_regional)
-SELECT sku, source_region, fcs, units, version
+SELECT sku, source_region, fcs, units, version, levels
 FROM stock_summaries
 WHERE region = $1 AND sku = ANY ($2::text[]);
 
@@ -507,7 +507,7 @@ ORDER BY i.fc_id, i.sku
 FOR UPDATE OF i;
 
 -- inventory.lock_summaries (cellar_regional)
-SELECT one.sku, one.fcs, one.units, one.version
+SELECT one.sku, one.fcs, one.units, one.version, one.levels
 FROM unnest($2::text[]) AS s (sku)
 INNER LOOKUP JOIN stock_summaries AS one ON one.region = $1 AND one.sku = s.sku AND one.source_region = $3
 ORDER BY one.sku
@@ -538,7 +538,7 @@ CROSS JOIN LATERAL (
 ) AS r;
 
 -- inventory.page_summaries (cellar_regional)
-SELECT sku, fcs
+SELECT sku, fcs, levels
 FROM stock_summaries
 WHERE region = $1 AND source_region = $2 AND sku > $3
 ORDER BY sku

@@ -63,6 +63,7 @@ CREATE TABLE IF NOT EXISTS stock_summaries (
   units int8 NOT NULL, -- available there when it was last looked at
   version int8 NOT NULL, -- grows with each change; of two the higher one counts
   changed_at timestamptz NOT NULL, -- last change
+  levels bytea NOT NULL DEFAULT '', -- of each FC, by its ordinal, four bits: the level of its count, lowest first
   CONSTRAINT stock_summaries_pk PRIMARY KEY (region, sku, source_region),
   CONSTRAINT stock_summaries_units_are_not_negative CHECK (units >= 0)
 ) /*@LOCALITY REGIONAL BY ROW AS region@*/;

@@ -44,6 +44,29 @@ func (r *Regions) Do(destination ident.Region, call func() error) error {
 	return nil
 }
 
+// State of a destination's breaker.
+type State int
+
+// The states.
+const (
+	Closed State = iota
+	// HalfOpen: the next call is let through, to see.
+	HalfOpen
+	Open
+)
+
+// State of a destination's breaker now. Asking changes nothing.
+func (r *Regions) State(destination ident.Region) State {
+	switch r.of(destination).State() {
+	case gobreaker.StateOpen:
+		return Open
+	case gobreaker.StateHalfOpen:
+		return HalfOpen
+	default:
+		return Closed
+	}
+}
+
 func (r *Regions) of(destination ident.Region) *gobreaker.CircuitBreaker[struct{}] {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -92,3 +92,25 @@ func TestAnOpenBreakerLetsOneCallThroughAfterASecond(t *testing.T) {
 		}
 	})
 }
+
+func TestABreakerTellsItsState(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := breaker.New(nil)
+		expect := func(what string, want breaker.State) {
+			t.Helper()
+			if got := r.State(east); got != want {
+				t.Errorf("%s: state %d, want %d", what, got, want)
+			}
+		}
+		expect("at first", breaker.Closed)
+		trip(t, r)
+		expect("after failures", breaker.Open)
+		if r.State(west) != breaker.Closed {
+			t.Error("another region's breaker has opened too")
+		}
+		<-time.After(1001 * time.Millisecond)
+		expect("a second later", breaker.HalfOpen)
+		_ = r.Do(east, works)
+		expect("after a success", breaker.Closed)
+	})
+}

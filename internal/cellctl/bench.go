@@ -16,7 +16,7 @@ func (o *options) bench() *cobra.Command {
 		Long: "Measure, as ratios against a named peer in the same run. Each bench makes a private database, and ends by itself\n" +
 			"within three minutes.",
 	}
-	cmd.AddCommand(o.benchStock(), o.benchCheckout())
+	cmd.AddCommand(o.benchStock(), o.benchCheckout(), o.benchPlan())
 	return cmd
 }
 
@@ -69,5 +69,26 @@ func (o *options) benchStock() *cobra.Command {
 	}
 	cmd.Flags().Float64Var(&cfg.Seconds, "seconds", 4, "of each measurement; there are fourteen")
 	cmd.Flags().StringSliceVar(&cfg.Cases, "cases", nil, "only these: "+strings.Join(bench.StockCases(), ", "))
+	return cmd
+}
+
+func (o *options) benchPlan() *cobra.Command {
+	var cfg bench.PlanConfig
+	cmd := &cobra.Command{
+		Use: "plan", Short: "Plans of random orders over 175 centres, against the best there are", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if cfg.Orders < 1 || cfg.Orders > 1_000_000 {
+				return fmt.Errorf("--orders must be 1 to 1,000,000")
+			}
+			cfg.Progress = func(s string) { cmd.PrintErrln("bench: " + s) }
+			report, err := bench.Plan(cmd.Context(), cfg)
+			if err != nil {
+				return err
+			}
+			return o.print(cmd.OutOrStdout(), report, report.Table)
+		},
+	}
+	cmd.Flags().IntVar(&cfg.Orders, "orders", 2000, "random orders")
+	cmd.Flags().Uint64Var(&cfg.Seed, "seed", 1, "of the drawing")
 	return cmd
 }

@@ -133,9 +133,9 @@ func (o *options) stockSummary() *cobra.Command {
 				}
 				return o.print(cmd.OutOrStdout(), all, func(out io.Writer) error {
 					w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
-					_, _ = fmt.Fprintln(w, "IN\tABOUT\tBITS\tEMPTY\tMISSING\tERROR RATE") // Flush tells
+					_, _ = fmt.Fprintln(w, "IN\tABOUT\tBITS\tEMPTY\tMISSING\tMISJUDGED\tERROR RATE") // Flush tells
 					for _, s := range all {
-						_, _ = fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%.5f\n", s.Reader, s.Region, s.Bits, s.Empty, s.Missing, s.ErrorRate)
+						_, _ = fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%d\t%.5f\n", s.Reader, s.Region, s.Bits, s.Empty, s.Missing, s.Misjudged, s.ErrorRate)
 					}
 					return w.Flush()
 				})

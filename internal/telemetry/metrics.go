@@ -22,6 +22,7 @@ type Metrics struct {
 	combined  prometheus.Histogram
 	overdue   *prometheus.GaugeVec
 	summaries *prometheus.CounterVec
+	plans     *prometheus.CounterVec
 }
 
 // latencyBuckets in seconds: from a cache's answer to a shopper's patience.
@@ -50,13 +51,16 @@ func NewMetrics(labels map[string]string) *Metrics {
 			Name: "stock_summary_answers_total",
 			Help: "What summaries of stock said and how it was: bits with stock behind them (right) and without (empty); orders they could not fill that could be (missed) and could not be (sold_out).",
 		}, []string{"verdict"}),
+		plans: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "fulfillment_plans_total", Help: "Orders planned, by where the counts came from: the summaries alone, or centres that were asked.",
+		}, []string{"counts"}),
 	}
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "build_info", Help: "Always 1; the version is a label.", ConstLabels: prometheus.Labels{"version": Version},
 	})
 	build.Set(1)
 	m.labelled = prometheus.WrapRegistererWith(labels, m.registry)
-	m.register(m.calls, m.retries, m.checkouts, m.combined, m.overdue, m.summaries, build, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.register(m.calls, m.retries, m.checkouts, m.combined, m.overdue, m.summaries, m.plans, build, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
@@ -85,6 +89,15 @@ func (m *Metrics) CommandsCombined(commands int) { m.combined.Observe(float64(co
 func (m *Metrics) HoldsOverdue(holds int64, lag time.Duration) {
 	m.overdue.WithLabelValues("holds").Set(float64(holds))
 	m.overdue.WithLabelValues("seconds").Set(lag.Seconds())
+}
+
+// OrderPlanned implements fulfillment.Observer.
+func (m *Metrics) OrderPlanned(asked bool) {
+	counts := "summaries"
+	if asked {
+		counts = "asked"
+	}
+	m.plans.WithLabelValues(counts).Inc()
 }
 
 // SummaryAnswered implements fulfillment.Observer.

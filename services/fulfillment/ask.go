@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	inventoryv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/inventory/v1"
 	"github.com/cellar-commerce/cellar/internal/geo"
@@ -12,153 +13,334 @@ import (
 	"github.com/cellar-commerce/cellar/internal/problem"
 )
 
-// planOrder over the FCs that have some by this region's summaries. They may be behind: before an order is refused,
+// errand is an order to plan.
+type errand struct {
+	to       geo.Point
+	speed    Speed
+	wants    []Want
+	excluded map[string]bool // FCs
+	now      time.Time
+}
+
+// doubtfulRounds of questions about what a plan relies on; then everything that is in doubt is asked at once.
+const doubtfulRounds = 2
+
+// planOrder by what this region believes that the FCs have, and ask only those on whom a plan relies for more than is
+// surely there. The belief is as good as can be: an FC may have as much as its level allows. So a plan that relies on
+// nothing doubtful is the best of all, whatever the true counts are. Summaries may be behind: before an order is refused,
 // every FC of every region that answers has been asked.
-func (s *Service) planOrder(ctx context.Context, to geo.Point, wants []want, excluded map[string]bool) ([]parcel, error) {
-	centers, err := s.Centers(ctx)
+func (s *Service) planOrder(ctx context.Context, e errand) (Plan, error) {
+	centers, byOrdinal, err := s.roster(ctx)
 	if err != nil {
-		return nil, err
+		return Plan{}, err
 	}
-	skus := skusOf(wants)
-	if whom, said := s.whoHas(ctx, centers, skus, excluded); whom != nil {
-		stocks, _ := s.ask(ctx, skus, whom)
-		right := 0
-		for _, st := range stocks {
-			if said[spot{st.GetFcId(), st.GetSku()}] {
-				right++
-			}
-		}
-		s.deps.Observe.SummaryAnswered(right, len(said)-right)
-		if parcels, err := plan(wants, offersOf(centers, to, stocks, excluded)); err == nil {
-			return parcels, nil
-		}
-		parcels, err := s.planWithAll(ctx, centers, to, wants, excluded)
-		s.deps.Observe.SummaryFellShort(err == nil)
-		return parcels, err
+	b := s.believe(ctx, byOrdinal, e)
+	if b == nil {
+		s.deps.Observe.OrderPlanned(true)
+		return s.planWithAll(ctx, centers, e)
 	}
-	return s.planWithAll(ctx, centers, to, wants, excluded)
+	asked := false
+	if len(e.excluded) > 0 { // somebody was there before: what is believed has not stood the test
+		s.inquire(ctx, b, b.everything())
+		asked = true
+	}
+	for round := 0; ; round++ {
+		plan, err := b.plan()
+		if err != nil {
+			s.deps.Observe.OrderPlanned(true)
+			plan, err = s.planWithAll(ctx, centers, e)
+			s.deps.Observe.SummaryFellShort(err == nil)
+			return plan, err
+		}
+		doubts := b.doubts(plan)
+		if len(doubts.regions) == 0 {
+			s.deps.Observe.OrderPlanned(asked)
+			return plan, nil
+		}
+		if round >= doubtfulRounds {
+			doubts = b.everything()
+		}
+		s.inquire(ctx, b, doubts)
+		asked = true
+	}
 }
 
-func (s *Service) planWithAll(ctx context.Context, centers map[string]Center, to geo.Point, wants []want, excluded map[string]bool) ([]parcel, error) {
-	everybody := map[ident.Region][]string{}
+// planWithAll FCs there are, by what each says itself.
+func (s *Service) planWithAll(ctx context.Context, centers map[string]Center, e errand) (Plan, error) {
+	b := newBelief(e, 0)
+	questions := map[ident.Region]*inventoryv1.ListStockRequest{}
 	for region := range s.deps.Stock {
-		everybody[region] = nil
+		questions[region] = &inventoryv1.ListStockRequest{Skus: b.skus}
 	}
-	stocks, failed := s.ask(ctx, skusOf(wants), everybody)
-	parcels, err := plan(wants, offersOf(centers, to, stocks, excluded))
-	if err != nil && failed != nil && len(stocks) == 0 {
-		return nil, failed // nobody has answered: that is not "sold out"
+	answers, failed := s.ask(ctx, questions)
+	rows := map[string]int{}
+	for _, stocks := range answers {
+		for _, st := range stocks {
+			at, there := rows[st.GetFcId()]
+			c, known := centers[st.GetFcId()]
+			n := slices.Index(b.skus, st.GetSku())
+			if !known || n < 0 || e.excluded[c.ID] {
+				continue
+			}
+			if !there {
+				at = b.add(&c)
+				rows[c.ID] = at
+			}
+			b.candidates[at].counts[n] = st.GetAvailable()
+		}
 	}
-	return parcels, err
+	plan, err := b.plan()
+	if err != nil && failed != nil && len(answers) == 0 {
+		return Plan{}, failed // nobody has answered: that is not "sold out"
+	}
+	return plan, err
 }
 
-// skusOf wants, each once.
-func skusOf(wants []want) (skus []string) {
-	for _, w := range wants {
-		if !slices.Contains(skus, w.sku) {
-			skus = append(skus, w.sku)
-		}
-	}
-	return skus
+// belief is what is believed, for one order, about what FCs have.
+type belief struct {
+	errand
+	skus       []string
+	candidates []candidate
+	levels     []uint8 // of the candidates, and their counts: one row after the other
+	counts     []int64
 }
 
-func offersOf(centers map[string]Center, to geo.Point, stocks []*inventoryv1.Stock, excluded map[string]bool) (offers []offer) {
-	byFC := map[string]map[string]int64{}
-	for _, st := range stocks {
-		if excluded[st.GetFcId()] {
-			continue
-		}
-		if byFC[st.GetFcId()] == nil {
-			byFC[st.GetFcId()] = map[string]int64{}
-		}
-		byFC[st.GetFcId()][st.GetSku()] = st.GetAvailable()
-	}
-	for id, stock := range byFC {
-		if c, ok := centers[id]; ok {
-			offers = append(offers, offer{center: c, distance: geo.DistanceKM(c.At, to), stock: stock})
-		}
-	}
-	return offers
+// candidate is an FC that seems to have something.
+type candidate struct {
+	center *Center
+	leg    Leg
+	levels []uint8 // of each product
+	counts []int64 // what it has said; unasked before
+	away   bool    // its region is not relied on, if that can be
+	silent bool    // it was asked and has not answered
 }
 
-// spot is a product at an FC.
-type spot struct{ fc, sku string }
+// unasked: an FC has not said how much it has.
+const unasked = -1
 
-// whoHas some of the products, by the summaries, and what they say in detail. Nil when everybody is to be asked: nothing
-// is known of a product, or nobody seems to have it.
-func (s *Service) whoHas(ctx context.Context, centers map[string]Center, skus []string, excluded map[string]bool) (whom map[ident.Region][]string, said map[spot]bool) {
-	if s.deps.Summaries == nil {
-		return nil, nil
+// newBelief of nothing; room is for how many candidates there will be.
+func newBelief(e errand, room int) *belief {
+	b := &belief{errand: e, skus: skusOf(e.wants), candidates: make([]candidate, 0, room)}
+	b.levels, b.counts = make([]uint8, 0, room*len(b.skus)), make([]int64, 0, room*len(b.skus))
+	return b
+}
+
+// add an FC, of which nothing is believed; gives its number.
+func (b *belief) add(c *Center) int {
+	begin, m := len(b.counts), len(b.skus)
+	b.levels, b.counts = append(b.levels, make([]uint8, m)...), append(b.counts, make([]int64, m)...)
+	b.candidates = append(b.candidates, candidate{center: c, leg: LegOf(c.At, b.to, b.speed, b.now), levels: b.levels[begin : begin+m], counts: b.counts[begin : begin+m]})
+	return len(b.candidates) - 1
+}
+
+// believe what the summaries say. Nil when everybody is to be asked: nothing is known of a product, or nobody seems to
+// have it.
+func (s *Service) believe(ctx context.Context, byOrdinal []*Center, e errand) *belief {
+	if s.known == nil {
+		return nil
 	}
-	resp, err := s.deps.Summaries.ListSummaries(ctx, &inventoryv1.ListSummariesRequest{Skus: skus})
+	entries, err := s.known.of(ctx, skusOf(e.wants))
 	if err != nil {
 		s.deps.Log.WarnContext(ctx, "the summaries cannot be read; everybody is asked", "error", err)
-		return nil, nil
+		return nil
 	}
-	sets := map[string][]byte{} // of each product in the world
-	for _, one := range resp.GetSummaries() {
-		sets[one.GetSku()] = union(sets[one.GetSku()], one.GetFcs())
-	}
-	for _, sku := range skus {
-		if len(sets[sku]) == 0 {
-			return nil, nil
+	room := 0
+	for _, one := range entries {
+		for _, source := range one.sources {
+			room += len(source.holdings)
 		}
 	}
-	whom, said = map[ident.Region][]string{}, map[spot]bool{}
-	for id, c := range centers {
-		if c.Ordinal == nil || excluded[id] {
-			continue
-		}
-		some := false
-		for _, sku := range skus {
-			if contains(sets[sku], int(*c.Ordinal)) {
-				some, said[spot{id, sku}] = true, true
+	b := newBelief(e, min(room, len(byOrdinal)))
+	rows := make([]int, len(byOrdinal)) // of each ordinal: the candidate's number, from 1
+	for n, one := range entries {
+		held := 0
+		for _, source := range one.sources {
+			held += len(source.holdings)
+			for _, h := range source.holdings {
+				if int(h.ordinal) >= len(byOrdinal) || byOrdinal[h.ordinal] == nil || e.excluded[byOrdinal[h.ordinal].ID] {
+					continue
+				}
+				if rows[h.ordinal] == 0 {
+					rows[h.ordinal] = b.add(byOrdinal[h.ordinal]) + 1
+				}
+				c := &b.candidates[rows[h.ordinal]-1]
+				c.levels[n], c.counts[n] = h.level, unasked
 			}
 		}
-		if some {
-			whom[ident.Region(c.Region)] = append(whom[ident.Region(c.Region)], id)
+		if held == 0 {
+			return nil
 		}
 	}
-	return whom, said
+	s.markAway(b)
+	return b
 }
 
-// union of two sets of ordinals.
-func union(a, b []byte) []byte {
-	if len(a) < len(b) {
-		a, b = b, a
+// markAway the FCs of regions that cannot be reached right now.
+func (s *Service) markAway(b *belief) {
+	if s.deps.Reachable == nil {
+		return
 	}
-	out := slices.Clone(a)
-	for i, bits := range b {
-		out[i] |= bits
+	reachable := map[string]bool{string(s.deps.Region): true}
+	for i := range b.candidates {
+		c := &b.candidates[i]
+		there, known := reachable[c.center.Region]
+		if !known {
+			there = s.deps.Reachable(ident.Region(c.center.Region))
+			reachable[c.center.Region] = there
+		}
+		c.away = !there
 	}
-	return out
 }
 
-func contains(set []byte, n int) bool { return n/8 < len(set) && set[n/8]&(1<<(n%8)) != 0 }
+// plan as if every FC had as much as it may have: without the regions that are away, and with them only when the others
+// have too little.
+func (b *belief) plan() (Plan, error) {
+	plan, err := b.task(false).Plan()
+	if err != nil && slices.ContainsFunc(b.candidates, func(c candidate) bool { return c.away }) {
+		return b.task(true).Plan()
+	}
+	return plan, err
+}
 
-// ask FCs what they have: those that are named, or all of a region where none is. The error is that of a region that did
-// not answer.
-func (s *Service) ask(ctx context.Context, skus []string, whom map[ident.Region][]string) (all []*inventoryv1.Stock, failed error) {
+func (b *belief) task(everybody bool) *Task {
+	t := NewTask(b.wants, len(b.candidates))
+	for i := range b.candidates {
+		c := &b.candidates[i]
+		stock := t.Offer(c.center, &c.leg) // also of one that is passed over, with nothing: offers have the candidates' numbers
+		if c.silent || (c.away && !everybody) {
+			continue
+		}
+		for n := range stock {
+			if stock[n] = c.counts[n]; stock[n] == unasked {
+				stock[n] = highest(c.levels[n])
+			}
+		}
+	}
+	return t
+}
+
+// doubts are what is to be asked: products, in regions.
+type doubts struct {
+	regions  []string
+	products []int
+}
+
+// doubts of a plan: where it takes more than is surely there. Of a product that is doubtful the whole region is asked: the
+// next plan may take it from a neighbour.
+func (b *belief) doubts(plan Plan) (d doubts) {
+	taken := make([]int64, len(b.skus))
+	for i := range plan.Parcels {
+		p := &plan.Parcels[i]
+		c := &b.candidates[p.offer]
+		clear(taken)
+		for _, l := range p.Lines {
+			taken[slices.Index(b.skus, l.SKU)] += l.Quantity
+		}
+		for n, units := range taken {
+			if c.counts[n] == unasked && units > reliable(c.levels[n]) {
+				d.add(c.center.Region, n)
+			}
+		}
+	}
+	return d
+}
+
+func (d *doubts) add(region string, product int) {
+	if !slices.Contains(d.regions, region) {
+		d.regions = append(d.regions, region)
+	}
+	if !slices.Contains(d.products, product) {
+		d.products = append(d.products, product)
+	}
+}
+
+// everything that nobody has said yet.
+func (b *belief) everything() (d doubts) {
+	for _, c := range b.candidates {
+		for n, count := range c.counts {
+			if count == unasked {
+				d.add(c.center.Region, n)
+			}
+		}
+	}
+	return d
+}
+
+// inquire into doubts: what was believed is replaced by what the FCs say. Who does not answer has nothing.
+func (s *Service) inquire(ctx context.Context, b *belief, d doubts) {
+	questions := map[ident.Region]*inventoryv1.ListStockRequest{}
+	for _, region := range d.regions {
+		q := &inventoryv1.ListStockRequest{}
+		for _, n := range d.products {
+			q.Skus = append(q.Skus, b.skus[n])
+		}
+		for _, c := range b.candidates {
+			if c.center.Region == region && slices.ContainsFunc(d.products, func(n int) bool { return c.counts[n] == unasked }) {
+				q.FcIds = append(q.FcIds, c.center.ID)
+			}
+		}
+		questions[ident.Region(region)] = q
+	}
+	answers, _ := s.ask(ctx, questions)
+	s.deps.Observe.SummaryAnswered(b.correct(d, questions, answers))
+}
+
+// correct what was believed, and count how it was.
+func (b *belief) correct(d doubts, questions map[ident.Region]*inventoryv1.ListStockRequest, answers map[ident.Region][]*inventoryv1.Stock) (right, empty int) {
+	said := map[string]*inventoryv1.Stock{}
+	for _, stocks := range answers {
+		for _, st := range stocks {
+			said[st.GetFcId()+"/"+st.GetSku()] = st
+		}
+	}
+	for i := range b.candidates {
+		c := &b.candidates[i]
+		region := ident.Region(c.center.Region)
+		if questions[region] == nil {
+			continue
+		}
+		_, answered := answers[region]
+		c.silent = c.silent || !answered
+		for _, n := range d.products {
+			if c.counts[n] != unasked {
+				continue
+			}
+			c.counts[n] = said[c.center.ID+"/"+b.skus[n]].GetAvailable()
+			switch {
+			case c.counts[n] > 0:
+				right++
+			case answered:
+				empty++
+			}
+		}
+	}
+	return right, empty
+}
+
+// ask regions what FCs have: those that are named, or all of a region where none is. Gives what each that answered has
+// said; the error is that of one that did not.
+func (s *Service) ask(ctx context.Context, questions map[ident.Region]*inventoryv1.ListStockRequest) (answers map[ident.Region][]*inventoryv1.Stock, failed error) {
 	ctx, cancel := context.WithTimeout(ctx, stockBudget)
 	defer cancel()
+	answers = map[ident.Region][]*inventoryv1.Stock{}
 	var mu sync.Mutex
 	var wg sync.WaitGroup
-	for region, fcs := range whom {
+	for region, question := range questions {
 		lister := s.deps.Stock[region]
 		if lister == nil {
 			continue
 		}
 		wg.Go(func() {
-			resp, err := lister.ListStock(ctx, &inventoryv1.ListStockRequest{Skus: skus, FcIds: fcs})
+			resp, err := lister.ListStock(ctx, question)
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
 				failed = problem.Wrap(fmt.Errorf("stock of %s: %w", region, err), problem.Unavailable, "STOCK_UNKNOWN", "the stock cannot be looked up right now")
 				return
 			}
-			all = append(all, resp.GetStocks()...)
+			answers[region] = resp.GetStocks()
 		})
 	}
 	wg.Wait()
-	return all, failed
+	return answers, failed
 }

@@ -1,7 +1,9 @@
 // Package fulfillment decides which fulfilment centre (FC) sends what, and sends it.
 //
-// PlanOrder is a pure choice over what the regions say they have: fewest parcels first, then
-// the shortest way, by branch and bound (cover.go). It promises nothing; the reservation that follows may lose a race, and the
+// PlanOrder is a pure choice over what the FCs are believed to have: fewest parcels first, then the
+// earliest day by which all are at the door, then the least cost (delivery.go), by branch and bound
+// (cover.go). The belief comes from summaries that are kept in memory (known.go); FCs are asked where it
+// is not enough (ask.go). It holds nothing: the reservation that follows may lose a race, and the
 // order is planned again without that FC.
 //
 // Shipping runs in the FC's region. A paid order's request arrives as an event and becomes a

@@ -1,7 +1,6 @@
 package fulfillment
 
 import (
-	"fmt"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -10,39 +9,18 @@ import (
 	"github.com/cellar-commerce/cellar/internal/problem"
 )
 
-func drawOffers(t *rapid.T) []offer {
-	offers := make([]offer, rapid.IntRange(0, 8).Draw(t, "offers"))
-	for i := range offers {
-		offers[i] = offer{center: Center{ID: fmt.Sprintf("fc%d", i)}, distance: rapid.Float64Range(1, 1000).Draw(t, "km"), stock: map[string]int64{}}
-		for _, sku := range []string{"a", "b", "c"} {
-			if n := rapid.Int64Range(0, 6).Draw(t, sku); n > 0 {
-				offers[i].stock[sku] = n
-			}
-		}
-	}
-	return offers
-}
-
 func TestAPlanSendsExactlyWhatIsWantedFromWhatThereIsOrTheSumIsTooSmall(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		offers := drawOffers(t)
-		var wants []want
-		wanted, sum := map[string]int64{}, map[string]int64{}
-		for i := range rapid.IntRange(1, 5).Draw(t, "lines") {
-			w := want{line: int32(i + 1), sku: rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "sku"), quantity: rapid.Int64Range(1, 8).Draw(t, "quantity")}
-			wants = append(wants, w)
-			wanted[w.sku] += w.quantity
-		}
-		for _, o := range offers {
-			for sku, n := range o.stock {
-				sum[sku] += n
-			}
-		}
+		task := drawTask(t)
 		possible := true
-		for sku, n := range wanted {
-			possible = possible && sum[sku] >= n
+		for n, need := range task.need {
+			sum := int64(0)
+			for i := range task.offers {
+				sum += task.row(i)[n]
+			}
+			possible = possible && sum >= need
 		}
-		parcels, err := plan(wants, offers)
+		plan, err := task.Plan()
 		if (err == nil) != possible {
 			t.Fatalf("possible %v, got %v", possible, err)
 		}
@@ -52,55 +30,125 @@ func TestAPlanSendsExactlyWhatIsWantedFromWhatThereIsOrTheSumIsTooSmall(t *testi
 			}
 			return
 		}
-		checkParcels(t, parcels, wants, offers)
+		checkParcels(t, plan.Parcels, task)
 	})
 }
 
-func checkParcels(t *rapid.T, parcels []parcel, wants []want, offers []offer) {
+func checkParcels(t *rapid.T, parcels []Parcel, task *Task) {
 	stock := map[string]map[string]int64{}
-	for _, o := range offers {
-		stock[o.center.ID] = stockOf(wants, o.stock)
-	}
-	sent := map[int32]int64{}
-	seen := map[string]bool{}
-	for _, p := range parcels {
-		if seen[p.center.ID] || len(p.lines) == 0 {
-			t.Fatalf("%s sends %d lines, twice: %v", p.center.ID, len(p.lines), seen[p.center.ID])
+	for i, o := range task.offers {
+		stock[o.center.ID] = map[string]int64{}
+		for n, sku := range task.skus {
+			stock[o.center.ID][sku] = task.row(i)[n]
 		}
-		seen[p.center.ID] = true
-		for _, l := range p.lines {
-			sent[l.line] += l.quantity
-			if stock[p.center.ID][l.sku] -= l.quantity; stock[p.center.ID][l.sku] < 0 {
-				t.Fatalf("%s is asked for more than it has", p.center.ID)
+	}
+	sent, seen := map[int32]int64{}, map[string]bool{}
+	for _, p := range parcels {
+		if seen[p.Center.ID] || len(p.Lines) == 0 {
+			t.Fatalf("%s sends %d lines, twice: %v", p.Center.ID, len(p.Lines), seen[p.Center.ID])
+		}
+		seen[p.Center.ID] = true
+		for _, l := range p.Lines {
+			sent[l.Line] += l.Quantity
+			if stock[p.Center.ID][l.SKU] -= l.Quantity; stock[p.Center.ID][l.SKU] < 0 {
+				t.Fatalf("%s is asked for more than it has", p.Center.ID)
 			}
 		}
 	}
-	for _, w := range wants {
-		if sent[w.line] != w.quantity {
-			t.Fatalf("line %d: %d sent of %d", w.line, sent[w.line], w.quantity)
+	for _, w := range task.wants {
+		if sent[w.Line] != w.Quantity {
+			t.Fatalf("line %d: %d sent of %d", w.Line, sent[w.Line], w.Quantity)
 		}
 	}
 }
 
-func TestOneParcelFromTheNearestThatHasEverything(t *testing.T) {
-	offers := []offer{
-		{center: Center{ID: "near"}, distance: 10, stock: map[string]int64{"a": 1}},
-		{center: Center{ID: "far"}, distance: 900, stock: map[string]int64{"a": 5, "b": 5}},
-		{center: Center{ID: "middle"}, distance: 500, stock: map[string]int64{"a": 1, "b": 1}},
+// depot is an FC of a task.
+type depot struct {
+	id    string
+	leg   Leg
+	stock []int64
+}
+
+func taskOf(wants []Want, depots ...depot) *Task {
+	t := NewTask(wants, len(depots))
+	for _, d := range depots {
+		copy(t.Offer(&Center{ID: d.id}, &d.leg), d.stock)
 	}
-	parcels, err := plan([]want{{1, "a", 1}, {2, "b", 1}}, offers)
-	if err != nil || len(parcels) != 1 || parcels[0].center.ID != "middle" {
-		t.Errorf("got %v, %v", parcels, err)
+	return t
+}
+
+// chosen FCs of a plan, with the number of lines that each sends.
+func chosen(t *testing.T, task *Task) map[string]int {
+	t.Helper()
+	plan, err := task.Plan()
+	if err != nil || !plan.Proven {
+		t.Fatalf("proven %v, %v", plan.Proven, err)
+	}
+	all := map[string]int{}
+	for _, p := range plan.Parcels {
+		all[p.Center.ID] = len(p.Lines)
+	}
+	return all
+}
+
+func TestWhatMakesAPlanBetter(t *testing.T) {
+	two := []Want{{1, "a", 1}, {2, "b", 1}}
+	for name, c := range map[string]struct {
+		depots []depot
+		want   map[string]int
+	}{
+		"fewer parcels, however late": {[]depot{
+			{"near a", Leg{Day: 1, KM: 1}, []int64{9, 0}}, {"near b", Leg{Day: 1, KM: 1}, []int64{0, 9}}, {"far", Leg{Day: 9, KM: 9000, Cents: 9000}, []int64{1, 1}},
+		}, map[string]int{"far": 2}},
+		"then earlier, however dear": {[]depot{
+			{"cheap", Leg{Day: 2, Cents: 1}, []int64{1, 1}}, {"early", Leg{Day: 1, Cents: 999}, []int64{1, 1}},
+		}, map[string]int{"early": 2}},
+		"then cheaper, however far": {[]depot{
+			{"near", Leg{Day: 1, Cents: 2, KM: 1}, []int64{1, 1}}, {"cheap", Leg{Day: 1, Cents: 1, KM: 99}, []int64{1, 1}},
+		}, map[string]int{"cheap": 2}},
+		"then nearer": {[]depot{
+			{"far", Leg{Day: 1, Cents: 2, KM: 99}, []int64{1, 1}}, {"near", Leg{Day: 1, Cents: 2, KM: 10}, []int64{1, 1}},
+		}, map[string]int{"near": 2}},
+		"the last parcel decides the day": { // b comes on day 3 in any case: then a need not hurry
+			[]depot{
+				{"a early", Leg{Day: 1, Cents: 9}, []int64{1, 0}}, {"a late", Leg{Day: 3, Cents: 5}, []int64{1, 0}}, {"b", Leg{Day: 3, Cents: 5}, []int64{0, 1}},
+			}, map[string]int{"a late": 1, "b": 1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := chosen(t, taskOf(two, c.depots...))
+			if len(got) != len(c.want) {
+				t.Fatalf("chose %v, want %v", got, c.want)
+			}
+			for id, lines := range c.want {
+				if got[id] != lines {
+					t.Errorf("chose %v, want %v", got, c.want)
+				}
+			}
+		})
 	}
 }
 
 func TestALineIsSplitWhenNoCenterHasEnough(t *testing.T) {
-	offers := []offer{
-		{center: Center{ID: "x"}, distance: 1, stock: map[string]int64{"a": 2}},
-		{center: Center{ID: "y"}, distance: 2, stock: map[string]int64{"a": 3}},
+	got := chosen(t, taskOf([]Want{{1, "a", 5}}, depot{"x", Leg{}, []int64{2}}, depot{"y", Leg{}, []int64{3}}))
+	if len(got) != 2 {
+		t.Errorf("got %v", got)
 	}
-	parcels, err := plan([]want{{1, "a", 5}}, offers)
-	if err != nil || len(parcels) != 2 {
-		t.Errorf("got %v, %v", parcels, err)
+}
+
+func TestALineStaysWholeWhereOneOfTheCentersChosenHasEnough(t *testing.T) {
+	wants := []Want{{1, "a", 3}, {2, "b", 1}, {3, "c", 1}}
+	got := chosen(t, taskOf(wants, depot{"near", Leg{KM: 1}, []int64{2, 1, 0}}, depot{"far", Leg{KM: 2}, []int64{3, 0, 1}}))
+	if got["near"] != 1 || got["far"] != 2 {
+		t.Errorf("got %v", got)
+	}
+}
+
+func TestTheScoreCountsParcelsDaysAndCents(t *testing.T) {
+	plan, err := taskOf([]Want{{1, "a", 5}}, depot{"x", Leg{Day: 2, KM: 20}, []int64{2}}, depot{"y", Leg{Day: 4, KM: 200}, []int64{3}}).Plan()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if parcels, day, cents := plan.Score(Standard); parcels != 2 || day != 4 || cents != 420+460+5*40 {
+		t.Errorf("%d parcels, day %d, %d cents", parcels, day, cents)
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"strconv"
 
+	"google.golang.org/protobuf/types/known/timestamppb"
+
 	fulfillmentv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/fulfillment/v1"
 	orderv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1"
 	"github.com/cellar-commerce/cellar/internal/geo"
@@ -19,37 +21,60 @@ const (
 
 // PlanOrder implements FulfillmentService.
 func (s *Service) PlanOrder(ctx context.Context, req *fulfillmentv1.PlanOrderRequest) (*fulfillmentv1.PlanOrderResponse, error) {
-	var v problem.Violations
-	v.Check(len(req.GetLines()) >= 1 && len(req.GetLines()) <= maxLines, "lines", "must be 1 to 200")
-	wants := make([]want, 0, len(req.GetLines()))
-	for i, l := range req.GetLines() {
-		field := "lines[" + strconv.Itoa(i) + "]"
-		v.Check(l.GetSku() != "", field+".sku", "must not be empty")
-		v.Check(l.GetQuantity() >= 1 && l.GetQuantity() <= maxQuantity, field+".quantity", "must be 1 to 999")
-		wants = append(wants, want{line: l.GetLine(), sku: l.GetSku(), quantity: l.GetQuantity()})
-	}
-	to, ok := geo.Locate(req.GetShipTo().GetRegionCode(), req.GetShipTo().GetPostalCode())
-	v.Check(ok, "ship_to.region_code", "must be a country that is delivered to")
-	if err := v.Err(); err != nil {
-		return nil, err
-	}
-	excluded := map[string]bool{}
-	for _, fc := range req.GetExcludedFcs() {
-		excluded[fc] = true
-	}
-	parcels, err := s.planOrder(ctx, to, wants, excluded)
+	e, err := s.errandOf(req)
 	if err != nil {
 		return nil, err
 	}
-	resp := &fulfillmentv1.PlanOrderResponse{}
-	for _, p := range parcels {
-		out := &fulfillmentv1.PlannedParcel{Region: p.center.Region, FcId: p.center.ID, DistanceKm: p.distance}
-		for _, l := range p.lines {
-			out.Lines = append(out.Lines, &orderv1.ParcelLine{Line: l.line, Sku: l.sku, Quantity: l.quantity})
-		}
-		resp.Parcels = append(resp.Parcels, out)
+	plan, err := s.planOrder(ctx, e)
+	if err != nil {
+		return nil, err
+	}
+	resp := &fulfillmentv1.PlanOrderResponse{Parcels: make([]*fulfillmentv1.PlannedParcel, len(plan.Parcels))}
+	for i := range plan.Parcels {
+		resp.Parcels[i] = plan.Parcels[i].proto(e.speed)
 	}
 	return resp, nil
+}
+
+// errandOf a request that is well formed.
+func (s *Service) errandOf(req *fulfillmentv1.PlanOrderRequest) (e errand, err error) {
+	var v problem.Violations
+	v.Check(len(req.GetLines()) >= 1 && len(req.GetLines()) <= maxLines, "lines", "must be 1 to 200")
+	e = errand{now: s.deps.Clock.Now(), speed: speedOf(req.GetSpeed()), wants: make([]Want, 0, len(req.GetLines()))}
+	for i, l := range req.GetLines() {
+		if ok := l.GetSku() != ""; !ok {
+			v.Check(false, field(i, "sku"), "must not be empty")
+		}
+		if ok := l.GetQuantity() >= 1 && l.GetQuantity() <= maxQuantity; !ok {
+			v.Check(false, field(i, "quantity"), "must be 1 to 999")
+		}
+		e.wants = append(e.wants, Want{Line: l.GetLine(), SKU: l.GetSku(), Quantity: l.GetQuantity()})
+	}
+	_, known := fulfillmentv1.Speed_name[int32(req.GetSpeed())]
+	v.Check(known, "speed", "must be one of the speeds")
+	to, ok := geo.Locate(req.GetShipTo().GetRegionCode(), req.GetShipTo().GetPostalCode())
+	v.Check(ok, "ship_to.region_code", "must be a country that is delivered to")
+	e.to = to
+	if len(req.GetExcludedFcs()) > 0 {
+		e.excluded = map[string]bool{}
+		for _, fc := range req.GetExcludedFcs() {
+			e.excluded[fc] = true
+		}
+	}
+	return e, v.Err()
+}
+
+func field(line int, name string) string { return "lines[" + strconv.Itoa(line) + "]." + name }
+
+func (p *Parcel) proto(speed Speed) *fulfillmentv1.PlannedParcel {
+	out := &fulfillmentv1.PlannedParcel{
+		Region: p.Center.Region, FcId: p.Center.ID, DistanceKm: p.Leg.KM, Lines: make([]*orderv1.ParcelLine, len(p.Lines)),
+		ShipBy: timestamppb.New(p.Leg.ShipBy), DeliverBy: timestamppb.New(p.Leg.DeliverBy), Cost: cost(p.Leg.KM, speed, p.units()).Proto(),
+	}
+	for i, l := range p.Lines {
+		out.Lines[i] = &orderv1.ParcelLine{Line: l.Line, Sku: l.SKU, Quantity: l.Quantity}
+	}
+	return out
 }
 
 // ListShipments implements FulfillmentService.

@@ -39,12 +39,44 @@ func TestAPlanTakesTheNearestCenterThatHasAllAndSaysHowFarItIs(t *testing.T) {
 	if p := resp.GetParcels()[0]; p.GetRegion() != "us-east-1" || p.GetDistanceKm() < 5 || p.GetDistanceKm() > 50 {
 		t.Errorf("from Newark to New York: %v", p)
 	}
+	checkPromise(t, resp, time.Date(2031, time.May, 5, 1, 0, 0, 0, time.UTC), time.Date(2031, time.May, 6, 4, 59, 59, 0, time.UTC), 460)
 	resp, err = w.PlanOrder(t.Context(), toNewYork(ale, port))
 	if err != nil || fcs(resp) != "iad1" {
 		t.Fatalf("got %v, %v", resp, err)
 	}
 	if lines := resp.GetParcels()[0].GetLines(); len(lines) != 2 || lines[1].GetLine() != 2 || lines[1].GetQuantity() != 2 {
 		t.Errorf("lines %v", lines)
+	}
+}
+
+// checkPromise of a plan of one parcel. The tests open at noon by UTC, which is morning in New York.
+func checkPromise(t *testing.T, resp *fulfillmentv1.PlanOrderResponse, shipBy, deliverBy time.Time, cents int64) {
+	t.Helper()
+	p := resp.GetParcels()[0]
+	if !p.GetShipBy().AsTime().Equal(shipBy) || !p.GetDeliverBy().AsTime().Equal(deliverBy) || p.GetCost().GetMinorUnits() != cents || p.GetCost().GetCurrencyCode() != "USD" {
+		t.Errorf("leaves %s, comes %s, costs %v", p.GetShipBy().AsTime(), p.GetDeliverBy().AsTime(), p.GetCost())
+	}
+}
+
+func TestExpressComesEarlierAndCostsMore(t *testing.T) {
+	w := newWorld(t, everywhere())
+	req := toNewYork(&fulfillmentv1.PlanLine{Line: 1, Sku: "ale", Quantity: 3})
+	req.ExcludedFcs = []string{"ewr1", "iad1"}
+	fromSeattle := time.Date(2031, time.May, 5, 4, 0, 0, 0, time.UTC)
+	for speed, want := range map[fulfillmentv1.Speed]struct {
+		days  int
+		cents int64
+	}{
+		fulfillmentv1.Speed_SPEED_UNSPECIFIED: {7, 1290 + 3*40},
+		fulfillmentv1.Speed_SPEED_STANDARD:    {7, 1290 + 3*40},
+		fulfillmentv1.Speed_SPEED_EXPRESS:     {3, 3190 + 3*70},
+	} {
+		req.Speed = speed
+		resp, err := w.PlanOrder(t.Context(), req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		checkPromise(t, resp, fromSeattle, time.Date(2031, time.May, 5+want.days, 4, 59, 59, 0, time.UTC), want.cents)
 	}
 }
 
@@ -97,6 +129,7 @@ func TestABadFieldOfAPlanIsNamed(t *testing.T) {
 		"no sku":                 {"lines[0].sku", func(r *fulfillmentv1.PlanOrderRequest) { r.Lines[0].Sku = "" }},
 		"quantity 0":             {"lines[0].quantity", func(r *fulfillmentv1.PlanOrderRequest) { r.Lines[0].Quantity = 0 }},
 		"quantity 1000":          {"lines[0].quantity", func(r *fulfillmentv1.PlanOrderRequest) { r.Lines[0].Quantity = 1000 }},
+		"an unknown speed":       {"speed", func(r *fulfillmentv1.PlanOrderRequest) { r.Speed = 9 }},
 		"no address":             {"ship_to.region_code", func(r *fulfillmentv1.PlanOrderRequest) { r.ShipTo = nil }},
 		"an unsupported country": {"ship_to.region_code", func(r *fulfillmentv1.PlanOrderRequest) { r.ShipTo.RegionCode = "AQ" }},
 	} {

@@ -46,6 +46,9 @@ type Deps struct {
 	Stock map[ident.Region]StockLister
 	// Summaries of this region's; may be nil: then everybody is asked.
 	Summaries Summarizer
+	// Reachable tells whether a region's cells are likely to answer. The FCs of others are planned with only when nothing
+	// else will do. May be nil: then all are.
+	Reachable func(ident.Region) bool
 	Shipper   Shipper
 	// HandlingTime between the request and the hand-over to the carrier.
 	HandlingTime time.Duration
@@ -57,9 +60,11 @@ type Deps struct {
 	Observe Observer
 }
 
-// Observer is told how right the summaries were.
+// Observer is told how orders are planned, and how right the summaries were.
 type Observer interface {
-	// SummaryAnswered for a plan: how many bits had stock behind them, how many had none.
+	// OrderPlanned: FCs were asked what they have, or it was done by the summaries alone.
+	OrderPlanned(asked bool)
+	// SummaryAnswered of FCs that were asked: how many bits had stock behind them, how many had none.
 	SummaryAnswered(right, empty int)
 	// SummaryFellShort: by the summaries an order could not be sent, so everybody was asked; found tells whether somebody had it.
 	SummaryFellShort(found bool)
@@ -67,16 +72,19 @@ type Observer interface {
 
 type noObserver struct{}
 
+func (noObserver) OrderPlanned(bool)        {}
 func (noObserver) SummaryAnswered(int, int) {}
 func (noObserver) SummaryFellShort(bool)    {}
 
 // Service implements cellar.fulfillment.v1.FulfillmentService.
 type Service struct {
-	deps Deps
+	deps  Deps
+	known *known // nil without summaries
 
-	mu      sync.Mutex
-	centers map[string]Center
-	readAt  time.Time
+	mu        sync.Mutex
+	centers   map[string]Center
+	byOrdinal []*Center
+	readAt    time.Time
 }
 
 var _ fulfillmentv1connect.FulfillmentServiceHandler = (*Service)(nil)
@@ -89,7 +97,11 @@ func New(deps Deps) *Service {
 	if deps.Observe == nil {
 		deps.Observe = noObserver{}
 	}
-	return &Service{deps: deps}
+	s := &Service{deps: deps}
+	if deps.Summaries != nil {
+		s.known = newKnown(deps.Summaries, deps.Clock, knownProducts)
+	}
+	return s
 }
 
 const (
@@ -119,9 +131,30 @@ func (s *Service) Centers(ctx context.Context) (map[string]Center, error) {
 		fresh[c.ID] = c
 	}
 	if len(fresh) > 0 { // an empty table is looked at again: a platform is being opened
-		s.centers, s.readAt = fresh, now
+		s.centers, s.byOrdinal, s.readAt = fresh, inOrder(list), now
 	}
 	return fresh, nil
+}
+
+// inOrder of their ordinals; nil where there is none.
+func inOrder(list []Center) []*Center {
+	var all []*Center
+	for i := range list {
+		if c := &list[i]; c.Ordinal != nil {
+			n := int(*c.Ordinal)
+			all = append(all, make([]*Center, max(n+1-len(all), 0))...)
+			all[n] = c
+		}
+	}
+	return all
+}
+
+// roster of the FCs, by id and by ordinal.
+func (s *Service) roster(ctx context.Context) (byID map[string]Center, byOrdinal []*Center, err error) {
+	byID, err = s.Centers(ctx)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return byID, s.byOrdinal, err
 }
 
 // FC tells the home region of an FC.

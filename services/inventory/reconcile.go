@@ -85,6 +85,8 @@ type SummaryCheck struct {
 	Bits    int `json:"bits"`
 	Empty   int `json:"empty"`
 	Missing int `json:"missing"`
+	// Misjudged are FCs whose bit is right and whose level is not.
+	Misjudged int `json:"misjudged"`
 }
 
 // ErrorRate is the share of bits that say the wrong thing.
@@ -102,11 +104,11 @@ const checkPage = 1000
 func (s *Service) CheckSummaries(ctx context.Context, source ident.Region) (SummaryCheck, error) {
 	check := SummaryCheck{Region: source}
 	for after := ""; ; {
-		known := map[string][]byte{}
+		known, levels := map[string][]byte{}, map[string][]byte{}
 		rows, err := sqldb.Collect(ctx, s.deps.DB, stmtPageSummaries, func(r sqldb.Row) (sku string, err error) {
-			var set []byte
-			err = r.Scan(&sku, &set)
-			known[sku] = set
+			var set, level []byte
+			err = r.Scan(&sku, &set, &level)
+			known[sku], levels[sku] = set, level
 			return sku, err
 		}, string(s.deps.Region), string(source), after, checkPage)
 		if err != nil {
@@ -125,6 +127,9 @@ func (s *Service) CheckSummaries(ctx context.Context, source ident.Region) (Summ
 		for _, st := range stocks {
 			if n, ok := s.deps.Ordinal(ctx, st.fc); ok && hasBit(known[st.sku], n) {
 				check.Empty--
+				if levelAt(levels[st.sku], n) != level(st.delta) {
+					check.Misjudged++
+				}
 			} else {
 				check.Missing++
 			}

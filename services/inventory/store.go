@@ -179,15 +179,15 @@ FROM unnest($2::text[]) AS s (sku)
 ON CONFLICT (region, sku, source_region) DO NOTHING`)
 
 	stmtLockSummaries = sqldb.Define(sqldb.Regional, "inventory.lock_summaries", `
-/*@PG SELECT one.sku, one.fcs, one.units, one.version
+/*@PG SELECT one.sku, one.fcs, one.units, one.version, one.levels
 FROM unnest($2::text[]) AS s (sku)
 CROSS JOIN LATERAL (
-  SELECT sku, fcs, units, version
+  SELECT sku, fcs, units, version, levels
   FROM stock_summaries
   WHERE region = $1 AND sku = s.sku AND source_region = $3
   FOR UPDATE
 ) AS one @*/
-/*@CRDB SELECT one.sku, one.fcs, one.units, one.version
+/*@CRDB SELECT one.sku, one.fcs, one.units, one.version, one.levels
 FROM unnest($2::text[]) AS s (sku)
 INNER LOOKUP JOIN stock_summaries AS one ON one.region = $1 AND one.sku = s.sku AND one.source_region = $3
 ORDER BY one.sku
@@ -199,20 +199,20 @@ FROM inventory
 WHERE region = $1 AND sku = ANY ($2::text[]) AND available > 0`)
 
 	stmtKeepSummaries = sqldb.Define(sqldb.Regional, "inventory.keep_summaries", `
-INSERT INTO stock_summaries (region, sku, source_region, fcs, units, version, changed_at)
-SELECT $1::crdb_internal_region, s.sku, s.source_region, s.fcs, s.units, s.version, $7
-FROM unnest($2::text[], $3::text[], $4::bytea[], $5::int8[], $6::int8[]) AS s (sku, source_region, fcs, units, version)
+INSERT INTO stock_summaries (region, sku, source_region, fcs, units, version, changed_at, levels)
+SELECT $1::crdb_internal_region, s.sku, s.source_region, s.fcs, s.units, s.version, $7, s.levels
+FROM unnest($2::text[], $3::text[], $4::bytea[], $5::int8[], $6::int8[], $8::bytea[]) AS s (sku, source_region, fcs, units, version, levels)
 ON CONFLICT (region, sku, source_region) DO UPDATE
-SET fcs = excluded.fcs, units = excluded.units, version = excluded.version, changed_at = excluded.changed_at
+SET fcs = excluded.fcs, units = excluded.units, version = excluded.version, changed_at = excluded.changed_at, levels = excluded.levels
 WHERE stock_summaries.version < excluded.version`)
 
 	stmtListSummaries = sqldb.Define(sqldb.Regional, "inventory.list_summaries", `
-SELECT sku, source_region, fcs, units, version
+SELECT sku, source_region, fcs, units, version, levels
 FROM stock_summaries
 WHERE region = $1 AND sku = ANY ($2::text[])`)
 
 	stmtPageSummaries = sqldb.Define(sqldb.Regional, "inventory.page_summaries", `
-SELECT sku, fcs
+SELECT sku, fcs, levels
 FROM stock_summaries
 WHERE region = $1 AND source_region = $2 AND sku > $3
 ORDER BY sku

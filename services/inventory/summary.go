@@ -63,7 +63,8 @@ func (s *Service) Touched(ctx context.Context, payload []byte) error {
 
 // summary of one product at this region's FCs.
 type summary struct {
-	fcs     []byte
+	fcs     []byte // a bit for each FC that has some
+	levels  []byte // four bits for each FC: the level of its count
 	units   int64
 	version int64
 }
@@ -104,7 +105,7 @@ func scanSummaries(ctx context.Context, tx sqldb.Tx, stmt *sqldb.Statement, into
 	b.QueueRead(stmt, sqldb.Each(func(r sqldb.Row) error {
 		var sku string
 		var one summary
-		err := r.Scan(&sku, &one.fcs, &one.units, &one.version)
+		err := r.Scan(&sku, &one.fcs, &one.units, &one.version, &one.levels)
 		into[sku] = one
 		return err
 	}), args...)
@@ -124,7 +125,7 @@ func (s *Service) look(ctx context.Context, tx sqldb.Tx, skus []string) (map[str
 			continue // a new FC: its first stock is told by whoever has heard of it
 		}
 		one := all[st.sku]
-		one.fcs = withBit(one.fcs, n)
+		one.fcs, one.levels = withBit(one.fcs, n), withLevel(one.levels, n, level(st.delta))
 		one.units += st.delta
 		all[st.sku] = one
 	}
@@ -140,15 +141,39 @@ func withBit(set []byte, n int) []byte {
 	return set
 }
 
-// tell what has changed: here, and by events to the other regions.
+// maxLevel is what four bits hold: some hundred million units.
+const maxLevel = 15
+
+// withLevel sets the level of FC n.
+func withLevel(levels []byte, n, level int) []byte {
+	if short := n/2 + 1 - len(levels); short > 0 {
+		levels = append(levels, make([]byte, short)...)
+	}
+	shift := n % 2 * 4
+	levels[n/2] = levels[n/2]&^(0xF<<shift) | byte(min(level, maxLevel))<<shift
+	return levels
+}
+
+// levelAt FC n.
+func levelAt(levels []byte, n int) int {
+	if n/2 >= len(levels) {
+		return 0
+	}
+	return int(levels[n/2] >> (n % 2 * 4) & 0xF)
+}
+
+// tell what has changed: here, and by events to all regions. This one's cells are among those who keep summaries in
+// memory.
 func (s *Service) tell(ctx context.Context, tx sqldb.Tx, now time.Time, known, fresh map[string]summary) error {
 	var changed []*inventoryv1.StockSummary
 	for sku, was := range known {
 		is := fresh[sku]
-		if slices.Equal(was.fcs, is.fcs) && was.units == is.units {
+		if slices.Equal(was.fcs, is.fcs) && slices.Equal(was.levels, is.levels) && was.units == is.units {
 			continue
 		}
-		changed = append(changed, &inventoryv1.StockSummary{Sku: sku, Region: string(s.deps.Region), Fcs: is.fcs, Units: is.units, Version: was.version + 1})
+		changed = append(changed, &inventoryv1.StockSummary{
+			Sku: sku, Region: string(s.deps.Region), Fcs: is.fcs, Levels: is.levels, Units: is.units, Version: was.version + 1,
+		})
 	}
 	if len(changed) == 0 {
 		return nil
@@ -158,9 +183,6 @@ func (s *Service) tell(ctx context.Context, tx sqldb.Tx, now time.Time, known, f
 	keep(&out, s.deps.Region, now, changed)
 	var events []outbox.Event
 	for _, region := range s.deps.Regions {
-		if region == s.deps.Region {
-			continue
-		}
 		id := ident.NewToken()
 		events = append(events, outbox.Event{
 			MessageID: "stock/" + string(s.deps.Region) + "/" + id, Key: id, Destination: region, Subject: subjectSummarized(s.deps.Region),
@@ -176,23 +198,24 @@ func (s *Service) tell(ctx context.Context, tx sqldb.Tx, now time.Time, known, f
 // keep summaries in a region's table, unless it has newer ones.
 func keep(out *sqldb.Batch, region ident.Region, now time.Time, all []*inventoryv1.StockSummary) {
 	n := len(all)
-	skus, sources, sets, units, versions := make([]string, n), make([]string, n), make([][]byte, n), make([]int64, n), make([]int64, n)
+	skus, sources, sets, levels, units, versions := make([]string, n), make([]string, n), make([][]byte, n), make([][]byte, n), make([]int64, n), make([]int64, n)
 	for i, one := range all {
-		skus[i], sources[i], sets[i], units[i], versions[i] = one.GetSku(), one.GetRegion(), one.GetFcs(), one.GetUnits(), one.GetVersion()
-		if sets[i] == nil {
-			sets[i] = []byte{}
-		}
+		skus[i], sources[i], units[i], versions[i] = one.GetSku(), one.GetRegion(), one.GetUnits(), one.GetVersion()
+		sets[i], levels[i] = append([]byte{}, one.GetFcs()...), append([]byte{}, one.GetLevels()...) // none is no NULL
 	}
-	out.Queue(stmtKeepSummaries, nil, string(region), skus, sources, sets, units, versions, now)
+	out.Queue(stmtKeepSummaries, nil, string(region), skus, sources, sets, units, versions, now, levels)
 }
 
-// Summarized is the consumer of the other regions' events.
+// Summarized is the consumer of all regions' events. What this one has told itself, its table has already.
 func (s *Service) Summarized(ctx context.Context, payload []byte) error {
 	var e inventoryv1.StockSummarized
 	if err := proto.Unmarshal(payload, &e); err != nil {
 		return fmt.Errorf("stock summarized: %w", err)
 	}
-	all := e.GetSummaries()
+	all := slices.DeleteFunc(e.GetSummaries(), func(one *inventoryv1.StockSummary) bool { return one.GetRegion() == string(s.deps.Region) })
+	if len(all) == 0 {
+		return nil
+	}
 	slices.SortFunc(all, func(a, b *inventoryv1.StockSummary) int { return strings.Compare(a.GetSku(), b.GetSku()) })
 	err := s.deps.DB.InTx(ctx, func(tx sqldb.Tx) error {
 		var out sqldb.Batch
@@ -209,7 +232,7 @@ func (s *Service) Summarized(ctx context.Context, payload []byte) error {
 func (s *Service) summaries(ctx context.Context, skus []string) ([]*inventoryv1.StockSummary, error) {
 	all, err := sqldb.Collect(ctx, s.deps.DB, stmtListSummaries, func(r sqldb.Row) (*inventoryv1.StockSummary, error) {
 		var one inventoryv1.StockSummary
-		err := r.Scan(&one.Sku, &one.Region, &one.Fcs, &one.Units, &one.Version)
+		err := r.Scan(&one.Sku, &one.Region, &one.Fcs, &one.Units, &one.Version, &one.Levels)
 		return &one, err
 	}, string(s.deps.Region), skus)
 	if err != nil {

@@ -35,6 +35,22 @@ func TestLevelsChangeFromNoneToSomeAndWithEachFactorOfFour(t *testing.T) {
 	}
 }
 
+func TestEachCenterHasALevelOfItsOwn(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var levels []byte
+		want := map[int]int{}
+		for range rapid.IntRange(0, 30).Draw(t, "changes") {
+			n, l := rapid.IntRange(0, 20).Draw(t, "fc"), rapid.IntRange(0, 20).Draw(t, "level")
+			levels, want[n] = withLevel(levels, n, l), min(l, maxLevel)
+		}
+		for n := range 22 {
+			if got := levelAt(levels, n); got != want[n] {
+				t.Fatalf("FC %d has level %d, want %d", n, got, want[n])
+			}
+		}
+	})
+}
+
 const there ident.Region = "us-west-2"
 
 // mail is what lies in the outbox and was not yet delivered.
@@ -158,7 +174,7 @@ func (w summaryWorld) check(t reporter, skus []string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if check.Empty+check.Missing > 0 || check.ErrorRate() != 0 {
+		if check.Empty+check.Missing+check.Misjudged > 0 || check.ErrorRate() != 0 {
 			t.Fatalf("%s has summaries that are wrong: %+v", region, check)
 		}
 		resp, err := s.ListSummaries(context.Background(), &inventoryv1.ListSummariesRequest{Skus: skus})
@@ -215,7 +231,7 @@ func TestACheckSeesBitsThatAreWrong(t *testing.T) {
 		t.Fatal(err)
 	}
 	check, err := w.at[there].CheckSummaries(t.Context(), here)
-	if want := (SummaryCheck{Region: here, Bits: 2, Empty: 1, Missing: 2}); err != nil || check != want {
+	if want := (SummaryCheck{Region: here, Bits: 2, Empty: 1, Missing: 2, Misjudged: 1}); err != nil || check != want {
 		t.Errorf("%+v, %v", check, err)
 	}
 	if rate := check.ErrorRate(); rate != 0.75 {

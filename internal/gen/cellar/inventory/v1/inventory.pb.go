@@ -330,7 +330,10 @@ type StockSummary struct {
 	// Units available there when it was last looked at: as long as the count stays within a factor of four, nobody looks.
 	Units int64 `protobuf:"varint,4,opt,name=units,proto3" json:"units,omitempty"`
 	// Of two summaries the one with the higher version is newer.
-	Version       int64 `protobuf:"varint,5,opt,name=version,proto3" json:"version,omitempty"`
+	Version int64 `protobuf:"varint,5,opt,name=version,proto3" json:"version,omitempty"`
+	// Of each FC the level of its count: FC n has 4 bits, from the lowest, of byte n / 2. Level 0 is none; level l has from
+	// 4^(l-1) to 4^l - 1 units, and 15 that or more. Empty when nobody has looked since there are levels.
+	Levels        []byte `protobuf:"bytes,6,opt,name=levels,proto3" json:"levels,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -400,6 +403,13 @@ func (x *StockSummary) GetVersion() int64 {
 	return 0
 }
 
+func (x *StockSummary) GetLevels() []byte {
+	if x != nil {
+		return x.Levels
+	}
+	return nil
+}
+
 // StockTouched is an event within a region: what it has of these products may have changed.
 type StockTouched struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -445,7 +455,7 @@ func (x *StockTouched) GetSkus() []string {
 	return nil
 }
 
-// StockSummarized is an event for the other regions.
+// StockSummarized is an event for all regions, the one that tells it too: its cells keep summaries in memory.
 type StockSummarized struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Summaries     []*StockSummary        `protobuf:"bytes,1,rep,name=summaries,proto3" json:"summaries,omitempty"`
@@ -1643,13 +1653,14 @@ const file_cellar_inventory_v1_inventory_proto_rawDesc = "" +
 	"\x14ListSummariesRequest\x12\x12\n" +
 	"\x04skus\x18\x01 \x03(\tR\x04skus\"X\n" +
 	"\x15ListSummariesResponse\x12?\n" +
-	"\tsummaries\x18\x01 \x03(\v2!.cellar.inventory.v1.StockSummaryR\tsummaries\"z\n" +
+	"\tsummaries\x18\x01 \x03(\v2!.cellar.inventory.v1.StockSummaryR\tsummaries\"\x92\x01\n" +
 	"\fStockSummary\x12\x10\n" +
 	"\x03sku\x18\x01 \x01(\tR\x03sku\x12\x16\n" +
 	"\x06region\x18\x02 \x01(\tR\x06region\x12\x10\n" +
 	"\x03fcs\x18\x03 \x01(\fR\x03fcs\x12\x14\n" +
 	"\x05units\x18\x04 \x01(\x03R\x05units\x12\x18\n" +
-	"\aversion\x18\x05 \x01(\x03R\aversion\"\"\n" +
+	"\aversion\x18\x05 \x01(\x03R\aversion\x12\x16\n" +
+	"\x06levels\x18\x06 \x01(\fR\x06levels\"\"\n" +
 	"\fStockTouched\x12\x12\n" +
 	"\x04skus\x18\x01 \x03(\tR\x04skus\"R\n" +
 	"\x0fStockSummarized\x12?\n" +

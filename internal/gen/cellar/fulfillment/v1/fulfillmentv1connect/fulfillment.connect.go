@@ -43,8 +43,8 @@ const (
 
 // FulfillmentServiceClient is a client for the cellar.fulfillment.v1.FulfillmentService service.
 type FulfillmentServiceClient interface {
-	// PlanOrder chooses FCs for the lines of an order by stock and distance: fewest parcels first, then the
-	// shortest way. A line is split over FCs only where no single one has enough.
+	// PlanOrder chooses FCs for the lines of an order: the fewest parcels, then the earliest day by which all are at the
+	// door, then the least cost. A line is split over FCs only where none of those chosen has enough.
 	// FAILED_PRECONDITION (OUT_OF_STOCK) when all FCs together have too little.
 	PlanOrder(context.Context, *v1.PlanOrderRequest) (*v1.PlanOrderResponse, error)
 	// ListShipments of an order in this region's FCs.
@@ -105,8 +105,8 @@ func (c *fulfillmentServiceClient) ListShipments(ctx context.Context, req *v1.Li
 // FulfillmentServiceHandler is an implementation of the cellar.fulfillment.v1.FulfillmentService
 // service.
 type FulfillmentServiceHandler interface {
-	// PlanOrder chooses FCs for the lines of an order by stock and distance: fewest parcels first, then the
-	// shortest way. A line is split over FCs only where no single one has enough.
+	// PlanOrder chooses FCs for the lines of an order: the fewest parcels, then the earliest day by which all are at the
+	// door, then the least cost. A line is split over FCs only where none of those chosen has enough.
 	// FAILED_PRECONDITION (OUT_OF_STOCK) when all FCs together have too little.
 	PlanOrder(context.Context, *v1.PlanOrderRequest) (*v1.PlanOrderResponse, error)
 	// ListShipments of an order in this region's FCs.

@@ -71,7 +71,7 @@ type InventoryServiceClient interface {
 	// ListStock gives the units that can be had at each FC of this region. Internal: the planner asks it.
 	ListStock(context.Context, *v1.ListStockRequest) (*v1.ListStockResponse, error)
 	// ListSummaries tells where in the world there is some of each product, and about how much: a hint, which may be
-	// some hundred milliseconds old. Internal: the planner asks it whom to ask.
+	// some hundred milliseconds old. Internal: by it the planner plans, or knows whom to ask.
 	ListSummaries(context.Context, *v1.ListSummariesRequest) (*v1.ListSummariesResponse, error)
 	// Reserve holds the lines of an order at one FC: all or none, or, if asked for, what can be had of each.
 	// Again with the same order and lines it gives the same answer. FAILED_PRECONDITION (OUT_OF_STOCK) with
@@ -303,7 +303,7 @@ type InventoryServiceHandler interface {
 	// ListStock gives the units that can be had at each FC of this region. Internal: the planner asks it.
 	ListStock(context.Context, *v1.ListStockRequest) (*v1.ListStockResponse, error)
 	// ListSummaries tells where in the world there is some of each product, and about how much: a hint, which may be
-	// some hundred milliseconds old. Internal: the planner asks it whom to ask.
+	// some hundred milliseconds old. Internal: by it the planner plans, or knows whom to ask.
 	ListSummaries(context.Context, *v1.ListSummariesRequest) (*v1.ListSummariesResponse, error)
 	// Reserve holds the lines of an order at one FC: all or none, or, if asked for, what can be had of each.
 	// Again with the same order and lines it gives the same answer. FAILED_PRECONDITION (OUT_OF_STOCK) with

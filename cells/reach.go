@@ -1,0 +1,56 @@
+package cells
+
+import (
+	"sync"
+	"time"
+
+	"github.com/cellar-commerce/cellar/internal/breaker"
+	"github.com/cellar-commerce/cellar/internal/clock"
+	"github.com/cellar-commerce/cellar/internal/ident"
+)
+
+// trialEvery is how often one plan may count on a region that is not known to be back: what it reserves there closes the
+// breaker, or opens it anew. Most plans need nothing from there, so there are ten trials a second; where the region is
+// still away the breaker lets one of them wait, and the others are planned anew at once.
+const trialEvery = 100 * time.Millisecond
+
+// breakers of one kind of traffic to other regions.
+type breakers interface {
+	State(destination ident.Region) breaker.State
+}
+
+// reach tells which regions can be counted on, by the breakers on the ways there. It sends nothing itself.
+type reach struct {
+	calls    breakers // to any cell of a region
+	commands breakers // to the keepers of its FCs
+	clock    clock.Clock
+
+	mu    sync.Mutex
+	tried map[ident.Region]time.Time
+}
+
+func newReach(clock clock.Clock, calls, commands breakers) *reach {
+	return &reach{calls: calls, commands: commands, clock: clock, tried: map[ident.Region]time.Time{}}
+}
+
+// reachable unless a breaker is open. While the one for commands waits for one that closes it, an asker now and then is
+// sent there. That for calls may wait for long: a plan rarely calls.
+func (r *reach) reachable(region ident.Region) bool {
+	state := r.commands.State(region)
+	if state == breaker.Open || r.calls.State(region) == breaker.Open {
+		return false
+	}
+	return state == breaker.Closed || r.trial(region)
+}
+
+// trial of a region, for one asker at a time.
+func (r *reach) trial(region ident.Region) bool {
+	now := r.clock.Now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if last, ok := r.tried[region]; ok && now.Before(last.Add(trialEvery)) {
+		return false
+	}
+	r.tried[region] = now
+	return true
+}
