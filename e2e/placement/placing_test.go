@@ -101,8 +101,10 @@ func (s shopper) isUndone(t reporter, key, reason string) {
 func TestWhatIsSoldOutIsRefusedWithWhatIsMissing(t *testing.T) {
 	w := newWorld(t)
 	s := w.cell(t, "use1-a").shopper()
-	sku := w.stocked(t, map[string]int64{"ewr1": 1, "sea1": 1})
-	_, err := s.place("key-1", payBy(s.quoteOf(t, sku, 3), goodCard))
+	sku := w.stocked(t, map[string]int64{"ewr1": 1, "sea1": 2})
+	q := s.quoteOf(t, sku, 3)
+	w.lose(t, "sea1", sku, 1)
+	_, err := s.place("key-1", payBy(q, goodCard))
 	refused(t, err, problem.Precondition, "OUT_OF_STOCK")
 	detail, _ := problem.Detail[*problemv1.OutOfStock](err)
 	if len(detail.GetShortages()) != 1 || detail.GetShortages()[0].GetSku() != sku || detail.GetShortages()[0].GetRequested() != 3 || detail.GetShortages()[0].GetAvailable() != 2 {
@@ -117,6 +119,24 @@ func TestWhatIsSoldOutIsRefusedWithWhatIsMissing(t *testing.T) {
 	}
 }
 
+func TestWhatIsSoldOutBeforeTheQuoteIsToldThereWithWhatIsLeft(t *testing.T) {
+	w := newWorld(t)
+	s := w.cell(t, "use1-a").shopper()
+	sku := w.stocked(t, map[string]int64{"ewr1": 1, "sea1": 1})
+	s.add(t, sku, 3)
+	_, err := s.tryQuote()
+	refused(t, err, problem.Precondition, "OUT_OF_STOCK")
+	detail, _ := problem.Detail[*problemv1.OutOfStock](err)
+	if len(detail.GetShortages()) != 1 || detail.GetShortages()[0].GetSku() != sku || detail.GetShortages()[0].GetRequested() != 3 || detail.GetShortages()[0].GetAvailable() != 2 {
+		t.Errorf("told %v", detail)
+	}
+	w.restock(t, "fra1", sku, 1)
+	q := s.quote(t)
+	if q.GetPromiseUnknown() || len(q.GetParcels()) != 3 { // no centre has enough: the line is split
+		t.Errorf("promised %v", q.GetParcels())
+	}
+}
+
 // The plan is good when it is made. Then one of its two FCs loses its stock, and nobody else has any.
 func TestStockThatIsGoneBeforeItIsHeldLeavesNoHoldElsewhere(t *testing.T) {
 	w := newWorld(t)
@@ -126,7 +146,7 @@ func TestStockThatIsGoneBeforeItIsHeldLeavesNoHoldElsewhere(t *testing.T) {
 	s.add(t, ale, 1)
 	q := s.quoteOf(t, port, 1)
 	c.faults.meanwhile = func(point string) {
-		if point == "after PlanOrder" && c.faults.count(point) == 0 {
+		if point == "after PlanOrder" && c.faults.count(point) == 1 { // the first was the quote's
 			w.lose(t, "sea1", port, 1)
 		}
 	}
@@ -201,14 +221,14 @@ func TestHoldsOfAnEarlierPlanAreExtendedAsTheyNeedIt(t *testing.T) {
 	c.faults.meanwhile = func(point string) {
 		somebodyElse(point)
 		switch {
-		case point == "before PlanOrder" && c.faults.count(point) == 1:
+		case point == "before PlanOrder" && c.faults.count(point) == 2: // the first was the quote's
 			w.clock.Advance(9 * time.Minute)
 		case point == "after Capture":
 			w.clock.Advance(12 * time.Minute)
 		}
 	}
 	s.mustPlace(t, "key-1", payBy(q, goodCard))
-	if n := c.faults.count("before PlanOrder"); n != 2 {
+	if n := c.faults.count("before PlanOrder"); n != 3 {
 		t.Errorf("it was planned %d times", n)
 	}
 	w.consistent(t)
