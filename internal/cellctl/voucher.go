@@ -17,6 +17,7 @@ import (
 
 	checkoutv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/checkout/v1"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/checkout/v1/checkoutv1connect"
+	problemv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/problem/v1"
 	"github.com/cellar-commerce/cellar/internal/money"
 	"github.com/cellar-commerce/cellar/internal/platform"
 	"github.com/cellar-commerce/cellar/internal/problem"
@@ -58,13 +59,20 @@ func askOne(ctx context.Context, client checkoutv1connect.CheckoutServiceClient,
 	return ask(ctx, client)
 }
 
-// explained error: all that is wrong with the fields, one a line.
+// explained error: its reason, and every field that is wrong, one a line.
 func explained(err error) error {
 	p := problem.As(err)
 	if p == nil {
 		return err
 	}
-	return fmt.Errorf("%s: %s", p.Reason, p.Message)
+	text := p.Reason + ": " + p.Message
+	if d, ok := problem.Detail[*problemv1.FieldViolations](err); ok {
+		text = p.Reason
+		for _, v := range d.GetViolations() {
+			text += "\n  " + strings.TrimPrefix(v.GetField(), "voucher.") + " " + v.GetDescription()
+		}
+	}
+	return errors.New(text)
 }
 
 // voucherFlags as they are typed.
