@@ -260,3 +260,19 @@ func TestAQuoteFromBeforeThereWereTermsIsPlacedAsItWas(t *testing.T) {
 		t.Errorf("%v, %v", q, err)
 	}
 }
+
+// BenchmarkQuote is all of a quote but the network and the databases: cart and plan are in memory.
+func BenchmarkQuote(b *testing.B) {
+	n := &neighbours{plan: inStock, cart: []*cartv1.Line{
+		inCart("ale", "Home > Kitchen", 19_99, 1), inCart("stout", "Toys", 5_00, 3), inCart("port", "Books > Crime", 120_00, 1), inCart("cider", "Home", 7_49, 2),
+	}}
+	s := n.quoting(promotion{code: "HOME-10", automatic: true, percent: 10_00, categories: []string{"Home"}}, promotion{code: "TWO-OFF", amount: money.USD(2_00)})
+	ctx := session.With(b.Context(), session.Principal{CustomerID: ident.NewCustomer("use1")})
+	req := &checkoutv1.QuoteRequest{Destination: &checkoutv1.QuoteRequest_Address{Address: manhattan}, VoucherCode: "TWO-OFF"}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := s.Quote(ctx, req); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -17,8 +17,8 @@ type fee struct {
 	freeFrom int64
 }
 
-// fees by speed. A parcel costs a shop some seven to nine dollars to send and shoppers give up over delivery more than over
-// prices, so standard covers a part and is free where the goods carry it; express is bought by those who need it, at its price.
+// fees by speed. Standard is a part of what a carrier takes for one parcel, and costs nothing where the goods can bear it, so
+// that small orders do not lose money and larger ones are not put off; express is for those who want it, and always costs.
 var fees = map[checkoutv1.Speed]fee{
 	checkoutv1.Speed_SPEED_STANDARD: {amount: 4_99, freeFrom: 35_00},
 	checkoutv1.Speed_SPEED_EXPRESS:  {amount: 12_99},

@@ -296,6 +296,45 @@ func TestARedemptionAndItsUndoAtOnceLeaveNothing(t *testing.T) {
 	}
 }
 
+// The undo comes when the redemption has written its row and not committed it yet: it has to wait, and then to find it.
+func TestAnUndoThatMeetsARedemptionOnItsWayWaitsForIt(t *testing.T) {
+	reached, goOn := make(chan struct{}), make(chan struct{})
+	var first sync.Once
+	c := newCounter(t, sqldbtest.WithFaults(func(at sqldb.Point) error {
+		if at == sqldb.BeforeCommit {
+			first.Do(func() { close(reached); <-goOn })
+		}
+		return nil
+	}))
+	c.create(t, &checkoutv1.Voucher{Code: "MEET", PercentBasisPoints: 50_00, MaxRedemptions: 1})
+	p, done := placingAnew("MEET"), make(chan error, 2)
+	go func() { done <- c.redeemVoucher(context.Background(), p) }()
+	<-reached
+	go func() { done <- c.unredeemVoucher(context.Background(), p) }()
+	for waiting := int64(0); waiting == 0; {
+		rows, err := c.deps.DB.QueryText(t.Context(), "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for rows.Next() {
+			if err := rows.Scan(&waiting); err != nil {
+				t.Fatal(err)
+			}
+		}
+		rows.Close()
+	}
+	close(goOn)
+	if err := errors.Join(<-done, <-done); err != nil {
+		t.Error(err)
+	}
+	if n := c.redeemed(t, "MEET"); n != 0 {
+		t.Errorf("%d are counted", n)
+	}
+	if err := c.redeemVoucher(t.Context(), placingAnew("MEET")); err != nil {
+		t.Errorf("it was not given back: %v", err)
+	}
+}
+
 func TestAnAnswerThatIsLostCountsOnce(t *testing.T) {
 	var lose atomic.Bool
 	c := newCounter(t, sqldbtest.WithFaults(func(at sqldb.Point) error {
