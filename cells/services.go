@@ -22,6 +22,7 @@ import (
 	"github.com/cellar-commerce/cellar/internal/postal"
 	"github.com/cellar-commerce/cellar/internal/rpc"
 	"github.com/cellar-commerce/cellar/internal/session"
+	"github.com/cellar-commerce/cellar/internal/tax"
 	"github.com/cellar-commerce/cellar/services/account"
 	"github.com/cellar-commerce/cellar/services/cart"
 	"github.com/cellar-commerce/cellar/services/catalog"
@@ -79,7 +80,7 @@ func (c *Cell) assembleServices() (err error) {
 	s.payment = payment.New(payment.Deps{DB: c.customers, Fence: s.fence, Network: network, Clock: c.clock})
 	c.assembleStock()
 	s.checkout, err = checkout.New(checkout.Deps{
-		DB: c.customers, Fence: s.fence, Clock: c.clock, Log: c.log, Accounts: s.account, Carts: s.cart, Products: s.catalog, Planner: s.fulfillment,
+		DB: c.customers, Global: c.global, Fence: s.fence, Clock: c.clock, Log: c.log, Tax: tax.Published(), PrimaryRegion: primary(), Accounts: s.account, Carts: s.cart, Products: s.catalog, Planner: s.fulfillment,
 		Stock: c.stockCommandsOf(), Payments: s.payment, Orders: s.order, ValidateAddress: postal.Validate,
 		QuoteKey: []byte(c.keys.quote), Cell: c.cfg.Cell, Owned: c.ownedSlots, Observe: c.metrics,
 	})

@@ -264,6 +264,11 @@ SET answer = n.answer, refusal = n.refusal
 FROM unnest($2::text[], $3::text[], $4::text[], $5::bytea[], $6::bytea[]) AS n (customer_id, method, key, answer, refusal)
 WHERE k.region = $1 AND k.customer_id = n.customer_id AND k.method = n.method AND k.key = n.key;
 
+-- checkout.disable_voucher (cellar_global)
+UPDATE vouchers
+SET disabled = true
+WHERE code = $1;
+
 -- checkout.few_live (cellar_customer)
 SELECT 1 / (count(*) = 0)::int
 FROM unnest($2::text[]) AS c (customer_id)
@@ -281,15 +286,47 @@ WHERE region = $1 AND customer_id = $2 AND method = $3 AND key = $4 AND expires_
 DELETE FROM idempotency_keys
 WHERE region = $1 AND customer_id = $2 AND method = $3 AND key = $4 AND resource_id = $5;
 
+-- checkout.give_back (cellar_customer)
+UPDATE voucher_redemptions
+SET state = 'GIVEN_BACK', changed_at = $4
+WHERE region = $1 AND code = $2 AND order_id = $3 AND state = 'REDEEMED';
+
+-- checkout.insert_voucher (cellar_global)
+INSERT INTO vouchers (code, automatic, percent_basis_points, amount_minor_units, amount_currency, minimum_minor_units, minimum_currency,
+  categories, valid_from, valid_until, max_redemptions, max_per_customer, home_region, disabled, created_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, false, $14)
+ON CONFLICT (code) DO NOTHING;
+
 -- checkout.live (cellar_customer)
 SELECT count(*)
 FROM idempotency_keys
 WHERE region = $1 AND customer_id = $2 AND method = $3 AND answer IS NULL AND refusal IS NULL AND created_at > $4;
 
+-- checkout.read_voucher (cellar_global)
+SELECT code, automatic, percent_basis_points, amount_minor_units, amount_currency, minimum_minor_units, minimum_currency,
+  categories, valid_from, valid_until, max_redemptions, max_per_customer, home_region, disabled, created_at
+FROM vouchers
+WHERE code = $1;
+
 -- checkout.recall (cellar_customer)
 SELECT fingerprint, resource_id, answer, refusal
 FROM idempotency_keys
 WHERE region = $1 AND customer_id = $2 AND method = $3 AND key = $4 AND expires_at > $5;
+
+-- checkout.redeem (cellar_customer)
+INSERT INTO voucher_redemptions (region, code, order_id, customer_id, state, changed_at)
+VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT (region, code, order_id) DO NOTHING;
+
+-- checkout.redemption (cellar_customer)
+SELECT state
+FROM voucher_redemptions
+WHERE region = $1 AND code = $2 AND order_id = $3;
+
+-- checkout.redemptions (cellar_customer)
+SELECT count(*)
+FROM voucher_redemptions
+WHERE region = $1 AND code = $2 AND state = 'REDEEMED';
 
 -- checkout.remember (cellar_customer)
 INSERT INTO idempotency_keys (region, customer_id, method, key, fingerprint, resource_id, created_at, expires_at)
@@ -302,6 +339,19 @@ SELECT $1::crdb_internal_region, n.customer_id, n.method, n.key, n.fingerprint, 
 FROM unnest($2::text[], $3::text[], $4::text[], $5::bytea[], $6::text[], $7::timestamptz[], $8::timestamptz[])
   AS n (customer_id, method, key, fingerprint, resource_id, at, expires_at);
 
+-- checkout.return_use (cellar_customer)
+UPDATE voucher_uses
+SET uses = uses - 1
+WHERE region = $1 AND code = $2 AND holder = $3;
+
+-- checkout.standing_promotions (cellar_global)
+SELECT code, automatic, percent_basis_points, amount_minor_units, amount_currency, minimum_minor_units, minimum_currency,
+  categories, valid_from, valid_until, max_redemptions, max_per_customer, home_region, disabled, created_at
+FROM vouchers
+WHERE automatic AND NOT disabled AND valid_until > $1
+ORDER BY valid_until, code
+LIMIT $2;
+
 -- checkout.sweep_keys (cellar_customer)
 DELETE FROM idempotency_keys
 WHERE region = $1 AND (customer_id, method, key) IN (
@@ -311,6 +361,18 @@ WHERE region = $1 AND (customer_id, method, key) IN (
   ORDER BY expires_at
   LIMIT $3
 );
+
+-- checkout.take_use (cellar_customer)
+INSERT INTO voucher_uses (region, code, holder, uses)
+VALUES ($1, $2, $3, 1)
+ON CONFLICT (region, code, holder) DO UPDATE
+SET uses = voucher_uses.uses + 1
+WHERE voucher_uses.uses < $4;
+
+-- checkout.uses (cellar_customer)
+SELECT uses
+FROM voucher_uses
+WHERE region = $1 AND code = $2 AND holder = $3;
 
 -- fence.assign_slots (cellar_customer)
 INSERT INTO slots (region, slot, owner, epoch, changed_at)

@@ -179,6 +179,28 @@ CREATE TABLE IF NOT EXISTS idempotency_keys (
 -- Keys that can be forgotten.
 CREATE INDEX IF NOT EXISTS idempotency_keys_expiry ON idempotency_keys (region, expires_at);
 
+-- Which orders redeemed a voucher. The row of an order makes that happen once, and stays as a tombstone when it is given back.
+CREATE TABLE IF NOT EXISTS voucher_redemptions (
+  region crdb_internal_region NOT NULL, -- the voucher's home, not the customer's ring
+  code text NOT NULL, -- which voucher
+  order_id text NOT NULL, -- by which order
+  customer_id text NOT NULL, -- whose
+  state text NOT NULL, -- REDEEMED, or GIVEN_BACK: then it counts no longer, and cannot be redeemed again
+  changed_at timestamptz NOT NULL, -- last change of state
+  CONSTRAINT voucher_redemptions_pk PRIMARY KEY (region, code, order_id),
+  CONSTRAINT voucher_redemptions_state_is_known CHECK (state IN ('REDEEMED', 'GIVEN_BACK'))
+) /*@LOCALITY REGIONAL BY ROW AS region@*/;
+
+-- How often a voucher that has a limit is redeemed, by everybody and by each customer.
+CREATE TABLE IF NOT EXISTS voucher_uses (
+  region crdb_internal_region NOT NULL, -- the voucher's home
+  code text NOT NULL, -- which voucher
+  holder text NOT NULL, -- a customer, or '*' for everybody
+  uses int8 NOT NULL, -- redemptions that were not given back
+  CONSTRAINT voucher_uses_pk PRIMARY KEY (region, code, holder),
+  CONSTRAINT voucher_uses_are_not_negative CHECK (uses >= 0)
+) /*@LOCALITY REGIONAL BY ROW AS region@*/;
+
 -- Events on their way out: written in the transaction of their effect, published by the holder of the shard's lease.
 -- Pending rows are found by the partial index, never by a cursor: transactions commit out of order.
 CREATE TABLE IF NOT EXISTS outbox (

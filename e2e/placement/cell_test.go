@@ -16,6 +16,7 @@ import (
 	"github.com/cellar-commerce/cellar/internal/postal"
 	"github.com/cellar-commerce/cellar/internal/rpc"
 	"github.com/cellar-commerce/cellar/internal/session"
+	"github.com/cellar-commerce/cellar/internal/tax"
 	"github.com/cellar-commerce/cellar/services/cart"
 	"github.com/cellar-commerce/cellar/services/checkout"
 	"github.com/cellar-commerce/cellar/services/order"
@@ -59,7 +60,7 @@ func (w *world) start(t reporter, name string) *cell {
 	}
 	var err error
 	c.checkout, err = checkout.New(checkout.Deps{
-		DB: w.customers, Fence: fenced, Clock: w.clock, Log: log, Accounts: w.accounts, Carts: faultyCarts{c.carts, f},
+		DB: w.customers, Global: w.global, Fence: fenced, Clock: w.clock, Log: log, Tax: tax.None{}, PrimaryRegion: here, Accounts: w.accounts, Carts: faultyCarts{c.carts, f},
 		Products: faultyProducts{w.catalog, f}, Planner: faultyPlanner{w.planner, f}, Stock: stock, Payments: faultyPayments{payments, f},
 		Orders: faultyOrders{c.orders, f}, ValidateAddress: postal.Validate, QuoteKey: quoteKey, Cell: name, Owned: everything,
 	})

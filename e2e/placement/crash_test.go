@@ -30,7 +30,7 @@ func fromTwoRegions(t reporter, s shopper) func(string) {
 	return nil
 }
 
-// losing a hold: between the plan and the reservation somebody else takes the unit in Seattle.
+// losing a hold: between the quote, with its plan, and the reservation somebody else takes the unit in Seattle.
 func losing(spare map[string]int64) func(t reporter, s shopper) func(string) {
 	return func(t reporter, s shopper) func(string) {
 		t.Helper()
@@ -42,7 +42,7 @@ func losing(spare map[string]int64) func(t reporter, s shopper) func(string) {
 		s.add(t, sku, 2)
 		var once sync.Once
 		return func(point string) {
-			if point == "after PlanOrder" {
+			if point == "before Reserve" {
 				once.Do(func() { s.lose(t, "sea1", sku, 1) })
 			}
 		}

@@ -2,6 +2,7 @@ package placement
 
 import (
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -101,8 +102,10 @@ func (s shopper) isUndone(t reporter, key, reason string) {
 func TestWhatIsSoldOutIsRefusedWithWhatIsMissing(t *testing.T) {
 	w := newWorld(t)
 	s := w.cell(t, "use1-a").shopper()
-	sku := w.stocked(t, map[string]int64{"ewr1": 1, "sea1": 1})
-	_, err := s.place("key-1", payBy(s.quoteOf(t, sku, 3), goodCard))
+	sku := w.stocked(t, map[string]int64{"ewr1": 1, "sea1": 2})
+	q := s.quoteOf(t, sku, 3)
+	w.lose(t, "sea1", sku, 1)
+	_, err := s.place("key-1", payBy(q, goodCard))
 	refused(t, err, problem.Precondition, "OUT_OF_STOCK")
 	detail, _ := problem.Detail[*problemv1.OutOfStock](err)
 	if len(detail.GetShortages()) != 1 || detail.GetShortages()[0].GetSku() != sku || detail.GetShortages()[0].GetRequested() != 3 || detail.GetShortages()[0].GetAvailable() != 2 {
@@ -117,6 +120,24 @@ func TestWhatIsSoldOutIsRefusedWithWhatIsMissing(t *testing.T) {
 	}
 }
 
+func TestWhatIsSoldOutBeforeTheQuoteIsToldThereWithWhatIsLeft(t *testing.T) {
+	w := newWorld(t)
+	s := w.cell(t, "use1-a").shopper()
+	sku := w.stocked(t, map[string]int64{"ewr1": 1, "sea1": 1})
+	s.add(t, sku, 3)
+	_, err := s.tryQuote()
+	refused(t, err, problem.Precondition, "OUT_OF_STOCK")
+	detail, _ := problem.Detail[*problemv1.OutOfStock](err)
+	if len(detail.GetShortages()) != 1 || detail.GetShortages()[0].GetSku() != sku || detail.GetShortages()[0].GetRequested() != 3 || detail.GetShortages()[0].GetAvailable() != 2 {
+		t.Errorf("told %v", detail)
+	}
+	w.restock(t, "fra1", sku, 1)
+	q := s.quote(t)
+	if q.GetPromiseUnknown() || len(q.GetParcels()) != 3 { // no centre has enough: the line is split
+		t.Errorf("promised %v", q.GetParcels())
+	}
+}
+
 // The plan is good when it is made. Then one of its two FCs loses its stock, and nobody else has any.
 func TestStockThatIsGoneBeforeItIsHeldLeavesNoHoldElsewhere(t *testing.T) {
 	w := newWorld(t)
@@ -125,9 +146,10 @@ func TestStockThatIsGoneBeforeItIsHeldLeavesNoHoldElsewhere(t *testing.T) {
 	ale, port := w.stocked(t, map[string]int64{"ewr1": 1}), w.stocked(t, map[string]int64{"sea1": 1})
 	s.add(t, ale, 1)
 	q := s.quoteOf(t, port, 1)
+	var once sync.Once
 	c.faults.meanwhile = func(point string) {
-		if point == "after PlanOrder" && c.faults.count(point) == 0 {
-			w.lose(t, "sea1", port, 1)
+		if point == "before Reserve" {
+			once.Do(func() { w.lose(t, "sea1", port, 1) })
 		}
 	}
 	_, err := s.place("key-1", payBy(q, goodCard))
@@ -201,7 +223,7 @@ func TestHoldsOfAnEarlierPlanAreExtendedAsTheyNeedIt(t *testing.T) {
 	c.faults.meanwhile = func(point string) {
 		somebodyElse(point)
 		switch {
-		case point == "before PlanOrder" && c.faults.count(point) == 1:
+		case point == "before PlanOrder" && c.faults.count(point) == 1: // the first was the quote's
 			w.clock.Advance(9 * time.Minute)
 		case point == "after Capture":
 			w.clock.Advance(12 * time.Minute)
@@ -239,7 +261,7 @@ func TestARegionThatCannotBeReachedIsPlannedAround(t *testing.T) {
 		sku := w.stocked(t, map[string]int64{"iad1": 1, "sea1": 1, "fra1": 1})
 		q := s.quoteOf(t, sku, 2)
 		c.faults.meanwhile = func(point string) {
-			if point == "after PlanOrder" {
+			if point == "before a transaction" { // that begins the placement
 				w.cutOff("us-west-2")
 			}
 		}
@@ -257,7 +279,7 @@ func TestARefusalDoesNotWaitForARegionThatStaysAway(t *testing.T) {
 	s := c.shopper()
 	q := s.quoteOf(t, w.stocked(t, map[string]int64{"sea1": 1, "fra1": 1}), 1)
 	c.faults.meanwhile = func(point string) {
-		if point == "after PlanOrder" {
+		if point == "before a transaction" {
 			w.cutOff("us-west-2")
 		}
 	}
@@ -270,8 +292,9 @@ func TestNothingIsPlacedWhenNoRegionAnswers(t *testing.T) {
 	w := newWorld(t)
 	c := w.cell(t, "use1-a")
 	s := c.shopper()
-	q := s.quoteOf(t, w.stocked(t, map[string]int64{"ewr1": 1}), 1)
+	sku := w.stocked(t, map[string]int64{"ewr1": 1})
 	w.cutOff(ident.Regions()...)
+	q := s.quoteOf(t, sku, 1) // which promises nothing
 	c.faults.meanwhile = func(point string) {
 		if point == "before PlanOrder" && c.faults.count(point) == 2 {
 			w.cutOff()

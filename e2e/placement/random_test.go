@@ -29,12 +29,20 @@ type errand struct {
 	want map[string]int64
 }
 
-// drawErrand fills a cart from the shelves and gets a quote.
-func drawErrand(t *rapid.T, c *cell, shelves []string, label string) errand {
+// shelf with a product.
+type shelf struct {
+	sku   string
+	units int64
+}
+
+// drawErrand fills a cart from the shelves and gets a quote. More than there is would be refused there: the shoppers take it from
+// each other.
+func drawErrand(t *rapid.T, c *cell, shelves []shelf, label string) errand {
 	e := errand{shopper: c.shopper(), want: map[string]int64{}}
 	for _, i := range rapid.SliceOfNDistinct(rapid.IntRange(0, len(shelves)-1), 1, len(shelves), rapid.ID).Draw(t, label+" buys") {
-		e.want[shelves[i]] = rapid.Int64Range(1, 4).Draw(t, label+" units")
-		e.add(t, shelves[i], e.want[shelves[i]])
+		on := shelves[i]
+		e.want[on.sku] = rapid.Int64Range(1, min(4, on.units)).Draw(t, label+" units")
+		e.add(t, on.sku, e.want[on.sku])
 	}
 	card := rapid.SampledFrom([]string{goodCard, goodCard, "tok_declined", "tok_error_after_success", "tok_unavailable_once"}).Draw(t, label+" pays by")
 	e.req = payBy(e.quote(t), card)
@@ -71,10 +79,13 @@ func TestWhateverGoesWrongForSeveralShoppersAtOnceTheBooksAgree(t *testing.T) {
 		broken, whole := w.start(t, "use1-a"), w.start(t, "use1-b")
 		defer broken.stop()
 		defer whole.stop()
-		shelves := make([]string, 2)
+		shelves := make([]shelf, 2)
 		for i := range shelves {
 			stock := rapid.MapOfN(rapid.SampledFrom([]string{"ewr1", "iad1", "sea1", "fra1"}), rapid.Int64Range(1, 4), 1, 3).Draw(t, "stock")
-			shelves[i] = w.stocked(t, stock)
+			shelves[i].sku = w.stocked(t, stock)
+			for _, n := range stock {
+				shelves[i].units += n
+			}
 		}
 		errands := make([]errand, rapid.IntRange(1, 3).Draw(t, "shoppers"))
 		for i := range errands {

@@ -42,6 +42,9 @@ func TestWrongArgumentsAreRefusedBeforeAnythingHappens(t *testing.T) {
 		{[]string{"import"}, "accepts 1 arg"},
 		{[]string{"restart"}, "accepts 1 arg"},
 		{[]string{"nonsense"}, "unknown command"},
+		{[]string{"voucher", "create"}, "accepts 1 arg"},
+		{[]string{"voucher", "create", "X-1", "--percent", "ten"}, "--percent"},
+		{[]string{"voucher", "create", "X-1", "--amount", "5", "--until", "Christmas"}, "--until"},
 	} {
 		if _, err := call(t, c.args...); err == nil || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%v: %v, which does not say %q", c.args, err, c.says)
@@ -50,7 +53,7 @@ func TestWrongArgumentsAreRefusedBeforeAnythingHappens(t *testing.T) {
 }
 
 func TestWithoutAPlatformEveryCommandSaysSo(t *testing.T) {
-	for _, args := range [][]string{{"status"}, {"down"}, {"restart", "x"}, {"seed"}, {"import", "f"}, {"shop"}, {"audit"}} {
+	for _, args := range [][]string{{"status"}, {"down"}, {"restart", "x"}, {"seed"}, {"import", "f"}, {"shop"}, {"audit"}, {"voucher", "create", "X-1", "--percent", "5"}, {"voucher", "show", "X-1"}, {"voucher", "disable", "X-1"}} {
 		if _, err := call(t, args...); !errors.Is(err, platform.ErrNotRunning) {
 			t.Errorf("%v: %v", args, err)
 		}
@@ -62,7 +65,7 @@ func TestHelpNamesEveryCommand(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"up", "down", "status", "restart", "seed", "import", "shop", "audit"} {
+	for _, name := range []string{"up", "down", "status", "restart", "seed", "import", "shop", "audit", "voucher"} {
 		if !strings.Contains(out, "\n  "+name+" ") {
 			t.Errorf("help does not list %s:\n%s", name, out)
 		}

@@ -68,6 +68,7 @@ type booth struct {
 	lose     func(try int) bool
 	tries    int
 	forgetIt bool // it does not place what it loses
+	early    bool // it tells at the quote that there is no more
 }
 
 func (b *booth) AddItem(context.Context, *cartv1.AddItemRequest) (*cartv1.AddItemResponse, error) {
@@ -75,6 +76,11 @@ func (b *booth) AddItem(context.Context, *cartv1.AddItemRequest) (*cartv1.AddIte
 }
 
 func (b *booth) Quote(context.Context, *checkoutv1.QuoteRequest) (*checkoutv1.QuoteResponse, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.early && b.units == 0 {
+		return nil, problem.New(problem.Precondition, "OUT_OF_STOCK", "there is no more")
+	}
 	return &checkoutv1.QuoteResponse{QuoteToken: "q"}, nil
 }
 
@@ -119,10 +125,12 @@ func (b *booth) open(t *testing.T) string {
 }
 
 func TestASaleEndsWhenAllShoppersHaveHeardThatItIsOver(t *testing.T) {
-	b := &booth{units: 30, placed: map[string]string{}}
-	r, err := Run(t.Context(), Config{Routers: []string{b.open(t)}, Shoppers: 7, Sale: &Sale{SKU: "S", Units: 30}})
-	if err != nil || !r.Clean() || r.Outcomes[Placed] != 30 || r.Outcomes["OUT_OF_STOCK"] != 7 || r.Orders != 37 {
-		t.Errorf("%+v, %v", r, err)
+	for _, early := range []bool{false, true} {
+		b := &booth{units: 30, placed: map[string]string{}, early: early}
+		r, err := Run(t.Context(), Config{Routers: []string{b.open(t)}, Shoppers: 7, Sale: &Sale{SKU: "S", Units: 30}})
+		if err != nil || !r.Clean() || r.Outcomes[Placed] != 30 || r.Outcomes["OUT_OF_STOCK"] != 7 || r.Orders != 37 {
+			t.Errorf("told at the quote: %v: %+v, %v", early, r, err)
+		}
 	}
 }
 

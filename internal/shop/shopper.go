@@ -93,6 +93,9 @@ func (s *shopper) visit(ctx context.Context) (result, error) {
 		return result{}, err
 	}
 	quote, err := s.quote(ctx)
+	if problem.Is(err, "OUT_OF_STOCK") {
+		return result{outcome: "OUT_OF_STOCK"}, nil // told before anything is ordered
+	}
 	if err != nil {
 		return result{}, fmt.Errorf("quote: %w", err)
 	}
@@ -110,6 +113,9 @@ func (s *shopper) grab(ctx context.Context, sku string) (result, error) {
 		return result{}, fmt.Errorf("add to cart: %w", err)
 	}
 	quote, err := s.quote(ctx)
+	if problem.Is(err, "OUT_OF_STOCK") {
+		return result{outcome: "OUT_OF_STOCK"}, nil // told before anything is ordered
+	}
 	if err != nil {
 		return result{}, fmt.Errorf("quote: %w", err)
 	}

@@ -3,6 +3,7 @@ package cart
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/cellar-commerce/cellar/internal/clock"
 	"github.com/cellar-commerce/cellar/internal/fence"
@@ -128,6 +129,7 @@ func (s *Service) show(ctx context.Context, id ident.CustomerID, lines []Line) (
 		line := &cartv1.Line{Sku: l.SKU, Quantity: l.Quantity, PriceAtAdd: l.PriceAtAdd.Proto()}
 		if p, ok := products[l.SKU]; ok {
 			line.Title, line.Price, line.AvailableForSale = p.GetTitle(), p.GetPrice(), true
+			line.Category = strings.Join(p.GetCategoryPath(), " > ")
 			if subtotal, err = plus(subtotal, money.FromProto(p.GetPrice()), l.Quantity); err != nil {
 				return nil, fmt.Errorf("subtotal: %w", err)
 			}

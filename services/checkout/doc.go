@@ -1,17 +1,20 @@
 // Package checkout turns a cart into an order.
 //
-// Quote prices the cart and signs what it found, so that what is shown is what is charged,
-// whatever happens to prices, cart or addresses in the meantime. PlaceOrder runs the placement
-// saga on that snapshot:
+// Quote prices the cart (promotions, voucher, delivery, tax), asks the planner what can come by
+// when, and signs what it found, so that what is shown is what is charged, whatever happens to
+// prices, taxes, promotions, cart or addresses in the meantime. A price that falls is passed on
+// by the terms of the quote. PlaceOrder runs the placement saga on that snapshot:
 //
-//	create_order → plan → reserve → capture → commit → mark_paid ┊→ empty_cart → answer
-//	      ▲          ▲______│ another FC                         ┊ no way back from here
-//	      └───────────────── any refusal undoes, in reverse: refund, release, order FAILED
+//	create_order → plan → reserve → redeem_voucher → capture → commit ┊→ mark_paid → empty_cart → answer
+//	      ▲           ▲______│ another FC                              ┊ no way back from here
+//	      └──── any refusal undoes, in reverse: refund, voucher given back, release, order FAILED
 //
 // The idempotency key, the quote's use and the saga are written in one transaction, before
 // anything else happens: from then on the order ends, PAID or FAILED, whoever dies. The
 // answer, also a refusal, is stored under the key and given again. A quote is good for one
 // order; after a failed one it may be used again.
+//
+// Vouchers and promotions are defined here, read everywhere, and counted in a voucher's home.
 //
 // Holds begin at the reserve step, never in the cart. They last fifteen minutes, and are
 // extended when payment starts if less than ten are left.

@@ -58,6 +58,7 @@ func (s *Service) placement() *saga.Definition {
 			// Release belongs to the plan: one that is made anew, because a hold was lost, may be refused while others stand.
 			{Name: "plan", Do: step(s.plan), Undo: step(s.release), Quiet: true},
 			{Name: "reserve", Do: step(s.reserve), Quiet: true},
+			{Name: "redeem_voucher", Do: step(s.redeemVoucher), Undo: step(s.unredeemVoucher), Quiet: true},
 			{Name: "capture", Do: step(s.capture), Undo: step(s.refund), Quiet: true},
 			{Name: "commit", Do: step(s.commit)}, // undone by release, which takes committed stock back too
 			{Name: "mark_paid", Do: step(s.markPaid), Forward: true, Quiet: true},
@@ -73,15 +74,7 @@ func (s *Service) placement() *saga.Definition {
 }
 
 func (s *Service) createOrder(ctx context.Context, p *checkoutv1.PlacementState) error {
-	q := p.GetQuote()
-	o := &orderv1.Order{
-		OrderId: p.GetOrderId(), CustomerId: q.GetCustomerId(), ShipTo: q.GetShipTo(),
-		ItemsTotal: q.GetItemsTotal(), Shipping: q.GetShipping(), Tax: q.GetTax(), Total: q.GetTotal(),
-	}
-	for i, l := range q.GetLines() {
-		o.Lines = append(o.Lines, &orderv1.Line{Line: int32(i + 1), Sku: l.GetSku(), Title: l.GetTitle(), Quantity: l.GetQuantity(), UnitPrice: l.GetUnitPrice()})
-	}
-	_, err := s.deps.Orders.CreateOrder(ctx, &orderv1.CreateOrderRequest{Order: o})
+	_, err := s.deps.Orders.CreateOrder(ctx, &orderv1.CreateOrderRequest{Order: orderOf(p.GetQuote(), p.GetOrderId())})
 	return err
 }
 
@@ -114,7 +107,7 @@ func missing(p *checkoutv1.PlacementState) map[int32]int64 {
 // have.
 func (s *Service) plan(ctx context.Context, p *checkoutv1.PlacementState) error {
 	missing := missing(p)
-	req := &fulfillmentv1.PlanOrderRequest{ShipTo: p.GetQuote().GetShipTo()}
+	req := &fulfillmentv1.PlanOrderRequest{ShipTo: p.GetQuote().GetShipTo(), Speed: speeds[p.GetQuote().GetSpeed()]}
 	for i, l := range p.GetQuote().GetLines() {
 		if n := missing[int32(i+1)]; n > 0 {
 			req.Lines = append(req.Lines, &fulfillmentv1.PlanLine{Line: int32(i + 1), Sku: l.GetSku(), Quantity: n})
@@ -283,6 +276,9 @@ func (s *Service) capture(ctx context.Context, p *checkoutv1.PlacementState) err
 			return err
 		}
 		p.HoldsExpireAt = until
+	}
+	if p.GetQuote().GetTotal().GetMinorUnits() == 0 {
+		return nil // a voucher pays for everything
 	}
 	_, err := s.deps.Payments.Capture(ctx, &paymentv1.CaptureRequest{
 		CustomerId: p.GetQuote().GetCustomerId(), OrderId: p.GetOrderId(), Amount: p.GetQuote().GetTotal(), CardToken: p.GetCardToken(),

@@ -11,7 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	checkoutv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/checkout/v1"
-	"github.com/cellar-commerce/cellar/internal/money"
+	orderv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1"
 	"github.com/cellar-commerce/cellar/internal/problem"
 )
 
@@ -20,10 +20,6 @@ const (
 	quoteLifetime = 30 * time.Minute
 	// minKey is the least length of the signing key in bytes.
 	minKey = 32
-	// freeShippingFrom and the fees are in minor units of the order's currency.
-	freeShippingFrom = 35_00
-	standardFee      = 4_99
-	expressFee       = 12_99
 )
 
 // sealer signs quotes, so that their bearer cannot change them.
@@ -65,41 +61,17 @@ func (s sealer) mac(encoded string) string {
 	return base64.RawURLEncoding.EncodeToString(h.Sum(nil))
 }
 
-// price adds a quote's lines up, and puts delivery on top. There is no tax yet: its line is zero. Delivery that was
-// quoted before stays: a price that falls below the threshold of free shipping must not make the order dearer.
-func price(q *checkoutv1.QuoteSnapshot) error {
-	if len(q.GetLines()) == 0 {
-		return problem.New(problem.Precondition, "CART_EMPTY", "there is nothing in the cart that can be bought")
+// orderOf a quote: what the order keeps of it, for CreateOrder. Every amount is the quote's; nothing is computed again.
+func orderOf(q *checkoutv1.QuoteSnapshot, order string) *orderv1.Order {
+	o := &orderv1.Order{
+		OrderId: order, CustomerId: q.GetCustomerId(), ShipTo: q.GetShipTo(), ItemsTotal: q.GetItemsTotal(), Discount: q.GetDiscount(),
+		Shipping: q.GetShipping(), Tax: q.GetTax(), ShippingTax: q.GetShippingTax(), Total: q.GetTotal(),
 	}
-	items := money.Zero(q.GetLines()[0].GetUnitPrice().GetCurrencyCode())
-	for _, l := range q.GetLines() {
-		line, err := money.FromProto(l.GetUnitPrice()).Times(l.GetQuantity())
-		if err == nil {
-			items, err = items.Add(line)
-		}
-		if err != nil {
-			return problem.Wrap(err, problem.Precondition, "AMOUNT_TOO_LARGE", "the cart is worth more than can be charged at once")
-		}
+	for i, l := range q.GetLines() {
+		o.Lines = append(o.Lines, &orderv1.Line{
+			Line: int32(i + 1), Sku: l.GetSku(), Title: l.GetTitle(), Quantity: l.GetQuantity(), UnitPrice: l.GetUnitPrice(),
+			Discount: l.GetDiscount(), Tax: l.GetTax(),
+		})
 	}
-	shipping := money.Amount{Minor: shippingFee(q.GetSpeed(), items.Minor), Currency: items.Currency}
-	if q.GetShipping() != nil {
-		shipping = money.FromProto(q.GetShipping())
-	}
-	total, err := items.Add(shipping)
-	if err != nil {
-		return problem.Wrap(err, problem.Precondition, "AMOUNT_TOO_LARGE", "the cart is worth more than can be charged at once")
-	}
-	q.ItemsTotal, q.Shipping, q.Tax, q.Total = items.Proto(), shipping.Proto(), money.Zero(items.Currency).Proto(), total.Proto()
-	return nil
-}
-
-func shippingFee(speed checkoutv1.Speed, items int64) int64 {
-	switch {
-	case speed == checkoutv1.Speed_SPEED_EXPRESS:
-		return expressFee
-	case items >= freeShippingFrom:
-		return 0
-	default:
-		return standardFee
-	}
+	return o
 }

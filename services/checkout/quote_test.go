@@ -2,7 +2,6 @@ package checkout
 
 import (
 	"bytes"
-	"math"
 	"strings"
 	"testing"
 
@@ -10,7 +9,6 @@ import (
 	"pgregory.net/rapid"
 
 	checkoutv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/checkout/v1"
-	moneyv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/money/v1"
 	"github.com/cellar-commerce/cellar/internal/money"
 	"github.com/cellar-commerce/cellar/internal/problem"
 )
@@ -116,93 +114,14 @@ func FuzzOpen(f *testing.F) {
 	})
 }
 
-func TestDeliveryIsFreeFromThirtyFiveUnlessItIsExpress(t *testing.T) {
-	const standard, express = checkoutv1.Speed_SPEED_STANDARD, checkoutv1.Speed_SPEED_EXPRESS
-	for _, c := range []struct {
-		cents, quantity int64
-		speed           checkoutv1.Speed
-		shipping        int64
-	}{
-		{34_99, 1, standard, 4_99}, {35_00, 1, standard, 0}, {17_50, 2, standard, 0}, {1, 1, standard, 4_99}, {0, 1, standard, 4_99},
-		{34_99, 1, express, 12_99}, {35_00, 1, express, 12_99}, {1000_00, 9, express, 12_99},
-	} {
-		q := &checkoutv1.QuoteSnapshot{Lines: []*checkoutv1.QuoteLine{line(c.cents, c.quantity)}, Speed: c.speed}
-		if err := price(q); err != nil {
-			t.Fatal(err)
-		}
-		items := c.cents * c.quantity
-		if got := []int64{q.GetItemsTotal().GetMinorUnits(), q.GetShipping().GetMinorUnits(), q.GetTax().GetMinorUnits(), q.GetTotal().GetMinorUnits()}; got[0] != items || got[1] != c.shipping || got[2] != 0 || got[3] != items+c.shipping {
-			t.Errorf("%d × %d by %v: got %v, want %d for delivery", c.quantity, c.cents, c.speed, got, c.shipping)
-		}
-	}
-}
-
-func TestDeliveryThatWasQuotedStaysWhenPricesFall(t *testing.T) {
-	q := &checkoutv1.QuoteSnapshot{Lines: []*checkoutv1.QuoteLine{line(36_00, 1)}, Speed: checkoutv1.Speed_SPEED_STANDARD}
-	for _, cents := range []int64{36_00, 34_00} {
-		q.Lines[0].UnitPrice = money.USD(cents).Proto()
-		if err := price(q); err != nil || q.GetTotal().GetMinorUnits() != cents {
-			t.Errorf("%d, %v for %d", q.GetTotal().GetMinorUnits(), err, cents)
-		}
-	}
-}
-
-func TestAnOrderCostsTheSumOfItsLinesOrMoreThanCanBeCharged(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		q := &checkoutv1.QuoteSnapshot{Speed: checkoutv1.Speed_SPEED_STANDARD}
-		var sum float64 // near enough to tell an overflow, which is far away or exact
-		for range rapid.IntRange(1, 5).Draw(t, "lines") {
-			l := line(rapid.OneOf(rapid.Int64Range(0, 1<<20), rapid.Int64Range(0, math.MaxInt64)).Draw(t, "price"), rapid.Int64Range(1, 999).Draw(t, "quantity"))
-			q.Lines = append(q.Lines, l)
-			sum += float64(l.GetUnitPrice().GetMinorUnits()) * float64(l.GetQuantity())
-		}
-		switch err := price(q); {
-		case err == nil:
-			if got := float64(q.GetTotal().GetMinorUnits()); math.Abs(got-sum) > 500+sum*1e-9 {
-				t.Fatalf("the total is %v of %v", got, sum)
-			}
-			if q.GetTotal().GetMinorUnits() != q.GetItemsTotal().GetMinorUnits()+q.GetShipping().GetMinorUnits() {
-				t.Fatalf("the parts of %v do not add up", q)
-			}
-		case !problem.Is(err, "AMOUNT_TOO_LARGE") || sum < math.MaxInt64*0.999:
-			t.Fatalf("%v for a sum of %v", err, sum)
-		}
-	})
-}
-
-func TestTheLastCentThatFitsIsCharged(t *testing.T) {
-	for _, c := range []struct {
-		cents, quantity int64
-		speed           checkoutv1.Speed
-		fits            bool
-	}{
-		{math.MaxInt64, 1, checkoutv1.Speed_SPEED_STANDARD, true}, {math.MaxInt64/2 + 1, 2, checkoutv1.Speed_SPEED_STANDARD, false},
-		{math.MaxInt64 - expressFee, 1, checkoutv1.Speed_SPEED_EXPRESS, true}, {math.MaxInt64 - expressFee + 1, 1, checkoutv1.Speed_SPEED_EXPRESS, false},
-	} {
-		err := price(&checkoutv1.QuoteSnapshot{Lines: []*checkoutv1.QuoteLine{line(c.cents, c.quantity)}, Speed: c.speed})
-		if (err == nil) != c.fits || (err != nil && !problem.Is(err, "AMOUNT_TOO_LARGE")) {
-			t.Errorf("%d × %d: got %v", c.quantity, c.cents, err)
-		}
-	}
-	twoLines := &checkoutv1.QuoteSnapshot{Lines: []*checkoutv1.QuoteLine{line(math.MaxInt64, 1), line(1, 1)}}
-	if err := price(twoLines); !problem.Is(err, "AMOUNT_TOO_LARGE") {
-		t.Errorf("one cent too many: %v", err)
-	}
-}
-
-func TestNothingAndAMixOfCurrenciesCannotBePriced(t *testing.T) {
-	if err := price(&checkoutv1.QuoteSnapshot{}); !problem.Is(err, "CART_EMPTY") {
-		t.Errorf("got %v", err)
-	}
-	euros := line(1, 1)
-	euros.UnitPrice = &moneyv1.Money{CurrencyCode: "EUR", MinorUnits: 1}
-	if err := price(&checkoutv1.QuoteSnapshot{Lines: []*checkoutv1.QuoteLine{line(1, 1), euros}}); problem.KindOf(err) != problem.Precondition {
-		t.Errorf("got %v", err)
-	}
-}
-
 func TestAShortKeySignsNothing(t *testing.T) {
 	if _, err := New(Deps{QuoteKey: make([]byte, minKey-1)}); err == nil {
 		t.Error("a key of 31 bytes is taken")
+	}
+}
+
+func TestWithoutATaxEngineNothingIsSold(t *testing.T) {
+	if _, err := New(Deps{QuoteKey: make([]byte, minKey)}); err == nil {
+		t.Error("a shop that charges no tax is made")
 	}
 }

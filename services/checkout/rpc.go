@@ -39,7 +39,7 @@ func (s *Service) Quote(ctx context.Context, req *checkoutv1.QuoteRequest) (*che
 	if speed == checkoutv1.Speed_SPEED_UNSPECIFIED {
 		speed = checkoutv1.Speed_SPEED_STANDARD
 	}
-	q, err := s.quote(ctx, p.CustomerID, shipTo, speed)
+	q, err := s.quote(ctx, wish{customer: p.CustomerID, shipTo: shipTo, speed: speed, voucher: normalCode(req.GetVoucherCode())})
 	if err != nil {
 		return nil, err
 	}
@@ -47,10 +47,7 @@ func (s *Service) Quote(ctx context.Context, req *checkoutv1.QuoteRequest) (*che
 	if err != nil {
 		return nil, err
 	}
-	return &checkoutv1.QuoteResponse{
-		QuoteToken: token, Lines: q.GetLines(), ItemsTotal: q.GetItemsTotal(), Shipping: q.GetShipping(),
-		Tax: q.GetTax(), Total: q.GetTotal(), ExpiresAt: q.GetExpiresAt(),
-	}, nil
+	return answerOf(q, token), nil
 }
 
 // destination is the address given, or the saved one named.

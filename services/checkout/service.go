@@ -8,8 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"google.golang.org/protobuf/types/known/timestamppb"
-
 	"github.com/cellar-commerce/cellar/internal/clock"
 	"github.com/cellar-commerce/cellar/internal/fence"
 	accountv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/account/v1"
@@ -22,12 +20,11 @@ import (
 	orderv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1"
 	paymentv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/payment/v1"
 	postalv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/postal/v1"
-	problemv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/problem/v1"
 	"github.com/cellar-commerce/cellar/internal/ident"
-	"github.com/cellar-commerce/cellar/internal/money"
 	"github.com/cellar-commerce/cellar/internal/problem"
 	"github.com/cellar-commerce/cellar/internal/saga"
 	"github.com/cellar-commerce/cellar/internal/sqldb"
+	"github.com/cellar-commerce/cellar/internal/tax"
 )
 
 // What checkout needs of the other services.
@@ -73,7 +70,9 @@ type (
 // Deps of the service.
 type Deps struct {
 	// DB is cellar_customer.
-	DB       *sqldb.DB
+	DB *sqldb.DB
+	// Global is cellar_global, where vouchers are defined.
+	Global   *sqldb.DB
 	Fence    fence.Fence
 	Clock    clock.Clock
 	Log      *slog.Logger
@@ -87,6 +86,10 @@ type Deps struct {
 	Orders   Orders
 	// ValidateAddress adds what is wrong with an address under a field's name.
 	ValidateAddress func(v *problem.Violations, field string, a *postalv1.PostalAddress)
+	// Tax knows the taxes of every destination.
+	Tax tax.Engine
+	// PrimaryRegion counts the redemptions of vouchers for which no other region is named.
+	PrimaryRegion ident.Region
 	// QuoteKey signs quotes: at least 32 bytes, the same in every cell.
 	QuoteKey []byte
 	// Cell and Owned are for the saga engine.
@@ -109,6 +112,8 @@ type Service struct {
 	sagas  *saga.Engine
 	runs   sync.WaitGroup
 	limit  limiter
+	// vouchers that quotes were asked with, and the promotions that apply by themselves.
+	vouchers *vouchers
 }
 
 var _ checkoutv1connect.CheckoutServiceHandler = (*Service)(nil)
@@ -118,7 +123,10 @@ func New(deps Deps) (*Service, error) {
 	if len(deps.QuoteKey) < minKey {
 		return nil, fmt.Errorf("checkout: the quote key has %d bytes, at least %d are needed", len(deps.QuoteKey), minKey)
 	}
-	s := &Service{deps: deps, sealer: sealer{deps.QuoteKey}, limit: limiter{live: map[ident.CustomerID]map[string]int{}}}
+	if deps.Tax == nil {
+		return nil, errors.New("checkout: there is no tax engine")
+	}
+	s := &Service{deps: deps, sealer: sealer{deps.QuoteKey}, vouchers: newVouchers(deps), limit: limiter{live: map[ident.CustomerID]map[string]int{}}}
 	s.sagas = saga.New(saga.Deps{
 		DB: deps.DB, Fence: deps.Fence, Clock: deps.Clock, Log: deps.Log, Cell: deps.Cell, Owned: deps.Owned,
 		Definitions: []*saga.Definition{s.placement()},
@@ -134,58 +142,6 @@ func (s *Service) Sweep(ctx context.Context) (int, error) { return s.sagas.Sweep
 
 // Drain waits for the placements that this process began.
 func (s *Service) Drain() { s.runs.Wait() }
-
-// quote prices a customer's cart.
-func (s *Service) quote(ctx context.Context, customer ident.CustomerID, shipTo *postalv1.PostalAddress, speed checkoutv1.Speed) (*checkoutv1.QuoteSnapshot, error) {
-	resp, err := s.deps.Carts.ReadCart(ctx, &cartv1.ReadCartRequest{CustomerId: string(customer)})
-	if err != nil {
-		return nil, err
-	}
-	now := s.deps.Clock.Now()
-	q := &checkoutv1.QuoteSnapshot{
-		CustomerId: string(customer), ShipTo: shipTo, Speed: speed, Nonce: ident.NewToken(),
-		IssuedAt: timestamppb.New(now), ExpiresAt: timestamppb.New(now.Add(quoteLifetime)),
-	}
-	for _, l := range resp.GetCart().GetLines() {
-		if l.GetAvailableForSale() {
-			q.Lines = append(q.Lines, &checkoutv1.QuoteLine{Sku: l.GetSku(), Title: l.GetTitle(), Quantity: l.GetQuantity(), UnitPrice: l.GetPrice()})
-		}
-	}
-	return q, price(q)
-}
-
-// passOnPrices compares a quote with today's prices: what has fallen is charged less, what has risen needs the
-// shopper's consent (PRICE_CHANGED), what is no longer sold is refused.
-func (s *Service) passOnPrices(ctx context.Context, q *checkoutv1.QuoteSnapshot) error {
-	skus := make([]string, len(q.GetLines()))
-	for i, l := range q.GetLines() {
-		skus[i] = l.GetSku()
-	}
-	resp, err := s.deps.Products.BatchGetProducts(ctx, &catalogv1.BatchGetProductsRequest{Skus: skus})
-	if err != nil {
-		return err
-	}
-	today := map[string]money.Amount{}
-	for _, p := range resp.GetProducts() {
-		today[p.GetSku()] = money.FromProto(p.GetPrice())
-	}
-	var rises problemv1.PriceChanged
-	for _, l := range q.GetLines() {
-		quoted, now := money.FromProto(l.GetUnitPrice()), today[l.GetSku()]
-		switch {
-		case now.Currency == "":
-			return problem.New(problem.Precondition, "NO_LONGER_SOLD", "a product of the quote is no longer sold")
-		case now.Minor > quoted.Minor || now.Currency != quoted.Currency:
-			rises.Changes = append(rises.Changes, &problemv1.PriceChanged_Change{Sku: l.GetSku(), Quoted: quoted.Proto(), Current: now.Proto()})
-		default:
-			l.UnitPrice = now.Proto()
-		}
-	}
-	if len(rises.GetChanges()) > 0 {
-		return problem.New(problem.Precondition, "PRICE_CHANGED", "a price has risen since the quote; ask for a new one", &rises)
-	}
-	return price(q)
-}
 
 // order under a key: what a PlaceOrder is asked to do.
 type placement struct {

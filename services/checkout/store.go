@@ -259,3 +259,192 @@ func (s *Service) storeRefusal(ctx context.Context, p *checkoutv1.PlacementState
 func (s *Service) SweepKeys(ctx context.Context, ring ident.Region, limit int) (int64, error) {
 	return s.deps.DB.Exec(ctx, stmtSweepKeys, string(ring), s.deps.Clock.Now(), limit)
 }
+
+var (
+	stmtInsertVoucher = sqldb.Define(sqldb.Global, "checkout.insert_voucher", `
+INSERT INTO vouchers (code, automatic, percent_basis_points, amount_minor_units, amount_currency, minimum_minor_units, minimum_currency,
+  categories, valid_from, valid_until, max_redemptions, max_per_customer, home_region, disabled, created_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, false, $14)
+ON CONFLICT (code) DO NOTHING`)
+
+	stmtReadVoucher = sqldb.Define(sqldb.Global, "checkout.read_voucher", `
+SELECT code, automatic, percent_basis_points, amount_minor_units, amount_currency, minimum_minor_units, minimum_currency,
+  categories, valid_from, valid_until, max_redemptions, max_per_customer, home_region, disabled, created_at
+FROM vouchers
+WHERE code = $1`)
+
+	// Those that are over are many in time; the index leaves out what was disabled, and is in the order of the end.
+	stmtStanding = sqldb.Define(sqldb.Global, "checkout.standing_promotions", `
+SELECT code, automatic, percent_basis_points, amount_minor_units, amount_currency, minimum_minor_units, minimum_currency,
+  categories, valid_from, valid_until, max_redemptions, max_per_customer, home_region, disabled, created_at
+FROM vouchers
+WHERE automatic AND NOT disabled AND valid_until > $1
+ORDER BY valid_until, code
+LIMIT $2`)
+
+	stmtDisableVoucher = sqldb.Define(sqldb.Global, "checkout.disable_voucher", `
+UPDATE vouchers
+SET disabled = true
+WHERE code = $1`)
+
+	stmtRedeem = sqldb.Define(sqldb.Customer, "checkout.redeem", `
+INSERT INTO voucher_redemptions (region, code, order_id, customer_id, state, changed_at)
+VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT (region, code, order_id) DO NOTHING`)
+
+	stmtRedemption = sqldb.Define(sqldb.Customer, "checkout.redemption", `
+SELECT state
+FROM voucher_redemptions
+WHERE region = $1 AND code = $2 AND order_id = $3`)
+
+	stmtGiveBack = sqldb.Define(sqldb.Customer, "checkout.give_back", `
+UPDATE voucher_redemptions
+SET state = 'GIVEN_BACK', changed_at = $4
+WHERE region = $1 AND code = $2 AND order_id = $3 AND state = 'REDEEMED'`)
+
+	stmtRedemptions = sqldb.Define(sqldb.Customer, "checkout.redemptions", `
+SELECT count(*)
+FROM voucher_redemptions
+WHERE region = $1 AND code = $2 AND state = 'REDEEMED'`)
+
+	stmtTakeUse = sqldb.Define(sqldb.Customer, "checkout.take_use", `
+INSERT INTO voucher_uses (region, code, holder, uses)
+VALUES ($1, $2, $3, 1)
+ON CONFLICT (region, code, holder) DO UPDATE
+SET uses = voucher_uses.uses + 1
+WHERE voucher_uses.uses < $4`)
+
+	stmtReturnUse = sqldb.Define(sqldb.Customer, "checkout.return_use", `
+UPDATE voucher_uses
+SET uses = uses - 1
+WHERE region = $1 AND code = $2 AND holder = $3`)
+
+	stmtUses = sqldb.Define(sqldb.Customer, "checkout.uses", `
+SELECT uses
+FROM voucher_uses
+WHERE region = $1 AND code = $2 AND holder = $3`)
+)
+
+// forever stands for no end in the database: unlike infinity both databases read it back, and an index can be asked for it.
+var forever = time.Date(9999, time.December, 31, 0, 0, 0, 0, time.UTC)
+
+// States of a redemption.
+const (
+	redeemed  = "REDEEMED"
+	givenBack = "GIVEN_BACK"
+)
+
+func scanVoucher(r sqldb.Row) (promotion, error) {
+	var p promotion
+	var home string
+	err := r.Scan(&p.code, &p.automatic, &p.percent, &p.amount.Minor, &p.amount.Currency, &p.minimum.Minor, &p.minimum.Currency,
+		&p.categories, &p.from, &p.until, &p.maxRedemptions, &p.maxPerCustomer, &home, &p.disabled, &p.createdAt)
+	p.home, p.from, p.createdAt = ident.Region(home), p.from.UTC(), p.createdAt.UTC()
+	if p.until = p.until.UTC(); p.until.Equal(forever) {
+		p.until = time.Time{}
+	}
+	return p, err
+}
+
+func insertVoucher(ctx context.Context, db *sqldb.DB, p promotion) error {
+	until, categories := p.until, p.categories
+	if until.IsZero() {
+		until = forever
+	}
+	if categories == nil {
+		categories = []string{}
+	}
+	_, err := db.Exec(ctx, stmtInsertVoucher, p.code, p.automatic, p.percent, p.amount.Minor, p.amount.Currency, p.minimum.Minor, p.minimum.Currency,
+		categories, p.from, until, p.maxRedemptions, p.maxPerCustomer, string(p.home), p.createdAt)
+	return err
+}
+
+// readVoucher by its code; sqldb.ErrNoRows when there is none.
+func readVoucher(ctx context.Context, db *sqldb.DB, code string) (promotion, error) {
+	return scanVoucher(db.QueryRow(ctx, stmtReadVoucher, code))
+}
+
+func readStanding(ctx context.Context, db *sqldb.DB, now time.Time) ([]promotion, error) {
+	return sqldb.Collect(ctx, db, stmtStanding, scanVoucher, now, maxStanding)
+}
+
+func disableVoucher(ctx context.Context, db *sqldb.DB, code string) error {
+	_, err := db.Exec(ctx, stmtDisableVoucher, code)
+	return err
+}
+
+func readRedemptions(ctx context.Context, db *sqldb.DB, p promotion) (n int64, err error) {
+	err = db.QueryRow(ctx, stmtRedemptions, string(p.home), p.code).Scan(&n)
+	return n, err
+}
+
+func readUses(ctx context.Context, db *sqldb.DB, p promotion, holder string) (n int64, err error) {
+	err = db.QueryRow(ctx, stmtUses, string(p.home), p.code, holder).Scan(&n)
+	if errors.Is(err, sqldb.ErrNoRows) {
+		return 0, nil
+	}
+	return n, err
+}
+
+// redemption of a voucher by one order.
+type redemption struct {
+	promotion
+	order    string
+	customer ident.CustomerID
+	at       time.Time
+}
+
+// redeem in one transaction of the voucher's home: the order's row, then a use of each holder that is limited. The row is what
+// makes it happen once; lapsed refuses those that have none yet. Fenced it is not: the row is the voucher's, not the
+// customer's, and a cell that lost the slot is stopped by the tombstone.
+func (v *vouchers) redeem(ctx context.Context, r redemption, lapsed error) error {
+	region := string(r.home)
+	return v.customers.InTx(ctx, func(tx sqldb.Tx) error {
+		var fresh int64
+		var state string
+		var b sqldb.Batch
+		b.Queue(stmtRedeem, func(n int64) error { fresh = n; return nil }, region, r.code, r.order, string(r.customer), redeemed, r.at)
+		b.QueueRead(stmtRedemption, sqldb.Each(func(row sqldb.Row) error { return row.Scan(&state) }), region, r.code, r.order)
+		if err := tx.Send(ctx, &b); err != nil {
+			return err
+		}
+		switch {
+		case state == givenBack:
+			return problem.New(problem.Precondition, "VOUCHER_GIVEN_BACK", "this order has given its voucher back")
+		case fresh == 0:
+			return nil
+		case lapsed != nil:
+			return lapsed
+		}
+		var uses sqldb.Batch
+		for _, l := range r.limits(r.customer) {
+			uses.Queue(stmtTakeUse, func(n int64) error {
+				if n == 0 {
+					return l.refusal()
+				}
+				return nil
+			}, region, r.code, l.holder, l.most)
+		}
+		return tx.Send(ctx, &uses)
+	})
+}
+
+// giveBack the redemption of an order. The tombstone is tried first: should a redemption be on its way, this waits for it, and
+// then finds its row.
+func (v *vouchers) giveBack(ctx context.Context, r redemption) error {
+	region := string(r.home)
+	return v.customers.InTx(ctx, func(tx sqldb.Tx) error {
+		var given int64
+		var b sqldb.Batch
+		b.Queue(stmtRedeem, nil, region, r.code, r.order, string(r.customer), givenBack, r.at)
+		b.Queue(stmtGiveBack, func(n int64) error { given = n; return nil }, region, r.code, r.order, r.at)
+		if err := tx.Send(ctx, &b); err != nil || given == 0 {
+			return err
+		}
+		var uses sqldb.Batch
+		for _, l := range r.limits(r.customer) {
+			uses.Queue(stmtReturnUse, nil, region, r.code, l.holder)
+		}
+		return tx.Send(ctx, &uses)
+	})
+}

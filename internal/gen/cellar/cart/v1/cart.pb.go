@@ -99,8 +99,10 @@ type Line struct {
 	Price *v1.Money `protobuf:"bytes,5,opt,name=price,proto3" json:"price,omitempty"`
 	// False when the product is no longer for sale; it does not count in the subtotal.
 	AvailableForSale bool `protobuf:"varint,6,opt,name=available_for_sale,json=availableForSale,proto3" json:"available_for_sale,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// Path of the product's category from the root, levels joined by " > "; empty when it is not for sale.
+	Category      string `protobuf:"bytes,7,opt,name=category,proto3" json:"category,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Line) Reset() {
@@ -173,6 +175,13 @@ func (x *Line) GetAvailableForSale() bool {
 		return x.AvailableForSale
 	}
 	return false
+}
+
+func (x *Line) GetCategory() string {
+	if x != nil {
+		return x.Category
+	}
+	return ""
 }
 
 type GetCartRequest struct {
@@ -940,7 +949,7 @@ const file_cellar_cart_v1_cart_proto_rawDesc = "" +
 	"\vcustomer_id\x18\x01 \x01(\tR\n" +
 	"customerId\x12*\n" +
 	"\x05lines\x18\x02 \x03(\v2\x14.cellar.cart.v1.LineR\x05lines\x122\n" +
-	"\bsubtotal\x18\x03 \x01(\v2\x16.cellar.money.v1.MoneyR\bsubtotal\"\xe0\x01\n" +
+	"\bsubtotal\x18\x03 \x01(\v2\x16.cellar.money.v1.MoneyR\bsubtotal\"\xfc\x01\n" +
 	"\x04Line\x12\x10\n" +
 	"\x03sku\x18\x01 \x01(\tR\x03sku\x12\x14\n" +
 	"\x05title\x18\x02 \x01(\tR\x05title\x12\x1a\n" +
@@ -948,7 +957,8 @@ const file_cellar_cart_v1_cart_proto_rawDesc = "" +
 	"\fprice_at_add\x18\x04 \x01(\v2\x16.cellar.money.v1.MoneyR\n" +
 	"priceAtAdd\x12,\n" +
 	"\x05price\x18\x05 \x01(\v2\x16.cellar.money.v1.MoneyR\x05price\x12,\n" +
-	"\x12available_for_sale\x18\x06 \x01(\bR\x10availableForSale\"\x10\n" +
+	"\x12available_for_sale\x18\x06 \x01(\bR\x10availableForSale\x12\x1a\n" +
+	"\bcategory\x18\a \x01(\tR\bcategory\"\x10\n" +
 	"\x0eGetCartRequest\";\n" +
 	"\x0fGetCartResponse\x12(\n" +
 	"\x04cart\x18\x01 \x01(\v2\x14.cellar.cart.v1.CartR\x04cart\">\n" +

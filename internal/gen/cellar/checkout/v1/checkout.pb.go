@@ -140,8 +140,10 @@ type QuoteRequest struct {
 	//
 	//	*QuoteRequest_AddressId
 	//	*QuoteRequest_Address
-	Destination   isQuoteRequest_Destination `protobuf_oneof:"destination"`
-	Speed         Speed                      `protobuf:"varint,3,opt,name=speed,proto3,enum=cellar.checkout.v1.Speed" json:"speed,omitempty"`
+	Destination isQuoteRequest_Destination `protobuf_oneof:"destination"`
+	Speed       Speed                      `protobuf:"varint,3,opt,name=speed,proto3,enum=cellar.checkout.v1.Speed" json:"speed,omitempty"`
+	// Code of a voucher; case does not matter. Empty: none.
+	VoucherCode   string `protobuf:"bytes,4,opt,name=voucher_code,json=voucherCode,proto3" json:"voucher_code,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -208,6 +210,13 @@ func (x *QuoteRequest) GetSpeed() Speed {
 	return Speed_SPEED_UNSPECIFIED
 }
 
+func (x *QuoteRequest) GetVoucherCode() string {
+	if x != nil {
+		return x.VoucherCode
+	}
+	return ""
+}
+
 type isQuoteRequest_Destination interface {
 	isQuoteRequest_Destination()
 }
@@ -227,15 +236,25 @@ func (*QuoteRequest_Address) isQuoteRequest_Destination() {}
 type QuoteResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Signed; hand it to PlaceOrder unchanged.
-	QuoteToken    string                 `protobuf:"bytes,1,opt,name=quote_token,json=quoteToken,proto3" json:"quote_token,omitempty"`
-	Lines         []*QuoteLine           `protobuf:"bytes,2,rep,name=lines,proto3" json:"lines,omitempty"`
-	ItemsTotal    *v11.Money             `protobuf:"bytes,3,opt,name=items_total,json=itemsTotal,proto3" json:"items_total,omitempty"`
-	Shipping      *v11.Money             `protobuf:"bytes,4,opt,name=shipping,proto3" json:"shipping,omitempty"`
-	Tax           *v11.Money             `protobuf:"bytes,5,opt,name=tax,proto3" json:"tax,omitempty"`
-	Total         *v11.Money             `protobuf:"bytes,6,opt,name=total,proto3" json:"total,omitempty"`
-	ExpiresAt     *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	QuoteToken string                 `protobuf:"bytes,1,opt,name=quote_token,json=quoteToken,proto3" json:"quote_token,omitempty"`
+	Lines      []*QuoteLine           `protobuf:"bytes,2,rep,name=lines,proto3" json:"lines,omitempty"`
+	ItemsTotal *v11.Money             `protobuf:"bytes,3,opt,name=items_total,json=itemsTotal,proto3" json:"items_total,omitempty"`
+	Shipping   *v11.Money             `protobuf:"bytes,4,opt,name=shipping,proto3" json:"shipping,omitempty"`
+	Tax        *v11.Money             `protobuf:"bytes,5,opt,name=tax,proto3" json:"tax,omitempty"`
+	Total      *v11.Money             `protobuf:"bytes,6,opt,name=total,proto3" json:"total,omitempty"`
+	ExpiresAt  *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	// Taken off the items; total = items_total - discount + shipping + tax.
+	Discount *v11.Money `protobuf:"bytes,8,opt,name=discount,proto3" json:"discount,omitempty"`
+	// Part of tax that is on shipping; the rest is the sum of the lines'.
+	ShippingTax *v11.Money `protobuf:"bytes,9,opt,name=shipping_tax,json=shippingTax,proto3" json:"shipping_tax,omitempty"`
+	// Codes of what takes something off, the voucher last.
+	Promotions []string `protobuf:"bytes,10,rep,name=promotions,proto3" json:"promotions,omitempty"`
+	// What comes together, and when it is at the door at the latest. A line may come in several parcels.
+	Parcels []*PromisedParcel `protobuf:"bytes,11,rep,name=parcels,proto3" json:"parcels,omitempty"`
+	// The planner could not be asked: there is no promise, and PlaceOrder may find too little in stock.
+	PromiseUnknown bool `protobuf:"varint,12,opt,name=promise_unknown,json=promiseUnknown,proto3" json:"promise_unknown,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *QuoteResponse) Reset() {
@@ -317,6 +336,94 @@ func (x *QuoteResponse) GetExpiresAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *QuoteResponse) GetDiscount() *v11.Money {
+	if x != nil {
+		return x.Discount
+	}
+	return nil
+}
+
+func (x *QuoteResponse) GetShippingTax() *v11.Money {
+	if x != nil {
+		return x.ShippingTax
+	}
+	return nil
+}
+
+func (x *QuoteResponse) GetPromotions() []string {
+	if x != nil {
+		return x.Promotions
+	}
+	return nil
+}
+
+func (x *QuoteResponse) GetParcels() []*PromisedParcel {
+	if x != nil {
+		return x.Parcels
+	}
+	return nil
+}
+
+func (x *QuoteResponse) GetPromiseUnknown() bool {
+	if x != nil {
+		return x.PromiseUnknown
+	}
+	return false
+}
+
+// PromisedParcel is what the shopper is told of a parcel.
+type PromisedParcel struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Lines         []*v12.ParcelLine      `protobuf:"bytes,1,rep,name=lines,proto3" json:"lines,omitempty"`
+	DeliverBy     *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=deliver_by,json=deliverBy,proto3" json:"deliver_by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PromisedParcel) Reset() {
+	*x = PromisedParcel{}
+	mi := &file_cellar_checkout_v1_checkout_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PromisedParcel) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PromisedParcel) ProtoMessage() {}
+
+func (x *PromisedParcel) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_checkout_v1_checkout_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PromisedParcel.ProtoReflect.Descriptor instead.
+func (*PromisedParcel) Descriptor() ([]byte, []int) {
+	return file_cellar_checkout_v1_checkout_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *PromisedParcel) GetLines() []*v12.ParcelLine {
+	if x != nil {
+		return x.Lines
+	}
+	return nil
+}
+
+func (x *PromisedParcel) GetDeliverBy() *timestamppb.Timestamp {
+	if x != nil {
+		return x.DeliverBy
+	}
+	return nil
+}
+
 // QuoteLine is one product at the price quoted.
 type QuoteLine struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
@@ -334,7 +441,7 @@ type QuoteLine struct {
 
 func (x *QuoteLine) Reset() {
 	*x = QuoteLine{}
-	mi := &file_cellar_checkout_v1_checkout_proto_msgTypes[2]
+	mi := &file_cellar_checkout_v1_checkout_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -346,7 +453,7 @@ func (x *QuoteLine) String() string {
 func (*QuoteLine) ProtoMessage() {}
 
 func (x *QuoteLine) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_checkout_v1_checkout_proto_msgTypes[2]
+	mi := &file_cellar_checkout_v1_checkout_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -359,7 +466,7 @@ func (x *QuoteLine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuoteLine.ProtoReflect.Descriptor instead.
 func (*QuoteLine) Descriptor() ([]byte, []int) {
-	return file_cellar_checkout_v1_checkout_proto_rawDescGZIP(), []int{2}
+	return file_cellar_checkout_v1_checkout_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *QuoteLine) GetSku() string {
@@ -424,7 +531,7 @@ type PlaceOrderRequest struct {
 
 func (x *PlaceOrderRequest) Reset() {
 	*x = PlaceOrderRequest{}
-	mi := &file_cellar_checkout_v1_checkout_proto_msgTypes[3]
+	mi := &file_cellar_checkout_v1_checkout_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -436,7 +543,7 @@ func (x *PlaceOrderRequest) String() string {
 func (*PlaceOrderRequest) ProtoMessage() {}
 
 func (x *PlaceOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_checkout_v1_checkout_proto_msgTypes[3]
+	mi := &file_cellar_checkout_v1_checkout_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -449,7 +556,7 @@ func (x *PlaceOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlaceOrderRequest.ProtoReflect.Descriptor instead.
 func (*PlaceOrderRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_checkout_v1_checkout_proto_rawDescGZIP(), []int{3}
+	return file_cellar_checkout_v1_checkout_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *PlaceOrderRequest) GetQuoteToken() string {
@@ -525,7 +632,7 @@ type PlaceOrderResponse struct {
 
 func (x *PlaceOrderResponse) Reset() {
 	*x = PlaceOrderResponse{}
-	mi := &file_cellar_checkout_v1_checkout_proto_msgTypes[4]
+	mi := &file_cellar_checkout_v1_checkout_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -537,7 +644,7 @@ func (x *PlaceOrderResponse) String() string {
 func (*PlaceOrderResponse) ProtoMessage() {}
 
 func (x *PlaceOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_checkout_v1_checkout_proto_msgTypes[4]
+	mi := &file_cellar_checkout_v1_checkout_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -550,7 +657,7 @@ func (x *PlaceOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlaceOrderResponse.ProtoReflect.Descriptor instead.
 func (*PlaceOrderResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_checkout_v1_checkout_proto_rawDescGZIP(), []int{4}
+	return file_cellar_checkout_v1_checkout_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *PlaceOrderResponse) GetOrder() *v12.Order {
@@ -569,7 +676,7 @@ type GetCheckoutRequest struct {
 
 func (x *GetCheckoutRequest) Reset() {
 	*x = GetCheckoutRequest{}
-	mi := &file_cellar_checkout_v1_checkout_proto_msgTypes[5]
+	mi := &file_cellar_checkout_v1_checkout_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -581,7 +688,7 @@ func (x *GetCheckoutRequest) String() string {
 func (*GetCheckoutRequest) ProtoMessage() {}
 
 func (x *GetCheckoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_checkout_v1_checkout_proto_msgTypes[5]
+	mi := &file_cellar_checkout_v1_checkout_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -594,7 +701,7 @@ func (x *GetCheckoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCheckoutRequest.ProtoReflect.Descriptor instead.
 func (*GetCheckoutRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_checkout_v1_checkout_proto_rawDescGZIP(), []int{5}
+	return file_cellar_checkout_v1_checkout_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *GetCheckoutRequest) GetIdempotencyKey() string {
@@ -616,7 +723,7 @@ type GetCheckoutResponse struct {
 
 func (x *GetCheckoutResponse) Reset() {
 	*x = GetCheckoutResponse{}
-	mi := &file_cellar_checkout_v1_checkout_proto_msgTypes[6]
+	mi := &file_cellar_checkout_v1_checkout_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -628,7 +735,7 @@ func (x *GetCheckoutResponse) String() string {
 func (*GetCheckoutResponse) ProtoMessage() {}
 
 func (x *GetCheckoutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_checkout_v1_checkout_proto_msgTypes[6]
+	mi := &file_cellar_checkout_v1_checkout_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -641,7 +748,7 @@ func (x *GetCheckoutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCheckoutResponse.ProtoReflect.Descriptor instead.
 func (*GetCheckoutResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_checkout_v1_checkout_proto_rawDescGZIP(), []int{6}
+	return file_cellar_checkout_v1_checkout_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *GetCheckoutResponse) GetState() State {
@@ -687,14 +794,18 @@ type QuoteSnapshot struct {
 	// Part of tax that is on shipping.
 	ShippingTax *v11.Money `protobuf:"bytes,14,opt,name=shipping_tax,json=shippingTax,proto3" json:"shipping_tax,omitempty"`
 	// Code of the voucher that the discount rests on; empty without one.
-	VoucherCode   string `protobuf:"bytes,15,opt,name=voucher_code,json=voucherCode,proto3" json:"voucher_code,omitempty"`
+	VoucherCode string `protobuf:"bytes,15,opt,name=voucher_code,json=voucherCode,proto3" json:"voucher_code,omitempty"`
+	// What the amounts of each line follow from, one a line. Prices that fall later are passed on by the same terms.
+	Terms []*LineTerms `protobuf:"bytes,16,rep,name=terms,proto3" json:"terms,omitempty"`
+	// Codes of the promotions that apply by themselves.
+	Promotions    []string `protobuf:"bytes,17,rep,name=promotions,proto3" json:"promotions,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *QuoteSnapshot) Reset() {
 	*x = QuoteSnapshot{}
-	mi := &file_cellar_checkout_v1_checkout_proto_msgTypes[7]
+	mi := &file_cellar_checkout_v1_checkout_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -706,7 +817,7 @@ func (x *QuoteSnapshot) String() string {
 func (*QuoteSnapshot) ProtoMessage() {}
 
 func (x *QuoteSnapshot) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_checkout_v1_checkout_proto_msgTypes[7]
+	mi := &file_cellar_checkout_v1_checkout_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -719,7 +830,7 @@ func (x *QuoteSnapshot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuoteSnapshot.ProtoReflect.Descriptor instead.
 func (*QuoteSnapshot) Descriptor() ([]byte, []int) {
-	return file_cellar_checkout_v1_checkout_proto_rawDescGZIP(), []int{7}
+	return file_cellar_checkout_v1_checkout_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *QuoteSnapshot) GetCustomerId() string {
@@ -827,6 +938,93 @@ func (x *QuoteSnapshot) GetVoucherCode() string {
 	return ""
 }
 
+func (x *QuoteSnapshot) GetTerms() []*LineTerms {
+	if x != nil {
+		return x.Terms
+	}
+	return nil
+}
+
+func (x *QuoteSnapshot) GetPromotions() []string {
+	if x != nil {
+		return x.Promotions
+	}
+	return nil
+}
+
+// LineTerms are the promotions and the tax of one line, as agreed in a quote.
+type LineTerms struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Percentages taken off one after another, in basis points, each rounded half up.
+	PercentOff []int32 `protobuf:"varint,1,rep,packed,name=percent_off,json=percentOff,proto3" json:"percent_off,omitempty"`
+	// Whether an amount that is taken off the whole order may be taken off this line.
+	TakesAmount bool `protobuf:"varint,2,opt,name=takes_amount,json=takesAmount,proto3" json:"takes_amount,omitempty"`
+	// The line's share of that amount, in minor units.
+	AmountOff int64 `protobuf:"varint,3,opt,name=amount_off,json=amountOff,proto3" json:"amount_off,omitempty"`
+	// Tax on what is left, in thousandths of a percent, rounded half up.
+	TaxRate       int32 `protobuf:"varint,4,opt,name=tax_rate,json=taxRate,proto3" json:"tax_rate,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LineTerms) Reset() {
+	*x = LineTerms{}
+	mi := &file_cellar_checkout_v1_checkout_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LineTerms) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LineTerms) ProtoMessage() {}
+
+func (x *LineTerms) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_checkout_v1_checkout_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LineTerms.ProtoReflect.Descriptor instead.
+func (*LineTerms) Descriptor() ([]byte, []int) {
+	return file_cellar_checkout_v1_checkout_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *LineTerms) GetPercentOff() []int32 {
+	if x != nil {
+		return x.PercentOff
+	}
+	return nil
+}
+
+func (x *LineTerms) GetTakesAmount() bool {
+	if x != nil {
+		return x.TakesAmount
+	}
+	return false
+}
+
+func (x *LineTerms) GetAmountOff() int64 {
+	if x != nil {
+		return x.AmountOff
+	}
+	return 0
+}
+
+func (x *LineTerms) GetTaxRate() int32 {
+	if x != nil {
+		return x.TaxRate
+	}
+	return 0
+}
+
 // QuotedParcel is what one FC would send, and by when it would be at the door.
 type QuotedParcel struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -840,7 +1038,7 @@ type QuotedParcel struct {
 
 func (x *QuotedParcel) Reset() {
 	*x = QuotedParcel{}
-	mi := &file_cellar_checkout_v1_checkout_proto_msgTypes[8]
+	mi := &file_cellar_checkout_v1_checkout_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -852,7 +1050,7 @@ func (x *QuotedParcel) String() string {
 func (*QuotedParcel) ProtoMessage() {}
 
 func (x *QuotedParcel) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_checkout_v1_checkout_proto_msgTypes[8]
+	mi := &file_cellar_checkout_v1_checkout_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -865,7 +1063,7 @@ func (x *QuotedParcel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuotedParcel.ProtoReflect.Descriptor instead.
 func (*QuotedParcel) Descriptor() ([]byte, []int) {
-	return file_cellar_checkout_v1_checkout_proto_rawDescGZIP(), []int{8}
+	return file_cellar_checkout_v1_checkout_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *QuotedParcel) GetFc() *FulfillmentCenter {
@@ -925,7 +1123,7 @@ type PlacementState struct {
 
 func (x *PlacementState) Reset() {
 	*x = PlacementState{}
-	mi := &file_cellar_checkout_v1_checkout_proto_msgTypes[9]
+	mi := &file_cellar_checkout_v1_checkout_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -937,7 +1135,7 @@ func (x *PlacementState) String() string {
 func (*PlacementState) ProtoMessage() {}
 
 func (x *PlacementState) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_checkout_v1_checkout_proto_msgTypes[9]
+	mi := &file_cellar_checkout_v1_checkout_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -950,7 +1148,7 @@ func (x *PlacementState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlacementState.ProtoReflect.Descriptor instead.
 func (*PlacementState) Descriptor() ([]byte, []int) {
-	return file_cellar_checkout_v1_checkout_proto_rawDescGZIP(), []int{9}
+	return file_cellar_checkout_v1_checkout_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *PlacementState) GetQuote() *QuoteSnapshot {
@@ -1048,7 +1246,7 @@ type FulfillmentCenter struct {
 
 func (x *FulfillmentCenter) Reset() {
 	*x = FulfillmentCenter{}
-	mi := &file_cellar_checkout_v1_checkout_proto_msgTypes[10]
+	mi := &file_cellar_checkout_v1_checkout_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1060,7 +1258,7 @@ func (x *FulfillmentCenter) String() string {
 func (*FulfillmentCenter) ProtoMessage() {}
 
 func (x *FulfillmentCenter) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_checkout_v1_checkout_proto_msgTypes[10]
+	mi := &file_cellar_checkout_v1_checkout_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1073,7 +1271,7 @@ func (x *FulfillmentCenter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FulfillmentCenter.ProtoReflect.Descriptor instead.
 func (*FulfillmentCenter) Descriptor() ([]byte, []int) {
-	return file_cellar_checkout_v1_checkout_proto_rawDescGZIP(), []int{10}
+	return file_cellar_checkout_v1_checkout_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *FulfillmentCenter) GetRegion() string {
@@ -1101,7 +1299,7 @@ type Allocation struct {
 
 func (x *Allocation) Reset() {
 	*x = Allocation{}
-	mi := &file_cellar_checkout_v1_checkout_proto_msgTypes[11]
+	mi := &file_cellar_checkout_v1_checkout_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1113,7 +1311,7 @@ func (x *Allocation) String() string {
 func (*Allocation) ProtoMessage() {}
 
 func (x *Allocation) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_checkout_v1_checkout_proto_msgTypes[11]
+	mi := &file_cellar_checkout_v1_checkout_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1126,7 +1324,7 @@ func (x *Allocation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Allocation.ProtoReflect.Descriptor instead.
 func (*Allocation) Descriptor() ([]byte, []int) {
-	return file_cellar_checkout_v1_checkout_proto_rawDescGZIP(), []int{11}
+	return file_cellar_checkout_v1_checkout_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Allocation) GetFc() *FulfillmentCenter {
@@ -1143,17 +1341,442 @@ func (x *Allocation) GetLines() []*v12.ParcelLine {
 	return nil
 }
 
+// Voucher takes something off an order: when its code is given, or by itself.
+type Voucher struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 3 to 32 of A-Z, 0-9 and '-'; lower case is taken as upper case.
+	Code string `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"`
+	// Applies by itself, to everybody: then a percentage, without minimum or limits. At most 20 of them are not over.
+	Automatic bool `protobuf:"varint,2,opt,name=automatic,proto3" json:"automatic,omitempty"`
+	// 1 to 10,000; or amount_off.
+	PercentBasisPoints int32 `protobuf:"varint,3,opt,name=percent_basis_points,json=percentBasisPoints,proto3" json:"percent_basis_points,omitempty"`
+	// Spread over the lines it is for, by their worth.
+	AmountOff *v11.Money `protobuf:"bytes,4,opt,name=amount_off,json=amountOff,proto3" json:"amount_off,omitempty"`
+	// What the lines it is for must be worth, other promotions taken off; absent: anything.
+	Minimum *v11.Money `protobuf:"bytes,5,opt,name=minimum,proto3" json:"minimum,omitempty"`
+	// Paths of categories, sub-categories included ("Audio & Video > Speakers"); empty: everything. At most 20.
+	Categories []string `protobuf:"bytes,6,rep,name=categories,proto3" json:"categories,omitempty"`
+	// From when, and until when (not included); absent: from now, for ever.
+	ValidFrom  *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=valid_from,json=validFrom,proto3" json:"valid_from,omitempty"`
+	ValidUntil *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=valid_until,json=validUntil,proto3" json:"valid_until,omitempty"`
+	// Orders in all, and of one customer; 0: no limit. A limit per customer shuts out guests.
+	MaxRedemptions int64 `protobuf:"varint,9,opt,name=max_redemptions,json=maxRedemptions,proto3" json:"max_redemptions,omitempty"`
+	MaxPerCustomer int64 `protobuf:"varint,10,opt,name=max_per_customer,json=maxPerCustomer,proto3" json:"max_per_customer,omitempty"`
+	// Region that its redemptions are counted in; empty: the primary one. Best where most of them will be.
+	HomeRegion string `protobuf:"bytes,11,opt,name=home_region,json=homeRegion,proto3" json:"home_region,omitempty"`
+	// Set by the service.
+	Disabled      bool                   `protobuf:"varint,12,opt,name=disabled,proto3" json:"disabled,omitempty"`
+	CreatedAt     *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Voucher) Reset() {
+	*x = Voucher{}
+	mi := &file_cellar_checkout_v1_checkout_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Voucher) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Voucher) ProtoMessage() {}
+
+func (x *Voucher) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_checkout_v1_checkout_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Voucher.ProtoReflect.Descriptor instead.
+func (*Voucher) Descriptor() ([]byte, []int) {
+	return file_cellar_checkout_v1_checkout_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Voucher) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+func (x *Voucher) GetAutomatic() bool {
+	if x != nil {
+		return x.Automatic
+	}
+	return false
+}
+
+func (x *Voucher) GetPercentBasisPoints() int32 {
+	if x != nil {
+		return x.PercentBasisPoints
+	}
+	return 0
+}
+
+func (x *Voucher) GetAmountOff() *v11.Money {
+	if x != nil {
+		return x.AmountOff
+	}
+	return nil
+}
+
+func (x *Voucher) GetMinimum() *v11.Money {
+	if x != nil {
+		return x.Minimum
+	}
+	return nil
+}
+
+func (x *Voucher) GetCategories() []string {
+	if x != nil {
+		return x.Categories
+	}
+	return nil
+}
+
+func (x *Voucher) GetValidFrom() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ValidFrom
+	}
+	return nil
+}
+
+func (x *Voucher) GetValidUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ValidUntil
+	}
+	return nil
+}
+
+func (x *Voucher) GetMaxRedemptions() int64 {
+	if x != nil {
+		return x.MaxRedemptions
+	}
+	return 0
+}
+
+func (x *Voucher) GetMaxPerCustomer() int64 {
+	if x != nil {
+		return x.MaxPerCustomer
+	}
+	return 0
+}
+
+func (x *Voucher) GetHomeRegion() string {
+	if x != nil {
+		return x.HomeRegion
+	}
+	return ""
+}
+
+func (x *Voucher) GetDisabled() bool {
+	if x != nil {
+		return x.Disabled
+	}
+	return false
+}
+
+func (x *Voucher) GetCreatedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreatedAt
+	}
+	return nil
+}
+
+type CreateVoucherRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Voucher       *Voucher               `protobuf:"bytes,1,opt,name=voucher,proto3" json:"voucher,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateVoucherRequest) Reset() {
+	*x = CreateVoucherRequest{}
+	mi := &file_cellar_checkout_v1_checkout_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateVoucherRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateVoucherRequest) ProtoMessage() {}
+
+func (x *CreateVoucherRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_checkout_v1_checkout_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateVoucherRequest.ProtoReflect.Descriptor instead.
+func (*CreateVoucherRequest) Descriptor() ([]byte, []int) {
+	return file_cellar_checkout_v1_checkout_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *CreateVoucherRequest) GetVoucher() *Voucher {
+	if x != nil {
+		return x.Voucher
+	}
+	return nil
+}
+
+type CreateVoucherResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Voucher       *Voucher               `protobuf:"bytes,1,opt,name=voucher,proto3" json:"voucher,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateVoucherResponse) Reset() {
+	*x = CreateVoucherResponse{}
+	mi := &file_cellar_checkout_v1_checkout_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateVoucherResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateVoucherResponse) ProtoMessage() {}
+
+func (x *CreateVoucherResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_checkout_v1_checkout_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateVoucherResponse.ProtoReflect.Descriptor instead.
+func (*CreateVoucherResponse) Descriptor() ([]byte, []int) {
+	return file_cellar_checkout_v1_checkout_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *CreateVoucherResponse) GetVoucher() *Voucher {
+	if x != nil {
+		return x.Voucher
+	}
+	return nil
+}
+
+type GetVoucherRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Code          string                 `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetVoucherRequest) Reset() {
+	*x = GetVoucherRequest{}
+	mi := &file_cellar_checkout_v1_checkout_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetVoucherRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetVoucherRequest) ProtoMessage() {}
+
+func (x *GetVoucherRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_checkout_v1_checkout_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetVoucherRequest.ProtoReflect.Descriptor instead.
+func (*GetVoucherRequest) Descriptor() ([]byte, []int) {
+	return file_cellar_checkout_v1_checkout_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *GetVoucherRequest) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+type GetVoucherResponse struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Voucher *Voucher               `protobuf:"bytes,1,opt,name=voucher,proto3" json:"voucher,omitempty"`
+	// Orders that redeemed it, those being placed included.
+	Redeemed      int64 `protobuf:"varint,2,opt,name=redeemed,proto3" json:"redeemed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetVoucherResponse) Reset() {
+	*x = GetVoucherResponse{}
+	mi := &file_cellar_checkout_v1_checkout_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetVoucherResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetVoucherResponse) ProtoMessage() {}
+
+func (x *GetVoucherResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_checkout_v1_checkout_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetVoucherResponse.ProtoReflect.Descriptor instead.
+func (*GetVoucherResponse) Descriptor() ([]byte, []int) {
+	return file_cellar_checkout_v1_checkout_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *GetVoucherResponse) GetVoucher() *Voucher {
+	if x != nil {
+		return x.Voucher
+	}
+	return nil
+}
+
+func (x *GetVoucherResponse) GetRedeemed() int64 {
+	if x != nil {
+		return x.Redeemed
+	}
+	return 0
+}
+
+type DisableVoucherRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Code          string                 `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DisableVoucherRequest) Reset() {
+	*x = DisableVoucherRequest{}
+	mi := &file_cellar_checkout_v1_checkout_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DisableVoucherRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DisableVoucherRequest) ProtoMessage() {}
+
+func (x *DisableVoucherRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_checkout_v1_checkout_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DisableVoucherRequest.ProtoReflect.Descriptor instead.
+func (*DisableVoucherRequest) Descriptor() ([]byte, []int) {
+	return file_cellar_checkout_v1_checkout_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *DisableVoucherRequest) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+type DisableVoucherResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Voucher       *Voucher               `protobuf:"bytes,1,opt,name=voucher,proto3" json:"voucher,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DisableVoucherResponse) Reset() {
+	*x = DisableVoucherResponse{}
+	mi := &file_cellar_checkout_v1_checkout_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DisableVoucherResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DisableVoucherResponse) ProtoMessage() {}
+
+func (x *DisableVoucherResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_checkout_v1_checkout_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DisableVoucherResponse.ProtoReflect.Descriptor instead.
+func (*DisableVoucherResponse) Descriptor() ([]byte, []int) {
+	return file_cellar_checkout_v1_checkout_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *DisableVoucherResponse) GetVoucher() *Voucher {
+	if x != nil {
+		return x.Voucher
+	}
+	return nil
+}
+
 var File_cellar_checkout_v1_checkout_proto protoreflect.FileDescriptor
 
 const file_cellar_checkout_v1_checkout_proto_rawDesc = "" +
 	"\n" +
-	"!cellar/checkout/v1/checkout.proto\x12\x12cellar.checkout.v1\x1a\x1bcellar/money/v1/money.proto\x1a\x1fcellar/options/v1/options.proto\x1a\x1bcellar/order/v1/order.proto\x1a\x1ecellar/postal/v1/address.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xac\x01\n" +
+	"!cellar/checkout/v1/checkout.proto\x12\x12cellar.checkout.v1\x1a\x1bcellar/money/v1/money.proto\x1a\x1fcellar/options/v1/options.proto\x1a\x1bcellar/order/v1/order.proto\x1a\x1ecellar/postal/v1/address.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcf\x01\n" +
 	"\fQuoteRequest\x12\x1f\n" +
 	"\n" +
 	"address_id\x18\x01 \x01(\tH\x00R\taddressId\x12;\n" +
 	"\aaddress\x18\x02 \x01(\v2\x1f.cellar.postal.v1.PostalAddressH\x00R\aaddress\x12/\n" +
-	"\x05speed\x18\x03 \x01(\x0e2\x19.cellar.checkout.v1.SpeedR\x05speedB\r\n" +
-	"\vdestination\"\xe5\x02\n" +
+	"\x05speed\x18\x03 \x01(\x0e2\x19.cellar.checkout.v1.SpeedR\x05speed\x12!\n" +
+	"\fvoucher_code\x18\x04 \x01(\tR\vvoucherCodeB\r\n" +
+	"\vdestination\"\xdb\x04\n" +
 	"\rQuoteResponse\x12\x1f\n" +
 	"\vquote_token\x18\x01 \x01(\tR\n" +
 	"quoteToken\x123\n" +
@@ -1164,7 +1787,19 @@ const file_cellar_checkout_v1_checkout_proto_rawDesc = "" +
 	"\x03tax\x18\x05 \x01(\v2\x16.cellar.money.v1.MoneyR\x03tax\x12,\n" +
 	"\x05total\x18\x06 \x01(\v2\x16.cellar.money.v1.MoneyR\x05total\x129\n" +
 	"\n" +
-	"expires_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"\xe4\x01\n" +
+	"expires_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x122\n" +
+	"\bdiscount\x18\b \x01(\v2\x16.cellar.money.v1.MoneyR\bdiscount\x129\n" +
+	"\fshipping_tax\x18\t \x01(\v2\x16.cellar.money.v1.MoneyR\vshippingTax\x12\x1e\n" +
+	"\n" +
+	"promotions\x18\n" +
+	" \x03(\tR\n" +
+	"promotions\x12<\n" +
+	"\aparcels\x18\v \x03(\v2\".cellar.checkout.v1.PromisedParcelR\aparcels\x12'\n" +
+	"\x0fpromise_unknown\x18\f \x01(\bR\x0epromiseUnknown\"~\n" +
+	"\x0ePromisedParcel\x121\n" +
+	"\x05lines\x18\x01 \x03(\v2\x1b.cellar.order.v1.ParcelLineR\x05lines\x129\n" +
+	"\n" +
+	"deliver_by\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\tdeliverBy\"\xe4\x01\n" +
 	"\tQuoteLine\x12\x10\n" +
 	"\x03sku\x18\x01 \x01(\tR\x03sku\x12\x14\n" +
 	"\x05title\x18\x02 \x01(\tR\x05title\x12\x1a\n" +
@@ -1190,7 +1825,7 @@ const file_cellar_checkout_v1_checkout_proto_rawDesc = "" +
 	"\x13GetCheckoutResponse\x12/\n" +
 	"\x05state\x18\x01 \x01(\x0e2\x19.cellar.checkout.v1.StateR\x05state\x12\x19\n" +
 	"\border_id\x18\x02 \x01(\tR\aorderId\x12%\n" +
-	"\x0efailure_reason\x18\x03 \x01(\tR\rfailureReason\"\xed\x05\n" +
+	"\x0efailure_reason\x18\x03 \x01(\tR\rfailureReason\"\xc2\x06\n" +
 	"\rQuoteSnapshot\x12\x1f\n" +
 	"\vcustomer_id\x18\x01 \x01(\tR\n" +
 	"customerId\x123\n" +
@@ -1210,7 +1845,18 @@ const file_cellar_checkout_v1_checkout_proto_rawDesc = "" +
 	"\aparcels\x18\f \x03(\v2 .cellar.checkout.v1.QuotedParcelR\aparcels\x122\n" +
 	"\bdiscount\x18\r \x01(\v2\x16.cellar.money.v1.MoneyR\bdiscount\x129\n" +
 	"\fshipping_tax\x18\x0e \x01(\v2\x16.cellar.money.v1.MoneyR\vshippingTax\x12!\n" +
-	"\fvoucher_code\x18\x0f \x01(\tR\vvoucherCode\"\xe8\x01\n" +
+	"\fvoucher_code\x18\x0f \x01(\tR\vvoucherCode\x123\n" +
+	"\x05terms\x18\x10 \x03(\v2\x1d.cellar.checkout.v1.LineTermsR\x05terms\x12\x1e\n" +
+	"\n" +
+	"promotions\x18\x11 \x03(\tR\n" +
+	"promotions\"\x89\x01\n" +
+	"\tLineTerms\x12\x1f\n" +
+	"\vpercent_off\x18\x01 \x03(\x05R\n" +
+	"percentOff\x12!\n" +
+	"\ftakes_amount\x18\x02 \x01(\bR\vtakesAmount\x12\x1d\n" +
+	"\n" +
+	"amount_off\x18\x03 \x01(\x03R\tamountOff\x12\x19\n" +
+	"\btax_rate\x18\x04 \x01(\x05R\ataxRate\"\xe8\x01\n" +
 	"\fQuotedParcel\x125\n" +
 	"\x02fc\x18\x01 \x01(\v2%.cellar.checkout.v1.FulfillmentCenterR\x02fc\x121\n" +
 	"\x05lines\x18\x02 \x03(\v2\x1b.cellar.order.v1.ParcelLineR\x05lines\x123\n" +
@@ -1239,7 +1885,42 @@ const file_cellar_checkout_v1_checkout_proto_rawDesc = "" +
 	"\n" +
 	"Allocation\x125\n" +
 	"\x02fc\x18\x01 \x01(\v2%.cellar.checkout.v1.FulfillmentCenterR\x02fc\x121\n" +
-	"\x05lines\x18\x02 \x03(\v2\x1b.cellar.order.v1.ParcelLineR\x05lines*E\n" +
+	"\x05lines\x18\x02 \x03(\v2\x1b.cellar.order.v1.ParcelLineR\x05lines\"\xb9\x04\n" +
+	"\aVoucher\x12\x12\n" +
+	"\x04code\x18\x01 \x01(\tR\x04code\x12\x1c\n" +
+	"\tautomatic\x18\x02 \x01(\bR\tautomatic\x120\n" +
+	"\x14percent_basis_points\x18\x03 \x01(\x05R\x12percentBasisPoints\x125\n" +
+	"\n" +
+	"amount_off\x18\x04 \x01(\v2\x16.cellar.money.v1.MoneyR\tamountOff\x120\n" +
+	"\aminimum\x18\x05 \x01(\v2\x16.cellar.money.v1.MoneyR\aminimum\x12\x1e\n" +
+	"\n" +
+	"categories\x18\x06 \x03(\tR\n" +
+	"categories\x129\n" +
+	"\n" +
+	"valid_from\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\tvalidFrom\x12;\n" +
+	"\vvalid_until\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"validUntil\x12'\n" +
+	"\x0fmax_redemptions\x18\t \x01(\x03R\x0emaxRedemptions\x12(\n" +
+	"\x10max_per_customer\x18\n" +
+	" \x01(\x03R\x0emaxPerCustomer\x12\x1f\n" +
+	"\vhome_region\x18\v \x01(\tR\n" +
+	"homeRegion\x12\x1a\n" +
+	"\bdisabled\x18\f \x01(\bR\bdisabled\x129\n" +
+	"\n" +
+	"created_at\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\"M\n" +
+	"\x14CreateVoucherRequest\x125\n" +
+	"\avoucher\x18\x01 \x01(\v2\x1b.cellar.checkout.v1.VoucherR\avoucher\"N\n" +
+	"\x15CreateVoucherResponse\x125\n" +
+	"\avoucher\x18\x01 \x01(\v2\x1b.cellar.checkout.v1.VoucherR\avoucher\"'\n" +
+	"\x11GetVoucherRequest\x12\x12\n" +
+	"\x04code\x18\x01 \x01(\tR\x04code\"g\n" +
+	"\x12GetVoucherResponse\x125\n" +
+	"\avoucher\x18\x01 \x01(\v2\x1b.cellar.checkout.v1.VoucherR\avoucher\x12\x1a\n" +
+	"\bredeemed\x18\x02 \x01(\x03R\bredeemed\"+\n" +
+	"\x15DisableVoucherRequest\x12\x12\n" +
+	"\x04code\x18\x01 \x01(\tR\x04code\"O\n" +
+	"\x16DisableVoucherResponse\x125\n" +
+	"\avoucher\x18\x01 \x01(\v2\x1b.cellar.checkout.v1.VoucherR\avoucher*E\n" +
 	"\x05Speed\x12\x15\n" +
 	"\x11SPEED_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eSPEED_STANDARD\x10\x01\x12\x11\n" +
@@ -1248,12 +1929,16 @@ const file_cellar_checkout_v1_checkout_proto_rawDesc = "" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11STATE_IN_PROGRESS\x10\x01\x12\x10\n" +
 	"\fSTATE_PLACED\x10\x02\x12\x10\n" +
-	"\fSTATE_FAILED\x10\x032\xbd\x02\n" +
+	"\fSTATE_FAILED\x10\x032\xfe\x04\n" +
 	"\x0fCheckoutService\x12V\n" +
 	"\x05Quote\x12 .cellar.checkout.v1.QuoteRequest\x1a!.cellar.checkout.v1.QuoteResponse\"\b\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x12e\n" +
 	"\n" +
 	"PlaceOrder\x12%.cellar.checkout.v1.PlaceOrderRequest\x1a&.cellar.checkout.v1.PlaceOrderResponse\"\b\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x12k\n" +
-	"\vGetCheckout\x12&.cellar.checkout.v1.GetCheckoutRequest\x1a'.cellar.checkout.v1.GetCheckoutResponse\"\v\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x90\x02\x01B\xdf\x01\n" +
+	"\vGetCheckout\x12&.cellar.checkout.v1.GetCheckoutRequest\x1a'.cellar.checkout.v1.GetCheckoutResponse\"\v\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x90\x02\x01\x12j\n" +
+	"\rCreateVoucher\x12(.cellar.checkout.v1.CreateVoucherRequest\x1a).cellar.checkout.v1.CreateVoucherResponse\"\x04\x88\xa6\x1d\x03\x12d\n" +
+	"\n" +
+	"GetVoucher\x12%.cellar.checkout.v1.GetVoucherRequest\x1a&.cellar.checkout.v1.GetVoucherResponse\"\a\x88\xa6\x1d\x03\x90\x02\x01\x12m\n" +
+	"\x0eDisableVoucher\x12).cellar.checkout.v1.DisableVoucherRequest\x1a*.cellar.checkout.v1.DisableVoucherResponse\"\x04\x88\xa6\x1d\x03B\xdf\x01\n" +
 	"\x16com.cellar.checkout.v1B\rCheckoutProtoP\x01ZLgithub.com/cellar-commerce/cellar/internal/gen/cellar/checkout/v1;checkoutv1\xa2\x02\x03CCX\xaa\x02\x12Cellar.Checkout.V1\xca\x02\x12Cellar\\Checkout\\V1\xe2\x02\x1eCellar\\Checkout\\V1\\GPBMetadata\xea\x02\x14Cellar::Checkout::V1b\x06proto3"
 
 var (
@@ -1269,76 +1954,106 @@ func file_cellar_checkout_v1_checkout_proto_rawDescGZIP() []byte {
 }
 
 var file_cellar_checkout_v1_checkout_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_cellar_checkout_v1_checkout_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_cellar_checkout_v1_checkout_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_cellar_checkout_v1_checkout_proto_goTypes = []any{
-	(Speed)(0),                    // 0: cellar.checkout.v1.Speed
-	(State)(0),                    // 1: cellar.checkout.v1.State
-	(*QuoteRequest)(nil),          // 2: cellar.checkout.v1.QuoteRequest
-	(*QuoteResponse)(nil),         // 3: cellar.checkout.v1.QuoteResponse
-	(*QuoteLine)(nil),             // 4: cellar.checkout.v1.QuoteLine
-	(*PlaceOrderRequest)(nil),     // 5: cellar.checkout.v1.PlaceOrderRequest
-	(*PlaceOrderResponse)(nil),    // 6: cellar.checkout.v1.PlaceOrderResponse
-	(*GetCheckoutRequest)(nil),    // 7: cellar.checkout.v1.GetCheckoutRequest
-	(*GetCheckoutResponse)(nil),   // 8: cellar.checkout.v1.GetCheckoutResponse
-	(*QuoteSnapshot)(nil),         // 9: cellar.checkout.v1.QuoteSnapshot
-	(*QuotedParcel)(nil),          // 10: cellar.checkout.v1.QuotedParcel
-	(*PlacementState)(nil),        // 11: cellar.checkout.v1.PlacementState
-	(*FulfillmentCenter)(nil),     // 12: cellar.checkout.v1.FulfillmentCenter
-	(*Allocation)(nil),            // 13: cellar.checkout.v1.Allocation
-	(*v1.PostalAddress)(nil),      // 14: cellar.postal.v1.PostalAddress
-	(*v11.Money)(nil),             // 15: cellar.money.v1.Money
-	(*timestamppb.Timestamp)(nil), // 16: google.protobuf.Timestamp
-	(*v12.Order)(nil),             // 17: cellar.order.v1.Order
-	(*v12.ParcelLine)(nil),        // 18: cellar.order.v1.ParcelLine
+	(Speed)(0),                     // 0: cellar.checkout.v1.Speed
+	(State)(0),                     // 1: cellar.checkout.v1.State
+	(*QuoteRequest)(nil),           // 2: cellar.checkout.v1.QuoteRequest
+	(*QuoteResponse)(nil),          // 3: cellar.checkout.v1.QuoteResponse
+	(*PromisedParcel)(nil),         // 4: cellar.checkout.v1.PromisedParcel
+	(*QuoteLine)(nil),              // 5: cellar.checkout.v1.QuoteLine
+	(*PlaceOrderRequest)(nil),      // 6: cellar.checkout.v1.PlaceOrderRequest
+	(*PlaceOrderResponse)(nil),     // 7: cellar.checkout.v1.PlaceOrderResponse
+	(*GetCheckoutRequest)(nil),     // 8: cellar.checkout.v1.GetCheckoutRequest
+	(*GetCheckoutResponse)(nil),    // 9: cellar.checkout.v1.GetCheckoutResponse
+	(*QuoteSnapshot)(nil),          // 10: cellar.checkout.v1.QuoteSnapshot
+	(*LineTerms)(nil),              // 11: cellar.checkout.v1.LineTerms
+	(*QuotedParcel)(nil),           // 12: cellar.checkout.v1.QuotedParcel
+	(*PlacementState)(nil),         // 13: cellar.checkout.v1.PlacementState
+	(*FulfillmentCenter)(nil),      // 14: cellar.checkout.v1.FulfillmentCenter
+	(*Allocation)(nil),             // 15: cellar.checkout.v1.Allocation
+	(*Voucher)(nil),                // 16: cellar.checkout.v1.Voucher
+	(*CreateVoucherRequest)(nil),   // 17: cellar.checkout.v1.CreateVoucherRequest
+	(*CreateVoucherResponse)(nil),  // 18: cellar.checkout.v1.CreateVoucherResponse
+	(*GetVoucherRequest)(nil),      // 19: cellar.checkout.v1.GetVoucherRequest
+	(*GetVoucherResponse)(nil),     // 20: cellar.checkout.v1.GetVoucherResponse
+	(*DisableVoucherRequest)(nil),  // 21: cellar.checkout.v1.DisableVoucherRequest
+	(*DisableVoucherResponse)(nil), // 22: cellar.checkout.v1.DisableVoucherResponse
+	(*v1.PostalAddress)(nil),       // 23: cellar.postal.v1.PostalAddress
+	(*v11.Money)(nil),              // 24: cellar.money.v1.Money
+	(*timestamppb.Timestamp)(nil),  // 25: google.protobuf.Timestamp
+	(*v12.ParcelLine)(nil),         // 26: cellar.order.v1.ParcelLine
+	(*v12.Order)(nil),              // 27: cellar.order.v1.Order
 }
 var file_cellar_checkout_v1_checkout_proto_depIdxs = []int32{
-	14, // 0: cellar.checkout.v1.QuoteRequest.address:type_name -> cellar.postal.v1.PostalAddress
+	23, // 0: cellar.checkout.v1.QuoteRequest.address:type_name -> cellar.postal.v1.PostalAddress
 	0,  // 1: cellar.checkout.v1.QuoteRequest.speed:type_name -> cellar.checkout.v1.Speed
-	4,  // 2: cellar.checkout.v1.QuoteResponse.lines:type_name -> cellar.checkout.v1.QuoteLine
-	15, // 3: cellar.checkout.v1.QuoteResponse.items_total:type_name -> cellar.money.v1.Money
-	15, // 4: cellar.checkout.v1.QuoteResponse.shipping:type_name -> cellar.money.v1.Money
-	15, // 5: cellar.checkout.v1.QuoteResponse.tax:type_name -> cellar.money.v1.Money
-	15, // 6: cellar.checkout.v1.QuoteResponse.total:type_name -> cellar.money.v1.Money
-	16, // 7: cellar.checkout.v1.QuoteResponse.expires_at:type_name -> google.protobuf.Timestamp
-	15, // 8: cellar.checkout.v1.QuoteLine.unit_price:type_name -> cellar.money.v1.Money
-	15, // 9: cellar.checkout.v1.QuoteLine.discount:type_name -> cellar.money.v1.Money
-	15, // 10: cellar.checkout.v1.QuoteLine.tax:type_name -> cellar.money.v1.Money
-	17, // 11: cellar.checkout.v1.PlaceOrderResponse.order:type_name -> cellar.order.v1.Order
-	1,  // 12: cellar.checkout.v1.GetCheckoutResponse.state:type_name -> cellar.checkout.v1.State
-	4,  // 13: cellar.checkout.v1.QuoteSnapshot.lines:type_name -> cellar.checkout.v1.QuoteLine
-	14, // 14: cellar.checkout.v1.QuoteSnapshot.ship_to:type_name -> cellar.postal.v1.PostalAddress
-	0,  // 15: cellar.checkout.v1.QuoteSnapshot.speed:type_name -> cellar.checkout.v1.Speed
-	15, // 16: cellar.checkout.v1.QuoteSnapshot.items_total:type_name -> cellar.money.v1.Money
-	15, // 17: cellar.checkout.v1.QuoteSnapshot.shipping:type_name -> cellar.money.v1.Money
-	15, // 18: cellar.checkout.v1.QuoteSnapshot.tax:type_name -> cellar.money.v1.Money
-	15, // 19: cellar.checkout.v1.QuoteSnapshot.total:type_name -> cellar.money.v1.Money
-	16, // 20: cellar.checkout.v1.QuoteSnapshot.issued_at:type_name -> google.protobuf.Timestamp
-	16, // 21: cellar.checkout.v1.QuoteSnapshot.expires_at:type_name -> google.protobuf.Timestamp
-	10, // 22: cellar.checkout.v1.QuoteSnapshot.parcels:type_name -> cellar.checkout.v1.QuotedParcel
-	15, // 23: cellar.checkout.v1.QuoteSnapshot.discount:type_name -> cellar.money.v1.Money
-	15, // 24: cellar.checkout.v1.QuoteSnapshot.shipping_tax:type_name -> cellar.money.v1.Money
-	12, // 25: cellar.checkout.v1.QuotedParcel.fc:type_name -> cellar.checkout.v1.FulfillmentCenter
-	18, // 26: cellar.checkout.v1.QuotedParcel.lines:type_name -> cellar.order.v1.ParcelLine
-	16, // 27: cellar.checkout.v1.QuotedParcel.ship_by:type_name -> google.protobuf.Timestamp
-	16, // 28: cellar.checkout.v1.QuotedParcel.deliver_by:type_name -> google.protobuf.Timestamp
-	9,  // 29: cellar.checkout.v1.PlacementState.quote:type_name -> cellar.checkout.v1.QuoteSnapshot
-	13, // 30: cellar.checkout.v1.PlacementState.allocations:type_name -> cellar.checkout.v1.Allocation
-	12, // 31: cellar.checkout.v1.PlacementState.asked_fcs:type_name -> cellar.checkout.v1.FulfillmentCenter
-	16, // 32: cellar.checkout.v1.PlacementState.holds_expire_at:type_name -> google.protobuf.Timestamp
-	17, // 33: cellar.checkout.v1.PlacementState.placed:type_name -> cellar.order.v1.Order
-	12, // 34: cellar.checkout.v1.Allocation.fc:type_name -> cellar.checkout.v1.FulfillmentCenter
-	18, // 35: cellar.checkout.v1.Allocation.lines:type_name -> cellar.order.v1.ParcelLine
-	2,  // 36: cellar.checkout.v1.CheckoutService.Quote:input_type -> cellar.checkout.v1.QuoteRequest
-	5,  // 37: cellar.checkout.v1.CheckoutService.PlaceOrder:input_type -> cellar.checkout.v1.PlaceOrderRequest
-	7,  // 38: cellar.checkout.v1.CheckoutService.GetCheckout:input_type -> cellar.checkout.v1.GetCheckoutRequest
-	3,  // 39: cellar.checkout.v1.CheckoutService.Quote:output_type -> cellar.checkout.v1.QuoteResponse
-	6,  // 40: cellar.checkout.v1.CheckoutService.PlaceOrder:output_type -> cellar.checkout.v1.PlaceOrderResponse
-	8,  // 41: cellar.checkout.v1.CheckoutService.GetCheckout:output_type -> cellar.checkout.v1.GetCheckoutResponse
-	39, // [39:42] is the sub-list for method output_type
-	36, // [36:39] is the sub-list for method input_type
-	36, // [36:36] is the sub-list for extension type_name
-	36, // [36:36] is the sub-list for extension extendee
-	0,  // [0:36] is the sub-list for field type_name
+	5,  // 2: cellar.checkout.v1.QuoteResponse.lines:type_name -> cellar.checkout.v1.QuoteLine
+	24, // 3: cellar.checkout.v1.QuoteResponse.items_total:type_name -> cellar.money.v1.Money
+	24, // 4: cellar.checkout.v1.QuoteResponse.shipping:type_name -> cellar.money.v1.Money
+	24, // 5: cellar.checkout.v1.QuoteResponse.tax:type_name -> cellar.money.v1.Money
+	24, // 6: cellar.checkout.v1.QuoteResponse.total:type_name -> cellar.money.v1.Money
+	25, // 7: cellar.checkout.v1.QuoteResponse.expires_at:type_name -> google.protobuf.Timestamp
+	24, // 8: cellar.checkout.v1.QuoteResponse.discount:type_name -> cellar.money.v1.Money
+	24, // 9: cellar.checkout.v1.QuoteResponse.shipping_tax:type_name -> cellar.money.v1.Money
+	4,  // 10: cellar.checkout.v1.QuoteResponse.parcels:type_name -> cellar.checkout.v1.PromisedParcel
+	26, // 11: cellar.checkout.v1.PromisedParcel.lines:type_name -> cellar.order.v1.ParcelLine
+	25, // 12: cellar.checkout.v1.PromisedParcel.deliver_by:type_name -> google.protobuf.Timestamp
+	24, // 13: cellar.checkout.v1.QuoteLine.unit_price:type_name -> cellar.money.v1.Money
+	24, // 14: cellar.checkout.v1.QuoteLine.discount:type_name -> cellar.money.v1.Money
+	24, // 15: cellar.checkout.v1.QuoteLine.tax:type_name -> cellar.money.v1.Money
+	27, // 16: cellar.checkout.v1.PlaceOrderResponse.order:type_name -> cellar.order.v1.Order
+	1,  // 17: cellar.checkout.v1.GetCheckoutResponse.state:type_name -> cellar.checkout.v1.State
+	5,  // 18: cellar.checkout.v1.QuoteSnapshot.lines:type_name -> cellar.checkout.v1.QuoteLine
+	23, // 19: cellar.checkout.v1.QuoteSnapshot.ship_to:type_name -> cellar.postal.v1.PostalAddress
+	0,  // 20: cellar.checkout.v1.QuoteSnapshot.speed:type_name -> cellar.checkout.v1.Speed
+	24, // 21: cellar.checkout.v1.QuoteSnapshot.items_total:type_name -> cellar.money.v1.Money
+	24, // 22: cellar.checkout.v1.QuoteSnapshot.shipping:type_name -> cellar.money.v1.Money
+	24, // 23: cellar.checkout.v1.QuoteSnapshot.tax:type_name -> cellar.money.v1.Money
+	24, // 24: cellar.checkout.v1.QuoteSnapshot.total:type_name -> cellar.money.v1.Money
+	25, // 25: cellar.checkout.v1.QuoteSnapshot.issued_at:type_name -> google.protobuf.Timestamp
+	25, // 26: cellar.checkout.v1.QuoteSnapshot.expires_at:type_name -> google.protobuf.Timestamp
+	12, // 27: cellar.checkout.v1.QuoteSnapshot.parcels:type_name -> cellar.checkout.v1.QuotedParcel
+	24, // 28: cellar.checkout.v1.QuoteSnapshot.discount:type_name -> cellar.money.v1.Money
+	24, // 29: cellar.checkout.v1.QuoteSnapshot.shipping_tax:type_name -> cellar.money.v1.Money
+	11, // 30: cellar.checkout.v1.QuoteSnapshot.terms:type_name -> cellar.checkout.v1.LineTerms
+	14, // 31: cellar.checkout.v1.QuotedParcel.fc:type_name -> cellar.checkout.v1.FulfillmentCenter
+	26, // 32: cellar.checkout.v1.QuotedParcel.lines:type_name -> cellar.order.v1.ParcelLine
+	25, // 33: cellar.checkout.v1.QuotedParcel.ship_by:type_name -> google.protobuf.Timestamp
+	25, // 34: cellar.checkout.v1.QuotedParcel.deliver_by:type_name -> google.protobuf.Timestamp
+	10, // 35: cellar.checkout.v1.PlacementState.quote:type_name -> cellar.checkout.v1.QuoteSnapshot
+	15, // 36: cellar.checkout.v1.PlacementState.allocations:type_name -> cellar.checkout.v1.Allocation
+	14, // 37: cellar.checkout.v1.PlacementState.asked_fcs:type_name -> cellar.checkout.v1.FulfillmentCenter
+	25, // 38: cellar.checkout.v1.PlacementState.holds_expire_at:type_name -> google.protobuf.Timestamp
+	27, // 39: cellar.checkout.v1.PlacementState.placed:type_name -> cellar.order.v1.Order
+	14, // 40: cellar.checkout.v1.Allocation.fc:type_name -> cellar.checkout.v1.FulfillmentCenter
+	26, // 41: cellar.checkout.v1.Allocation.lines:type_name -> cellar.order.v1.ParcelLine
+	24, // 42: cellar.checkout.v1.Voucher.amount_off:type_name -> cellar.money.v1.Money
+	24, // 43: cellar.checkout.v1.Voucher.minimum:type_name -> cellar.money.v1.Money
+	25, // 44: cellar.checkout.v1.Voucher.valid_from:type_name -> google.protobuf.Timestamp
+	25, // 45: cellar.checkout.v1.Voucher.valid_until:type_name -> google.protobuf.Timestamp
+	25, // 46: cellar.checkout.v1.Voucher.created_at:type_name -> google.protobuf.Timestamp
+	16, // 47: cellar.checkout.v1.CreateVoucherRequest.voucher:type_name -> cellar.checkout.v1.Voucher
+	16, // 48: cellar.checkout.v1.CreateVoucherResponse.voucher:type_name -> cellar.checkout.v1.Voucher
+	16, // 49: cellar.checkout.v1.GetVoucherResponse.voucher:type_name -> cellar.checkout.v1.Voucher
+	16, // 50: cellar.checkout.v1.DisableVoucherResponse.voucher:type_name -> cellar.checkout.v1.Voucher
+	2,  // 51: cellar.checkout.v1.CheckoutService.Quote:input_type -> cellar.checkout.v1.QuoteRequest
+	6,  // 52: cellar.checkout.v1.CheckoutService.PlaceOrder:input_type -> cellar.checkout.v1.PlaceOrderRequest
+	8,  // 53: cellar.checkout.v1.CheckoutService.GetCheckout:input_type -> cellar.checkout.v1.GetCheckoutRequest
+	17, // 54: cellar.checkout.v1.CheckoutService.CreateVoucher:input_type -> cellar.checkout.v1.CreateVoucherRequest
+	19, // 55: cellar.checkout.v1.CheckoutService.GetVoucher:input_type -> cellar.checkout.v1.GetVoucherRequest
+	21, // 56: cellar.checkout.v1.CheckoutService.DisableVoucher:input_type -> cellar.checkout.v1.DisableVoucherRequest
+	3,  // 57: cellar.checkout.v1.CheckoutService.Quote:output_type -> cellar.checkout.v1.QuoteResponse
+	7,  // 58: cellar.checkout.v1.CheckoutService.PlaceOrder:output_type -> cellar.checkout.v1.PlaceOrderResponse
+	9,  // 59: cellar.checkout.v1.CheckoutService.GetCheckout:output_type -> cellar.checkout.v1.GetCheckoutResponse
+	18, // 60: cellar.checkout.v1.CheckoutService.CreateVoucher:output_type -> cellar.checkout.v1.CreateVoucherResponse
+	20, // 61: cellar.checkout.v1.CheckoutService.GetVoucher:output_type -> cellar.checkout.v1.GetVoucherResponse
+	22, // 62: cellar.checkout.v1.CheckoutService.DisableVoucher:output_type -> cellar.checkout.v1.DisableVoucherResponse
+	57, // [57:63] is the sub-list for method output_type
+	51, // [51:57] is the sub-list for method input_type
+	51, // [51:51] is the sub-list for extension type_name
+	51, // [51:51] is the sub-list for extension extendee
+	0,  // [0:51] is the sub-list for field type_name
 }
 
 func init() { file_cellar_checkout_v1_checkout_proto_init() }
@@ -1350,7 +2065,7 @@ func file_cellar_checkout_v1_checkout_proto_init() {
 		(*QuoteRequest_AddressId)(nil),
 		(*QuoteRequest_Address)(nil),
 	}
-	file_cellar_checkout_v1_checkout_proto_msgTypes[3].OneofWrappers = []any{
+	file_cellar_checkout_v1_checkout_proto_msgTypes[4].OneofWrappers = []any{
 		(*PlaceOrderRequest_PaymentMethodId)(nil),
 		(*PlaceOrderRequest_CardToken)(nil),
 	}
@@ -1360,7 +2075,7 @@ func file_cellar_checkout_v1_checkout_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cellar_checkout_v1_checkout_proto_rawDesc), len(file_cellar_checkout_v1_checkout_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   12,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

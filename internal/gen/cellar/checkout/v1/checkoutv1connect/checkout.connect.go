@@ -41,11 +41,24 @@ const (
 	// CheckoutServiceGetCheckoutProcedure is the fully-qualified name of the CheckoutService's
 	// GetCheckout RPC.
 	CheckoutServiceGetCheckoutProcedure = "/cellar.checkout.v1.CheckoutService/GetCheckout"
+	// CheckoutServiceCreateVoucherProcedure is the fully-qualified name of the CheckoutService's
+	// CreateVoucher RPC.
+	CheckoutServiceCreateVoucherProcedure = "/cellar.checkout.v1.CheckoutService/CreateVoucher"
+	// CheckoutServiceGetVoucherProcedure is the fully-qualified name of the CheckoutService's
+	// GetVoucher RPC.
+	CheckoutServiceGetVoucherProcedure = "/cellar.checkout.v1.CheckoutService/GetVoucher"
+	// CheckoutServiceDisableVoucherProcedure is the fully-qualified name of the CheckoutService's
+	// DisableVoucher RPC.
+	CheckoutServiceDisableVoucherProcedure = "/cellar.checkout.v1.CheckoutService/DisableVoucher"
 )
 
 // CheckoutServiceClient is a client for the cellar.checkout.v1.CheckoutService service.
 type CheckoutServiceClient interface {
-	// Quote prices the session's cart for a destination and a speed. The answer is what PlaceOrder charges.
+	// Quote prices the session's cart for a destination, a speed and a voucher, and plans who sends it. The answer is
+	// what PlaceOrder charges. FAILED_PRECONDITION: OUT_OF_STOCK with what is left (before anything is paid), CART_EMPTY,
+	// and, of the voucher: VOUCHER_UNKNOWN, VOUCHER_NOT_YET_VALID, VOUCHER_EXPIRED, VOUCHER_DISABLED, VOUCHER_USED_UP,
+	// VOUCHER_USED_BY_YOU, VOUCHER_NEEDS_ACCOUNT, VOUCHER_NOT_FOR_THESE, VOUCHER_MINIMUM_NOT_REACHED,
+	// VOUCHER_OTHER_CURRENCY.
 	Quote(context.Context, *v1.QuoteRequest) (*v1.QuoteResponse, error)
 	// PlaceOrder places what was quoted. Header `Idempotency-Key` (1 to 255 characters, bare or quoted) is
 	// required and counts for a customer for 24 hours: the same key and body give the same answer
@@ -56,6 +69,13 @@ type CheckoutServiceClient interface {
 	// GetCheckout tells what became of a PlaceOrder, by its idempotency key. NOT_FOUND (UNKNOWN_CHECKOUT):
 	// it never began, or its key has expired.
 	GetCheckout(context.Context, *v1.GetCheckoutRequest) (*v1.GetCheckoutResponse, error)
+	// CreateVoucher defines a voucher, or a promotion that needs none. Again with the same content it changes nothing;
+	// ALREADY_EXISTS (VOUCHER_EXISTS) with another. It counts everywhere within a minute.
+	CreateVoucher(context.Context, *v1.CreateVoucherRequest) (*v1.CreateVoucherResponse, error)
+	// GetVoucher with the number of orders that redeemed it. NOT_FOUND (VOUCHER_UNKNOWN).
+	GetVoucher(context.Context, *v1.GetVoucherRequest) (*v1.GetVoucherResponse, error)
+	// DisableVoucher for good. Quotes that were made with it are refused when they are placed, within a minute.
+	DisableVoucher(context.Context, *v1.DisableVoucherRequest) (*v1.DisableVoucherResponse, error)
 }
 
 // NewCheckoutServiceClient constructs a client for the cellar.checkout.v1.CheckoutService service.
@@ -88,14 +108,36 @@ func NewCheckoutServiceClient(httpClient connect.HTTPClient, baseURL string, opt
 			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
+		createVoucher: connect.NewClient[v1.CreateVoucherRequest, v1.CreateVoucherResponse](
+			httpClient,
+			baseURL+CheckoutServiceCreateVoucherProcedure,
+			connect.WithSchema(checkoutServiceMethods.ByName("CreateVoucher")),
+			connect.WithClientOptions(opts...),
+		),
+		getVoucher: connect.NewClient[v1.GetVoucherRequest, v1.GetVoucherResponse](
+			httpClient,
+			baseURL+CheckoutServiceGetVoucherProcedure,
+			connect.WithSchema(checkoutServiceMethods.ByName("GetVoucher")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		disableVoucher: connect.NewClient[v1.DisableVoucherRequest, v1.DisableVoucherResponse](
+			httpClient,
+			baseURL+CheckoutServiceDisableVoucherProcedure,
+			connect.WithSchema(checkoutServiceMethods.ByName("DisableVoucher")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
 // checkoutServiceClient implements CheckoutServiceClient.
 type checkoutServiceClient struct {
-	quote       *connect.Client[v1.QuoteRequest, v1.QuoteResponse]
-	placeOrder  *connect.Client[v1.PlaceOrderRequest, v1.PlaceOrderResponse]
-	getCheckout *connect.Client[v1.GetCheckoutRequest, v1.GetCheckoutResponse]
+	quote          *connect.Client[v1.QuoteRequest, v1.QuoteResponse]
+	placeOrder     *connect.Client[v1.PlaceOrderRequest, v1.PlaceOrderResponse]
+	getCheckout    *connect.Client[v1.GetCheckoutRequest, v1.GetCheckoutResponse]
+	createVoucher  *connect.Client[v1.CreateVoucherRequest, v1.CreateVoucherResponse]
+	getVoucher     *connect.Client[v1.GetVoucherRequest, v1.GetVoucherResponse]
+	disableVoucher *connect.Client[v1.DisableVoucherRequest, v1.DisableVoucherResponse]
 }
 
 // Quote calls cellar.checkout.v1.CheckoutService.Quote.
@@ -125,9 +167,40 @@ func (c *checkoutServiceClient) GetCheckout(ctx context.Context, req *v1.GetChec
 	return nil, err
 }
 
+// CreateVoucher calls cellar.checkout.v1.CheckoutService.CreateVoucher.
+func (c *checkoutServiceClient) CreateVoucher(ctx context.Context, req *v1.CreateVoucherRequest) (*v1.CreateVoucherResponse, error) {
+	response, err := c.createVoucher.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// GetVoucher calls cellar.checkout.v1.CheckoutService.GetVoucher.
+func (c *checkoutServiceClient) GetVoucher(ctx context.Context, req *v1.GetVoucherRequest) (*v1.GetVoucherResponse, error) {
+	response, err := c.getVoucher.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// DisableVoucher calls cellar.checkout.v1.CheckoutService.DisableVoucher.
+func (c *checkoutServiceClient) DisableVoucher(ctx context.Context, req *v1.DisableVoucherRequest) (*v1.DisableVoucherResponse, error) {
+	response, err := c.disableVoucher.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // CheckoutServiceHandler is an implementation of the cellar.checkout.v1.CheckoutService service.
 type CheckoutServiceHandler interface {
-	// Quote prices the session's cart for a destination and a speed. The answer is what PlaceOrder charges.
+	// Quote prices the session's cart for a destination, a speed and a voucher, and plans who sends it. The answer is
+	// what PlaceOrder charges. FAILED_PRECONDITION: OUT_OF_STOCK with what is left (before anything is paid), CART_EMPTY,
+	// and, of the voucher: VOUCHER_UNKNOWN, VOUCHER_NOT_YET_VALID, VOUCHER_EXPIRED, VOUCHER_DISABLED, VOUCHER_USED_UP,
+	// VOUCHER_USED_BY_YOU, VOUCHER_NEEDS_ACCOUNT, VOUCHER_NOT_FOR_THESE, VOUCHER_MINIMUM_NOT_REACHED,
+	// VOUCHER_OTHER_CURRENCY.
 	Quote(context.Context, *v1.QuoteRequest) (*v1.QuoteResponse, error)
 	// PlaceOrder places what was quoted. Header `Idempotency-Key` (1 to 255 characters, bare or quoted) is
 	// required and counts for a customer for 24 hours: the same key and body give the same answer
@@ -138,6 +211,13 @@ type CheckoutServiceHandler interface {
 	// GetCheckout tells what became of a PlaceOrder, by its idempotency key. NOT_FOUND (UNKNOWN_CHECKOUT):
 	// it never began, or its key has expired.
 	GetCheckout(context.Context, *v1.GetCheckoutRequest) (*v1.GetCheckoutResponse, error)
+	// CreateVoucher defines a voucher, or a promotion that needs none. Again with the same content it changes nothing;
+	// ALREADY_EXISTS (VOUCHER_EXISTS) with another. It counts everywhere within a minute.
+	CreateVoucher(context.Context, *v1.CreateVoucherRequest) (*v1.CreateVoucherResponse, error)
+	// GetVoucher with the number of orders that redeemed it. NOT_FOUND (VOUCHER_UNKNOWN).
+	GetVoucher(context.Context, *v1.GetVoucherRequest) (*v1.GetVoucherResponse, error)
+	// DisableVoucher for good. Quotes that were made with it are refused when they are placed, within a minute.
+	DisableVoucher(context.Context, *v1.DisableVoucherRequest) (*v1.DisableVoucherResponse, error)
 }
 
 // NewCheckoutServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -166,6 +246,25 @@ func NewCheckoutServiceHandler(svc CheckoutServiceHandler, opts ...connect.Handl
 		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
+	checkoutServiceCreateVoucherHandler := connect.NewUnaryHandlerSimple(
+		CheckoutServiceCreateVoucherProcedure,
+		svc.CreateVoucher,
+		connect.WithSchema(checkoutServiceMethods.ByName("CreateVoucher")),
+		connect.WithHandlerOptions(opts...),
+	)
+	checkoutServiceGetVoucherHandler := connect.NewUnaryHandlerSimple(
+		CheckoutServiceGetVoucherProcedure,
+		svc.GetVoucher,
+		connect.WithSchema(checkoutServiceMethods.ByName("GetVoucher")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	checkoutServiceDisableVoucherHandler := connect.NewUnaryHandlerSimple(
+		CheckoutServiceDisableVoucherProcedure,
+		svc.DisableVoucher,
+		connect.WithSchema(checkoutServiceMethods.ByName("DisableVoucher")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/cellar.checkout.v1.CheckoutService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case CheckoutServiceQuoteProcedure:
@@ -174,6 +273,12 @@ func NewCheckoutServiceHandler(svc CheckoutServiceHandler, opts ...connect.Handl
 			checkoutServicePlaceOrderHandler.ServeHTTP(w, r)
 		case CheckoutServiceGetCheckoutProcedure:
 			checkoutServiceGetCheckoutHandler.ServeHTTP(w, r)
+		case CheckoutServiceCreateVoucherProcedure:
+			checkoutServiceCreateVoucherHandler.ServeHTTP(w, r)
+		case CheckoutServiceGetVoucherProcedure:
+			checkoutServiceGetVoucherHandler.ServeHTTP(w, r)
+		case CheckoutServiceDisableVoucherProcedure:
+			checkoutServiceDisableVoucherHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -193,4 +298,16 @@ func (UnimplementedCheckoutServiceHandler) PlaceOrder(context.Context, *v1.Place
 
 func (UnimplementedCheckoutServiceHandler) GetCheckout(context.Context, *v1.GetCheckoutRequest) (*v1.GetCheckoutResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.checkout.v1.CheckoutService.GetCheckout is not implemented"))
+}
+
+func (UnimplementedCheckoutServiceHandler) CreateVoucher(context.Context, *v1.CreateVoucherRequest) (*v1.CreateVoucherResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.checkout.v1.CheckoutService.CreateVoucher is not implemented"))
+}
+
+func (UnimplementedCheckoutServiceHandler) GetVoucher(context.Context, *v1.GetVoucherRequest) (*v1.GetVoucherResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.checkout.v1.CheckoutService.GetVoucher is not implemented"))
+}
+
+func (UnimplementedCheckoutServiceHandler) DisableVoucher(context.Context, *v1.DisableVoucherRequest) (*v1.DisableVoucherResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.checkout.v1.CheckoutService.DisableVoucher is not implemented"))
 }
