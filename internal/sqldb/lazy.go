@@ -132,13 +132,11 @@ func (l *lazyTx) sendLast(ctx context.Context, b *Batch) (err error) {
 			err = fmt.Errorf("sqldb: close batch: %w", ambiguous(closeErr))
 		}
 	}()
-	for _, s := range b.statements {
-		if _, err := results.Exec(); err != nil {
-			if _, answered := stateOf(err); !answered {
-				return ambiguous(wrap(s, err)) // the commit may have been heard
-			}
-			return wrap(s, err)
+	if err := readBatch(results, b); err != nil {
+		if _, answered := stateOf(err); !answered {
+			return ambiguous(err) // the commit may have been heard
 		}
+		return err
 	}
 	if err := committed(results.Exec()); err != nil {
 		return err

@@ -103,8 +103,8 @@ func (tx Tx) Send(ctx context.Context, b *Batch) error {
 }
 
 // SendLast sends the last statements of the transaction, and the commit with them where the dialect allows it. The
-// closure has to return what it returns. Statements cannot be looked at before they are committed, so they must not have
-// a func that may refuse: what has to hold is for constraints to refuse.
+// closure has to return what it returns. What statements answer can be read, but is not looked at before it is committed:
+// no func may refuse, what has to hold is for constraints to refuse.
 func (tx Tx) SendLast(ctx context.Context, b *Batch) error {
 	lazy, ok := tx.tx.(*lazyTx)
 	if !ok || !tx.oneTrip || b.Len() == 0 {
