@@ -19,7 +19,7 @@ import (
 // ConsumerName of the region's cells in the stream of requests, and in the inbox.
 const ConsumerName = "fulfillment"
 
-// Requested makes a shipment of a request, once.
+// Requested makes a shipment of a request, once. One that was canceled before has its row already, and sends nothing.
 func (s *Service) Requested(ctx context.Context, messageID string, payload []byte) error {
 	req := &orderv1.FulfillmentRequested{}
 	if err := proto.Unmarshal(payload, req); err != nil {
@@ -37,12 +37,12 @@ func (s *Service) Requested(ctx context.Context, messageID string, payload []byt
 }
 
 // shippedEvent is `order.<ring>.shipped`, for the home region of the order.
-func shippedEvent(sh shipment, tracking string, at time.Time) outbox.Event {
+func shippedEvent(sh shipment, at time.Time) outbox.Event {
 	order := ident.OrderID(sh.order)
 	return outbox.Event{
 		MessageID: "shipment/" + sh.id + "/shipped", Key: sh.order, Destination: order.Region(), Subject: "order." + string(order.Ring()) + ".shipped",
 		Payload: &fulfillmentv1.ShipmentShipped{
-			OrderId: sh.order, CustomerId: sh.customer, FcId: sh.fc, ShipmentId: sh.id, TrackingNumber: tracking, ShippedAt: timestamppb.New(at),
+			OrderId: sh.order, CustomerId: sh.customer, FcId: sh.fc, ShipmentId: sh.id, TrackingNumber: sh.tracking, ShippedAt: timestamppb.New(at),
 		},
 	}
 }
