@@ -143,7 +143,11 @@ func (w world) fail(p placement) error {
 }
 
 func (w world) ship(p placement, fc, shipment string) error {
-	_, err := w.RecordShipment(context.Background(), &orderv1.RecordShipmentRequest{
+	return w.shipIn(context.Background(), p, fc, shipment)
+}
+
+func (w world) shipIn(ctx context.Context, p placement, fc, shipment string) error {
+	_, err := w.RecordShipment(ctx, &orderv1.RecordShipmentRequest{
 		CustomerId: string(p.customer), OrderId: string(p.id), FcId: fc, ShipmentId: shipment, TrackingNumber: "CL-" + shipment, ShippedAt: timestamppb.New(opened),
 	})
 	return err

@@ -75,7 +75,7 @@ func (s *Service) await(ctx context.Context, ticket saga.Ticket, late error) err
 
 // run a saga to its end; late when it does not end by this run.
 func (s *Service) run(ctx context.Context, ticket saga.Ticket, late error) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), maxRun)
+	ctx, cancel := context.WithTimeout(s.detached(ctx), maxRun)
 	defer cancel()
 	status, _, err := s.sagas.Run(ctx, ticket)
 	if err != nil {

@@ -68,6 +68,8 @@ type Service struct {
 	runs  sync.WaitGroup
 	// captures bounds the captures that this process runs at once.
 	captures chan struct{}
+	// detached makes the context of a saga's run from that of the request that began it.
+	detached func(context.Context) context.Context
 }
 
 var _ orderv1connect.OrderServiceHandler = (*Service)(nil)
@@ -80,7 +82,7 @@ func New(deps Deps) *Service {
 	if deps.Log == nil {
 		deps.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Service{deps: deps, captures: make(chan struct{}, maxCaptures)}
+	s := &Service{deps: deps, captures: make(chan struct{}, maxCaptures), detached: context.WithoutCancel}
 	s.sagas = saga.New(saga.Deps{
 		DB: deps.DB, Fence: deps.Fence, Clock: deps.Clock, Log: deps.Log, Cell: deps.Cell, Owned: deps.Owned,
 		Definitions: []*saga.Definition{s.cancellation(), s.returning(), s.capturing()},
