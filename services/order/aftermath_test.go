@@ -3,18 +3,25 @@ package order
 import (
 	"context"
 	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"connectrpc.com/connect"
 	"google.golang.org/protobuf/proto"
 	"pgregory.net/rapid"
 
 	orderv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1"
+	"github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1/orderv1connect"
 	postalv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/postal/v1"
 	"github.com/cellar-commerce/cellar/internal/ident"
 	"github.com/cellar-commerce/cellar/internal/problem"
+	"github.com/cellar-commerce/cellar/internal/rpc"
+	"github.com/cellar-commerce/cellar/internal/telemetry"
 )
 
 func (w world) cancelOrder(p placement) (*orderv1.CancelOrderResponse, error) {
@@ -352,4 +359,52 @@ func TestABadFieldOfACancellationOrAReturnIsNamed(t *testing.T) {
 	refused(t, err, problem.Invalid, "IDEMPOTENCY_KEY_MISSING")
 	_, err = w.returnLines(placement{customer: p.customer, id: ident.NewOrder("use1")}, "r1", one)
 	refused(t, err, problem.NotFound, "UNKNOWN_ORDER")
+}
+
+// The header takes the place of the id, as a client sends it.
+func TestAnIdempotencyKeyNamesAReturn(t *testing.T) {
+	w, p := newWorld(t), newPlacement()
+	w.shipAll(t, p)
+	mux := http.NewServeMux()
+	mux.Handle(orderv1connect.NewOrderServiceHandler(w.Service, rpc.HandlerOptions(slog.New(slog.DiscardHandler), telemetry.NewMetrics(nil))...))
+	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		mux.ServeHTTP(rw, r.WithContext(p.session(r.Context())))
+	}))
+	defer server.Close()
+	client := orderv1connect.NewOrderServiceClient(server.Client(), server.URL)
+	send := func(key string, units int64) (*orderv1.ReturnItemsResponse, error) {
+		ctx, info := connect.NewClientContext(t.Context())
+		info.RequestHeader().Set(keyHeader, key)
+		return client.ReturnItems(ctx, &orderv1.ReturnItemsRequest{OrderId: string(p.id), Lines: []*orderv1.ReturnLine{{Line: 1, Quantity: units}}})
+	}
+	first, err := send("my key/1", 1)
+	must(t, err)
+	again, err := send(`"my key/1"`, 1)
+	must(t, err)
+	if !proto.Equal(first, again) || first.GetReturn().GetReturnId() == "" {
+		t.Errorf("first %v, then %v", first, again)
+	}
+	_, err = send("my key/1", 2)
+	refused(t, err, problem.Precondition, "RETURN_ID_REUSED")
+	if _, err = send("my key/2", 2); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func FuzzReturnIDFrom(f *testing.F) {
+	for _, key := range []string{"", "k", `"k"`, ` "k" `, strings.Repeat("k", 256), "ключ", "\x00"} {
+		f.Add(key)
+	}
+	f.Fuzz(func(t *testing.T, key string) {
+		id, err := returnIDFrom(key)
+		if err != nil {
+			return
+		}
+		if len(id) > maxReturnID || strings.Trim(id, returnAlphabet) != "" {
+			t.Errorf("%q is no return id", id)
+		}
+		if quoted, err := returnIDFrom(`"` + strings.Trim(strings.TrimSpace(key), `"`) + `"`); err != nil || quoted != id {
+			t.Errorf("quoted it is %q, %v; bare %q", quoted, err, id)
+		}
+	})
 }

@@ -10,6 +10,8 @@ import (
 
 	orderv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1"
 	"github.com/cellar-commerce/cellar/internal/problem"
+	"github.com/cellar-commerce/cellar/internal/sqldb"
+	"github.com/cellar-commerce/cellar/internal/sqldb/sqldbtest"
 )
 
 // The laws of sagas, held by those that follow an order. None of them has an undo: what an FC or a card network has said
@@ -129,9 +131,11 @@ func (s story) tell(ctx context.Context, t *testing.T, w world) placement {
 }
 
 func eachStory(t *testing.T, do func(t *testing.T, w world, s story)) {
+	t.Helper()
+	db := sqldbtest.New(t, sqldb.Customer)
 	for name, s := range stories() {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
+			w := onDB(db)
 			w.timeFlies(t)
 			do(t, w, s)
 		})

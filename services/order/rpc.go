@@ -116,6 +116,12 @@ func returnIDOf(ctx context.Context, given string) (string, error) {
 	if info, ok := connect.CallInfoForHandlerContext(ctx); ok {
 		raw = info.RequestHeader().Get(keyHeader)
 	}
+	return returnIDFrom(raw)
+}
+
+// returnIDFrom an idempotency key, bare or quoted as a structured field string: it names the return at the FCs and at the
+// payment, where a key of any length and letters would not do.
+func returnIDFrom(raw string) (string, error) {
 	key := strings.Trim(strings.TrimSpace(raw), `"`)
 	if key == "" || len(key) > maxKey {
 		return "", problem.New(problem.Invalid, "IDEMPOTENCY_KEY_MISSING", "a return id, or the header Idempotency-Key of 1 to 255 characters, is required")
