@@ -144,6 +144,8 @@ type soldStock struct {
 	returner
 }
 
+var _ order.Stock = soldStock{}
+
 // returner takes units back onto the shelf.
 type returner interface {
 	Return(context.Context, *inventoryv1.ReturnRequest) (*inventoryv1.ReturnResponse, error)

@@ -28,11 +28,12 @@ func (s *Service) Requested(ctx context.Context, messageID string, payload []byt
 	now := s.deps.Clock.Now()
 	sh := shipment{fc: req.GetFcId(), order: req.GetOrderId(), id: ident.NewToken(), customer: req.GetCustomerId(), request: req, requestedAt: now}
 	return s.deps.Regional.InTx(ctx, func(tx sqldb.Tx) error {
-		first, err := inbox.First(ctx, tx, s.deps.Region, inbox.Message{Consumer: ConsumerName, ID: messageID}, now)
-		if err != nil || !first {
+		var b sqldb.Batch
+		inbox.Queue(&b, s.deps.Region, inbox.Message{Consumer: ConsumerName, ID: messageID}, now)
+		if err := queueShipment(&b, s.deps.Region, sh, now.Add(s.deps.HandlingTime)); err != nil {
 			return err
 		}
-		return insertShipment(ctx, tx, s.deps.Region, sh, now.Add(s.deps.HandlingTime))
+		return tx.SendLast(ctx, &b)
 	})
 }
 

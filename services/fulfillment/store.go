@@ -121,14 +121,14 @@ func (s *Service) OpenCenters(ctx context.Context, centers []Center) error {
 	return err
 }
 
-// insertShipment of a request.
-func insertShipment(ctx context.Context, tx sqldb.Tx, region ident.Region, sh shipment, dueAt time.Time) error {
+// queueShipment of a request. An FC has one for an order, whatever arrives.
+func queueShipment(b *sqldb.Batch, region ident.Region, sh shipment, dueAt time.Time) error {
 	lines, err := proto.Marshal(sh.request)
 	if err != nil {
 		return err
 	}
-	_, err = tx.Exec(ctx, stmtRequest, string(region), sh.fc, sh.order, sh.id, sh.customer, lines, sh.requestedAt, dueAt)
-	return err
+	b.Queue(stmtRequest, nil, string(region), sh.fc, sh.order, sh.id, sh.customer, lines, sh.requestedAt, dueAt)
+	return nil
 }
 
 // pack the shipments that are to be sent now: until retryAt nobody else takes them.
