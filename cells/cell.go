@@ -168,9 +168,15 @@ func (c *Cell) Run(ctx context.Context) error {
 		Workers:  c.workers(),
 		SetReady: c.ready.setServing,
 		Drain:    c.cfg.Drain,
-		Finish:   c.services.checkout.Drain,
+		Finish:   c.finish,
 	}
 	return errors.Join(group.Run(ctx), c.Close())
+}
+
+// finish what this process began: each saga is resumed elsewhere when it does not, but its shopper waits less.
+func (c *Cell) finish() {
+	c.services.checkout.Drain()
+	c.services.order.Drain()
 }
 
 const (

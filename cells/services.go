@@ -14,6 +14,7 @@ import (
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/catalog/v1/catalogv1connect"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/checkout/v1/checkoutv1connect"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/fulfillment/v1/fulfillmentv1connect"
+	inventoryv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/inventory/v1"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/inventory/v1/inventoryv1connect"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1/orderv1connect"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/payment/v1/paymentv1connect"
@@ -76,9 +77,12 @@ func (c *Cell) assembleServices() (err error) {
 	s.account = account.New(account.Deps{
 		Customers: c.customers, Global: c.global, Fence: s.fence, Sessions: s.sessions, Carts: s.cart, SecureCookies: c.cfg.SecureCookies, Clock: c.clock, Log: c.log,
 	})
-	s.order = order.New(order.Deps{DB: c.customers, Fence: s.fence, Clock: c.clock, Committed: c.relays.customers.Nudge})
 	s.payment = payment.New(payment.Deps{DB: c.customers, Fence: s.fence, Network: network, Clock: c.clock})
 	c.assembleStock()
+	s.order = order.New(order.Deps{
+		DB: c.customers, Fence: s.fence, Clock: c.clock, Log: c.log, Payments: s.payment, Shipments: c.shipmentsOf(), Stock: c.soldStockOf(),
+		Cell: c.cfg.Cell, Owned: c.ownedSlots, Committed: c.relays.customers.Nudge,
+	})
 	s.checkout, err = checkout.New(checkout.Deps{
 		DB: c.customers, Global: c.global, Fence: s.fence, Clock: c.clock, Log: c.log, Tax: tax.Published(), PrimaryRegion: primary(), Accounts: s.account, Carts: s.cart, Products: s.catalog, Planner: s.fulfillment,
 		Stock: c.stockCommandsOf(), Payments: s.payment, Orders: s.order, ValidateAddress: postal.Validate,
@@ -131,6 +135,38 @@ func (c *Cell) stockCommandsOf() map[ident.Region]checkout.Stock {
 	all := map[ident.Region]checkout.Stock{}
 	for region, k := range c.services.keepers {
 		all[region] = k
+	}
+	return all
+}
+
+// soldStock of a region is what an order has bought there: given back by the cell that keeps the FC, or taken back by any.
+type soldStock struct {
+	*keepers
+	returner
+}
+
+var _ order.Stock = soldStock{}
+
+// returner takes units back onto the shelf.
+type returner interface {
+	Return(context.Context, *inventoryv1.ReturnRequest) (*inventoryv1.ReturnResponse, error)
+}
+
+func (c *Cell) soldStockOf() map[ident.Region]order.Stock {
+	all := map[ident.Region]order.Stock{}
+	for region, r := range stockOf[returner](c) {
+		all[region] = soldStock{c.services.keepers[region], r}
+	}
+	return all
+}
+
+// shipmentsOf every region: the service itself here, clients elsewhere.
+func (c *Cell) shipmentsOf() map[ident.Region]order.Shipments {
+	all := map[ident.Region]order.Shipments{c.region: c.services.fulfillment}
+	for _, region := range ident.Regions() {
+		if region != c.region {
+			all[region] = fulfillmentv1connect.NewFulfillmentServiceClient(c.peers, "http://"+string(region), rpc.ClientOptions()...)
+		}
 	}
 	return all
 }

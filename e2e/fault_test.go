@@ -30,8 +30,8 @@ func play(t *testing.T, orders int) <-chan shop.Report {
 
 func checkPlay(t *testing.T, r shop.Report) {
 	t.Helper()
-	if !r.Clean() || r.Outcomes[shop.Placed] == 0 || r.Shipped != r.Outcomes[shop.Placed] {
-		t.Errorf("outcomes %v, %d shipped, faults %v", r.Outcomes, r.Shipped, r.Faults)
+	if !r.Clean() || r.Outcomes[shop.Placed] == 0 || r.Shipped+r.Canceled[shop.CanceledWhole] != r.Outcomes[shop.Placed] {
+		t.Errorf("outcomes %v, %d shipped, canceled %v, faults %v", r.Outcomes, r.Shipped, r.Canceled, r.Faults)
 	}
 	if err := finalAudit(); err != nil {
 		t.Error(err)

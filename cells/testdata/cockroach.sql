@@ -88,8 +88,13 @@ GROUP BY e.fc_id, e.sku;
 -- audit.events (cellar_customer)
 SELECT order_id, kind, at, detail
 FROM order_events
-WHERE region = $1 AND kind IN ('paid', 'shipped')
+WHERE region = $1 AND kind IN ('paid', 'shipped', 'captured', 'canceled', 'return_requested', 'returned', 'refunded')
 ORDER BY order_id, seq;
+
+-- audit.following (cellar_customer)
+SELECT saga_id, status
+FROM sagas
+WHERE region = $1 AND kind IN ('cancellation', 'return', 'capture') AND status <> 'DONE';
 
 -- audit.orders (cellar_customer)
 SELECT o.order_id, o.status, o.total_minor_units, o.placed_at, coalesce(l.units, 0), coalesce(p.state, ''), coalesce(s.status, ''), coalesce(e.events, 0), o.last_seq
@@ -112,13 +117,19 @@ FROM reservations
 WHERE region = $1 AND line > 0
 ORDER BY fc_id, order_id, line;
 
+-- audit.returned (cellar_regional)
+SELECT fc_id, source_id, sum(delta)::int8
+FROM inventory_events
+WHERE region = $1 AND kind = 'return'
+GROUP BY fc_id, source_id;
+
 -- audit.sagas (cellar_customer)
 SELECT saga_id, status
 FROM sagas
 WHERE region = $1 AND kind = 'placement';
 
 -- audit.shipments (cellar_regional)
-SELECT fc_id, order_id, shipment_id, state
+SELECT fc_id, order_id, shipment_id, state, due_at
 FROM shipments
 WHERE region = $1
 ORDER BY fc_id, order_id;
@@ -417,6 +428,13 @@ SELECT owner, epoch
 FROM slots
 WHERE region = $1 AND slot = $2;
 
+-- fulfillment.cancel (cellar_regional)
+INSERT INTO shipments (region, fc_id, order_id, shipment_id, customer_id, state, lines, tracking_number, requested_at, due_at)
+VALUES ($1, $2, $3, $4, '', 'CANCELED', '', '', $5, $5)
+ON CONFLICT (region, fc_id, order_id) DO UPDATE
+SET state = 'CANCELED'
+WHERE shipments.state = 'REQUESTED';
+
 -- fulfillment.list_centers (cellar_global)
 SELECT fc_id, region, name, city, country_code, latitude, longitude, ordinal
 FROM fulfillment_centers;
@@ -437,29 +455,36 @@ FROM (
 ) AS n
 WHERE c.fc_id = n.fc_id;
 
+-- fulfillment.pack (cellar_regional)
+UPDATE shipments AS s
+SET state = 'PACKED', due_at = $3
+FROM (
+  SELECT region, fc_id, order_id
+  FROM shipments
+  WHERE region = $1 AND state IN ('REQUESTED', 'PACKED') AND due_at <= $2
+  ORDER BY due_at
+  LIMIT $4
+  FOR UPDATE SKIP LOCKED
+) AS d
+WHERE s.region = d.region AND s.fc_id = d.fc_id AND s.order_id = d.order_id AND s.state IN ('REQUESTED', 'PACKED')
+RETURNING s.fc_id, s.order_id, s.shipment_id, s.customer_id, s.lines, s.requested_at;
+
 -- fulfillment.request (cellar_regional)
 INSERT INTO shipments (region, fc_id, order_id, shipment_id, customer_id, state, lines, tracking_number, requested_at, due_at)
 VALUES ($1, $2, $3, $4, $5, 'REQUESTED', $6, '', $7, $8)
 ON CONFLICT (region, fc_id, order_id) DO NOTHING;
 
 -- fulfillment.shipped (cellar_regional)
-UPDATE shipments
-SET state = 'SHIPPED', tracking_number = $4, shipped_at = $5
-WHERE region = $1 AND fc_id = $2 AND order_id = $3 AND state = 'REQUESTED';
-
--- fulfillment.take_due (cellar_regional)
 UPDATE shipments AS s
-SET due_at = $3
-FROM (
-  SELECT region, fc_id, order_id
-  FROM shipments
-  WHERE region = $1 AND state = 'REQUESTED' AND due_at <= $2
-  ORDER BY due_at
-  LIMIT $4
-  FOR UPDATE SKIP LOCKED
-) AS d
-WHERE s.region = d.region AND s.fc_id = d.fc_id AND s.order_id = d.order_id
-RETURNING s.fc_id, s.order_id, s.shipment_id, s.customer_id, s.lines, s.requested_at;
+SET state = 'SHIPPED', tracking_number = d.tracking_number, shipped_at = $5
+FROM unnest($2::text[], $3::text[], $4::text[]) AS d (fc_id, order_id, tracking_number)
+WHERE s.region = $1 AND s.fc_id = d.fc_id AND s.order_id = d.order_id AND s.state = 'PACKED'
+RETURNING s.fc_id, s.order_id;
+
+-- fulfillment.state (cellar_regional)
+SELECT state
+FROM shipments
+WHERE region = $1 AND fc_id = $2 AND order_id = $3;
 
 -- fulfillment.upsert_centers (cellar_global)
 INSERT INTO fulfillment_centers (fc_id, region, name, city, country_code, latitude, longitude)
@@ -681,55 +706,79 @@ VALUES (0, $1, now() + $2::interval)
 ON CONFLICT (number) DO UPDATE SET name = excluded.name, at = excluded.at
 WHERE schema_migrations.name = excluded.name OR schema_migrations.at < now();
 
+-- order.append (cellar_customer)
+INSERT INTO order_events (region, order_id, seq, kind, cause, at, detail)
+SELECT $1::crdb_internal_region, $2, e.seq, e.kind, e.cause, $3, e.detail
+FROM unnest($4::int8[], $5::text[], $6::text[], $7::bytea[]) AS e (seq, kind, cause, detail);
+
 -- order.get (cellar_customer)
-SELECT order_id, customer_id, status, currency, items_minor_units, shipping_minor_units, tax_minor_units, total_minor_units, ship_to, placed_at
+SELECT order_id, customer_id, currency, items_minor_units, discount_minor_units, shipping_minor_units, tax_minor_units, shipping_tax_minor_units,
+  total_minor_units, ship_to, placed_at
 FROM orders
 WHERE region = $1 AND order_id = $2 AND customer_id = $3;
 
 -- order.insert (cellar_customer)
-INSERT INTO orders (region, order_id, customer_id, status, last_seq, currency, items_minor_units, shipping_minor_units, tax_minor_units, total_minor_units, ship_to, placed_at)
-VALUES ($1, $2, $3, 'PENDING', 1, $4, $5, $6, $7, $8, $9, $10)
+INSERT INTO orders (region, order_id, customer_id, status, last_seq, currency, items_minor_units, discount_minor_units, shipping_minor_units,
+  tax_minor_units, shipping_tax_minor_units, total_minor_units, ship_to, placed_at)
+VALUES ($1, $2, $3, 'PENDING', 1, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 ON CONFLICT (region, order_id) DO NOTHING;
 
--- order.insert_event (cellar_customer)
-INSERT INTO order_events (region, order_id, seq, kind, cause, at, detail)
-VALUES ($1, $2, $3, $4, $5, $6, $7)
-ON CONFLICT (region, order_id, cause) DO NOTHING;
-
 -- order.insert_lines (cellar_customer)
-INSERT INTO order_lines (region, order_id, line, sku, title, quantity, unit_price_minor_units)
-SELECT $1::crdb_internal_region, $2, l.line, l.sku, l.title, l.quantity, l.price
-FROM unnest($3::int4[], $4::text[], $5::text[], $6::int8[], $7::int8[]) AS l (line, sku, title, quantity, price)
+INSERT INTO order_lines (region, order_id, line, sku, title, quantity, unit_price_minor_units, discount_minor_units, tax_minor_units)
+SELECT $1::crdb_internal_region, $2, l.line, l.sku, l.title, l.quantity, l.price, l.discount, l.tax
+FROM unnest($3::int4[], $4::text[], $5::text[], $6::int8[], $7::int8[], $8::int8[], $9::int8[]) AS l (line, sku, title, quantity, price, discount, tax)
 WHERE NOT EXISTS (
   SELECT 1
   FROM order_events AS e
   WHERE e.region = $1 AND e.order_id = $2
 );
 
+-- order.insert_paid (cellar_customer)
+INSERT INTO order_events (region, order_id, seq, kind, cause, at, detail)
+VALUES ($1, $2, (
+  SELECT last_seq
+  FROM orders
+  WHERE region = $1 AND order_id = $2 AND customer_id = $3 AND status = 'PAID' AND last_seq = 2 AND ship_to = $4
+), 'paid', 'ended', $5, $6);
+
+-- order.insert_placed (cellar_customer)
+INSERT INTO order_events (region, order_id, seq, kind, cause, at, detail)
+VALUES ($1, $2, 1, 'placed', 'placed', $3, '')
+ON CONFLICT (region, order_id, cause) DO NOTHING;
+
 -- order.list (cellar_customer)
-SELECT order_id, customer_id, status, currency, items_minor_units, shipping_minor_units, tax_minor_units, total_minor_units, ship_to, placed_at
+SELECT order_id, customer_id, currency, items_minor_units, discount_minor_units, shipping_minor_units, tax_minor_units, shipping_tax_minor_units,
+  total_minor_units, ship_to, placed_at
 FROM orders
 WHERE region = $1 AND customer_id = $2 AND (placed_at, order_id) < ($3, $4)
 ORDER BY placed_at DESC, order_id DESC
 LIMIT $5;
 
 -- order.list_events (cellar_customer)
-SELECT seq, kind, cause, at, detail
-FROM order_events
-WHERE region = $1 AND order_id = $2
-ORDER BY seq;
+SELECT e.order_id, e.seq, e.kind, e.cause, e.at, e.detail
+FROM unnest($2::text[]) AS o (order_id)
+JOIN order_events AS e ON e.region = $1 AND e.order_id = o.order_id
+ORDER BY e.order_id, e.seq;
 
 -- order.list_lines (cellar_customer)
-SELECT l.order_id, l.line, l.sku, l.title, l.quantity, l.unit_price_minor_units
+SELECT l.order_id, l.line, l.sku, l.title, l.quantity, l.unit_price_minor_units, l.discount_minor_units, l.tax_minor_units
 FROM unnest($2::text[]) AS o (order_id)
 JOIN order_lines AS l ON l.region = $1 AND l.order_id = o.order_id
 ORDER BY l.order_id, l.line;
 
 -- order.lock (cellar_customer)
-SELECT order_id, customer_id, status, currency, items_minor_units, shipping_minor_units, tax_minor_units, total_minor_units, ship_to, placed_at
+SELECT order_id, customer_id, currency, items_minor_units, discount_minor_units, shipping_minor_units, tax_minor_units, shipping_tax_minor_units,
+  total_minor_units, ship_to, placed_at
 FROM orders
 WHERE region = $1 AND order_id = $2 AND customer_id = $3
 FOR UPDATE;
+
+-- order.pay (cellar_customer)
+UPDATE orders
+SET status = 'PAID', last_seq = 2
+WHERE region = $1 AND order_id = $2 AND customer_id = $3 AND status = 'PENDING' AND last_seq = 1 AND ship_to = $4
+RETURNING order_id, customer_id, currency, items_minor_units, discount_minor_units, shipping_minor_units, tax_minor_units, shipping_tax_minor_units,
+  total_minor_units, ship_to, placed_at;
 
 -- order.project (cellar_customer)
 UPDATE orders

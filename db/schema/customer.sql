@@ -83,10 +83,13 @@ CREATE TABLE IF NOT EXISTS orders (
   total_minor_units int8 NOT NULL, -- what is charged in all
   ship_to bytea NOT NULL, -- protobuf cellar.postal.v1.PostalAddress
   placed_at timestamptz NOT NULL, -- when placement began
+  discount_minor_units int8 NOT NULL DEFAULT 0, -- taken off the items
+  shipping_tax_minor_units int8 NOT NULL DEFAULT 0, -- part of the tax that is on shipping
   CONSTRAINT orders_pk PRIMARY KEY (region, order_id),
-  CONSTRAINT orders_status_is_known CHECK (status IN ('PENDING', 'PAID', 'SHIPPED', 'FAILED')),
-  CONSTRAINT orders_total_is_the_sum CHECK (total_minor_units = items_minor_units + shipping_minor_units + tax_minor_units),
-  CONSTRAINT orders_amounts_are_not_negative CHECK (items_minor_units >= 0 AND shipping_minor_units >= 0 AND tax_minor_units >= 0)
+  CONSTRAINT orders_amounts_are_not_negative CHECK (items_minor_units >= 0 AND shipping_minor_units >= 0 AND tax_minor_units >= 0),
+  CONSTRAINT orders_total_adds_up CHECK (total_minor_units = items_minor_units - discount_minor_units + shipping_minor_units + tax_minor_units),
+  CONSTRAINT orders_status_is_listed CHECK (status IN ('PENDING', 'PAID', 'SHIPPED', 'FAILED', 'CANCELED')),
+  CONSTRAINT orders_parts_are_in_range CHECK (discount_minor_units BETWEEN 0 AND items_minor_units AND shipping_tax_minor_units BETWEEN 0 AND tax_minor_units)
 ) /*@LOCALITY REGIONAL BY ROW AS region@*/;
 
 -- A customer's orders, newest first.
@@ -101,9 +104,12 @@ CREATE TABLE IF NOT EXISTS order_lines (
   title text NOT NULL, -- its title when it was ordered
   quantity int8 NOT NULL, -- 1 to 999
   unit_price_minor_units int8 NOT NULL, -- in the order's currency
+  discount_minor_units int8 NOT NULL DEFAULT 0, -- taken off the whole line
+  tax_minor_units int8 NOT NULL DEFAULT 0, -- on the whole line, after the discount
   CONSTRAINT order_lines_pk PRIMARY KEY (region, order_id, line),
   CONSTRAINT order_lines_quantity_is_in_range CHECK (quantity BETWEEN 1 AND 999),
-  CONSTRAINT order_lines_price_is_not_negative CHECK (unit_price_minor_units >= 0)
+  CONSTRAINT order_lines_price_is_not_negative CHECK (unit_price_minor_units >= 0),
+  CONSTRAINT order_lines_parts_are_in_range CHECK (discount_minor_units BETWEEN 0 AND quantity * unit_price_minor_units AND tax_minor_units >= 0)
 ) /*@LOCALITY REGIONAL BY ROW AS region@*/;
 
 -- Everything that happened to an order, append-only.
@@ -111,8 +117,8 @@ CREATE TABLE IF NOT EXISTS order_events (
   region crdb_internal_region NOT NULL, -- the customer's ring
   order_id text NOT NULL, -- which order
   seq int8 NOT NULL, -- from 1, without gaps; order of what happened
-  kind text NOT NULL, -- placed, paid, failed, shipped
-  cause text NOT NULL, -- what makes the event happen once: "placed", "ended", "shipment/<id>"
+  kind text NOT NULL, -- placed, paid, failed, shipped, …: see docs/orders.md
+  cause text NOT NULL, -- what makes the event happen once: "placed", "ended", "shipment/<id>", …
   at timestamptz NOT NULL, -- when it happened
   detail bytea NOT NULL, -- protobuf of what the kind needs; may be empty
   CONSTRAINT order_events_pk PRIMARY KEY (region, order_id, seq),

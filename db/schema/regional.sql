@@ -68,29 +68,30 @@ CREATE TABLE IF NOT EXISTS stock_summaries (
   CONSTRAINT stock_summaries_units_are_not_negative CHECK (units >= 0)
 ) /*@LOCALITY REGIONAL BY ROW AS region@*/;
 
--- Parcels: one FC's part of one order.
+-- Parcels: one FC's part of one order. The row decides whether a parcel is sent or canceled; one that is canceled before
+-- the FC was asked for it has no customer and no lines, and keeps the request that comes later from sending anything.
 CREATE TABLE IF NOT EXISTS shipments (
   region crdb_internal_region NOT NULL, -- the FC's region
   fc_id text NOT NULL, -- who ships
   order_id text NOT NULL, -- for which order
   shipment_id text NOT NULL, -- random
   customer_id text NOT NULL, -- to whom; decides where the news goes
-  state text NOT NULL, -- REQUESTED, SHIPPED
+  state text NOT NULL, -- REQUESTED, PACKED, SHIPPED, CANCELED
   lines bytea NOT NULL, -- protobuf cellar.order.v1.FulfillmentRequested, as it came
   tracking_number text NOT NULL, -- of the carrier; empty until shipped
   requested_at timestamptz NOT NULL, -- when the FC was asked
   shipped_at timestamptz, -- when it left
   due_at timestamptz NOT NULL, -- when the FC works on it next
   CONSTRAINT shipments_pk PRIMARY KEY (region, fc_id, order_id),
-  CONSTRAINT shipments_state_is_known CHECK (state IN ('REQUESTED', 'SHIPPED')),
-  CONSTRAINT shipments_shipped_has_time CHECK ((state = 'SHIPPED') = (shipped_at IS NOT NULL))
+  CONSTRAINT shipments_shipped_has_time CHECK ((state = 'SHIPPED') = (shipped_at IS NOT NULL)),
+  CONSTRAINT shipments_state_is_listed CHECK (state IN ('REQUESTED', 'PACKED', 'SHIPPED', 'CANCELED'))
 ) /*@LOCALITY REGIONAL BY ROW AS region@*/;
 
 -- All parcels of an order.
 CREATE INDEX IF NOT EXISTS shipments_order ON shipments (region, order_id);
 
--- Parcels still to be sent.
-CREATE INDEX IF NOT EXISTS shipments_due ON shipments (region, due_at) WHERE state = 'REQUESTED';
+-- Parcels still to be packed or sent.
+CREATE INDEX IF NOT EXISTS shipments_open ON shipments (region, due_at) WHERE state IN ('REQUESTED', 'PACKED');
 
 -- Events on their way out: written in the transaction of their effect, published by the holder of the shard's lease.
 -- Pending rows are found by the partial index, never by a cursor: transactions commit out of order.

@@ -152,7 +152,7 @@ func look(ctx context.Context, deps Deps) (*findings, error) {
 		}
 	}
 	// Orders before what hangs on them: what is read later may only have gone further.
-	orders, err := readOrders(ctx, deps)
+	orders, err := readOrders(ctx, deps, f)
 	if err != nil {
 		return nil, fmt.Errorf("audit orders: %w", err)
 	}
@@ -161,6 +161,9 @@ func look(ctx context.Context, deps Deps) (*findings, error) {
 	}
 	if err := readShipments(ctx, deps, f, orders); err != nil {
 		return nil, fmt.Errorf("audit shipments: %w", err)
+	}
+	if err := readReturned(ctx, deps, orders); err != nil {
+		return nil, fmt.Errorf("audit returns: %w", err)
 	}
 	if err := readLedger(ctx, deps, f, orders); err != nil {
 		return nil, fmt.Errorf("audit the card network: %w", err)

@@ -6,10 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/cellar-commerce/cellar/internal/cardnetwork"
-	orderv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1"
 	"github.com/cellar-commerce/cellar/internal/sqldb"
 )
 
@@ -22,12 +19,6 @@ LEFT JOIN (SELECT order_id, count(*) AS events FROM order_events WHERE region = 
 LEFT JOIN payments AS p ON p.region = $1 AND p.order_id = o.order_id
 LEFT JOIN sagas AS s ON s.region = $1 AND s.saga_id = o.order_id
 WHERE o.region = $1`)
-
-	stmtEvents = sqldb.Define(sqldb.Customer, "audit.events", `
-SELECT order_id, kind, at, detail
-FROM order_events
-WHERE region = $1 AND kind IN ('paid', 'shipped')
-ORDER BY order_id, seq`)
 
 	stmtSagas = sqldb.Define(sqldb.Customer, "audit.sagas", `
 SELECT saga_id, status
@@ -67,7 +58,9 @@ type order struct {
 	left         []departure
 
 	captures           int
-	captured, refunded int64
+	captured, refunded int64 // at the card network
+
+	aftermath
 }
 
 type reservation struct {
@@ -77,7 +70,10 @@ type reservation struct {
 	expiresAt      time.Time
 }
 
-type shipment struct{ fc, id, state string }
+type shipment struct {
+	fc, id, state string
+	dueAt         time.Time
+}
 
 // departure of units from an FC's books.
 type departure struct {
@@ -85,7 +81,7 @@ type departure struct {
 	units int64
 }
 
-func readOrders(ctx context.Context, deps Deps) (map[string]*order, error) {
+func readOrders(ctx context.Context, deps Deps, f *findings) (map[string]*order, error) {
 	all := map[string]*order{}
 	for _, region := range deps.Regions {
 		var waiting int64
@@ -115,6 +111,9 @@ func readOrders(ctx context.Context, deps Deps) (map[string]*order, error) {
 		if err := readPromises(ctx, deps.Customers, string(region), all); err != nil {
 			return nil, err
 		}
+		if err := readFollowing(ctx, deps.Customers, f, string(region), all); err != nil {
+			return nil, err
+		}
 	}
 	return all, nil
 }
@@ -139,28 +138,6 @@ func readEvents(ctx context.Context, db *sqldb.DB, region string, all map[string
 		}
 	}
 	return rows.Err()
-}
-
-func (o *order) take(kind string, at time.Time, detail []byte) error {
-	if kind == "shipped" {
-		var shipped orderv1.Shipped
-		if err := proto.Unmarshal(detail, &shipped); err != nil {
-			return err
-		}
-		o.shippedBy = append(o.shippedBy, shipped.GetFcId())
-		return nil
-	}
-	var paid orderv1.Paid
-	if err := proto.Unmarshal(detail, &paid); err != nil {
-		return err
-	}
-	o.paidAt = at
-	for _, p := range paid.GetParcels() {
-		for _, l := range p.GetLines() {
-			o.parcels[p.GetFcId()] += l.GetQuantity()
-		}
-	}
-	return nil
 }
 
 // readPromises marks what was promised to shoppers: sagas that must end, and answers that were given. What has no order
@@ -230,9 +207,12 @@ func readLedger(ctx context.Context, deps Deps, f *findings, orders map[string]*
 }
 
 // live tells whether a saga still works on the order.
-func (o *order) live() bool { return o.saga == "RUNNING" || o.saga == "UNDOING" }
+func (o *order) live() bool { return o.saga == "RUNNING" || o.saga == "UNDOING" || o.following }
 
-func (o *order) paid() bool { return o.status == "PAID" || o.status == "SHIPPED" }
+// paid tells whether the order was placed, whatever became of it since.
+func (o *order) paid() bool {
+	return o.status == "PAID" || o.status == "SHIPPED" || o.status == "CANCELED"
+}
 
 // check every promise that concerns one order.
 func (o *order) check(f *findings, id string, now time.Time, grace time.Duration) {
@@ -244,6 +224,8 @@ func (o *order) check(f *findings, id string, now time.Time, grace time.Duration
 	o.checkEnd(f, id, now, grace)
 	o.checkWhole(f, id)
 	o.checkOnce(f, id, now, grace)
+	o.checkParcels(f, id)
+	o.checkWaiting(f, id, now, grace)
 }
 
 // checkMissing: what has no order may be the tail of one that has just begun, and must not hold goods or money.
@@ -264,14 +246,16 @@ func (o *order) checkMissing(f *findings, id string, now time.Time) {
 func (o *order) checkMoney(f *findings, id string) {
 	kept := o.captured - o.refunded
 	switch {
-	case o.captures > 1:
+	case o.captures > max(o.toldCaptures, 1) && !o.following:
 		f.add(noDoubleCharge, id, "was captured %d times", o.captures)
 	case kept < 0:
 		f.add(noDoubleCharge, id, "%d captured, %d refunded", o.captured, o.refunded)
 	case kept > 0 && o.missing && !o.live():
 		f.add(noDoubleCharge, id, "%d taken for an order that does not exist", kept)
-	case kept > 0 && !o.missing && kept != o.total:
+	case kept > o.total && !o.missing:
 		f.add(noDoubleCharge, id, "%d kept of a total of %d", kept, o.total)
+	case kept > 0 && !o.missing && !o.live() && o.paid() && kept != o.keeps():
+		f.add(noDoubleCharge, id, "%d kept of a total of %d, of which %d should be", kept, o.total, o.keeps())
 	}
 }
 
@@ -309,10 +293,10 @@ func (o *order) checkWhole(f *findings, id string) {
 	}
 	kept := o.captured - o.refunded
 	switch {
-	case o.paid() && (kept != o.total || o.payment != "CAPTURED"):
-		f.add(allOrNothing, id, "is %s, with %d of %d taken and its payment %s", o.status, kept, o.total, o.payment)
-	case o.paid() && sold != o.units:
-		f.add(allOrNothing, id, "is %s, with %d of %d units sold", o.status, sold, o.units)
+	case o.paid() && (kept != o.keeps() || !o.paymentFits()):
+		f.add(allOrNothing, id, "is %s, with %d of %d taken and its payment %s", o.status, kept, o.keeps(), o.payment)
+	case o.paid() && sold != o.sold():
+		f.add(allOrNothing, id, "is %s, with %d of %d units sold", o.status, sold, o.sold())
 	case !o.paid() && kept != 0:
 		f.add(allOrNothing, id, "is %s, and %d is taken", o.status, kept)
 	case !o.paid() && sold != 0:
@@ -326,7 +310,7 @@ func (o *order) checkWhole(f *findings, id string) {
 func (o *order) checkOnce(f *findings, id string, now time.Time, grace time.Duration) {
 	seen := map[string]bool{}
 	for _, s := range o.shipments {
-		if _, paidFor := o.parcels[s.fc]; !paidFor {
+		if _, paidFor := o.parcels[s.fc]; !paidFor && s.state != "CANCELED" {
 			f.add(once, id, "%s ships what was not paid for there", s.fc)
 		}
 		seen[s.fc] = true
@@ -345,11 +329,11 @@ func (o *order) checkOnce(f *findings, id string, now time.Time, grace time.Dura
 		return
 	}
 	for fc := range o.parcels {
-		if !seen[fc] {
+		if !seen[fc] && !o.following {
 			f.add(noLostOrder, id, "%s was never asked for its parcel", fc)
 		}
 	}
-	if o.status == "PAID" && len(o.left) == len(o.parcels) {
+	if o.status == "PAID" && len(o.left)+len(o.canceled) == len(o.parcels) {
 		f.add(noLostOrder, id, "all its parcels have left, and it is PAID since %s", o.paidAt.Format(time.RFC3339))
 	}
 }

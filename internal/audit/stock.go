@@ -35,7 +35,7 @@ WHERE region = $1 AND line > 0
 ORDER BY fc_id, order_id, line`)
 
 	stmtShipments = sqldb.Define(sqldb.Regional, "audit.shipments", `
-SELECT fc_id, order_id, shipment_id, state
+SELECT fc_id, order_id, shipment_id, state, due_at
 FROM shipments
 WHERE region = $1
 ORDER BY fc_id, order_id`)
@@ -172,7 +172,7 @@ func readShipments(ctx context.Context, deps Deps, f *findings, orders map[strin
 		for rows.Next() {
 			var s shipment
 			var id string
-			if err := rows.Scan(&s.fc, &id, &s.id, &s.state); err != nil {
+			if err := rows.Scan(&s.fc, &id, &s.id, &s.state, &s.dueAt); err != nil {
 				rows.Close()
 				return err
 			}

@@ -28,6 +28,7 @@ func (o *options) shop() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "shop", Short: "Play shoppers through the routers, and tell what became of their orders", Args: cobra.NoArgs,
 		Long: "Play shoppers: each searches, fills a cart, asks for a quote and places an order, through the routers' public API.\n" +
+			"Two in a hundred cancel what they have just ordered. With --await-shipped one in twenty sends something back.\n" +
 			"Exits with 1 if an order ended neither placed nor refused for want of goods or money.\n\n" +
 			"With --flash-sale all of them want one product, of which one fulfilment centre has --units, until it is sold out;\n" +
 			"then exits with 1 unless exactly that many were sold.",
@@ -123,6 +124,12 @@ func shopTable(out io.Writer, r shop.Report) error {
 	}
 	if r.Shipped > 0 {
 		line("of them SHIPPED\t%d", r.Shipped)
+	}
+	for _, outcome := range slices.Sorted(maps.Keys(r.Canceled)) {
+		line("canceling: %s\t%d", outcome, r.Canceled[outcome])
+	}
+	if r.Returned > 0 {
+		line("items returned\t%d", r.Returned)
 	}
 	line("")
 	line("CALL\tCOUNT\tP50 ms\tP90 ms\tP99 ms\tMAX ms")

@@ -38,7 +38,7 @@ type Config struct {
 	// Sale, when there is one, is all that shoppers want: each buys a unit of it again and again until it is sold out, and
 	// Orders does not count.
 	Sale *Sale
-	// AwaitShipped bounds the wait for the parcels of the orders placed; 0 does not wait.
+	// AwaitShipped bounds the wait for the parcels of the orders placed; 0 does not wait, and nothing is returned.
 	AwaitShipped time.Duration
 }
 
@@ -51,10 +51,13 @@ type Sale struct {
 
 // Report of a play.
 type Report struct {
-	Seconds  float64          `json:"seconds"`
-	Orders   int              `json:"orders"`
-	Outcomes map[string]int   `json:"outcomes"`
-	Shipped  int              `json:"shipped"`
+	Seconds  float64        `json:"seconds"`
+	Orders   int            `json:"orders"`
+	Outcomes map[string]int `json:"outcomes"`
+	Shipped  int            `json:"shipped"`
+	// Canceled counts what became of cancellations, Returned the returns of items that had come.
+	Canceled map[string]int   `json:"canceled,omitempty"`
+	Returned int              `json:"returned,omitempty"`
 	Calls    []Latency        `json:"calls"`
 	Faults   []string         `json:"faults,omitempty"`
 	Retried  map[string]int64 `json:"failed_calls,omitempty"`
@@ -79,6 +82,8 @@ type result struct {
 	order, token, router string
 	outcome              string
 	took                 time.Duration
+	// gone: the shopper has canceled all of it.
+	gone bool
 }
 
 // play under way.
@@ -98,7 +103,7 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 	if len(cfg.Routers) == 0 || cfg.Shoppers < 1 || (cfg.Orders < 1 && cfg.Sale == nil) {
 		return Report{}, errors.New("shop: it takes a router, a shopper and an order")
 	}
-	p := &play{http: client(cfg.Shoppers), times: map[string][]time.Duration{}, failed: map[string]int64{}, report: Report{Outcomes: map[string]int{}, Sale: cfg.Sale}}
+	p := &play{http: client(cfg.Shoppers), times: map[string][]time.Duration{}, failed: map[string]int64{}, report: Report{Outcomes: map[string]int{}, Canceled: map[string]int{}, Sale: cfg.Sale}}
 	if cfg.Sale == nil {
 		if err := p.learnWords(ctx, cfg.Routers[0]); err != nil {
 			return Report{}, err
@@ -211,13 +216,17 @@ const placing = "place an order"
 func (p *play) awaitShipped(ctx context.Context, limit time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	open := slices.Clone(p.placed)
+	open := slices.DeleteFunc(slices.Clone(p.placed), func(r result) bool { return r.gone })
 	for len(open) > 0 {
 		var still []result
 		for _, r := range open {
-			status, err := newShopper(p, r.router, nil).status(ctx, r)
-			if err == nil && status == orderv1.Status_STATUS_SHIPPED {
+			s := newShopper(p, r.router, nil)
+			o, err := s.order(ctx, r)
+			if err == nil && o.GetStatus() == orderv1.Status_STATUS_SHIPPED {
 				p.report.Shipped++
+				if p.report.Shipped%returnEvery == 0 {
+					p.returned(s.sendBack(ctx, o))
+				}
 				continue
 			}
 			still = append(still, r)
@@ -227,6 +236,24 @@ func (p *play) awaitShipped(ctx context.Context, limit time.Duration) {
 			p.report.Faults = append(p.report.Faults, fmt.Sprintf("%d orders are not shipped after %s, for example %s", len(open), limit, open[0].order))
 			return
 		}
+	}
+}
+
+// returned notes how a return ended: it may not be refused.
+func (p *play) returned(err error) {
+	if err == nil {
+		p.report.Returned++
+		return
+	}
+	p.fault("return: " + err.Error())
+}
+
+// fault in words, as long as there are few.
+func (p *play) fault(text string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.report.Faults) < maxFaults {
+		p.report.Faults = append(p.report.Faults, text)
 	}
 }
 
@@ -252,11 +279,17 @@ func quantile(sorted []time.Duration, q float64) float64 {
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-// Clean tells whether every order was placed or refused for a reason that a shop may have, and every parcel that was
-// waited for has left; of a sale, that exactly its units were sold.
+// Clean tells whether every order was placed or refused for a reason that a shop may have, every cancellation had an
+// answer, every parcel that was waited for has left, unless it was canceled, and every return was taken; of a sale, that
+// exactly its units were sold.
 func (r Report) Clean() bool {
 	for outcome, n := range r.Outcomes {
 		if n > 0 && !expected[outcome] {
+			return false
+		}
+	}
+	for outcome, n := range r.Canceled {
+		if n > 0 && !expectedOfCancellation[outcome] {
 			return false
 		}
 	}
@@ -268,3 +301,12 @@ func (r Report) Clean() bool {
 
 // expected outcomes: the goods or the money were not there.
 var expected = map[string]bool{Placed: true, "OUT_OF_STOCK": true, "PAYMENT_DECLINED": true, "CART_EMPTY": true, "PRICE_CHANGED": true}
+
+// Outcomes of a cancellation; what is too late is answered as TOO_LATE_TO_CANCEL.
+const (
+	CanceledWhole = "CANCELED"
+	CanceledPart  = "CANCELED_IN_PART"
+	tooLate       = "TOO_LATE_TO_CANCEL"
+)
+
+var expectedOfCancellation = map[string]bool{CanceledWhole: true, CanceledPart: true, tooLate: true}

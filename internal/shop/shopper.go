@@ -78,7 +78,10 @@ const (
 	signUpShare   = 10
 	expressShare  = 20
 	declinedShare = 3
+	cancelShare   = 2
 	maxProducts   = 3
+	// returnEvery so many shipped orders one has something sent back.
+	returnEvery = 20
 )
 
 // visit is one order from the first search to the end.
@@ -103,7 +106,57 @@ func (s *shopper) visit(ctx context.Context) (result, error) {
 	if s.random.IntN(100) < declinedShare {
 		card = "tok_declined"
 	}
-	return s.place(ctx, &checkoutv1.PlaceOrderRequest{QuoteToken: quote, Payment: &checkoutv1.PlaceOrderRequest_CardToken{CardToken: card}})
+	placed, err := s.place(ctx, &checkoutv1.PlaceOrderRequest{QuoteToken: quote, Payment: &checkoutv1.PlaceOrderRequest_CardToken{CardToken: card}})
+	if err == nil && s.random.IntN(100) < cancelShare && placed.outcome == Placed {
+		placed.gone = s.cancel(ctx, placed.order)
+	}
+	return placed, err
+}
+
+// cancel an order that was just placed, and note what became of that. It tells whether all of it is canceled.
+func (s *shopper) cancel(ctx context.Context, order string) bool {
+	var resp *orderv1.CancelOrderResponse
+	err := again(ctx, func() (err error) {
+		resp, err = s.orders.CancelOrder(ctx, &orderv1.CancelOrderRequest{OrderId: order, Reason: "changed my mind"})
+		return err
+	})
+	outcome := CanceledWhole
+	if len(resp.GetKept()) > 0 {
+		outcome = CanceledPart
+	}
+	if err != nil {
+		reason, final := refusal(err)
+		if outcome = reason; !final {
+			outcome = Unresolved
+			s.play.fault("cancel " + order + ": " + err.Error())
+		}
+	}
+	s.play.mu.Lock()
+	defer s.play.mu.Unlock()
+	s.play.report.Canceled[outcome]++
+	return outcome == CanceledWhole
+}
+
+// sendBack a unit of the first line that came, once however often it is asked for.
+func (s *shopper) sendBack(ctx context.Context, o *orderv1.Order) error {
+	for _, l := range o.GetLines() {
+		if l.GetCanceled() == l.GetQuantity() {
+			continue
+		}
+		req := &orderv1.ReturnItemsRequest{
+			OrderId: o.GetOrderId(), ReturnId: ident.NewToken(), Lines: []*orderv1.ReturnLine{{Line: l.GetLine(), Quantity: 1, Reason: "not what I thought"}},
+		}
+		var resp *orderv1.ReturnItemsResponse
+		err := again(ctx, func() (err error) {
+			resp, err = s.orders.ReturnItems(ctx, req)
+			return err
+		})
+		if err == nil && (!resp.GetReturn().GetDone() || resp.GetReturn().GetRefund().GetMinorUnits() > l.GetUnitPrice().GetMinorUnits()+l.GetTax().GetMinorUnits()) {
+			err = fmt.Errorf("a unit of %v is returned as %v", l, resp.GetReturn())
+		}
+		return err
+	}
+	return errors.New("an order that was shipped has nothing to return: " + o.GetOrderId())
 }
 
 // grab one unit of a sale, as a guest who has just come.
@@ -265,11 +318,11 @@ func (s *shopper) resolve(ctx context.Context, key string, start time.Time) (res
 	}
 }
 
-// status of an order that was placed.
-func (s *shopper) status(ctx context.Context, r result) (orderv1.Status, error) {
+// order that was placed, as it stands.
+func (s *shopper) order(ctx context.Context, r result) (*orderv1.Order, error) {
 	s.token = r.token
 	resp, err := s.orders.GetOrder(ctx, &orderv1.GetOrderRequest{OrderId: r.order})
-	return resp.GetOrder().GetStatus(), err
+	return resp.GetOrder(), err
 }
 
 // pause between two questions; false when ctx ends first.

@@ -17,6 +17,7 @@ const (
 	stateUniqueViolation      = "23505"
 	stateCheckViolation       = "23514"
 	stateDivisionByZero       = "22012"
+	stateNotNullViolation     = "23502"
 	stateForeignKeyViolation  = "23503"
 	stateSerializationFailure = "40001"
 	stateStatementUnknown     = "40003"
@@ -46,6 +47,12 @@ func UniqueViolation(err error) (constraint string, ok bool) {
 // CheckViolation tells whether err broke a CHECK, and which.
 func CheckViolation(err error) (constraint string, ok bool) {
 	return violation(err, stateCheckViolation)
+}
+
+// NotNullViolation tells whether err is a column that got no value.
+func NotNullViolation(err error) bool {
+	state, _ := stateOf(err)
+	return state == stateNotNullViolation
 }
 
 // ForeignKeyViolation tells whether err broke a reference, and which.

@@ -254,3 +254,33 @@ func TestAPoolKnowsItsServerAndDatabase(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 }
+
+func TestTheLastStatementsCanBeReadAndAreCommittedAllTheSame(t *testing.T) {
+	for name, options := range map[string][]sqldbtest.Option{
+		"in one trip": nil, "in two": {sqldbtest.WithFaults(func(sqldb.Point) error { return nil })},
+	} {
+		t.Run(name, func(t *testing.T) {
+			db := newTally(t, options...)
+			var touched, read int64
+			err := db.InTx(t.Context(), func(tx sqldb.Tx) error {
+				var b sqldb.Batch
+				b.Queue(stmtTallyAdd, func(n int64) error { touched = n; return nil }, "a", 3)
+				b.QueueRead(stmtTallyGet, sqldb.Each(func(r sqldb.Row) error { return r.Scan(&read) }), "a")
+				return tx.SendLast(t.Context(), &b)
+			})
+			if err != nil || touched != 1 || read != 3 || tally(t, db, "a") != 3 {
+				t.Errorf("touched %d rows, read %d, stored %d, %v", touched, read, tally(t, db, "a"), err)
+			}
+			err = db.InTx(t.Context(), func(tx sqldb.Tx) error {
+				var b sqldb.Batch
+				b.Queue(stmtTallyAdd, nil, "a", 1)
+				b.Queue(stmtTallyInsert, nil, "a", nil) // refused: the row has no number, and is there already
+				b.QueueRead(stmtTallyGet, sqldb.Each(func(r sqldb.Row) error { return r.Scan(&read) }), "a")
+				return tx.SendLast(t.Context(), &b)
+			})
+			if !sqldb.NotNullViolation(err) || errors.Is(err, sqldb.ErrAmbiguous) || tally(t, db, "a") != 3 {
+				t.Errorf("got %v, stored %d", err, tally(t, db, "a"))
+			}
+		})
+	}
+}

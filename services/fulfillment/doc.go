@@ -7,8 +7,14 @@
 // order is planned again without that FC.
 //
 // Shipping runs in the FC's region. A paid order's request arrives as an event and becomes a
-// shipment, once; after the handling time any cell of the region takes it, moves the stock off
-// the books and tells the order's home region:
+// shipment, once; after the handling time any cell of the region packs it, moves the stock off
+// the books and tells the order's home region. Until it is packed it can be canceled:
 //
-//	fulfillment.<region>.<fc>.requested ──▶ REQUESTED ──stock shipped──▶ SHIPPED ──▶ order.<ring>.shipped
+//	                                    ┌──canceled──▶ CANCELED
+//	                                    │
+//	fulfillment.<region>.<fc>.requested ──▶ REQUESTED ──packed──▶ PACKED ──stock shipped──▶ SHIPPED ──▶ order.<ring>.shipped
+//
+// The shipment's row decides between the two: both are updates that want to find REQUESTED. A
+// cancellation that arrives before the request makes the row itself, CANCELED, and the request
+// that comes later finds it. What a crash leaves PACKED is sent by whoever finds it next.
 package fulfillment

@@ -19,7 +19,7 @@ import (
 // ConsumerName of the region's cells in the stream of requests, and in the inbox.
 const ConsumerName = "fulfillment"
 
-// Requested makes a shipment of a request, once.
+// Requested makes a shipment of a request, once. One that was canceled before has its row already, and sends nothing.
 func (s *Service) Requested(ctx context.Context, messageID string, payload []byte) error {
 	req := &orderv1.FulfillmentRequested{}
 	if err := proto.Unmarshal(payload, req); err != nil {
@@ -28,21 +28,22 @@ func (s *Service) Requested(ctx context.Context, messageID string, payload []byt
 	now := s.deps.Clock.Now()
 	sh := shipment{fc: req.GetFcId(), order: req.GetOrderId(), id: ident.NewToken(), customer: req.GetCustomerId(), request: req, requestedAt: now}
 	return s.deps.Regional.InTx(ctx, func(tx sqldb.Tx) error {
-		first, err := inbox.First(ctx, tx, s.deps.Region, inbox.Message{Consumer: ConsumerName, ID: messageID}, now)
-		if err != nil || !first {
+		var b sqldb.Batch
+		inbox.Queue(&b, s.deps.Region, inbox.Message{Consumer: ConsumerName, ID: messageID}, now)
+		if err := queueShipment(&b, s.deps.Region, sh, now.Add(s.deps.HandlingTime)); err != nil {
 			return err
 		}
-		return insertShipment(ctx, tx, s.deps.Region, sh, now.Add(s.deps.HandlingTime))
+		return tx.SendLast(ctx, &b)
 	})
 }
 
 // shippedEvent is `order.<ring>.shipped`, for the home region of the order.
-func shippedEvent(sh shipment, tracking string, at time.Time) outbox.Event {
+func shippedEvent(sh shipment, at time.Time) outbox.Event {
 	order := ident.OrderID(sh.order)
 	return outbox.Event{
 		MessageID: "shipment/" + sh.id + "/shipped", Key: sh.order, Destination: order.Region(), Subject: "order." + string(order.Ring()) + ".shipped",
 		Payload: &fulfillmentv1.ShipmentShipped{
-			OrderId: sh.order, CustomerId: sh.customer, FcId: sh.fc, ShipmentId: sh.id, TrackingNumber: tracking, ShippedAt: timestamppb.New(at),
+			OrderId: sh.order, CustomerId: sh.customer, FcId: sh.fc, ShipmentId: sh.id, TrackingNumber: sh.tracking, ShippedAt: timestamppb.New(at),
 		},
 	}
 }

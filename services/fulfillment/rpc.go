@@ -77,6 +77,27 @@ func (p *Parcel) proto(speed Speed) *fulfillmentv1.PlannedParcel {
 	return out
 }
 
+// CancelShipment implements FulfillmentService.
+func (s *Service) CancelShipment(ctx context.Context, req *fulfillmentv1.CancelShipmentRequest) (*fulfillmentv1.CancelShipmentResponse, error) {
+	order, err := ident.ParseOrder(req.GetOrderId())
+	if err != nil {
+		return nil, problem.Wrap(err, problem.Invalid, "MALFORMED_ORDER_ID", "the order id is malformed")
+	}
+	// Only its own region may say that an FC sends nothing: a row anywhere else would stop nobody.
+	region, ok := s.FC(ctx, req.GetFcId())
+	if !ok {
+		return nil, problem.New(problem.Unavailable, "UNKNOWN_FC", "the fulfilment centre is not known here")
+	}
+	if region != s.deps.Region {
+		return nil, problem.New(problem.Invalid, "FOREIGN_FC", "the fulfilment centre belongs to another region; ask a cell there")
+	}
+	state, err := s.cancelShipment(ctx, req.GetFcId(), order)
+	if err != nil {
+		return nil, err
+	}
+	return &fulfillmentv1.CancelShipmentResponse{Canceled: state == canceled, State: stateProto(state)}, nil
+}
+
 // ListShipments implements FulfillmentService.
 func (s *Service) ListShipments(ctx context.Context, req *fulfillmentv1.ListShipmentsRequest) (*fulfillmentv1.ListShipmentsResponse, error) {
 	order, err := ident.ParseOrder(req.GetOrderId())

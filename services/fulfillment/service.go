@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/big"
-	"strings"
 	"sync"
 	"time"
 
@@ -175,13 +174,13 @@ func (s *Service) Ordinal(ctx context.Context, id string) (int, bool) {
 }
 
 const (
-	// shipBatch is taken on at once; shipEvery is the pace when there is nothing to do.
+	// shipBatch is packed and sent at once; shipEvery is the pace when there is nothing to do.
 	shipBatch = 100
 	shipEvery = 250 * time.Millisecond
-	// shipRetry is how long a taken shipment stays taken: after a crash, or an error, it comes again.
+	// shipRetry is how long a packed shipment stays its packer's: after a crash, or an error, it comes again.
 	shipRetry = 10 * time.Second
-	// shippers work at once in one cell.
-	shippers = 8
+	// shippers ask inventory at once in one cell: those that ask together share a transaction there.
+	shippers = 32
 )
 
 // Run ships what is due until ctx ends.
@@ -200,41 +199,71 @@ func (s *Service) Run(ctx context.Context) {
 	}
 }
 
-// ShipDue sends a batch of shipments whose time has come, and tells how many it took on.
+// ShipDue sends a batch of shipments whose time has come, and tells how many it took on: all are packed in one statement,
+// the stock of each leaves the books, and those of which it has are marked, with their events, in one transaction. A crash
+// in between repeats what is packed and not sent; asking inventory again changes nothing there.
 func (s *Service) ShipDue(ctx context.Context) (int, error) {
 	now := s.deps.Clock.Now()
-	due, err := s.takeDue(ctx, now, now.Add(shipRetry), shipBatch)
+	due, err := s.pack(ctx, now, now.Add(shipRetry), shipBatch)
 	if err != nil {
-		return 0, fmt.Errorf("take due shipments: %w", err)
+		return 0, fmt.Errorf("pack due shipments: %w", err)
 	}
+	if err := s.send(ctx, s.takeOff(ctx, due)); err != nil && ctx.Err() == nil {
+		s.deps.Log.WarnContext(ctx, "packed shipments could not be marked as sent; they come again", "shipments", len(due), "error", err)
+	}
+	return len(due), nil
+}
+
+// takeOff the stock of packed shipments, and give those of which it has left.
+func (s *Service) takeOff(ctx context.Context, packed []shipment) []shipment {
+	left := make([]bool, len(packed))
 	slots := make(chan struct{}, shippers)
 	var wg sync.WaitGroup
-	for _, sh := range due {
+	for i, sh := range packed {
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			if err := s.ship(ctx, sh); err != nil && ctx.Err() == nil {
+			_, err := s.deps.Shipper.Ship(ctx, &inventoryv1.ShipRequest{FcId: sh.fc, OrderId: sh.order})
+			if left[i] = err == nil; err != nil && ctx.Err() == nil {
 				s.deps.Log.WarnContext(ctx, "a shipment could not be sent; it comes again", "shipment", sh.id, "fc", sh.fc, "error", err)
 			}
 		})
 	}
 	wg.Wait()
-	return len(due), nil
+	var gone []shipment
+	for i, sh := range packed {
+		if left[i] {
+			gone = append(gone, sh)
+		}
+	}
+	return gone
 }
 
-// ship one parcel: the stock leaves the books, then the shipment is marked and its event written in one transaction.
-// A crash in between repeats the first, which changes nothing.
-func (s *Service) ship(ctx context.Context, sh shipment) error {
-	if _, err := s.deps.Shipper.Ship(ctx, &inventoryv1.ShipRequest{FcId: sh.fc, OrderId: sh.order}); err != nil {
-		return err
+// send shipments whose stock has left: mark them, and tell their orders.
+func (s *Service) send(ctx context.Context, all []shipment) error {
+	if len(all) == 0 {
+		return nil
 	}
-	now, tracking := s.deps.Clock.Now(), newTracking()
+	now := s.deps.Clock.Now()
+	for i := range all {
+		all[i].tracking = newTracking()
+	}
 	err := s.deps.Regional.InTx(ctx, func(tx sqldb.Tx) error {
-		n, err := tx.Exec(ctx, stmtShipped, string(s.deps.Region), sh.fc, sh.order, tracking, now)
-		if err != nil || n == 0 {
-			return err // another cell was first
+		marked, err := markShipped(ctx, tx, s.deps.Region, all, now)
+		if err != nil {
+			return err
 		}
-		return outbox.Enqueue(ctx, tx, s.deps.Region, now, shippedEvent(sh, tracking, now))
+		var events []outbox.Event
+		for _, sh := range all {
+			if marked[parcelKey{sh.fc, sh.order}] { // else another cell was first
+				events = append(events, shippedEvent(sh, now))
+			}
+		}
+		var b sqldb.Batch
+		if err := outbox.Queue(&b, s.deps.Region, now, events...); err != nil {
+			return err
+		}
+		return tx.SendLast(ctx, &b)
 	})
 	if err == nil {
 		s.deps.Committed()
@@ -267,10 +296,17 @@ func luhn(digits string) string {
 	return fmt.Sprint((10 - sum%10) % 10)
 }
 
+// canceled is the one state that code asks for; the statements of store.go know the others.
+const canceled = "CANCELED"
+
+func stateProto(state string) fulfillmentv1.ShipmentState {
+	return fulfillmentv1.ShipmentState(fulfillmentv1.ShipmentState_value["SHIPMENT_STATE_"+state])
+}
+
 func (s *Service) show(sh shipment) *fulfillmentv1.Shipment {
 	out := &fulfillmentv1.Shipment{
 		ShipmentId: sh.id, OrderId: sh.order, CustomerId: sh.customer, FcId: sh.fc, Lines: sh.request.GetLines(), TrackingNumber: sh.tracking,
-		State: fulfillmentv1.ShipmentState(fulfillmentv1.ShipmentState_value["SHIPMENT_STATE_"+strings.ToUpper(sh.state)]),
+		State: stateProto(sh.state),
 	}
 	if sh.shippedAt != nil {
 		out.ShippedAt = timestamppb.New(*sh.shippedAt)

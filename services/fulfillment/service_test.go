@@ -84,9 +84,10 @@ func TestAShipmentWhoseCellDiedAfterTheStockLeftIsFinishedLater(t *testing.T) {
 	dead.Store(true)
 	w.shipDue(t, 1)
 	dead.Store(false)
-	if got := w.shipments(t, order)[0]; got.GetState() != fulfillmentv1.ShipmentState_SHIPMENT_STATE_REQUESTED || len(w.outbox(t)) != 0 || w.nudges.n != 0 {
-		t.Fatalf("nothing was committed, but: %v, %d events", got, len(w.outbox(t)))
+	if got := w.shipments(t, order)[0]; got.GetState() != fulfillmentv1.ShipmentState_SHIPMENT_STATE_PACKED || len(w.outbox(t)) != 0 || w.nudges.n != 0 {
+		t.Fatalf("it was only packed, but: %v, %d events", got, len(w.outbox(t)))
 	}
+	w.cancel(t, order, "iad1", fulfillmentv1.ShipmentState_SHIPMENT_STATE_PACKED)
 	w.shipDue(t, 0) // it is still taken
 	w.clock.Advance(shipRetry)
 	w.shipDue(t, 1)

@@ -42,24 +42,43 @@ INSERT INTO shipments (region, fc_id, order_id, shipment_id, customer_id, state,
 VALUES ($1, $2, $3, $4, $5, 'REQUESTED', $6, '', $7, $8)
 ON CONFLICT (region, fc_id, order_id) DO NOTHING`)
 
-	stmtTakeDue = sqldb.Define(sqldb.Regional, "fulfillment.take_due", `
+	// What is packed is sent: from here on a cancellation comes too late. A shipment that is taken again, because whoever
+	// packed it has not sent it in time, is packed already.
+	stmtPack = sqldb.Define(sqldb.Regional, "fulfillment.pack", `
 UPDATE shipments AS s
-SET due_at = $3
+SET state = 'PACKED', due_at = $3
 FROM (
   SELECT region, fc_id, order_id
   FROM shipments
-  WHERE region = $1 AND state = 'REQUESTED' AND due_at <= $2
+  WHERE region = $1 AND state IN ('REQUESTED', 'PACKED') AND due_at <= $2
   ORDER BY due_at
   LIMIT $4
   FOR UPDATE SKIP LOCKED
 ) AS d
-WHERE s.region = d.region AND s.fc_id = d.fc_id AND s.order_id = d.order_id
+WHERE s.region = d.region AND s.fc_id = d.fc_id AND s.order_id = d.order_id AND s.state IN ('REQUESTED', 'PACKED')
 RETURNING s.fc_id, s.order_id, s.shipment_id, s.customer_id, s.lines, s.requested_at`)
 
+	// Gives those that were still to be sent: another cell may have been first with some.
 	stmtShipped = sqldb.Define(sqldb.Regional, "fulfillment.shipped", `
-UPDATE shipments
-SET state = 'SHIPPED', tracking_number = $4, shipped_at = $5
-WHERE region = $1 AND fc_id = $2 AND order_id = $3 AND state = 'REQUESTED'`)
+UPDATE shipments AS s
+SET state = 'SHIPPED', tracking_number = d.tracking_number, shipped_at = $5
+FROM unnest($2::text[], $3::text[], $4::text[]) AS d (fc_id, order_id, tracking_number)
+WHERE s.region = $1 AND s.fc_id = d.fc_id AND s.order_id = d.order_id AND s.state = 'PACKED'
+RETURNING s.fc_id, s.order_id`)
+
+	// The arbiter between a cancellation and the packing of the same parcel: whoever changes the row first. Where there is
+	// no row yet, one is made that keeps the request from becoming a shipment.
+	stmtCancel = sqldb.Define(sqldb.Regional, "fulfillment.cancel", `
+INSERT INTO shipments (region, fc_id, order_id, shipment_id, customer_id, state, lines, tracking_number, requested_at, due_at)
+VALUES ($1, $2, $3, $4, '', 'CANCELED', '', '', $5, $5)
+ON CONFLICT (region, fc_id, order_id) DO UPDATE
+SET state = 'CANCELED'
+WHERE shipments.state = 'REQUESTED'`)
+
+	stmtState = sqldb.Define(sqldb.Regional, "fulfillment.state", `
+SELECT state
+FROM shipments
+WHERE region = $1 AND fc_id = $2 AND order_id = $3`)
 
 	stmtListShipments = sqldb.Define(sqldb.Regional, "fulfillment.list_shipments", `
 SELECT fc_id, order_id, shipment_id, customer_id, state, lines, tracking_number, shipped_at
@@ -102,19 +121,19 @@ func (s *Service) OpenCenters(ctx context.Context, centers []Center) error {
 	return err
 }
 
-// insertShipment of a request.
-func insertShipment(ctx context.Context, tx sqldb.Tx, region ident.Region, sh shipment, dueAt time.Time) error {
+// queueShipment of a request. An FC has one for an order, whatever arrives.
+func queueShipment(b *sqldb.Batch, region ident.Region, sh shipment, dueAt time.Time) error {
 	lines, err := proto.Marshal(sh.request)
 	if err != nil {
 		return err
 	}
-	_, err = tx.Exec(ctx, stmtRequest, string(region), sh.fc, sh.order, sh.id, sh.customer, lines, sh.requestedAt, dueAt)
-	return err
+	b.Queue(stmtRequest, nil, string(region), sh.fc, sh.order, sh.id, sh.customer, lines, sh.requestedAt, dueAt)
+	return nil
 }
 
-// takeDue claims shipments that are to be sent now: until retryAt nobody else takes them.
-func (s *Service) takeDue(ctx context.Context, now, retryAt time.Time, limit int) ([]shipment, error) {
-	return sqldb.Collect(ctx, s.deps.Regional, stmtTakeDue, func(r sqldb.Row) (shipment, error) {
+// pack the shipments that are to be sent now: until retryAt nobody else takes them.
+func (s *Service) pack(ctx context.Context, now, retryAt time.Time, limit int) ([]shipment, error) {
+	return sqldb.Collect(ctx, s.deps.Regional, stmtPack, func(r sqldb.Row) (shipment, error) {
 		sh := shipment{request: &orderv1.FulfillmentRequested{}}
 		var lines []byte
 		if err := r.Scan(&sh.fc, &sh.order, &sh.id, &sh.customer, &lines, &sh.requestedAt); err != nil {
@@ -122,6 +141,38 @@ func (s *Service) takeDue(ctx context.Context, now, retryAt time.Time, limit int
 		}
 		return sh, proto.Unmarshal(lines, sh.request)
 	}, string(s.deps.Region), now, retryAt, limit)
+}
+
+// parcelKey is one FC's part of one order: the key of a shipment in its region.
+type parcelKey struct{ fc, order string }
+
+// markShipped those shipments that are packed, and tells which they were.
+func markShipped(ctx context.Context, tx sqldb.Tx, region ident.Region, all []shipment, at time.Time) (map[parcelKey]bool, error) {
+	fcs, orders, numbers := make([]string, len(all)), make([]string, len(all)), make([]string, len(all))
+	for i, sh := range all {
+		fcs[i], orders[i], numbers[i] = sh.fc, sh.order, sh.tracking
+	}
+	keys, err := sqldb.Collect(ctx, tx, stmtShipped, func(r sqldb.Row) (k parcelKey, err error) {
+		err = r.Scan(&k.fc, &k.order)
+		return k, err
+	}, string(region), fcs, orders, numbers, at)
+	marked := make(map[parcelKey]bool, len(keys))
+	for _, k := range keys {
+		marked[k] = true
+	}
+	return marked, err
+}
+
+// cancelShipment unless it is packed, and give the state it is in then.
+func (s *Service) cancelShipment(ctx context.Context, fc string, order ident.OrderID) (state string, err error) {
+	now, region := s.deps.Clock.Now(), string(s.deps.Region)
+	err = s.deps.Regional.InTx(ctx, func(tx sqldb.Tx) error {
+		var b sqldb.Batch
+		b.Queue(stmtCancel, nil, region, fc, string(order), ident.NewToken(), now)
+		b.QueueRead(stmtState, sqldb.Each(func(r sqldb.Row) error { return r.Scan(&state) }), region, fc, string(order))
+		return tx.SendLast(ctx, &b)
+	})
+	return state, err
 }
 
 func (s *Service) readShipments(ctx context.Context, order ident.OrderID) ([]shipment, error) {

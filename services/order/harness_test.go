@@ -10,6 +10,7 @@ import (
 
 	"github.com/cellar-commerce/cellar/internal/clock"
 	"github.com/cellar-commerce/cellar/internal/fence/fencetest"
+	moneyv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/money/v1"
 	orderv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1"
 	postalv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/postal/v1"
 	"github.com/cellar-commerce/cellar/internal/ident"
@@ -33,8 +34,10 @@ type reporter interface {
 
 type world struct {
 	*Service
-	db    *sqldb.DB
-	clock *clock.Manual
+	db      *sqldb.DB
+	clock   *clock.Manual
+	till    *till
+	centers *centers
 }
 
 func newWorld(t testing.TB, options ...sqldbtest.Option) world {
@@ -43,8 +46,37 @@ func newWorld(t testing.TB, options ...sqldbtest.Option) world {
 }
 
 func onDB(db *sqldb.DB) world {
-	manual := clock.NewManual(opened)
-	return world{db: db, clock: manual, Service: New(Deps{DB: db, Fence: fencetest.Owner(db, "us-east-1"), Clock: manual})}
+	w := world{db: db, clock: clock.NewManual(opened), till: newTill(), centers: newCenters()}
+	w.Service = w.cell("use1-a")
+	return w
+}
+
+// cell that serves the world's orders.
+func (w world) cell(name string) *Service {
+	all := make([]int16, ident.Slots)
+	for i := range all {
+		all[i] = int16(i)
+	}
+	return New(Deps{
+		DB: w.db, Fence: fencetest.Owner(w.db, "us-east-1"), Clock: w.clock, Payments: w.till, Cell: name,
+		Shipments: map[ident.Region]Shipments{"us-east-1": w.centers, "us-west-2": w.centers},
+		Stock:     map[ident.Region]Stock{"us-east-1": w.centers, "us-west-2": w.centers},
+		Owned:     func() map[ident.Region][]int16 { return map[ident.Region][]int16{"us-east-1": all} },
+	})
+}
+
+// timeFlies advances the clock whenever somebody waits, until the test ends.
+func (w world) timeFlies(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for w.clock.AwaitSleepers(ctx, 1) == nil {
+			w.clock.Advance(time.Second)
+		}
+	}()
+	t.Cleanup(func() { cancel(); <-done })
 }
 
 // placement is one order of one customer, with two parcels to come.
@@ -61,22 +93,26 @@ func (p placement) session(ctx context.Context) context.Context {
 	return session.With(ctx, session.Principal{CustomerID: p.customer})
 }
 
+// order of three lines: discounts and taxes that do not divide by the units, and one line that two FCs share.
 func (p placement) order() *orderv1.Order {
 	return &orderv1.Order{
 		OrderId: string(p.id), CustomerId: string(p.customer),
 		Lines: []*orderv1.Line{
-			{Line: 1, Sku: "ale", Title: "Pale ale", Quantity: 2, UnitPrice: money.USD(500).Proto()},
-			{Line: 2, Sku: "port", Title: "Tawny port", Quantity: 1, UnitPrice: money.USD(2500).Proto()},
+			{Line: 1, Sku: "ale", Title: "Pale ale", Quantity: 3, UnitPrice: usd(500), Discount: usd(100), Tax: usd(124)},
+			{Line: 2, Sku: "port", Title: "Tawny port", Quantity: 1, UnitPrice: usd(2500), Discount: usd(0), Tax: usd(222)},
 		},
 		ShipTo:     &postalv1.PostalAddress{RegionCode: "US", PostalCode: "10001", Lines: []string{"1 Example Street"}},
-		ItemsTotal: money.USD(3500).Proto(), Shipping: money.USD(499).Proto(), Tax: money.USD(311).Proto(), Total: money.USD(4310).Proto(),
+		ItemsTotal: usd(4000), Discount: usd(100), Shipping: usd(499), Tax: usd(390), ShippingTax: usd(44), Total: usd(4789),
 	}
 }
 
+func usd(cents int64) *moneyv1.Money { return money.USD(cents).Proto() }
+
+// parcels by FC: of the three units of the first line each has some.
 func (p placement) parcels() []*orderv1.Parcel {
 	return []*orderv1.Parcel{
 		{FcId: "iad1", Region: "us-east-1", Lines: []*orderv1.ParcelLine{{Line: 1, Sku: "ale", Quantity: 2}}},
-		{FcId: "sea1", Region: "us-west-2", Lines: []*orderv1.ParcelLine{{Line: 2, Sku: "port", Quantity: 1}}},
+		{FcId: "sea1", Region: "us-west-2", Lines: []*orderv1.ParcelLine{{Line: 1, Sku: "ale", Quantity: 1}, {Line: 2, Sku: "port", Quantity: 1}}},
 	}
 }
 
@@ -85,8 +121,19 @@ func (w world) create(p placement) error {
 	return err
 }
 
-func (w world) pay(p placement) error {
-	_, err := w.MarkPaid(context.Background(), &orderv1.MarkPaidRequest{CustomerId: string(p.customer), OrderId: string(p.id), Parcels: p.parcels()})
+func (w world) pay(p placement) error { return w.payAs(p, false) }
+
+// hold the money of an order, to be taken as parcels leave.
+func (w world) hold(p placement) error { return w.payAs(p, true) }
+
+// payAs placement does, which says where the order goes.
+func (w world) payAs(p placement, held bool) error {
+	_, err := w.MarkPaid(context.Background(), &orderv1.MarkPaidRequest{
+		CustomerId: string(p.customer), OrderId: string(p.id), Parcels: p.parcels(), Authorized: held, ShipTo: p.order().GetShipTo(),
+	})
+	if err == nil { // before it, in truth; here nobody asks the till in between
+		w.till.pay(string(p.id), p.order().GetTotal().GetMinorUnits(), held)
+	}
 	return err
 }
 
@@ -96,7 +143,11 @@ func (w world) fail(p placement) error {
 }
 
 func (w world) ship(p placement, fc, shipment string) error {
-	_, err := w.RecordShipment(context.Background(), &orderv1.RecordShipmentRequest{
+	return w.shipIn(context.Background(), p, fc, shipment)
+}
+
+func (w world) shipIn(ctx context.Context, p placement, fc, shipment string) error {
+	_, err := w.RecordShipment(ctx, &orderv1.RecordShipmentRequest{
 		CustomerId: string(p.customer), OrderId: string(p.id), FcId: fc, ShipmentId: shipment, TrackingNumber: "CL-" + shipment, ShippedAt: timestamppb.New(opened),
 	})
 	return err

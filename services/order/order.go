@@ -1,47 +1,46 @@
 package order
 
 import (
+	"fmt"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	moneyv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/money/v1"
 	orderv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1"
 	"github.com/cellar-commerce/cellar/internal/money"
 )
 
 // Kinds of events.
 const (
-	kindPlaced  = "placed"
-	kindPaid    = "paid"
-	kindFailed  = "failed"
-	kindShipped = "shipped"
+	kindPlaced          = "placed"
+	kindPaid            = "paid"
+	kindFailed          = "failed"
+	kindShipped         = "shipped"
+	kindCaptured        = "captured"
+	kindCancelRequested = "cancel_requested"
+	kindPacked          = "packed"
+	kindCanceled        = "canceled"
+	kindReturnRequested = "return_requested"
+	kindReturned        = "returned"
+	kindRefunded        = "refunded"
 )
 
-// Causes make an event happen once. An order ends placement once, paid or failed: both have the same cause.
+// Causes make an event happen once. An order ends placement once, paid or failed: both have the same cause. An FC packs
+// its parcel or cancels it: both have the same cause.
 const (
-	causePlaced   = "placed"
-	causeEnded    = "ended"
-	causeShipment = "shipment/" // + shipment id
+	causePlaced       = "placed"
+	causeEnded        = "ended"
+	causeShipment     = "shipment/" // + shipment id
+	causeCancellation = "cancellation"
+	causeDecided      = "decided/"  // + FC
+	causeCapture      = "capture/"  // + capture id
+	causeReturn       = "return/"   // + return id
+	causeReturned     = "returned/" // + return id
+	causeRefund       = "refund/"   // + refund id
 )
-
-// Status of an order, as stored.
-type Status string
-
-// The statuses.
-const (
-	Pending Status = "PENDING"
-	Paid    Status = "PAID"
-	Shipped Status = "SHIPPED"
-	Failed  Status = "FAILED"
-)
-
-var statusProto = map[Status]orderv1.Status{
-	Pending: orderv1.Status_STATUS_PENDING,
-	Paid:    orderv1.Status_STATUS_PAID,
-	Shipped: orderv1.Status_STATUS_SHIPPED,
-	Failed:  orderv1.Status_STATUS_FAILED,
-}
 
 // Event is one thing that happened to an order.
 type Event struct {
@@ -54,102 +53,291 @@ type Event struct {
 
 // projection is what the events of an order add up to.
 type projection struct {
+	agreed  *orderv1.Order // only read
 	status  Status
 	lastSeq int64
+	reason  string // of a failure
 	parcels []*orderv1.Parcel
-	reason  string
+
+	payment payment
+	// held tells that the money was only held at first.
+	held bool
+	// captured and refunded so far, in minor units.
+	captured, refunded int64
+	// closed: nothing is held any more.
+	closed bool
+
+	// canceling: a cancellation was asked for. It happens once.
+	canceling bool
+	returns   []*orderv1.Return
+	// takings are the captures that were recorded, by FC.
+	takings map[string]bool
 }
 
-// project folds the events, oldest first. The zero projection is an order without events.
-func project(events []Event) (projection, error) {
-	var p projection
+// project folds the events of an order, oldest first. Without events it is the zero projection.
+func project(agreed *orderv1.Order, events []Event) (projection, error) {
+	p := projection{agreed: agreed, takings: map[string]bool{}}
 	for _, e := range events {
 		if err := p.apply(e); err != nil {
-			return projection{}, err
+			return projection{}, fmt.Errorf("event %d (%s) of %s: %w", e.Seq, e.Kind, agreed.GetOrderId(), err)
 		}
 	}
 	return p, nil
 }
 
+// apply an event. A kind that is not known is of a newer release: it is counted, and changes nothing here.
 func (p *projection) apply(e Event) error {
 	p.lastSeq = e.Seq
 	switch e.Kind {
 	case kindPlaced:
-		p.status = Pending
+		return statusMoves.step(&p.status, Pending)
 	case kindFailed:
-		var d orderv1.Failed
-		if err := proto.Unmarshal(e.Detail, &d); err != nil {
-			return err
-		}
-		p.status, p.reason = Failed, d.GetReason()
+		return with(e, func(d *orderv1.Failed) error {
+			p.reason = d.GetReason()
+			return statusMoves.step(&p.status, Failed)
+		})
 	case kindPaid:
-		var d orderv1.Paid
-		if err := proto.Unmarshal(e.Detail, &d); err != nil {
-			return err
-		}
-		p.status, p.parcels = Paid, d.GetParcels()
+		return with(e, p.pay)
 	case kindShipped:
-		var d orderv1.Shipped
-		if err := proto.Unmarshal(e.Detail, &d); err != nil {
-			return err
-		}
-		p.ship(&d)
+		return with(e, p.ship)
+	case kindCaptured:
+		return with(e, p.capture)
+	case kindCancelRequested:
+		p.canceling = true
+	case kindPacked:
+		return with(e, func(d *orderv1.Packed) error { return p.move(d.GetFcId(), packed) })
+	case kindCanceled:
+		return with(e, p.cancel)
+	case kindReturnRequested:
+		return with(e, func(d *orderv1.ReturnRequested) error {
+			r := d.GetReturn()
+			r.RequestedAt, r.Done = timestamppb.New(e.At), false
+			p.returns = append(p.returns, r)
+			return nil
+		})
+	case kindReturned:
+		return with(e, p.takeBack)
+	case kindRefunded:
+		return with(e, p.refund)
 	}
 	return nil
 }
 
-// ship marks one FC's parcel as sent; with the last one the whole order is.
-func (p *projection) ship(d *orderv1.Shipped) {
-	all := len(p.parcels) > 0
+// with the detail of an event.
+func with[D any, M interface {
+	*D
+	proto.Message
+}](e Event, do func(M) error) error {
+	d := M(new(D))
+	if err := proto.Unmarshal(e.Detail, d); err != nil {
+		return err
+	}
+	return do(d)
+}
+
+func (p *projection) pay(d *orderv1.Paid) error {
+	p.parcels, p.held = d.GetParcels(), d.GetAuthorized()
 	for _, parcel := range p.parcels {
-		if parcel.GetFcId() == d.GetFcId() {
-			parcel.ShipmentId, parcel.TrackingNumber, parcel.ShippedAt = d.GetShipmentId(), d.GetTrackingNumber(), d.GetShippedAt()
+		parcel.State = requested
+	}
+	if p.held {
+		return first(statusMoves.step(&p.status, Paid), paymentMoves.step(&p.payment, authorized))
+	}
+	p.captured, p.closed = p.agreed.GetTotal().GetMinorUnits(), true
+	return first(statusMoves.step(&p.status, Paid), paymentMoves.step(&p.payment, captured))
+}
+
+// parcelOf an FC; nil when it sends nothing.
+func (p *projection) parcelOf(fc string) *orderv1.Parcel {
+	i := slices.IndexFunc(p.parcels, func(parcel *orderv1.Parcel) bool { return parcel.GetFcId() == fc })
+	if i < 0 {
+		return nil
+	}
+	return p.parcels[i]
+}
+
+func (p *projection) move(fc string, to parcel) error {
+	parcel := p.parcelOf(fc)
+	if parcel == nil {
+		return fmt.Errorf("%s sends nothing", fc)
+	}
+	return parcelMoves.step(&parcel.State, to)
+}
+
+// ship marks one FC's parcel as sent; with the last one the whole order is.
+func (p *projection) ship(d *orderv1.Shipped) error {
+	if err := p.move(d.GetFcId(), shipped); err != nil {
+		return err
+	}
+	parcel := p.parcelOf(d.GetFcId())
+	parcel.ShipmentId, parcel.TrackingNumber, parcel.ShippedAt = d.GetShipmentId(), d.GetTrackingNumber(), d.GetShippedAt()
+	return p.settle()
+}
+
+func (p *projection) cancel(d *orderv1.Canceled) error {
+	return first(p.move(d.GetFcId(), canceled), p.settle())
+}
+
+// settle the order's status once every parcel has left or will not: at least one has left, or none will.
+func (p *projection) settle() error {
+	if p.outstanding() || p.status != Paid {
+		return nil
+	}
+	if slices.ContainsFunc(p.parcels, func(parcel *orderv1.Parcel) bool { return hasLeft(parcel.GetState()) }) {
+		return statusMoves.step(&p.status, Shipped)
+	}
+	return statusMoves.step(&p.status, Canceled)
+}
+
+// outstanding parcels are still to be sent.
+func (p *projection) outstanding() bool {
+	return slices.ContainsFunc(p.parcels, func(parcel *orderv1.Parcel) bool { return isOpen(parcel.GetState()) })
+}
+
+func (p *projection) capture(d *orderv1.Captured) error {
+	p.captured += d.GetAmount().GetMinorUnits()
+	p.takings[d.GetFcId()] = true
+	p.closed = p.closed || d.GetLast()
+	return p.settlePayment()
+}
+
+// refund of a part; without an id of everything, which also lets go of what is held.
+func (p *projection) refund(d *orderv1.Refunded) error {
+	p.refunded += d.GetAmount().GetMinorUnits()
+	p.closed = p.closed || d.GetRefundId() == ""
+	for _, r := range p.returns {
+		r.Done = r.GetDone() || d.GetRefundId() == refundOf(r)
+	}
+	return p.settlePayment()
+}
+
+// settlePayment is the state of the money by its sums.
+func (p *projection) settlePayment() error {
+	if p.refunded > p.captured {
+		return fmt.Errorf("%d refunded of %d", p.refunded, p.captured)
+	}
+	to := captured
+	switch {
+	case !p.closed && p.refunded == 0:
+		if to = partlyCaptured; p.captured == 0 {
+			to = authorized
 		}
-		all = all && parcel.GetShipmentId() != ""
+	case p.held && p.closed && p.captured == 0:
+		to = voided
+	case p.refunded == p.captured && p.closed && p.refunded > 0:
+		to = refunded
+	case p.refunded > 0:
+		to = partlyRefunded
 	}
-	if all {
-		p.status = Shipped
+	return paymentMoves.step(&p.payment, to)
+}
+
+// takeBack what a return said would come.
+func (p *projection) takeBack(d *orderv1.Returned) error {
+	r := p.returnOf(d.GetReturnId())
+	if r == nil {
+		return fmt.Errorf("nobody asked for the return %s", d.GetReturnId())
 	}
+	for _, l := range r.GetLines() {
+		parcel := p.parcelOf(l.GetFcId())
+		all := parcel != nil
+		for _, pl := range parcel.GetLines() {
+			if pl.GetLine() == l.GetLine() {
+				pl.Returned += l.GetQuantity()
+			}
+			all = all && pl.GetReturned() == pl.GetQuantity()
+		}
+		to := partlyReturned
+		if all {
+			to = returned
+		}
+		if err := p.move(l.GetFcId(), to); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *projection) returnOf(id string) *orderv1.Return {
+	i := slices.IndexFunc(p.returns, func(r *orderv1.Return) bool { return r.GetReturnId() == id })
+	if i < 0 {
+		return nil
+	}
+	return p.returns[i]
+}
+
+func first(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// amount of the order's currency.
+func (p *projection) amount(minor int64) money.Amount {
+	return money.Amount{Minor: minor, Currency: p.agreed.GetTotal().GetCurrencyCode()}
 }
 
 // show joins what was agreed with what has happened.
-func show(agreed *orderv1.Order, events []Event) (*orderv1.Order, error) {
-	p, err := project(events)
-	if err != nil {
-		return nil, err
+func (p *projection) show(events []Event) *orderv1.Order {
+	o := p.agreed
+	o.Status, o.FailureReason, o.Parcels = statusProto[p.status], p.reason, p.parcels
+	o.PaymentStatus, o.Returns = p.payment, p.returns
+	if p.payment != unpaid {
+		o.Captured, o.Refunded = p.amount(p.captured).Proto(), p.amount(p.refunded).Proto()
 	}
-	agreed.Status, agreed.FailureReason, agreed.Parcels = statusProto[p.status], p.reason, p.parcels
-	for _, e := range events {
-		agreed.Events = append(agreed.Events, &orderv1.Event{Seq: e.Seq, Kind: e.Kind, At: timestamppb.New(e.At), FcId: shippedFrom(e)})
-	}
-	return agreed, nil
-}
-
-func shippedFrom(e Event) string {
-	var d orderv1.Shipped
-	if e.Kind != kindShipped || proto.Unmarshal(e.Detail, &d) != nil {
-		return ""
-	}
-	return d.GetFcId()
-}
-
-// totals adds an order's lines up. An error is an overflow or a mix of currencies: such an order is refused.
-func totals(o *orderv1.Order) (items, total money.Amount, err error) {
-	items = money.Zero(o.GetTotal().GetCurrencyCode())
 	for _, l := range o.GetLines() {
-		line, err := money.FromProto(l.GetUnitPrice()).Times(l.GetQuantity())
-		if err != nil {
-			return items, total, err
-		}
-		if items, err = items.Add(line); err != nil {
-			return items, total, err
-		}
-	}
-	total = items
-	for _, extra := range []money.Amount{money.FromProto(o.GetShipping()), money.FromProto(o.GetTax())} {
-		if total, err = total.Add(extra); err != nil {
-			return items, total, err
+		l.Canceled, l.Returned = 0, 0
+		for _, parcel := range p.parcels {
+			for _, pl := range parcel.GetLines() {
+				if pl.GetLine() == l.GetLine() && parcel.GetState() == canceled {
+					l.Canceled += pl.GetQuantity()
+				} else if pl.GetLine() == l.GetLine() {
+					l.Returned += pl.GetReturned()
+				}
+			}
 		}
 	}
-	return items, total, nil
+	o.Events = nil
+	for _, e := range events {
+		o.Events = append(o.Events, showEvent(e))
+	}
+	return o
+}
+
+// of an FC, of money: what details of events have in common.
+type (
+	ofFC     interface{ GetFcId() string }
+	ofAmount interface{ GetAmount() *moneyv1.Money }
+)
+
+func showEvent(e Event) *orderv1.Event {
+	out := &orderv1.Event{Seq: e.Seq, Kind: e.Kind, At: timestamppb.New(e.At)}
+	var d proto.Message
+	switch e.Kind {
+	case kindShipped:
+		d = &orderv1.Shipped{}
+	case kindCaptured:
+		d = &orderv1.Captured{}
+	case kindPacked:
+		d = &orderv1.Packed{}
+	case kindCanceled:
+		d = &orderv1.Canceled{}
+	case kindRefunded:
+		d = &orderv1.Refunded{}
+	default:
+		return out
+	}
+	if proto.Unmarshal(e.Detail, d) != nil {
+		return out // project has refused it before
+	}
+	if of, ok := d.(ofFC); ok {
+		out.FcId = of.GetFcId()
+	}
+	if of, ok := d.(ofAmount); ok {
+		out.Amount = of.GetAmount()
+	}
+	return out
 }

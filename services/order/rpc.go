@@ -2,13 +2,21 @@ package order
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
+	"connectrpc.com/connect"
+
+	moneyv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/money/v1"
 	orderv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1"
 	"github.com/cellar-commerce/cellar/internal/ident"
+	"github.com/cellar-commerce/cellar/internal/money"
 	"github.com/cellar-commerce/cellar/internal/problem"
 	"github.com/cellar-commerce/cellar/internal/session"
 )
@@ -19,25 +27,110 @@ const (
 	maxPage     = 100
 	maxLines    = 200
 	maxQuantity = 999
-	maxReason   = 100
+	maxReason   = 100 // of a failure: machine-readable
+	maxWords    = 200 // of a shopper's reason
+	maxReturnID = 40
+	maxKey      = 255
+	// keyHeader as in the IETF draft "The Idempotency-Key HTTP Header Field".
+	keyHeader = "Idempotency-Key"
 )
 
 // GetOrder implements OrderService.
 func (s *Service) GetOrder(ctx context.Context, req *orderv1.GetOrderRequest) (*orderv1.GetOrderResponse, error) {
-	p, err := session.Require(ctx)
+	customer, id, err := ofSession(ctx, req.GetOrderId())
 	if err != nil {
 		return nil, err
 	}
-	id, err := ident.ParseOrder(req.GetOrderId())
-	if err != nil || id.Ring() != p.CustomerID.Ring() {
-		return nil, problem.New(problem.NotFound, reasonUnknownOrder, "there is no such order")
-	}
-	o, err := s.get(ctx, p.CustomerID, id)
+	o, err := s.get(ctx, customer, id)
 	if err != nil {
 		return nil, err
 	}
 	return &orderv1.GetOrderResponse{Order: o}, nil
 }
+
+// ofSession reads the id of an order that the session's customer asks for.
+func ofSession(ctx context.Context, orderID string) (ident.CustomerID, ident.OrderID, error) {
+	p, err := session.Require(ctx)
+	if err != nil {
+		return "", "", err
+	}
+	id, err := ident.ParseOrder(orderID)
+	if err != nil || id.Ring() != p.CustomerID.Ring() {
+		return "", "", problem.New(problem.NotFound, reasonUnknownOrder, "there is no such order")
+	}
+	return p.CustomerID, id, nil
+}
+
+// CancelOrder implements OrderService.
+func (s *Service) CancelOrder(ctx context.Context, req *orderv1.CancelOrderRequest) (*orderv1.CancelOrderResponse, error) {
+	customer, id, err := ofSession(ctx, req.GetOrderId())
+	if err != nil {
+		return nil, err
+	}
+	var v problem.Violations
+	v.Check(words(req.GetReason()), "reason", "must be at most 200 characters")
+	if err := v.Err(); err != nil {
+		return nil, err
+	}
+	return s.cancel(ctx, customer, id, req.GetReason())
+}
+
+func words(reason string) bool {
+	return utf8.ValidString(reason) && utf8.RuneCountInString(reason) <= maxWords
+}
+
+// ReturnItems implements OrderService.
+func (s *Service) ReturnItems(ctx context.Context, req *orderv1.ReturnItemsRequest) (*orderv1.ReturnItemsResponse, error) {
+	customer, id, err := ofSession(ctx, req.GetOrderId())
+	if err != nil {
+		return nil, err
+	}
+	returnID, err := returnIDOf(ctx, req.GetReturnId())
+	if err != nil {
+		return nil, err
+	}
+	var v problem.Violations
+	v.Check(len(req.GetLines()) >= 1 && len(req.GetLines()) <= maxLines, "lines", "must be 1 to 200")
+	seen := map[int32]bool{}
+	for i, l := range req.GetLines() {
+		field := "lines[" + strconv.Itoa(i) + "]"
+		v.Check(l.GetLine() >= 1 && !seen[l.GetLine()], field+".line", "must be a line of the order, each once")
+		v.Check(l.GetQuantity() >= 1 && l.GetQuantity() <= maxQuantity, field+".quantity", "must be 1 to 999")
+		v.Check(words(l.GetReason()), field+".reason", "must be at most 200 characters")
+		seen[l.GetLine()] = true
+	}
+	if err := v.Err(); err != nil {
+		return nil, err
+	}
+	return s.returnItems(ctx, customer, id, returnID, req.GetLines())
+}
+
+// returnIDOf a request: its own, or one made of the idempotency key.
+func returnIDOf(ctx context.Context, given string) (string, error) {
+	if given != "" {
+		var v problem.Violations
+		v.Check(len(given) <= maxReturnID && strings.Trim(given, returnAlphabet) == "", "return_id", "must be 1 to 40 letters, digits, \"-\" and \"_\"")
+		return given, v.Err()
+	}
+	var raw string
+	if info, ok := connect.CallInfoForHandlerContext(ctx); ok {
+		raw = info.RequestHeader().Get(keyHeader)
+	}
+	return returnIDFrom(raw)
+}
+
+// returnIDFrom an idempotency key, bare or quoted as a structured field string: it names the return at the FCs and at the
+// payment, where a key of any length and letters would not do.
+func returnIDFrom(raw string) (string, error) {
+	key := strings.Trim(strings.TrimSpace(raw), `"`)
+	if key == "" || len(key) > maxKey {
+		return "", problem.New(problem.Invalid, "IDEMPOTENCY_KEY_MISSING", "a return id, or the header Idempotency-Key of 1 to 255 characters, is required")
+	}
+	sum := sha256.Sum256([]byte(key))
+	return "key-" + hex.EncodeToString(sum[:16]), nil
+}
+
+const returnAlphabet = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
 
 // ListOrders implements OrderService.
 func (s *Service) ListOrders(ctx context.Context, req *orderv1.ListOrdersRequest) (*orderv1.ListOrdersResponse, error) {
@@ -58,7 +151,7 @@ func (s *Service) ListOrders(ctx context.Context, req *orderv1.ListOrdersRequest
 	if size == 0 {
 		size = defaultPage
 	}
-	orders, err := listOrders(ctx, s.deps.DB, p.CustomerID, from, size)
+	orders, err := s.list(ctx, p.CustomerID, from, size)
 	if err != nil {
 		return nil, err
 	}
@@ -103,18 +196,39 @@ func (s *Service) CreateOrder(ctx context.Context, req *orderv1.CreateOrderReque
 func validate(o *orderv1.Order) error {
 	var v problem.Violations
 	v.Check(len(o.GetLines()) >= 1 && len(o.GetLines()) <= maxLines, "order.lines", "must be 1 to 200")
+	var discount, tax int64
 	for i, l := range o.GetLines() {
 		field := "order.lines[" + strconv.Itoa(i) + "]"
 		v.Check(int(l.GetLine()) == i+1, field+".line", "must count from 1")
 		v.Check(l.GetSku() != "", field+".sku", "must not be empty")
 		v.Check(l.GetQuantity() >= 1 && l.GetQuantity() <= maxQuantity, field+".quantity", "must be 1 to 999")
 		v.Check(l.GetUnitPrice().GetMinorUnits() >= 0, field+".unit_price", "must not be negative")
+		price, err := money.FromProto(l.GetUnitPrice()).Times(l.GetQuantity())
+		off, on := l.GetDiscount().GetMinorUnits(), l.GetTax().GetMinorUnits()
+		v.Check(err != nil || (off >= 0 && off <= price.Minor), field+".discount", "must be 0 to the line's price")
+		v.Check(on >= 0, field+".tax", "must not be negative")
+		discount, tax = discount+off, tax+on
 	}
 	v.Check(o.GetShipTo() != nil, "order.ship_to", "must be given")
+	v.Check(oneCurrency(o), "order.total", "must be in the currency of all amounts")
+	v.Check(discount == o.GetDiscount().GetMinorUnits(), "order.discount", "must be the sum of the lines'")
+	shippingTax := o.GetShippingTax().GetMinorUnits()
+	v.Check(shippingTax >= 0 && tax+shippingTax == o.GetTax().GetMinorUnits(), "order.tax", "must be the sum of the lines' and of that on shipping")
+	v.Check(o.GetShipping().GetMinorUnits() >= 0, "order.shipping", "must not be negative")
 	items, total, err := totals(o)
 	v.Check(err == nil && items.Minor == o.GetItemsTotal().GetMinorUnits() && total.Minor == o.GetTotal().GetMinorUnits(),
-		"order.total", "must be the sum of lines, shipping and tax in one currency")
+		"order.total", "must be the sum of lines, less the discount, with shipping and tax, in one currency")
 	return v.Err()
+}
+
+// oneCurrency of the amounts that totals does not add; absent ones are of any.
+func oneCurrency(o *orderv1.Order) bool {
+	want := o.GetTotal().GetCurrencyCode()
+	same := func(all ...*moneyv1.Money) bool {
+		return !slices.ContainsFunc(all, func(m *moneyv1.Money) bool { return m != nil && m.GetCurrencyCode() != want })
+	}
+	return same(o.GetDiscount(), o.GetShippingTax()) &&
+		!slices.ContainsFunc(o.GetLines(), func(l *orderv1.Line) bool { return !same(l.GetDiscount(), l.GetTax()) })
 }
 
 // MarkPaid implements OrderService.
@@ -134,7 +248,7 @@ func (s *Service) MarkPaid(ctx context.Context, req *orderv1.MarkPaidRequest) (*
 	if err := v.Err(); err != nil {
 		return nil, err
 	}
-	o, err := s.markPaid(ctx, customer, id, req.GetParcels())
+	o, err := s.markPaid(ctx, customer, id, req)
 	return &orderv1.MarkPaidResponse{Order: o}, err
 }
 

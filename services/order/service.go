@@ -4,17 +4,43 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
 	"github.com/cellar-commerce/cellar/internal/clock"
 	"github.com/cellar-commerce/cellar/internal/fence"
+	fulfillmentv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/fulfillment/v1"
+	inventoryv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/inventory/v1"
 	orderv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1/orderv1connect"
+	paymentv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/payment/v1"
 	"github.com/cellar-commerce/cellar/internal/ident"
 	"github.com/cellar-commerce/cellar/internal/outbox"
 	"github.com/cellar-commerce/cellar/internal/problem"
+	"github.com/cellar-commerce/cellar/internal/saga"
 	"github.com/cellar-commerce/cellar/internal/sqldb"
+)
+
+// What orders need of the other services.
+type (
+	// Payments takes what was held, and gives back.
+	Payments interface {
+		Capture(context.Context, *paymentv1.CaptureRequest) (*paymentv1.CaptureResponse, error)
+		Refund(context.Context, *paymentv1.RefundRequest) (*paymentv1.RefundResponse, error)
+	}
+	// Shipments of one region's FCs.
+	Shipments interface {
+		CancelShipment(context.Context, *fulfillmentv1.CancelShipmentRequest) (*fulfillmentv1.CancelShipmentResponse, error)
+	}
+	// Stock of one region's FCs.
+	Stock interface {
+		Release(context.Context, *inventoryv1.ReleaseRequest) (*inventoryv1.ReleaseResponse, error)
+		Return(context.Context, *inventoryv1.ReturnRequest) (*inventoryv1.ReturnResponse, error)
+	}
 )
 
 // Deps of the service.
@@ -23,13 +49,27 @@ type Deps struct {
 	DB    *sqldb.DB
 	Fence fence.Fence
 	Clock clock.Clock
+	Log   *slog.Logger
+	// Payments, and Shipments and Stock of each region: needed for what follows an order.
+	Payments  Payments
+	Shipments map[ident.Region]Shipments
+	Stock     map[ident.Region]Stock
+	// Cell and Owned are for the saga engine.
+	Cell  string
+	Owned func() map[ident.Region][]int16
 	// Committed is called after a transaction that left events in the outbox; may be nil.
 	Committed func()
 }
 
 // Service implements cellar.order.v1.OrderService.
 type Service struct {
-	deps Deps
+	deps  Deps
+	sagas *saga.Engine
+	runs  sync.WaitGroup
+	// captures bounds the captures that this process runs at once.
+	captures chan struct{}
+	// detached makes the context of a saga's run from that of the request that began it.
+	detached func(context.Context) context.Context
 }
 
 var _ orderv1connect.OrderServiceHandler = (*Service)(nil)
@@ -39,148 +79,256 @@ func New(deps Deps) *Service {
 	if deps.Committed == nil {
 		deps.Committed = func() {}
 	}
-	return &Service{deps: deps}
+	if deps.Log == nil {
+		deps.Log = slog.New(slog.DiscardHandler)
+	}
+	s := &Service{deps: deps, captures: make(chan struct{}, maxCaptures), detached: context.WithoutCancel}
+	s.sagas = saga.New(saga.Deps{
+		DB: deps.DB, Fence: deps.Fence, Clock: deps.Clock, Log: deps.Log, Cell: deps.Cell, Owned: deps.Owned,
+		Definitions: []*saga.Definition{s.cancellation(), s.returning(), s.capturing()},
+	})
+	return s
 }
 
 // create records a new order; again, it changes nothing.
 func (s *Service) create(ctx context.Context, id ident.OrderID, customer ident.CustomerID, o *orderv1.Order) error {
-	now := s.deps.Clock.Now()
-	return s.deps.Fence.InSlotTx(ctx, customer, func(tx sqldb.Tx) error {
-		return insertOrder(ctx, tx, newOrder{id: id, customer: customer, order: o, placedAt: now})
-	})
-}
-
-// change is one event that a command wants to append.
-type change struct {
-	kind   string
-	cause  string
-	detail proto.Message
-	// allowed refuses by the order's status before the event; nil lets everything pass.
-	allowed func(Status) error
-	// also runs in the same transaction when the event is new.
-	also func(tx sqldb.Tx, o *orderv1.Order) error
-}
-
-// append an event and project it. A cause that the order has seen appends nothing, if the event was of the same kind;
-// an order that has ended otherwise is ORDER_ENDED. Gives the order as it stands afterwards.
-func (s *Service) append(ctx context.Context, customer ident.CustomerID, id ident.OrderID, c change) (*orderv1.Order, error) {
-	detail, err := proto.Marshal(c.detail)
+	n := newOrder{id: id, customer: customer, order: o, placedAt: s.deps.Clock.Now()}
+	b, err := n.insert()
 	if err != nil {
-		return nil, fmt.Errorf("append %s to %s: %w", c.kind, id, err)
+		return err
 	}
+	return s.deps.Fence.InSlotTx(ctx, customer, func(tx sqldb.Tx) error { return tx.SendLast(ctx, b) })
+}
+
+// fact is an event that a command wants to append.
+type fact struct {
+	kind, cause string
+	detail      proto.Message
+}
+
+// decision is what a command does to an order.
+type decision struct {
+	facts []fact
+	// sends are the events that leave with them.
+	sends []outbox.Event
+	// begins a saga with them.
+	begins *begun
+}
+
+// begun is a saga to begin.
+type begun struct {
+	kind, id string
+	state    proto.Message
+}
+
+// outcome of a command: the order as it stands afterwards, and the saga that was begun.
+type outcome struct {
+	projection projection
+	events     []Event
+	ticket     saga.Ticket
+	begun      bool
+}
+
+func (o *outcome) show() *orderv1.Order { return o.projection.show(o.events) }
+
+// decide what to append to an order that nobody else changes meanwhile. Facts whose cause the order has seen are not
+// appended again, if they were of the same kind; an order that has ended otherwise is ORDER_ENDED.
+//
+// Three round trips: the slot and whatever the fence needs; the order; what is written, with the commit.
+func (s *Service) decide(ctx context.Context, customer ident.CustomerID, id ident.OrderID, what func(p *projection, log causes) (decision, error)) (*outcome, error) {
 	now := s.deps.Clock.Now()
-	var out *orderv1.Order
-	err = s.deps.Fence.InSlotTx(ctx, customer, func(tx sqldb.Tx) error {
-		agreed, err := lockOrder(ctx, tx, customer, id)
+	var out *outcome
+	wrote := false
+	err := s.deps.Fence.InSlotTx(ctx, customer, func(tx sqldb.Tx) error {
+		wrote = false
+		agreed, events, err := lockOrder(ctx, tx, customer, id)
 		if err != nil {
 			return err
 		}
-		events, err := listEvents(ctx, tx, id)
+		p, err := project(agreed, events)
 		if err != nil {
 			return err
 		}
-		events, isNew, err := c.next(agreed, events, Event{Kind: c.kind, Cause: c.cause, At: now, Detail: detail})
+		out = &outcome{projection: p, events: events}
+		d, err := what(&out.projection, causesOf(events))
 		if err != nil {
 			return err
 		}
-		if isNew {
-			if err := s.store(ctx, tx, agreed, id, events, c.also); err != nil {
+		fresh, err := out.append(d.facts, now)
+		if err != nil || len(fresh) == 0 {
+			return err
+		}
+		if d.begins != nil {
+			out.begun = true
+			out.ticket, err = s.sagas.Begin(ctx, tx, d.begins.kind, saga.Begun{ID: d.begins.id, CustomerID: customer, State: d.begins.state})
+			if err != nil {
 				return err
 			}
 		}
-		out, err = show(agreed, events)
-		return err
+		var b sqldb.Batch
+		queueEvents(&b, id, fresh, out.projection.status)
+		if err := outbox.Queue(&b, id.Region(), now, d.sends...); err != nil {
+			return err
+		}
+		wrote = true
+		return tx.SendLast(ctx, &b)
 	})
-	if err == nil {
+	if err != nil {
+		return nil, err
+	}
+	if wrote {
 		s.deps.Committed()
 	}
-	return out, err
+	return out, nil
 }
 
-// next decides whether the event happens.
-func (c change) next(agreed *orderv1.Order, events []Event, e Event) (_ []Event, isNew bool, err error) {
-	for _, old := range events {
-		if old.Cause != e.Cause {
+// append the facts that are new, in memory.
+func (o *outcome) append(facts []fact, now time.Time) (fresh []Event, err error) {
+	log := causesOf(o.events)
+	for _, f := range facts {
+		if known, err := log.has(f.cause, f.kind); err != nil || known {
+			if err != nil {
+				return nil, err
+			}
 			continue
 		}
-		if old.Kind != e.Kind {
-			return nil, false, problem.New(problem.Precondition, "ORDER_ENDED", "the order has already ended as "+old.Kind)
+		e := Event{Seq: o.projection.lastSeq + 1, Kind: f.kind, Cause: f.cause, At: now}
+		if e.Detail, err = proto.Marshal(f.detail); err != nil {
+			return nil, fmt.Errorf("%s event of %s: %w", f.kind, o.projection.agreed.GetOrderId(), err)
 		}
-		return events, false, nil
-	}
-	p, err := project(events)
-	if err != nil {
-		return nil, false, fmt.Errorf("events of %s: %w", agreed.GetOrderId(), err)
-	}
-	if c.allowed != nil {
-		if err := c.allowed(p.status); err != nil {
-			return nil, false, err
+		if err := o.projection.apply(e); err != nil {
+			return nil, fmt.Errorf("%s event of %s: %w", f.kind, o.projection.agreed.GetOrderId(), err)
 		}
+		fresh = append(fresh, e)
 	}
-	e.Seq = p.lastSeq + 1
-	return append(events, e), true, nil
+	o.events = append(slices.Clip(o.events), fresh...)
+	return fresh, nil
 }
 
-func (s *Service) store(ctx context.Context, tx sqldb.Tx, agreed *orderv1.Order, id ident.OrderID, events []Event, also func(sqldb.Tx, *orderv1.Order) error) error {
-	p, err := project(events)
-	if err != nil {
-		return err
+// causes of an order's events, with what they caused.
+type causes map[string]Event
+
+func causesOf(events []Event) causes {
+	all := make(causes, len(events))
+	for _, e := range events {
+		all[e.Cause] = e
 	}
-	if err := insertEvent(ctx, tx, id, events[len(events)-1], p.status); err != nil {
-		return err
-	}
-	if also == nil {
-		return nil
-	}
-	return also(tx, agreed)
+	return all
 }
 
-// markPaid appends that the money is taken, and asks each FC to ship its parcel.
-func (s *Service) markPaid(ctx context.Context, customer ident.CustomerID, id ident.OrderID, parcels []*orderv1.Parcel) (*orderv1.Order, error) {
-	return s.append(ctx, customer, id, change{
-		kind: kindPaid, cause: causeEnded, detail: &orderv1.Paid{Parcels: parcels},
-		also: func(tx sqldb.Tx, o *orderv1.Order) error {
-			now := s.deps.Clock.Now()
-			return outbox.Enqueue(ctx, tx, id.Region(), now, requests(o, parcels, now)...)
-		},
-	})
+// has tells whether a cause has had its effect; another effect is ORDER_ENDED.
+func (c causes) has(cause, kind string) (bool, error) {
+	old, found := c[cause]
+	if found && old.Kind != kind {
+		return true, problem.New(problem.Precondition, reasonOrderEnded, "the order has already ended as "+old.Kind)
+	}
+	return found, nil
 }
 
+// markFailed ends placement with a refusal.
 func (s *Service) markFailed(ctx context.Context, customer ident.CustomerID, id ident.OrderID, reason string) (*orderv1.Order, error) {
-	o, err := s.append(ctx, customer, id, change{kind: kindFailed, cause: causeEnded, detail: &orderv1.Failed{Reason: reason}})
+	out, err := s.decide(ctx, customer, id, func(*projection, causes) (decision, error) {
+		return decision{facts: []fact{{kindFailed, causeEnded, &orderv1.Failed{Reason: reason}}}}, nil
+	})
 	if problem.Is(err, reasonUnknownOrder) {
 		return nil, nil // the order was never made: there is nothing to end
 	}
-	return o, err
+	if err != nil {
+		return nil, err
+	}
+	return out.show(), nil
 }
 
-func (s *Service) recordShipment(ctx context.Context, customer ident.CustomerID, id ident.OrderID, d *orderv1.Shipped) error {
-	_, err := s.append(ctx, customer, id, change{
-		kind: kindShipped, cause: causeShipment + d.GetShipmentId(), detail: d,
-		allowed: func(st Status) error {
-			if st == Paid || st == Shipped {
-				return nil
-			}
-			return problem.New(problem.Precondition, "ORDER_NOT_PAID", "only a paid order ships")
-		},
+// markPaid appends that the money is taken, or held, and asks each FC to ship its parcel. An order that has only been
+// placed, which is nearly every one, is changed without being looked at before: what the look would find is a condition of
+// the statements, which fail where it does not hold.
+func (s *Service) markPaid(ctx context.Context, customer ident.CustomerID, id ident.OrderID, req *orderv1.MarkPaidRequest) (*orderv1.Order, error) {
+	if req.GetShipTo() != nil {
+		o, err := s.markPaidBlind(ctx, customer, id, req)
+		if err == nil {
+			s.deps.Committed()
+			return o, nil
+		}
+		if !errors.Is(err, errNotJustPlaced) {
+			return nil, err
+		}
+	}
+	now := s.deps.Clock.Now()
+	out, err := s.decide(ctx, customer, id, func(p *projection, _ causes) (decision, error) {
+		to := request{order: string(id), customer: string(customer), shipTo: p.agreed.GetShipTo(), paidAt: now}
+		return decision{facts: []fact{{kindPaid, causeEnded, &orderv1.Paid{Parcels: req.GetParcels(), Authorized: req.GetAuthorized()}}}, sends: to.events(req.GetParcels())}, nil
 	})
-	return err
+	if err != nil {
+		return nil, err
+	}
+	return out.show(), nil
+}
+
+// markPaidBlind is markPaid in one round trip after the slot's; errNotJustPlaced when the order is not as it was placed.
+func (s *Service) markPaidBlind(ctx context.Context, customer ident.CustomerID, id ident.OrderID, req *orderv1.MarkPaidRequest) (*orderv1.Order, error) {
+	now := s.deps.Clock.Now()
+	detail, err := proto.Marshal(&orderv1.Paid{Parcels: req.GetParcels(), Authorized: req.GetAuthorized()})
+	if err != nil {
+		return nil, fmt.Errorf("mark %s paid: %w", id, err)
+	}
+	to := request{order: string(id), customer: string(customer), shipTo: req.GetShipTo(), paidAt: now}
+	paid := Event{Seq: 2, Kind: kindPaid, Cause: causeEnded, At: now, Detail: detail}
+	var agreed *orderv1.Order
+	err = s.deps.Fence.InSlotTx(ctx, customer, func(tx sqldb.Tx) error {
+		var b sqldb.Batch
+		agreed = nil
+		if err := queuePaid(&b, justPlaced{id: id, customer: customer, shipTo: req.GetShipTo()}, paid, &agreed); err != nil {
+			return err
+		}
+		if err := outbox.Queue(&b, id.Region(), now, to.events(req.GetParcels())...); err != nil {
+			return err
+		}
+		return tx.SendLast(ctx, &b)
+	})
+	if err != nil {
+		return nil, notJustPlaced(err)
+	}
+	events := []Event{{Seq: 1, Kind: kindPlaced, Cause: causePlaced, At: agreed.GetPlacedAt().AsTime()}, paid}
+	p, err := project(agreed, events)
+	if err != nil {
+		return nil, err
+	}
+	return p.show(events), nil
 }
 
 // get an order of a customer, with its events.
 func (s *Service) get(ctx context.Context, customer ident.CustomerID, id ident.OrderID) (*orderv1.Order, error) {
-	agreed, err := readOrder(ctx, s.deps.DB, customer, id)
+	agreed, events, err := readOrder(ctx, s.deps.DB, customer, id)
 	if err != nil {
 		return nil, err
 	}
-	events, err := listEvents(ctx, s.deps.DB, id)
+	p, err := project(agreed, events)
 	if err != nil {
 		return nil, err
 	}
-	return show(agreed, events)
+	return p.show(events), nil
 }
 
-const reasonUnknownOrder = "UNKNOWN_ORDER"
+// list a page of a customer's orders, without their events.
+func (s *Service) list(ctx context.Context, customer ident.CustomerID, from pageStart, size int) ([]*orderv1.Order, error) {
+	orders, events, err := listOrders(ctx, s.deps.DB, customer, from, size)
+	if err != nil {
+		return nil, err
+	}
+	for _, o := range orders {
+		p, err := project(o, events[o.GetOrderId()])
+		if err != nil {
+			return nil, err
+		}
+		p.show(nil)
+	}
+	return orders, nil
+}
+
+const (
+	reasonUnknownOrder = "UNKNOWN_ORDER"
+	reasonOrderEnded   = "ORDER_ENDED"
+)
 
 func unknownOrder(err error) error {
 	if errors.Is(err, sqldb.ErrNoRows) {

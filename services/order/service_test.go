@@ -36,7 +36,7 @@ func TestCreatingAgainChangesNothingNotEvenWithOtherLines(t *testing.T) {
 	before := w.get(t, p)
 	other := p.order()
 	other.Lines = append(other.Lines, &orderv1.Line{Line: 3, Sku: "rum", Quantity: 1, UnitPrice: money.USD(100).Proto()})
-	other.ItemsTotal, other.Total = money.USD(3600).Proto(), money.USD(4410).Proto()
+	other.ItemsTotal, other.Total = money.USD(4100).Proto(), money.USD(4889).Proto()
 	for _, again := range []*orderv1.Order{p.order(), other} {
 		if _, err := w.CreateOrder(t.Context(), &orderv1.CreateOrderRequest{Order: again}); err != nil {
 			t.Fatal(err)

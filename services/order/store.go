@@ -2,12 +2,14 @@ package order
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	moneyv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/money/v1"
 	orderv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1"
 	postalv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/postal/v1"
 	"github.com/cellar-commerce/cellar/internal/ident"
@@ -17,60 +19,88 @@ import (
 
 var (
 	stmtInsertOrder = sqldb.Define(sqldb.Customer, "order.insert", `
-INSERT INTO orders (region, order_id, customer_id, status, last_seq, currency, items_minor_units, shipping_minor_units, tax_minor_units, total_minor_units, ship_to, placed_at)
-VALUES ($1, $2, $3, 'PENDING', 1, $4, $5, $6, $7, $8, $9, $10)
+INSERT INTO orders (region, order_id, customer_id, status, last_seq, currency, items_minor_units, discount_minor_units, shipping_minor_units,
+  tax_minor_units, shipping_tax_minor_units, total_minor_units, ship_to, placed_at)
+VALUES ($1, $2, $3, 'PENDING', 1, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 ON CONFLICT (region, order_id) DO NOTHING`)
 
 	// The first event is written last: where it is, the order was made before and its lines stay as they are.
 	stmtInsertLines = sqldb.Define(sqldb.Customer, "order.insert_lines", `
-INSERT INTO order_lines (region, order_id, line, sku, title, quantity, unit_price_minor_units)
-SELECT $1::crdb_internal_region, $2, l.line, l.sku, l.title, l.quantity, l.price
-FROM unnest($3::int4[], $4::text[], $5::text[], $6::int8[], $7::int8[]) AS l (line, sku, title, quantity, price)
+INSERT INTO order_lines (region, order_id, line, sku, title, quantity, unit_price_minor_units, discount_minor_units, tax_minor_units)
+SELECT $1::crdb_internal_region, $2, l.line, l.sku, l.title, l.quantity, l.price, l.discount, l.tax
+FROM unnest($3::int4[], $4::text[], $5::text[], $6::int8[], $7::int8[], $8::int8[], $9::int8[]) AS l (line, sku, title, quantity, price, discount, tax)
 WHERE NOT EXISTS (
   SELECT 1
   FROM order_events AS e
   WHERE e.region = $1 AND e.order_id = $2
 )`)
 
-	stmtInsertEvent = sqldb.Define(sqldb.Customer, "order.insert_event", `
+	stmtInsertPlaced = sqldb.Define(sqldb.Customer, "order.insert_placed", `
 INSERT INTO order_events (region, order_id, seq, kind, cause, at, detail)
-VALUES ($1, $2, $3, $4, $5, $6, $7)
+VALUES ($1, $2, 1, 'placed', 'placed', $3, '')
 ON CONFLICT (region, order_id, cause) DO NOTHING`)
+
+	// The order's row is locked: nobody else appends meanwhile.
+	stmtAppend = sqldb.Define(sqldb.Customer, "order.append", `
+INSERT INTO order_events (region, order_id, seq, kind, cause, at, detail)
+SELECT $1::crdb_internal_region, $2, e.seq, e.kind, e.cause, $3, e.detail
+FROM unnest($4::int8[], $5::text[], $6::text[], $7::bytea[]) AS e (seq, kind, cause, detail)`)
 
 	stmtProject = sqldb.Define(sqldb.Customer, "order.project", `
 UPDATE orders
 SET status = $3, last_seq = $4
 WHERE region = $1 AND order_id = $2`)
 
+	// An order as it was placed, and nothing since.
+	stmtPay = sqldb.Define(sqldb.Customer, "order.pay", `
+UPDATE orders
+SET status = 'PAID', last_seq = 2
+WHERE region = $1 AND order_id = $2 AND customer_id = $3 AND status = 'PENDING' AND last_seq = 1 AND ship_to = $4
+RETURNING order_id, customer_id, currency, items_minor_units, discount_minor_units, shipping_minor_units, tax_minor_units, shipping_tax_minor_units,
+  total_minor_units, ship_to, placed_at`)
+
+	// The event is refused by the table unless the statement before has paid the order just now: an order in any other
+	// state, or of somebody else, or none, gives no number; one that was paid before has an event of that number.
+	stmtInsertPaid = sqldb.Define(sqldb.Customer, "order.insert_paid", `
+INSERT INTO order_events (region, order_id, seq, kind, cause, at, detail)
+VALUES ($1, $2, (
+  SELECT last_seq
+  FROM orders
+  WHERE region = $1 AND order_id = $2 AND customer_id = $3 AND status = 'PAID' AND last_seq = 2 AND ship_to = $4
+), 'paid', 'ended', $5, $6)`)
+
 	stmtGetOrder = sqldb.Define(sqldb.Customer, "order.get", `
-SELECT order_id, customer_id, status, currency, items_minor_units, shipping_minor_units, tax_minor_units, total_minor_units, ship_to, placed_at
+SELECT order_id, customer_id, currency, items_minor_units, discount_minor_units, shipping_minor_units, tax_minor_units, shipping_tax_minor_units,
+  total_minor_units, ship_to, placed_at
 FROM orders
 WHERE region = $1 AND order_id = $2 AND customer_id = $3`)
 
 	stmtLockOrder = sqldb.Define(sqldb.Customer, "order.lock", `
-SELECT order_id, customer_id, status, currency, items_minor_units, shipping_minor_units, tax_minor_units, total_minor_units, ship_to, placed_at
+SELECT order_id, customer_id, currency, items_minor_units, discount_minor_units, shipping_minor_units, tax_minor_units, shipping_tax_minor_units,
+  total_minor_units, ship_to, placed_at
 FROM orders
 WHERE region = $1 AND order_id = $2 AND customer_id = $3
 FOR UPDATE`)
 
 	stmtListOrders = sqldb.Define(sqldb.Customer, "order.list", `
-SELECT order_id, customer_id, status, currency, items_minor_units, shipping_minor_units, tax_minor_units, total_minor_units, ship_to, placed_at
+SELECT order_id, customer_id, currency, items_minor_units, discount_minor_units, shipping_minor_units, tax_minor_units, shipping_tax_minor_units,
+  total_minor_units, ship_to, placed_at
 FROM orders
 WHERE region = $1 AND customer_id = $2 AND (placed_at, order_id) < ($3, $4)
 ORDER BY placed_at DESC, order_id DESC
 LIMIT $5`)
 
 	stmtListLines = sqldb.Define(sqldb.Customer, "order.list_lines", `
-SELECT l.order_id, l.line, l.sku, l.title, l.quantity, l.unit_price_minor_units
+SELECT l.order_id, l.line, l.sku, l.title, l.quantity, l.unit_price_minor_units, l.discount_minor_units, l.tax_minor_units
 FROM unnest($2::text[]) AS o (order_id)
 JOIN order_lines AS l ON l.region = $1 AND l.order_id = o.order_id
 ORDER BY l.order_id, l.line`)
 
 	stmtListEvents = sqldb.Define(sqldb.Customer, "order.list_events", `
-SELECT seq, kind, cause, at, detail
-FROM order_events
-WHERE region = $1 AND order_id = $2
-ORDER BY seq`)
+SELECT e.order_id, e.seq, e.kind, e.cause, e.at, e.detail
+FROM unnest($2::text[]) AS o (order_id)
+JOIN order_events AS e ON e.region = $1 AND e.order_id = o.order_id
+ORDER BY e.order_id, e.seq`)
 )
 
 type newOrder struct {
@@ -80,51 +110,139 @@ type newOrder struct {
 	placedAt time.Time
 }
 
-// insertOrder writes the order, its lines and its first event in one round trip.
-func insertOrder(ctx context.Context, tx sqldb.Tx, n newOrder) error {
+// insert writes the order, its lines and its first event in one round trip.
+func (n newOrder) insert() (*sqldb.Batch, error) {
 	o, region, id := n.order, string(n.id.Region()), string(n.id)
-	shipTo, err := proto.Marshal(o.GetShipTo())
+	shipTo, err := packAddress(o.GetShipTo())
 	if err != nil {
-		return fmt.Errorf("insert order %s: %w", n.id, err)
+		return nil, fmt.Errorf("insert order %s: %w", n.id, err)
 	}
 	count := len(o.GetLines())
 	lines, skus, titles := make([]int32, count), make([]string, count), make([]string, count)
-	quantities, prices := make([]int64, count), make([]int64, count)
+	quantities, prices, discounts, taxes := make([]int64, count), make([]int64, count), make([]int64, count), make([]int64, count)
 	for i, l := range o.GetLines() {
-		lines[i], skus[i], titles[i], quantities[i], prices[i] = l.GetLine(), l.GetSku(), l.GetTitle(), l.GetQuantity(), l.GetUnitPrice().GetMinorUnits()
+		lines[i], skus[i], titles[i], quantities[i] = l.GetLine(), l.GetSku(), l.GetTitle(), l.GetQuantity()
+		prices[i], discounts[i], taxes[i] = l.GetUnitPrice().GetMinorUnits(), l.GetDiscount().GetMinorUnits(), l.GetTax().GetMinorUnits()
 	}
-	var b sqldb.Batch
-	b.Queue(stmtInsertOrder, nil, region, id, string(n.customer), o.GetTotal().GetCurrencyCode(), o.GetItemsTotal().GetMinorUnits(),
-		o.GetShipping().GetMinorUnits(), o.GetTax().GetMinorUnits(), o.GetTotal().GetMinorUnits(), shipTo, n.placedAt)
-	b.Queue(stmtInsertLines, nil, region, id, lines, skus, titles, quantities, prices)
-	b.Queue(stmtInsertEvent, nil, region, id, 1, kindPlaced, causePlaced, n.placedAt, []byte{})
-	return tx.Send(ctx, &b)
+	b := &sqldb.Batch{}
+	b.Queue(stmtInsertOrder, nil, region, id, string(n.customer), o.GetTotal().GetCurrencyCode(), o.GetItemsTotal().GetMinorUnits(), o.GetDiscount().GetMinorUnits(),
+		o.GetShipping().GetMinorUnits(), o.GetTax().GetMinorUnits(), o.GetShippingTax().GetMinorUnits(), o.GetTotal().GetMinorUnits(), shipTo, n.placedAt)
+	b.Queue(stmtInsertLines, nil, region, id, lines, skus, titles, quantities, prices, discounts, taxes)
+	b.Queue(stmtInsertPlaced, nil, region, id, n.placedAt)
+	return b, nil
 }
 
-// insertEvent appends an event and stores the projection.
-func insertEvent(ctx context.Context, tx sqldb.Tx, id ident.OrderID, e Event, status Status) error {
-	region := string(id.Region())
-	var b sqldb.Batch
-	b.Queue(stmtInsertEvent, nil, region, string(id), e.Seq, e.Kind, e.Cause, e.At, e.Detail)
-	b.Queue(stmtProject, nil, region, string(id), string(status), e.Seq)
-	return tx.Send(ctx, &b)
+// packAddress the same way every time: it is compared as it is stored.
+func packAddress(a *postalv1.PostalAddress) ([]byte, error) {
+	return proto.MarshalOptions{Deterministic: true}.Marshal(a)
 }
 
-func readOrder(ctx context.Context, q sqldb.Querier, customer ident.CustomerID, id ident.OrderID) (*orderv1.Order, error) {
-	return oneOrder(ctx, q, stmtGetOrder, customer, id)
+// queueEvents appends events and stores the projection.
+func queueEvents(b *sqldb.Batch, id ident.OrderID, fresh []Event, status Status) {
+	n := len(fresh)
+	seqs, kinds, causes, details := make([]int64, n), make([]string, n), make([]string, n), make([][]byte, n)
+	for i, e := range fresh {
+		seqs[i], kinds[i], causes[i], details[i] = e.Seq, e.Kind, e.Cause, e.Detail
+	}
+	b.Queue(stmtAppend, nil, string(id.Region()), string(id), fresh[0].At, seqs, kinds, causes, details)
+	b.Queue(stmtProject, nil, string(id.Region()), string(id), string(status), fresh[n-1].Seq)
 }
 
-// lockOrder reads an order so that no other transaction appends to it before this one ends.
-func lockOrder(ctx context.Context, tx sqldb.Tx, customer ident.CustomerID, id ident.OrderID) (*orderv1.Order, error) {
-	return oneOrder(ctx, tx, stmtLockOrder, customer, id)
+// justPlaced is an order as CreateOrder left it.
+type justPlaced struct {
+	id       ident.OrderID
+	customer ident.CustomerID
+	shipTo   *postalv1.PostalAddress
 }
 
-func oneOrder(ctx context.Context, q sqldb.Querier, s *sqldb.Statement, customer ident.CustomerID, id ident.OrderID) (*orderv1.Order, error) {
-	o, err := scanOrder(q.QueryRow(ctx, s, string(id.Region()), string(id), string(customer)))
+// errNotJustPlaced: something has happened to the order since it was placed, or it is not the one it is taken for.
+var errNotJustPlaced = errors.New("the order is not as it was placed")
+
+// queuePaid marks an order paid that was just placed, and reads it.
+func queuePaid(b *sqldb.Batch, o justPlaced, paid Event, into **orderv1.Order) error {
+	shipTo, err := packAddress(o.shipTo)
 	if err != nil {
-		return nil, unknownOrder(err)
+		return err
 	}
-	return o, addLines(ctx, q, id.Region(), []*orderv1.Order{o})
+	region, id := string(o.id.Region()), string(o.id)
+	queueReadOrder(b, stmtPay, into, region, id, string(o.customer), shipTo)
+	b.Queue(stmtInsertPaid, nil, region, id, string(o.customer), shipTo, paid.At, paid.Detail)
+	b.QueueRead(stmtListLines, sqldb.Each(func(r sqldb.Row) error {
+		_, l, err := scanLine(r)
+		if *into != nil && err == nil {
+			(*into).Lines = append((*into).Lines, l.of((*into).GetTotal().GetCurrencyCode()))
+		}
+		return err
+	}), region, []string{id})
+	return nil
+}
+
+// notJustPlaced recognises how the statements of queuePaid fail.
+func notJustPlaced(err error) error {
+	if constraint, ok := sqldb.UniqueViolation(err); ok && (constraint == "order_events_pk" || constraint == "order_events_cause_key") {
+		return errNotJustPlaced
+	}
+	if sqldb.NotNullViolation(err) {
+		return errNotJustPlaced
+	}
+	return err
+}
+
+// queueReadOrder leaves nil where there is none.
+func queueReadOrder(b *sqldb.Batch, s *sqldb.Statement, into **orderv1.Order, args ...any) {
+	b.QueueRead(s, sqldb.Each(func(r sqldb.Row) (err error) {
+		*into, err = scanOrder(r)
+		return err
+	}), args...)
+}
+
+// whole order, with its events, in one round trip.
+func queueWhole(b *sqldb.Batch, s *sqldb.Statement, customer ident.CustomerID, id ident.OrderID) (agreed **orderv1.Order, events *[]Event) {
+	agreed, events = new(*orderv1.Order), new([]Event)
+	queueReadOrder(b, s, agreed, string(id.Region()), string(id), string(customer))
+	ids := []string{string(id)}
+	b.QueueRead(stmtListLines, sqldb.Each(func(r sqldb.Row) error {
+		_, l, err := scanLine(r)
+		if *agreed != nil && err == nil { // somebody else's order has lines too
+			(*agreed).Lines = append((*agreed).Lines, l.of((*agreed).GetTotal().GetCurrencyCode()))
+		}
+		return err
+	}), string(id.Region()), ids)
+	b.QueueRead(stmtListEvents, sqldb.Each(func(r sqldb.Row) error {
+		_, e, err := scanEvent(r)
+		*events = append(*events, e)
+		return err
+	}), string(id.Region()), ids)
+	return agreed, events
+}
+
+// readOrder with its lines and events.
+func readOrder(ctx context.Context, db *sqldb.DB, customer ident.CustomerID, id ident.OrderID) (o *orderv1.Order, events []Event, err error) {
+	err = db.InTx(ctx, func(tx sqldb.Tx) error {
+		var b sqldb.Batch
+		agreed, all := queueWhole(&b, stmtGetOrder, customer, id)
+		err := tx.SendLast(ctx, &b)
+		o, events = *agreed, *all
+		return err
+	})
+	if err == nil && o == nil {
+		err = unknownOrder(sqldb.ErrNoRows)
+	}
+	return o, events, err
+}
+
+// lockOrder reads an order so that no other transaction appends to it before this one ends. What it reads behind the lock
+// is as the last one left it: each statement sees what was committed before it began.
+func lockOrder(ctx context.Context, tx sqldb.Tx, customer ident.CustomerID, id ident.OrderID) (*orderv1.Order, []Event, error) {
+	var b sqldb.Batch
+	agreed, events := queueWhole(&b, stmtLockOrder, customer, id)
+	if err := tx.Send(ctx, &b); err != nil {
+		return nil, nil, err
+	}
+	if *agreed == nil {
+		return nil, nil, unknownOrder(sqldb.ErrNoRows)
+	}
+	return *agreed, *events, nil
 }
 
 // pageStart is where a page of orders begins: before this time and id.
@@ -133,62 +251,78 @@ type pageStart struct {
 	id     string
 }
 
-func listOrders(ctx context.Context, q sqldb.Querier, customer ident.CustomerID, from pageStart, limit int) ([]*orderv1.Order, error) {
-	orders, err := sqldb.Collect(ctx, q, stmtListOrders, scanOrder, string(customer.Region()), string(customer), from.before, from.id, limit)
-	if err != nil {
-		return nil, fmt.Errorf("list orders: %w", err)
+// listOrders of a page, with their lines, and the events of each.
+func listOrders(ctx context.Context, db *sqldb.DB, customer ident.CustomerID, from pageStart, limit int) ([]*orderv1.Order, map[string][]Event, error) {
+	region := string(customer.Region())
+	orders, err := sqldb.Collect(ctx, db, stmtListOrders, scanOrder, region, string(customer), from.before, from.id, limit)
+	if err != nil || len(orders) == 0 {
+		return nil, nil, err
 	}
-	return orders, addLines(ctx, q, customer.Region(), orders)
+	byID, ids := make(map[string]*orderv1.Order, len(orders)), make([]string, len(orders))
+	for i, o := range orders {
+		ids[i], byID[o.GetOrderId()] = o.GetOrderId(), o
+	}
+	var events map[string][]Event
+	err = db.InTx(ctx, func(tx sqldb.Tx) error {
+		events = map[string][]Event{}
+		for _, o := range orders {
+			o.Lines = nil
+		}
+		var b sqldb.Batch
+		b.QueueRead(stmtListLines, sqldb.Each(func(r sqldb.Row) error {
+			id, l, err := scanLine(r)
+			if err == nil {
+				byID[id].Lines = append(byID[id].Lines, l.of(byID[id].GetTotal().GetCurrencyCode()))
+			}
+			return err
+		}), region, ids)
+		b.QueueRead(stmtListEvents, sqldb.Each(func(r sqldb.Row) error {
+			id, e, err := scanEvent(r)
+			events[id] = append(events[id], e)
+			return err
+		}), region, ids)
+		return tx.SendLast(ctx, &b)
+	})
+	return orders, events, err
 }
 
 func scanOrder(row sqldb.Row) (*orderv1.Order, error) {
 	var (
-		o                           orderv1.Order
-		status                      Status
-		currency                    string
-		items, shipping, tax, total int64
-		shipTo                      []byte
-		placedAt                    time.Time
+		o                                                  orderv1.Order
+		currency                                           string
+		items, discount, shipping, tax, shippingTax, total int64
+		shipTo                                             []byte
+		placedAt                                           time.Time
 	)
-	if err := row.Scan(&o.OrderId, &o.CustomerId, &status, &currency, &items, &shipping, &tax, &total, &shipTo, &placedAt); err != nil {
+	if err := row.Scan(&o.OrderId, &o.CustomerId, &currency, &items, &discount, &shipping, &tax, &shippingTax, &total, &shipTo, &placedAt); err != nil {
 		return nil, err
 	}
-	amount := func(minor int64) money.Amount { return money.Amount{Minor: minor, Currency: currency} }
-	o.Status, o.PlacedAt, o.ShipTo = statusProto[status], timestamppb.New(placedAt), &postalv1.PostalAddress{}
-	o.ItemsTotal, o.Shipping, o.Tax, o.Total = amount(items).Proto(), amount(shipping).Proto(), amount(tax).Proto(), amount(total).Proto()
+	amount := func(minor int64) *moneyv1.Money { return money.Amount{Minor: minor, Currency: currency}.Proto() }
+	o.PlacedAt, o.ShipTo = timestamppb.New(placedAt), &postalv1.PostalAddress{}
+	o.ItemsTotal, o.Shipping, o.Tax, o.Total = amount(items), amount(shipping), amount(tax), amount(total)
+	o.Discount, o.ShippingTax = amount(discount), amount(shippingTax)
 	return &o, proto.Unmarshal(shipTo, o.GetShipTo())
 }
 
-// addLines reads the lines of several orders in one go.
-func addLines(ctx context.Context, q sqldb.Querier, home ident.Region, orders []*orderv1.Order) error {
-	byID := make(map[string]*orderv1.Order, len(orders))
-	ids := make([]string, len(orders))
-	for i, o := range orders {
-		ids[i], byID[o.GetOrderId()] = o.GetOrderId(), o
-	}
-	rows, err := q.Query(ctx, stmtListLines, string(home), ids)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var id string
-		var price int64
-		l := &orderv1.Line{}
-		if err := rows.Scan(&id, &l.Line, &l.Sku, &l.Title, &l.Quantity, &price); err != nil {
-			return fmt.Errorf("lines of orders: %w", err)
-		}
-		l.UnitPrice = money.Amount{Minor: price, Currency: byID[id].GetTotal().GetCurrencyCode()}.Proto()
-		byID[id].Lines = append(byID[id].Lines, l)
-	}
-	return rows.Err()
+// line as stored: its currency is the order's.
+type line struct {
+	proto                *orderv1.Line
+	price, discount, tax int64
 }
 
-// listEvents of an order. Their number is small: an order has a few parcels.
-func listEvents(ctx context.Context, q sqldb.Querier, id ident.OrderID) ([]Event, error) {
-	return sqldb.Collect(ctx, q, stmtListEvents, func(r sqldb.Row) (Event, error) {
-		var e Event
-		err := r.Scan(&e.Seq, &e.Kind, &e.Cause, &e.At, &e.Detail)
-		return e, err
-	}, string(id.Region()), string(id))
+func scanLine(row sqldb.Row) (order string, l line, err error) {
+	l.proto = &orderv1.Line{}
+	err = row.Scan(&order, &l.proto.Line, &l.proto.Sku, &l.proto.Title, &l.proto.Quantity, &l.price, &l.discount, &l.tax)
+	return order, l, err
+}
+
+func (l line) of(currency string) *orderv1.Line {
+	amount := func(minor int64) *moneyv1.Money { return money.Amount{Minor: minor, Currency: currency}.Proto() }
+	l.proto.UnitPrice, l.proto.Discount, l.proto.Tax = amount(l.price), amount(l.discount), amount(l.tax)
+	return l.proto
+}
+
+func scanEvent(row sqldb.Row) (order string, e Event, err error) {
+	err = row.Scan(&order, &e.Seq, &e.Kind, &e.Cause, &e.At, &e.Detail)
+	return order, e, err
 }

@@ -85,6 +85,10 @@ const (
 	// Asked for; in the building.
 	ShipmentState_SHIPMENT_STATE_REQUESTED ShipmentState = 1
 	ShipmentState_SHIPMENT_STATE_SHIPPED   ShipmentState = 2
+	// Its goods are taken off the shelf: it will be sent.
+	ShipmentState_SHIPMENT_STATE_PACKED ShipmentState = 3
+	// It will not be sent.
+	ShipmentState_SHIPMENT_STATE_CANCELED ShipmentState = 4
 )
 
 // Enum value maps for ShipmentState.
@@ -93,11 +97,15 @@ var (
 		0: "SHIPMENT_STATE_UNSPECIFIED",
 		1: "SHIPMENT_STATE_REQUESTED",
 		2: "SHIPMENT_STATE_SHIPPED",
+		3: "SHIPMENT_STATE_PACKED",
+		4: "SHIPMENT_STATE_CANCELED",
 	}
 	ShipmentState_value = map[string]int32{
 		"SHIPMENT_STATE_UNSPECIFIED": 0,
 		"SHIPMENT_STATE_REQUESTED":   1,
 		"SHIPMENT_STATE_SHIPPED":     2,
+		"SHIPMENT_STATE_PACKED":      3,
+		"SHIPMENT_STATE_CANCELED":    4,
 	}
 )
 
@@ -401,6 +409,111 @@ func (x *PlannedParcel) GetCost() *v12.Money {
 	return nil
 }
 
+type CancelShipmentRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	FcId          string                 `protobuf:"bytes,1,opt,name=fc_id,json=fcId,proto3" json:"fc_id,omitempty"`
+	OrderId       string                 `protobuf:"bytes,2,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelShipmentRequest) Reset() {
+	*x = CancelShipmentRequest{}
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelShipmentRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelShipmentRequest) ProtoMessage() {}
+
+func (x *CancelShipmentRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelShipmentRequest.ProtoReflect.Descriptor instead.
+func (*CancelShipmentRequest) Descriptor() ([]byte, []int) {
+	return file_cellar_fulfillment_v1_fulfillment_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *CancelShipmentRequest) GetFcId() string {
+	if x != nil {
+		return x.FcId
+	}
+	return ""
+}
+
+func (x *CancelShipmentRequest) GetOrderId() string {
+	if x != nil {
+		return x.OrderId
+	}
+	return ""
+}
+
+type CancelShipmentResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// It will not be sent. False: it is too late, the state says how far it is.
+	Canceled      bool          `protobuf:"varint,1,opt,name=canceled,proto3" json:"canceled,omitempty"`
+	State         ShipmentState `protobuf:"varint,2,opt,name=state,proto3,enum=cellar.fulfillment.v1.ShipmentState" json:"state,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelShipmentResponse) Reset() {
+	*x = CancelShipmentResponse{}
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelShipmentResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelShipmentResponse) ProtoMessage() {}
+
+func (x *CancelShipmentResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelShipmentResponse.ProtoReflect.Descriptor instead.
+func (*CancelShipmentResponse) Descriptor() ([]byte, []int) {
+	return file_cellar_fulfillment_v1_fulfillment_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *CancelShipmentResponse) GetCanceled() bool {
+	if x != nil {
+		return x.Canceled
+	}
+	return false
+}
+
+func (x *CancelShipmentResponse) GetState() ShipmentState {
+	if x != nil {
+		return x.State
+	}
+	return ShipmentState_SHIPMENT_STATE_UNSPECIFIED
+}
+
 type ListShipmentsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	OrderId       string                 `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
@@ -410,7 +523,7 @@ type ListShipmentsRequest struct {
 
 func (x *ListShipmentsRequest) Reset() {
 	*x = ListShipmentsRequest{}
-	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[4]
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -422,7 +535,7 @@ func (x *ListShipmentsRequest) String() string {
 func (*ListShipmentsRequest) ProtoMessage() {}
 
 func (x *ListShipmentsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[4]
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -435,7 +548,7 @@ func (x *ListShipmentsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListShipmentsRequest.ProtoReflect.Descriptor instead.
 func (*ListShipmentsRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_fulfillment_v1_fulfillment_proto_rawDescGZIP(), []int{4}
+	return file_cellar_fulfillment_v1_fulfillment_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ListShipmentsRequest) GetOrderId() string {
@@ -454,7 +567,7 @@ type ListShipmentsResponse struct {
 
 func (x *ListShipmentsResponse) Reset() {
 	*x = ListShipmentsResponse{}
-	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[5]
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -466,7 +579,7 @@ func (x *ListShipmentsResponse) String() string {
 func (*ListShipmentsResponse) ProtoMessage() {}
 
 func (x *ListShipmentsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[5]
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -479,7 +592,7 @@ func (x *ListShipmentsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListShipmentsResponse.ProtoReflect.Descriptor instead.
 func (*ListShipmentsResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_fulfillment_v1_fulfillment_proto_rawDescGZIP(), []int{5}
+	return file_cellar_fulfillment_v1_fulfillment_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ListShipmentsResponse) GetShipments() []*Shipment {
@@ -506,7 +619,7 @@ type Shipment struct {
 
 func (x *Shipment) Reset() {
 	*x = Shipment{}
-	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[6]
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -518,7 +631,7 @@ func (x *Shipment) String() string {
 func (*Shipment) ProtoMessage() {}
 
 func (x *Shipment) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[6]
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -531,7 +644,7 @@ func (x *Shipment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Shipment.ProtoReflect.Descriptor instead.
 func (*Shipment) Descriptor() ([]byte, []int) {
-	return file_cellar_fulfillment_v1_fulfillment_proto_rawDescGZIP(), []int{6}
+	return file_cellar_fulfillment_v1_fulfillment_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Shipment) GetShipmentId() string {
@@ -605,7 +718,7 @@ type ShipmentShipped struct {
 
 func (x *ShipmentShipped) Reset() {
 	*x = ShipmentShipped{}
-	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[7]
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -617,7 +730,7 @@ func (x *ShipmentShipped) String() string {
 func (*ShipmentShipped) ProtoMessage() {}
 
 func (x *ShipmentShipped) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[7]
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -630,7 +743,7 @@ func (x *ShipmentShipped) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShipmentShipped.ProtoReflect.Descriptor instead.
 func (*ShipmentShipped) Descriptor() ([]byte, []int) {
-	return file_cellar_fulfillment_v1_fulfillment_proto_rawDescGZIP(), []int{7}
+	return file_cellar_fulfillment_v1_fulfillment_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ShipmentShipped) GetOrderId() string {
@@ -700,7 +813,13 @@ const file_cellar_fulfillment_v1_fulfillment_proto_rawDesc = "" +
 	"\aship_by\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x06shipBy\x129\n" +
 	"\n" +
 	"deliver_by\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tdeliverBy\x12*\n" +
-	"\x04cost\x18\a \x01(\v2\x16.cellar.money.v1.MoneyR\x04cost\"1\n" +
+	"\x04cost\x18\a \x01(\v2\x16.cellar.money.v1.MoneyR\x04cost\"G\n" +
+	"\x15CancelShipmentRequest\x12\x13\n" +
+	"\x05fc_id\x18\x01 \x01(\tR\x04fcId\x12\x19\n" +
+	"\border_id\x18\x02 \x01(\tR\aorderId\"p\n" +
+	"\x16CancelShipmentResponse\x12\x1a\n" +
+	"\bcanceled\x18\x01 \x01(\bR\bcanceled\x12:\n" +
+	"\x05state\x18\x02 \x01(\x0e2$.cellar.fulfillment.v1.ShipmentStateR\x05state\"1\n" +
 	"\x14ListShipmentsRequest\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\"V\n" +
 	"\x15ListShipmentsResponse\x12=\n" +
@@ -730,13 +849,16 @@ const file_cellar_fulfillment_v1_fulfillment_proto_rawDesc = "" +
 	"\x05Speed\x12\x15\n" +
 	"\x11SPEED_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eSPEED_STANDARD\x10\x01\x12\x11\n" +
-	"\rSPEED_EXPRESS\x10\x02*i\n" +
+	"\rSPEED_EXPRESS\x10\x02*\xa1\x01\n" +
 	"\rShipmentState\x12\x1e\n" +
 	"\x1aSHIPMENT_STATE_UNSPECIFIED\x10\x00\x12\x1c\n" +
 	"\x18SHIPMENT_STATE_REQUESTED\x10\x01\x12\x1a\n" +
-	"\x16SHIPMENT_STATE_SHIPPED\x10\x022\xef\x01\n" +
+	"\x16SHIPMENT_STATE_SHIPPED\x10\x02\x12\x19\n" +
+	"\x15SHIPMENT_STATE_PACKED\x10\x03\x12\x1b\n" +
+	"\x17SHIPMENT_STATE_CANCELED\x10\x042\xe4\x02\n" +
 	"\x12FulfillmentService\x12d\n" +
 	"\tPlanOrder\x12'.cellar.fulfillment.v1.PlanOrderRequest\x1a(.cellar.fulfillment.v1.PlanOrderResponse\"\x04\x88\xa6\x1d\x02\x12s\n" +
+	"\x0eCancelShipment\x12,.cellar.fulfillment.v1.CancelShipmentRequest\x1a-.cellar.fulfillment.v1.CancelShipmentResponse\"\x04\x88\xa6\x1d\x02\x12s\n" +
 	"\rListShipments\x12+.cellar.fulfillment.v1.ListShipmentsRequest\x1a,.cellar.fulfillment.v1.ListShipmentsResponse\"\a\x88\xa6\x1d\x02\x90\x02\x01B\xf7\x01\n" +
 	"\x19com.cellar.fulfillment.v1B\x10FulfillmentProtoP\x01ZRgithub.com/cellar-commerce/cellar/internal/gen/cellar/fulfillment/v1;fulfillmentv1\xa2\x02\x03CFX\xaa\x02\x15Cellar.Fulfillment.V1\xca\x02\x15Cellar\\Fulfillment\\V1\xe2\x02!Cellar\\Fulfillment\\V1\\GPBMetadata\xea\x02\x17Cellar::Fulfillment::V1b\x06proto3"
 
@@ -753,46 +875,51 @@ func file_cellar_fulfillment_v1_fulfillment_proto_rawDescGZIP() []byte {
 }
 
 var file_cellar_fulfillment_v1_fulfillment_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_cellar_fulfillment_v1_fulfillment_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_cellar_fulfillment_v1_fulfillment_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_cellar_fulfillment_v1_fulfillment_proto_goTypes = []any{
-	(Speed)(0),                    // 0: cellar.fulfillment.v1.Speed
-	(ShipmentState)(0),            // 1: cellar.fulfillment.v1.ShipmentState
-	(*PlanOrderRequest)(nil),      // 2: cellar.fulfillment.v1.PlanOrderRequest
-	(*PlanLine)(nil),              // 3: cellar.fulfillment.v1.PlanLine
-	(*PlanOrderResponse)(nil),     // 4: cellar.fulfillment.v1.PlanOrderResponse
-	(*PlannedParcel)(nil),         // 5: cellar.fulfillment.v1.PlannedParcel
-	(*ListShipmentsRequest)(nil),  // 6: cellar.fulfillment.v1.ListShipmentsRequest
-	(*ListShipmentsResponse)(nil), // 7: cellar.fulfillment.v1.ListShipmentsResponse
-	(*Shipment)(nil),              // 8: cellar.fulfillment.v1.Shipment
-	(*ShipmentShipped)(nil),       // 9: cellar.fulfillment.v1.ShipmentShipped
-	(*v1.PostalAddress)(nil),      // 10: cellar.postal.v1.PostalAddress
-	(*v11.ParcelLine)(nil),        // 11: cellar.order.v1.ParcelLine
-	(*timestamppb.Timestamp)(nil), // 12: google.protobuf.Timestamp
-	(*v12.Money)(nil),             // 13: cellar.money.v1.Money
+	(Speed)(0),                     // 0: cellar.fulfillment.v1.Speed
+	(ShipmentState)(0),             // 1: cellar.fulfillment.v1.ShipmentState
+	(*PlanOrderRequest)(nil),       // 2: cellar.fulfillment.v1.PlanOrderRequest
+	(*PlanLine)(nil),               // 3: cellar.fulfillment.v1.PlanLine
+	(*PlanOrderResponse)(nil),      // 4: cellar.fulfillment.v1.PlanOrderResponse
+	(*PlannedParcel)(nil),          // 5: cellar.fulfillment.v1.PlannedParcel
+	(*CancelShipmentRequest)(nil),  // 6: cellar.fulfillment.v1.CancelShipmentRequest
+	(*CancelShipmentResponse)(nil), // 7: cellar.fulfillment.v1.CancelShipmentResponse
+	(*ListShipmentsRequest)(nil),   // 8: cellar.fulfillment.v1.ListShipmentsRequest
+	(*ListShipmentsResponse)(nil),  // 9: cellar.fulfillment.v1.ListShipmentsResponse
+	(*Shipment)(nil),               // 10: cellar.fulfillment.v1.Shipment
+	(*ShipmentShipped)(nil),        // 11: cellar.fulfillment.v1.ShipmentShipped
+	(*v1.PostalAddress)(nil),       // 12: cellar.postal.v1.PostalAddress
+	(*v11.ParcelLine)(nil),         // 13: cellar.order.v1.ParcelLine
+	(*timestamppb.Timestamp)(nil),  // 14: google.protobuf.Timestamp
+	(*v12.Money)(nil),              // 15: cellar.money.v1.Money
 }
 var file_cellar_fulfillment_v1_fulfillment_proto_depIdxs = []int32{
-	10, // 0: cellar.fulfillment.v1.PlanOrderRequest.ship_to:type_name -> cellar.postal.v1.PostalAddress
+	12, // 0: cellar.fulfillment.v1.PlanOrderRequest.ship_to:type_name -> cellar.postal.v1.PostalAddress
 	3,  // 1: cellar.fulfillment.v1.PlanOrderRequest.lines:type_name -> cellar.fulfillment.v1.PlanLine
 	0,  // 2: cellar.fulfillment.v1.PlanOrderRequest.speed:type_name -> cellar.fulfillment.v1.Speed
 	5,  // 3: cellar.fulfillment.v1.PlanOrderResponse.parcels:type_name -> cellar.fulfillment.v1.PlannedParcel
-	11, // 4: cellar.fulfillment.v1.PlannedParcel.lines:type_name -> cellar.order.v1.ParcelLine
-	12, // 5: cellar.fulfillment.v1.PlannedParcel.ship_by:type_name -> google.protobuf.Timestamp
-	12, // 6: cellar.fulfillment.v1.PlannedParcel.deliver_by:type_name -> google.protobuf.Timestamp
-	13, // 7: cellar.fulfillment.v1.PlannedParcel.cost:type_name -> cellar.money.v1.Money
-	8,  // 8: cellar.fulfillment.v1.ListShipmentsResponse.shipments:type_name -> cellar.fulfillment.v1.Shipment
-	1,  // 9: cellar.fulfillment.v1.Shipment.state:type_name -> cellar.fulfillment.v1.ShipmentState
-	11, // 10: cellar.fulfillment.v1.Shipment.lines:type_name -> cellar.order.v1.ParcelLine
-	12, // 11: cellar.fulfillment.v1.Shipment.shipped_at:type_name -> google.protobuf.Timestamp
-	12, // 12: cellar.fulfillment.v1.ShipmentShipped.shipped_at:type_name -> google.protobuf.Timestamp
-	2,  // 13: cellar.fulfillment.v1.FulfillmentService.PlanOrder:input_type -> cellar.fulfillment.v1.PlanOrderRequest
-	6,  // 14: cellar.fulfillment.v1.FulfillmentService.ListShipments:input_type -> cellar.fulfillment.v1.ListShipmentsRequest
-	4,  // 15: cellar.fulfillment.v1.FulfillmentService.PlanOrder:output_type -> cellar.fulfillment.v1.PlanOrderResponse
-	7,  // 16: cellar.fulfillment.v1.FulfillmentService.ListShipments:output_type -> cellar.fulfillment.v1.ListShipmentsResponse
-	15, // [15:17] is the sub-list for method output_type
-	13, // [13:15] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	13, // 4: cellar.fulfillment.v1.PlannedParcel.lines:type_name -> cellar.order.v1.ParcelLine
+	14, // 5: cellar.fulfillment.v1.PlannedParcel.ship_by:type_name -> google.protobuf.Timestamp
+	14, // 6: cellar.fulfillment.v1.PlannedParcel.deliver_by:type_name -> google.protobuf.Timestamp
+	15, // 7: cellar.fulfillment.v1.PlannedParcel.cost:type_name -> cellar.money.v1.Money
+	1,  // 8: cellar.fulfillment.v1.CancelShipmentResponse.state:type_name -> cellar.fulfillment.v1.ShipmentState
+	10, // 9: cellar.fulfillment.v1.ListShipmentsResponse.shipments:type_name -> cellar.fulfillment.v1.Shipment
+	1,  // 10: cellar.fulfillment.v1.Shipment.state:type_name -> cellar.fulfillment.v1.ShipmentState
+	13, // 11: cellar.fulfillment.v1.Shipment.lines:type_name -> cellar.order.v1.ParcelLine
+	14, // 12: cellar.fulfillment.v1.Shipment.shipped_at:type_name -> google.protobuf.Timestamp
+	14, // 13: cellar.fulfillment.v1.ShipmentShipped.shipped_at:type_name -> google.protobuf.Timestamp
+	2,  // 14: cellar.fulfillment.v1.FulfillmentService.PlanOrder:input_type -> cellar.fulfillment.v1.PlanOrderRequest
+	6,  // 15: cellar.fulfillment.v1.FulfillmentService.CancelShipment:input_type -> cellar.fulfillment.v1.CancelShipmentRequest
+	8,  // 16: cellar.fulfillment.v1.FulfillmentService.ListShipments:input_type -> cellar.fulfillment.v1.ListShipmentsRequest
+	4,  // 17: cellar.fulfillment.v1.FulfillmentService.PlanOrder:output_type -> cellar.fulfillment.v1.PlanOrderResponse
+	7,  // 18: cellar.fulfillment.v1.FulfillmentService.CancelShipment:output_type -> cellar.fulfillment.v1.CancelShipmentResponse
+	9,  // 19: cellar.fulfillment.v1.FulfillmentService.ListShipments:output_type -> cellar.fulfillment.v1.ListShipmentsResponse
+	17, // [17:20] is the sub-list for method output_type
+	14, // [14:17] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_cellar_fulfillment_v1_fulfillment_proto_init() }
@@ -806,7 +933,7 @@ func file_cellar_fulfillment_v1_fulfillment_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cellar_fulfillment_v1_fulfillment_proto_rawDesc), len(file_cellar_fulfillment_v1_fulfillment_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   8,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

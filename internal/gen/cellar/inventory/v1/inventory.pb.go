@@ -1745,7 +1745,7 @@ const file_cellar_inventory_v1_inventory_proto_rawDesc = "" +
 	"\x06Commit\x12\".cellar.inventory.v1.CommitRequest\x1a#.cellar.inventory.v1.CommitResponse\"\x04\x88\xa6\x1d\x02\x12Z\n" +
 	"\aRelease\x12#.cellar.inventory.v1.ReleaseRequest\x1a$.cellar.inventory.v1.ReleaseResponse\"\x04\x88\xa6\x1d\x02\x12Q\n" +
 	"\x04Ship\x12 .cellar.inventory.v1.ShipRequest\x1a!.cellar.inventory.v1.ShipResponse\"\x04\x88\xa6\x1d\x02\x12W\n" +
-	"\x06Return\x12\".cellar.inventory.v1.ReturnRequest\x1a#.cellar.inventory.v1.ReturnResponse\"\x04\x88\xa6\x1d\x03\x12Z\n" +
+	"\x06Return\x12\".cellar.inventory.v1.ReturnRequest\x1a#.cellar.inventory.v1.ReturnResponse\"\x04\x88\xa6\x1d\x02\x12Z\n" +
 	"\aRestock\x12#.cellar.inventory.v1.RestockRequest\x1a$.cellar.inventory.v1.RestockResponse\"\x04\x88\xa6\x1d\x03\x12W\n" +
 	"\x06Adjust\x12\".cellar.inventory.v1.AdjustRequest\x1a#.cellar.inventory.v1.AdjustResponse\"\x04\x88\xa6\x1d\x03B\xe7\x01\n" +
 	"\x17com.cellar.inventory.v1B\x0eInventoryProtoP\x01ZNgithub.com/cellar-commerce/cellar/internal/gen/cellar/inventory/v1;inventoryv1\xa2\x02\x03CIX\xaa\x02\x13Cellar.Inventory.V1\xca\x02\x13Cellar\\Inventory\\V1\xe2\x02\x1fCellar\\Inventory\\V1\\GPBMetadata\xea\x02\x15Cellar::Inventory::V1b\x06proto3"

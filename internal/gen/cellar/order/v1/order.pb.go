@@ -38,6 +38,8 @@ const (
 	Status_STATUS_SHIPPED Status = 3
 	// Not placed: nothing was charged and nothing is held.
 	Status_STATUS_FAILED Status = 4
+	// Every parcel was canceled before it was packed.
+	Status_STATUS_CANCELED Status = 5
 )
 
 // Enum value maps for Status.
@@ -48,6 +50,7 @@ var (
 		2: "STATUS_PAID",
 		3: "STATUS_SHIPPED",
 		4: "STATUS_FAILED",
+		5: "STATUS_CANCELED",
 	}
 	Status_value = map[string]int32{
 		"STATUS_UNSPECIFIED": 0,
@@ -55,6 +58,7 @@ var (
 		"STATUS_PAID":        2,
 		"STATUS_SHIPPED":     3,
 		"STATUS_FAILED":      4,
+		"STATUS_CANCELED":    5,
 	}
 )
 
@@ -85,6 +89,139 @@ func (Status) EnumDescriptor() ([]byte, []int) {
 	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{0}
 }
 
+// PaymentStatus is how the money of an order stands.
+type PaymentStatus int32
+
+const (
+	// Nothing is taken, and nothing held.
+	PaymentStatus_PAYMENT_STATUS_UNSPECIFIED PaymentStatus = 0
+	// Held, to be taken as parcels leave.
+	PaymentStatus_PAYMENT_STATUS_AUTHORIZED PaymentStatus = 1
+	// Taken for some parcels, held for others.
+	PaymentStatus_PAYMENT_STATUS_PARTLY_CAPTURED PaymentStatus = 2
+	// Taken, and nothing is held any more.
+	PaymentStatus_PAYMENT_STATUS_CAPTURED        PaymentStatus = 3
+	PaymentStatus_PAYMENT_STATUS_PARTLY_REFUNDED PaymentStatus = 4
+	// All that was taken is given back.
+	PaymentStatus_PAYMENT_STATUS_REFUNDED PaymentStatus = 5
+	// What was held is let go of, and nothing was ever taken.
+	PaymentStatus_PAYMENT_STATUS_VOIDED PaymentStatus = 6
+)
+
+// Enum value maps for PaymentStatus.
+var (
+	PaymentStatus_name = map[int32]string{
+		0: "PAYMENT_STATUS_UNSPECIFIED",
+		1: "PAYMENT_STATUS_AUTHORIZED",
+		2: "PAYMENT_STATUS_PARTLY_CAPTURED",
+		3: "PAYMENT_STATUS_CAPTURED",
+		4: "PAYMENT_STATUS_PARTLY_REFUNDED",
+		5: "PAYMENT_STATUS_REFUNDED",
+		6: "PAYMENT_STATUS_VOIDED",
+	}
+	PaymentStatus_value = map[string]int32{
+		"PAYMENT_STATUS_UNSPECIFIED":     0,
+		"PAYMENT_STATUS_AUTHORIZED":      1,
+		"PAYMENT_STATUS_PARTLY_CAPTURED": 2,
+		"PAYMENT_STATUS_CAPTURED":        3,
+		"PAYMENT_STATUS_PARTLY_REFUNDED": 4,
+		"PAYMENT_STATUS_REFUNDED":        5,
+		"PAYMENT_STATUS_VOIDED":          6,
+	}
+)
+
+func (x PaymentStatus) Enum() *PaymentStatus {
+	p := new(PaymentStatus)
+	*p = x
+	return p
+}
+
+func (x PaymentStatus) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (PaymentStatus) Descriptor() protoreflect.EnumDescriptor {
+	return file_cellar_order_v1_order_proto_enumTypes[1].Descriptor()
+}
+
+func (PaymentStatus) Type() protoreflect.EnumType {
+	return &file_cellar_order_v1_order_proto_enumTypes[1]
+}
+
+func (x PaymentStatus) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use PaymentStatus.Descriptor instead.
+func (PaymentStatus) EnumDescriptor() ([]byte, []int) {
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{1}
+}
+
+// ParcelState of what one FC sends.
+type ParcelState int32
+
+const (
+	ParcelState_PARCEL_STATE_UNSPECIFIED ParcelState = 0
+	// The FC is asked for it.
+	ParcelState_PARCEL_STATE_REQUESTED ParcelState = 1
+	// It cannot be canceled any more. An order learns this only when a cancellation comes too late.
+	ParcelState_PARCEL_STATE_PACKED  ParcelState = 2
+	ParcelState_PARCEL_STATE_SHIPPED ParcelState = 3
+	// It was not packed yet: its stock is given back.
+	ParcelState_PARCEL_STATE_CANCELED        ParcelState = 4
+	ParcelState_PARCEL_STATE_PARTLY_RETURNED ParcelState = 5
+	ParcelState_PARCEL_STATE_RETURNED        ParcelState = 6
+)
+
+// Enum value maps for ParcelState.
+var (
+	ParcelState_name = map[int32]string{
+		0: "PARCEL_STATE_UNSPECIFIED",
+		1: "PARCEL_STATE_REQUESTED",
+		2: "PARCEL_STATE_PACKED",
+		3: "PARCEL_STATE_SHIPPED",
+		4: "PARCEL_STATE_CANCELED",
+		5: "PARCEL_STATE_PARTLY_RETURNED",
+		6: "PARCEL_STATE_RETURNED",
+	}
+	ParcelState_value = map[string]int32{
+		"PARCEL_STATE_UNSPECIFIED":     0,
+		"PARCEL_STATE_REQUESTED":       1,
+		"PARCEL_STATE_PACKED":          2,
+		"PARCEL_STATE_SHIPPED":         3,
+		"PARCEL_STATE_CANCELED":        4,
+		"PARCEL_STATE_PARTLY_RETURNED": 5,
+		"PARCEL_STATE_RETURNED":        6,
+	}
+)
+
+func (x ParcelState) Enum() *ParcelState {
+	p := new(ParcelState)
+	*p = x
+	return p
+}
+
+func (x ParcelState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ParcelState) Descriptor() protoreflect.EnumDescriptor {
+	return file_cellar_order_v1_order_proto_enumTypes[2].Descriptor()
+}
+
+func (ParcelState) Type() protoreflect.EnumType {
+	return &file_cellar_order_v1_order_proto_enumTypes[2]
+}
+
+func (x ParcelState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ParcelState.Descriptor instead.
+func (ParcelState) EnumDescriptor() ([]byte, []int) {
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{2}
+}
+
 // Order of one customer.
 type Order struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -107,7 +244,13 @@ type Order struct {
 	// Taken off the items; total = items_total - discount + shipping + tax.
 	Discount *v11.Money `protobuf:"bytes,14,opt,name=discount,proto3" json:"discount,omitempty"`
 	// Part of tax that is on shipping; the rest is the sum of the lines'.
-	ShippingTax   *v11.Money `protobuf:"bytes,15,opt,name=shipping_tax,json=shippingTax,proto3" json:"shipping_tax,omitempty"`
+	ShippingTax   *v11.Money    `protobuf:"bytes,15,opt,name=shipping_tax,json=shippingTax,proto3" json:"shipping_tax,omitempty"`
+	PaymentStatus PaymentStatus `protobuf:"varint,16,opt,name=payment_status,json=paymentStatus,proto3,enum=cellar.order.v1.PaymentStatus" json:"payment_status,omitempty"`
+	// Taken so far, and given back of it.
+	Captured *v11.Money `protobuf:"bytes,17,opt,name=captured,proto3" json:"captured,omitempty"`
+	Refunded *v11.Money `protobuf:"bytes,18,opt,name=refunded,proto3" json:"refunded,omitempty"`
+	// Oldest first.
+	Returns       []*Return `protobuf:"bytes,19,rep,name=returns,proto3" json:"returns,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -247,6 +390,34 @@ func (x *Order) GetShippingTax() *v11.Money {
 	return nil
 }
 
+func (x *Order) GetPaymentStatus() PaymentStatus {
+	if x != nil {
+		return x.PaymentStatus
+	}
+	return PaymentStatus_PAYMENT_STATUS_UNSPECIFIED
+}
+
+func (x *Order) GetCaptured() *v11.Money {
+	if x != nil {
+		return x.Captured
+	}
+	return nil
+}
+
+func (x *Order) GetRefunded() *v11.Money {
+	if x != nil {
+		return x.Refunded
+	}
+	return nil
+}
+
+func (x *Order) GetReturns() []*Return {
+	if x != nil {
+		return x.Returns
+	}
+	return nil
+}
+
 // Line is one product of an order, at the price charged.
 type Line struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -259,7 +430,10 @@ type Line struct {
 	// Taken off the whole line.
 	Discount *v11.Money `protobuf:"bytes,6,opt,name=discount,proto3" json:"discount,omitempty"`
 	// On the whole line, after the discount.
-	Tax           *v11.Money `protobuf:"bytes,7,opt,name=tax,proto3" json:"tax,omitempty"`
+	Tax *v11.Money `protobuf:"bytes,7,opt,name=tax,proto3" json:"tax,omitempty"`
+	// Units whose parcel was canceled, and units that came back.
+	Canceled      int64 `protobuf:"varint,8,opt,name=canceled,proto3" json:"canceled,omitempty"`
+	Returned      int64 `protobuf:"varint,9,opt,name=returned,proto3" json:"returned,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -343,6 +517,20 @@ func (x *Line) GetTax() *v11.Money {
 	return nil
 }
 
+func (x *Line) GetCanceled() int64 {
+	if x != nil {
+		return x.Canceled
+	}
+	return 0
+}
+
+func (x *Line) GetReturned() int64 {
+	if x != nil {
+		return x.Returned
+	}
+	return 0
+}
+
 // Parcel is what one FC ships for an order.
 type Parcel struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -354,6 +542,7 @@ type Parcel struct {
 	ShipmentId     string                 `protobuf:"bytes,3,opt,name=shipment_id,json=shipmentId,proto3" json:"shipment_id,omitempty"`
 	TrackingNumber string                 `protobuf:"bytes,4,opt,name=tracking_number,json=trackingNumber,proto3" json:"tracking_number,omitempty"`
 	ShippedAt      *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=shipped_at,json=shippedAt,proto3" json:"shipped_at,omitempty"`
+	State          ParcelState            `protobuf:"varint,7,opt,name=state,proto3,enum=cellar.order.v1.ParcelState" json:"state,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -430,12 +619,21 @@ func (x *Parcel) GetShippedAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Parcel) GetState() ParcelState {
+	if x != nil {
+		return x.State
+	}
+	return ParcelState_PARCEL_STATE_UNSPECIFIED
+}
+
 // ParcelLine is how much of an order's line one FC ships.
 type ParcelLine struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Line          int32                  `protobuf:"varint,1,opt,name=line,proto3" json:"line,omitempty"`
-	Sku           string                 `protobuf:"bytes,2,opt,name=sku,proto3" json:"sku,omitempty"`
-	Quantity      int64                  `protobuf:"varint,3,opt,name=quantity,proto3" json:"quantity,omitempty"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Line     int32                  `protobuf:"varint,1,opt,name=line,proto3" json:"line,omitempty"`
+	Sku      string                 `protobuf:"bytes,2,opt,name=sku,proto3" json:"sku,omitempty"`
+	Quantity int64                  `protobuf:"varint,3,opt,name=quantity,proto3" json:"quantity,omitempty"`
+	// Units of it that came back, in the parcel of an order.
+	Returned      int64 `protobuf:"varint,4,opt,name=returned,proto3" json:"returned,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -491,17 +689,191 @@ func (x *ParcelLine) GetQuantity() int64 {
 	return 0
 }
 
+func (x *ParcelLine) GetReturned() int64 {
+	if x != nil {
+		return x.Returned
+	}
+	return 0
+}
+
+// Return of units that had left.
+type Return struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	ReturnId string                 `protobuf:"bytes,1,opt,name=return_id,json=returnId,proto3" json:"return_id,omitempty"`
+	Lines    []*ReturnedLine        `protobuf:"bytes,2,rep,name=lines,proto3" json:"lines,omitempty"`
+	// What is given back for it.
+	Refund      *v11.Money             `protobuf:"bytes,3,opt,name=refund,proto3" json:"refund,omitempty"`
+	RequestedAt *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=requested_at,json=requestedAt,proto3" json:"requested_at,omitempty"`
+	// The goods are on the shelf again and the money is given back.
+	Done          bool `protobuf:"varint,5,opt,name=done,proto3" json:"done,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Return) Reset() {
+	*x = Return{}
+	mi := &file_cellar_order_v1_order_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Return) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Return) ProtoMessage() {}
+
+func (x *Return) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_order_v1_order_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Return.ProtoReflect.Descriptor instead.
+func (*Return) Descriptor() ([]byte, []int) {
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Return) GetReturnId() string {
+	if x != nil {
+		return x.ReturnId
+	}
+	return ""
+}
+
+func (x *Return) GetLines() []*ReturnedLine {
+	if x != nil {
+		return x.Lines
+	}
+	return nil
+}
+
+func (x *Return) GetRefund() *v11.Money {
+	if x != nil {
+		return x.Refund
+	}
+	return nil
+}
+
+func (x *Return) GetRequestedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RequestedAt
+	}
+	return nil
+}
+
+func (x *Return) GetDone() bool {
+	if x != nil {
+		return x.Done
+	}
+	return false
+}
+
+// ReturnedLine is how much of an order's line goes back to one FC, and why.
+type ReturnedLine struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	FcId  string                 `protobuf:"bytes,1,opt,name=fc_id,json=fcId,proto3" json:"fc_id,omitempty"`
+	// Region the FC's rows are homed in.
+	Region        string `protobuf:"bytes,2,opt,name=region,proto3" json:"region,omitempty"`
+	Line          int32  `protobuf:"varint,3,opt,name=line,proto3" json:"line,omitempty"`
+	Sku           string `protobuf:"bytes,4,opt,name=sku,proto3" json:"sku,omitempty"`
+	Quantity      int64  `protobuf:"varint,5,opt,name=quantity,proto3" json:"quantity,omitempty"`
+	Reason        string `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReturnedLine) Reset() {
+	*x = ReturnedLine{}
+	mi := &file_cellar_order_v1_order_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReturnedLine) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReturnedLine) ProtoMessage() {}
+
+func (x *ReturnedLine) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_order_v1_order_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReturnedLine.ProtoReflect.Descriptor instead.
+func (*ReturnedLine) Descriptor() ([]byte, []int) {
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *ReturnedLine) GetFcId() string {
+	if x != nil {
+		return x.FcId
+	}
+	return ""
+}
+
+func (x *ReturnedLine) GetRegion() string {
+	if x != nil {
+		return x.Region
+	}
+	return ""
+}
+
+func (x *ReturnedLine) GetLine() int32 {
+	if x != nil {
+		return x.Line
+	}
+	return 0
+}
+
+func (x *ReturnedLine) GetSku() string {
+	if x != nil {
+		return x.Sku
+	}
+	return ""
+}
+
+func (x *ReturnedLine) GetQuantity() int64 {
+	if x != nil {
+		return x.Quantity
+	}
+	return 0
+}
+
+func (x *ReturnedLine) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 // Paid is what a "paid" event remembers.
 type Paid struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Parcels       []*Parcel              `protobuf:"bytes,1,rep,name=parcels,proto3" json:"parcels,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Parcels []*Parcel              `protobuf:"bytes,1,rep,name=parcels,proto3" json:"parcels,omitempty"`
+	// The money is only held; it is taken as parcels leave.
+	Authorized    bool `protobuf:"varint,2,opt,name=authorized,proto3" json:"authorized,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Paid) Reset() {
 	*x = Paid{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[4]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -513,7 +885,7 @@ func (x *Paid) String() string {
 func (*Paid) ProtoMessage() {}
 
 func (x *Paid) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[4]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -526,7 +898,7 @@ func (x *Paid) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Paid.ProtoReflect.Descriptor instead.
 func (*Paid) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{4}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Paid) GetParcels() []*Parcel {
@@ -534,6 +906,372 @@ func (x *Paid) GetParcels() []*Parcel {
 		return x.Parcels
 	}
 	return nil
+}
+
+func (x *Paid) GetAuthorized() bool {
+	if x != nil {
+		return x.Authorized
+	}
+	return false
+}
+
+// CancelRequested is what a "cancel_requested" event remembers.
+type CancelRequested struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Reason        string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelRequested) Reset() {
+	*x = CancelRequested{}
+	mi := &file_cellar_order_v1_order_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelRequested) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelRequested) ProtoMessage() {}
+
+func (x *CancelRequested) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_order_v1_order_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelRequested.ProtoReflect.Descriptor instead.
+func (*CancelRequested) Descriptor() ([]byte, []int) {
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *CancelRequested) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// Packed is what a "packed" event remembers: a cancellation came too late for this FC's parcel.
+type Packed struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	FcId          string                 `protobuf:"bytes,1,opt,name=fc_id,json=fcId,proto3" json:"fc_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Packed) Reset() {
+	*x = Packed{}
+	mi := &file_cellar_order_v1_order_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Packed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Packed) ProtoMessage() {}
+
+func (x *Packed) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_order_v1_order_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Packed.ProtoReflect.Descriptor instead.
+func (*Packed) Descriptor() ([]byte, []int) {
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Packed) GetFcId() string {
+	if x != nil {
+		return x.FcId
+	}
+	return ""
+}
+
+// Canceled is what a "canceled" event remembers: one FC's parcel is not sent.
+type Canceled struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	FcId  string                 `protobuf:"bytes,1,opt,name=fc_id,json=fcId,proto3" json:"fc_id,omitempty"`
+	// Its lines' share of what was taken.
+	Refund        *v11.Money `protobuf:"bytes,2,opt,name=refund,proto3" json:"refund,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Canceled) Reset() {
+	*x = Canceled{}
+	mi := &file_cellar_order_v1_order_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Canceled) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Canceled) ProtoMessage() {}
+
+func (x *Canceled) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_order_v1_order_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Canceled.ProtoReflect.Descriptor instead.
+func (*Canceled) Descriptor() ([]byte, []int) {
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Canceled) GetFcId() string {
+	if x != nil {
+		return x.FcId
+	}
+	return ""
+}
+
+func (x *Canceled) GetRefund() *v11.Money {
+	if x != nil {
+		return x.Refund
+	}
+	return nil
+}
+
+// Captured is what a "captured" event remembers: money that was held is taken.
+type Captured struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	CaptureId string                 `protobuf:"bytes,1,opt,name=capture_id,json=captureId,proto3" json:"capture_id,omitempty"`
+	// FC whose parcel it is for; empty when only the rest was let go of.
+	FcId   string     `protobuf:"bytes,2,opt,name=fc_id,json=fcId,proto3" json:"fc_id,omitempty"`
+	Amount *v11.Money `protobuf:"bytes,3,opt,name=amount,proto3" json:"amount,omitempty"`
+	// Nothing is held any more.
+	Last          bool `protobuf:"varint,4,opt,name=last,proto3" json:"last,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Captured) Reset() {
+	*x = Captured{}
+	mi := &file_cellar_order_v1_order_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Captured) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Captured) ProtoMessage() {}
+
+func (x *Captured) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_order_v1_order_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Captured.ProtoReflect.Descriptor instead.
+func (*Captured) Descriptor() ([]byte, []int) {
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Captured) GetCaptureId() string {
+	if x != nil {
+		return x.CaptureId
+	}
+	return ""
+}
+
+func (x *Captured) GetFcId() string {
+	if x != nil {
+		return x.FcId
+	}
+	return ""
+}
+
+func (x *Captured) GetAmount() *v11.Money {
+	if x != nil {
+		return x.Amount
+	}
+	return nil
+}
+
+func (x *Captured) GetLast() bool {
+	if x != nil {
+		return x.Last
+	}
+	return false
+}
+
+// Refunded is what a "refunded" event remembers.
+type Refunded struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty: everything that was taken, and what was still held is let go of.
+	RefundId      string     `protobuf:"bytes,1,opt,name=refund_id,json=refundId,proto3" json:"refund_id,omitempty"`
+	Amount        *v11.Money `protobuf:"bytes,2,opt,name=amount,proto3" json:"amount,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Refunded) Reset() {
+	*x = Refunded{}
+	mi := &file_cellar_order_v1_order_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Refunded) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Refunded) ProtoMessage() {}
+
+func (x *Refunded) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_order_v1_order_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Refunded.ProtoReflect.Descriptor instead.
+func (*Refunded) Descriptor() ([]byte, []int) {
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Refunded) GetRefundId() string {
+	if x != nil {
+		return x.RefundId
+	}
+	return ""
+}
+
+func (x *Refunded) GetAmount() *v11.Money {
+	if x != nil {
+		return x.Amount
+	}
+	return nil
+}
+
+// ReturnRequested is what a "return_requested" event remembers.
+type ReturnRequested struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Return        *Return                `protobuf:"bytes,1,opt,name=return,proto3" json:"return,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReturnRequested) Reset() {
+	*x = ReturnRequested{}
+	mi := &file_cellar_order_v1_order_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReturnRequested) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReturnRequested) ProtoMessage() {}
+
+func (x *ReturnRequested) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_order_v1_order_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReturnRequested.ProtoReflect.Descriptor instead.
+func (*ReturnRequested) Descriptor() ([]byte, []int) {
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *ReturnRequested) GetReturn() *Return {
+	if x != nil {
+		return x.Return
+	}
+	return nil
+}
+
+// Returned is what a "returned" event remembers: the units are on the shelf again.
+type Returned struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ReturnId      string                 `protobuf:"bytes,1,opt,name=return_id,json=returnId,proto3" json:"return_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Returned) Reset() {
+	*x = Returned{}
+	mi := &file_cellar_order_v1_order_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Returned) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Returned) ProtoMessage() {}
+
+func (x *Returned) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_order_v1_order_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Returned.ProtoReflect.Descriptor instead.
+func (*Returned) Descriptor() ([]byte, []int) {
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Returned) GetReturnId() string {
+	if x != nil {
+		return x.ReturnId
+	}
+	return ""
 }
 
 // Failed is what a "failed" event remembers.
@@ -546,7 +1284,7 @@ type Failed struct {
 
 func (x *Failed) Reset() {
 	*x = Failed{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[5]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -558,7 +1296,7 @@ func (x *Failed) String() string {
 func (*Failed) ProtoMessage() {}
 
 func (x *Failed) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[5]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -571,7 +1309,7 @@ func (x *Failed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Failed.ProtoReflect.Descriptor instead.
 func (*Failed) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{5}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Failed) GetReason() string {
@@ -594,7 +1332,7 @@ type Shipped struct {
 
 func (x *Shipped) Reset() {
 	*x = Shipped{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[6]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -606,7 +1344,7 @@ func (x *Shipped) String() string {
 func (*Shipped) ProtoMessage() {}
 
 func (x *Shipped) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[6]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -619,7 +1357,7 @@ func (x *Shipped) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Shipped.ProtoReflect.Descriptor instead.
 func (*Shipped) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{6}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Shipped) GetFcId() string {
@@ -655,18 +1393,21 @@ type Event struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// From 1, without gaps.
 	Seq int64 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
-	// "placed", "paid", "failed", "shipped".
+	// "placed", "paid", "failed", "shipped", "captured", "cancel_requested", "packed", "canceled", "return_requested",
+	// "returned", "refunded": see docs/orders.md.
 	Kind string                 `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
 	At   *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=at,proto3" json:"at,omitempty"`
-	// FC of a "shipped" event; empty otherwise.
-	FcId          string `protobuf:"bytes,4,opt,name=fc_id,json=fcId,proto3" json:"fc_id,omitempty"`
+	// FC whose parcel the event is about; empty when it is about the whole order.
+	FcId string `protobuf:"bytes,4,opt,name=fc_id,json=fcId,proto3" json:"fc_id,omitempty"`
+	// Money that moved, of "captured" and "refunded".
+	Amount        *v11.Money `protobuf:"bytes,5,opt,name=amount,proto3" json:"amount,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[7]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -678,7 +1419,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[7]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -691,7 +1432,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{7}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Event) GetSeq() int64 {
@@ -722,6 +1463,13 @@ func (x *Event) GetFcId() string {
 	return ""
 }
 
+func (x *Event) GetAmount() *v11.Money {
+	if x != nil {
+		return x.Amount
+	}
+	return nil
+}
+
 type GetOrderRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	OrderId       string                 `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
@@ -731,7 +1479,7 @@ type GetOrderRequest struct {
 
 func (x *GetOrderRequest) Reset() {
 	*x = GetOrderRequest{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[8]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -743,7 +1491,7 @@ func (x *GetOrderRequest) String() string {
 func (*GetOrderRequest) ProtoMessage() {}
 
 func (x *GetOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[8]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -756,7 +1504,7 @@ func (x *GetOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetOrderRequest.ProtoReflect.Descriptor instead.
 func (*GetOrderRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{8}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *GetOrderRequest) GetOrderId() string {
@@ -775,7 +1523,7 @@ type GetOrderResponse struct {
 
 func (x *GetOrderResponse) Reset() {
 	*x = GetOrderResponse{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[9]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -787,7 +1535,7 @@ func (x *GetOrderResponse) String() string {
 func (*GetOrderResponse) ProtoMessage() {}
 
 func (x *GetOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[9]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -800,7 +1548,7 @@ func (x *GetOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetOrderResponse.ProtoReflect.Descriptor instead.
 func (*GetOrderResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{9}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *GetOrderResponse) GetOrder() *Order {
@@ -821,7 +1569,7 @@ type ListOrdersRequest struct {
 
 func (x *ListOrdersRequest) Reset() {
 	*x = ListOrdersRequest{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[10]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -833,7 +1581,7 @@ func (x *ListOrdersRequest) String() string {
 func (*ListOrdersRequest) ProtoMessage() {}
 
 func (x *ListOrdersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[10]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -846,7 +1594,7 @@ func (x *ListOrdersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListOrdersRequest.ProtoReflect.Descriptor instead.
 func (*ListOrdersRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{10}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ListOrdersRequest) GetPageSize() int32 {
@@ -874,7 +1622,7 @@ type ListOrdersResponse struct {
 
 func (x *ListOrdersResponse) Reset() {
 	*x = ListOrdersResponse{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[11]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -886,7 +1634,7 @@ func (x *ListOrdersResponse) String() string {
 func (*ListOrdersResponse) ProtoMessage() {}
 
 func (x *ListOrdersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[11]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -899,7 +1647,7 @@ func (x *ListOrdersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListOrdersResponse.ProtoReflect.Descriptor instead.
 func (*ListOrdersResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{11}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ListOrdersResponse) GetOrders() []*Order {
@@ -916,6 +1664,289 @@ func (x *ListOrdersResponse) GetNextPageToken() string {
 	return ""
 }
 
+type CancelOrderRequest struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	OrderId string                 `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	// Why, at most 200 characters; may be empty.
+	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelOrderRequest) Reset() {
+	*x = CancelOrderRequest{}
+	mi := &file_cellar_order_v1_order_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelOrderRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelOrderRequest) ProtoMessage() {}
+
+func (x *CancelOrderRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_order_v1_order_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelOrderRequest.ProtoReflect.Descriptor instead.
+func (*CancelOrderRequest) Descriptor() ([]byte, []int) {
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *CancelOrderRequest) GetOrderId() string {
+	if x != nil {
+		return x.OrderId
+	}
+	return ""
+}
+
+func (x *CancelOrderRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type CancelOrderResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Order *Order                 `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
+	// Parcels that could not be canceled any more; empty when the whole order is canceled.
+	Kept          []*Parcel `protobuf:"bytes,2,rep,name=kept,proto3" json:"kept,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelOrderResponse) Reset() {
+	*x = CancelOrderResponse{}
+	mi := &file_cellar_order_v1_order_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelOrderResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelOrderResponse) ProtoMessage() {}
+
+func (x *CancelOrderResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_order_v1_order_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelOrderResponse.ProtoReflect.Descriptor instead.
+func (*CancelOrderResponse) Descriptor() ([]byte, []int) {
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *CancelOrderResponse) GetOrder() *Order {
+	if x != nil {
+		return x.Order
+	}
+	return nil
+}
+
+func (x *CancelOrderResponse) GetKept() []*Parcel {
+	if x != nil {
+		return x.Kept
+	}
+	return nil
+}
+
+// ReturnLine is how much of an order's line is sent back, and why.
+type ReturnLine struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Line  int32                  `protobuf:"varint,1,opt,name=line,proto3" json:"line,omitempty"`
+	// At least 1.
+	Quantity int64 `protobuf:"varint,2,opt,name=quantity,proto3" json:"quantity,omitempty"`
+	// At most 200 characters; may be empty.
+	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReturnLine) Reset() {
+	*x = ReturnLine{}
+	mi := &file_cellar_order_v1_order_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReturnLine) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReturnLine) ProtoMessage() {}
+
+func (x *ReturnLine) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_order_v1_order_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReturnLine.ProtoReflect.Descriptor instead.
+func (*ReturnLine) Descriptor() ([]byte, []int) {
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *ReturnLine) GetLine() int32 {
+	if x != nil {
+		return x.Line
+	}
+	return 0
+}
+
+func (x *ReturnLine) GetQuantity() int64 {
+	if x != nil {
+		return x.Quantity
+	}
+	return 0
+}
+
+func (x *ReturnLine) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type ReturnItemsRequest struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	OrderId string                 `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	// 1 to 200, each line of the order once.
+	Lines []*ReturnLine `protobuf:"bytes,2,rep,name=lines,proto3" json:"lines,omitempty"`
+	// 1 to 40 letters, digits, "-" and "_"; empty: the header Idempotency-Key takes its place.
+	ReturnId      string `protobuf:"bytes,3,opt,name=return_id,json=returnId,proto3" json:"return_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReturnItemsRequest) Reset() {
+	*x = ReturnItemsRequest{}
+	mi := &file_cellar_order_v1_order_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReturnItemsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReturnItemsRequest) ProtoMessage() {}
+
+func (x *ReturnItemsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_order_v1_order_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReturnItemsRequest.ProtoReflect.Descriptor instead.
+func (*ReturnItemsRequest) Descriptor() ([]byte, []int) {
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *ReturnItemsRequest) GetOrderId() string {
+	if x != nil {
+		return x.OrderId
+	}
+	return ""
+}
+
+func (x *ReturnItemsRequest) GetLines() []*ReturnLine {
+	if x != nil {
+		return x.Lines
+	}
+	return nil
+}
+
+func (x *ReturnItemsRequest) GetReturnId() string {
+	if x != nil {
+		return x.ReturnId
+	}
+	return ""
+}
+
+type ReturnItemsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Return        *Return                `protobuf:"bytes,1,opt,name=return,proto3" json:"return,omitempty"`
+	Order         *Order                 `protobuf:"bytes,2,opt,name=order,proto3" json:"order,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReturnItemsResponse) Reset() {
+	*x = ReturnItemsResponse{}
+	mi := &file_cellar_order_v1_order_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReturnItemsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReturnItemsResponse) ProtoMessage() {}
+
+func (x *ReturnItemsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_order_v1_order_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReturnItemsResponse.ProtoReflect.Descriptor instead.
+func (*ReturnItemsResponse) Descriptor() ([]byte, []int) {
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *ReturnItemsResponse) GetReturn() *Return {
+	if x != nil {
+		return x.Return
+	}
+	return nil
+}
+
+func (x *ReturnItemsResponse) GetOrder() *Order {
+	if x != nil {
+		return x.Order
+	}
+	return nil
+}
+
 type CreateOrderRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The order as quoted: id, customer, lines, address and amounts; the service sets the rest.
@@ -926,7 +1957,7 @@ type CreateOrderRequest struct {
 
 func (x *CreateOrderRequest) Reset() {
 	*x = CreateOrderRequest{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[12]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -938,7 +1969,7 @@ func (x *CreateOrderRequest) String() string {
 func (*CreateOrderRequest) ProtoMessage() {}
 
 func (x *CreateOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[12]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -951,7 +1982,7 @@ func (x *CreateOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateOrderRequest.ProtoReflect.Descriptor instead.
 func (*CreateOrderRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{12}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *CreateOrderRequest) GetOrder() *Order {
@@ -969,7 +2000,7 @@ type CreateOrderResponse struct {
 
 func (x *CreateOrderResponse) Reset() {
 	*x = CreateOrderResponse{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[13]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -981,7 +2012,7 @@ func (x *CreateOrderResponse) String() string {
 func (*CreateOrderResponse) ProtoMessage() {}
 
 func (x *CreateOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[13]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -994,21 +2025,25 @@ func (x *CreateOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateOrderResponse.ProtoReflect.Descriptor instead.
 func (*CreateOrderResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{13}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{27}
 }
 
 type MarkPaidRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	CustomerId    string                 `protobuf:"bytes,1,opt,name=customer_id,json=customerId,proto3" json:"customer_id,omitempty"`
-	OrderId       string                 `protobuf:"bytes,2,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
-	Parcels       []*Parcel              `protobuf:"bytes,3,rep,name=parcels,proto3" json:"parcels,omitempty"`
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	CustomerId string                 `protobuf:"bytes,1,opt,name=customer_id,json=customerId,proto3" json:"customer_id,omitempty"`
+	OrderId    string                 `protobuf:"bytes,2,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	Parcels    []*Parcel              `protobuf:"bytes,3,rep,name=parcels,proto3" json:"parcels,omitempty"`
+	// The money is only held: each shipment takes its part.
+	Authorized bool `protobuf:"varint,4,opt,name=authorized,proto3" json:"authorized,omitempty"`
+	// As in the order. Given, it spares a look at the order before it is changed.
+	ShipTo        *v1.PostalAddress `protobuf:"bytes,5,opt,name=ship_to,json=shipTo,proto3" json:"ship_to,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *MarkPaidRequest) Reset() {
 	*x = MarkPaidRequest{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[14]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1020,7 +2055,7 @@ func (x *MarkPaidRequest) String() string {
 func (*MarkPaidRequest) ProtoMessage() {}
 
 func (x *MarkPaidRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[14]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1033,7 +2068,7 @@ func (x *MarkPaidRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MarkPaidRequest.ProtoReflect.Descriptor instead.
 func (*MarkPaidRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{14}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *MarkPaidRequest) GetCustomerId() string {
@@ -1057,6 +2092,20 @@ func (x *MarkPaidRequest) GetParcels() []*Parcel {
 	return nil
 }
 
+func (x *MarkPaidRequest) GetAuthorized() bool {
+	if x != nil {
+		return x.Authorized
+	}
+	return false
+}
+
+func (x *MarkPaidRequest) GetShipTo() *v1.PostalAddress {
+	if x != nil {
+		return x.ShipTo
+	}
+	return nil
+}
+
 type MarkPaidResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Order         *Order                 `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
@@ -1066,7 +2115,7 @@ type MarkPaidResponse struct {
 
 func (x *MarkPaidResponse) Reset() {
 	*x = MarkPaidResponse{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[15]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1078,7 +2127,7 @@ func (x *MarkPaidResponse) String() string {
 func (*MarkPaidResponse) ProtoMessage() {}
 
 func (x *MarkPaidResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[15]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1091,7 +2140,7 @@ func (x *MarkPaidResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MarkPaidResponse.ProtoReflect.Descriptor instead.
 func (*MarkPaidResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{15}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *MarkPaidResponse) GetOrder() *Order {
@@ -1112,7 +2161,7 @@ type MarkFailedRequest struct {
 
 func (x *MarkFailedRequest) Reset() {
 	*x = MarkFailedRequest{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[16]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1124,7 +2173,7 @@ func (x *MarkFailedRequest) String() string {
 func (*MarkFailedRequest) ProtoMessage() {}
 
 func (x *MarkFailedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[16]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1137,7 +2186,7 @@ func (x *MarkFailedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MarkFailedRequest.ProtoReflect.Descriptor instead.
 func (*MarkFailedRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{16}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *MarkFailedRequest) GetCustomerId() string {
@@ -1170,7 +2219,7 @@ type MarkFailedResponse struct {
 
 func (x *MarkFailedResponse) Reset() {
 	*x = MarkFailedResponse{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[17]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1182,7 +2231,7 @@ func (x *MarkFailedResponse) String() string {
 func (*MarkFailedResponse) ProtoMessage() {}
 
 func (x *MarkFailedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[17]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1195,7 +2244,7 @@ func (x *MarkFailedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MarkFailedResponse.ProtoReflect.Descriptor instead.
 func (*MarkFailedResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{17}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *MarkFailedResponse) GetOrder() *Order {
@@ -1219,7 +2268,7 @@ type RecordShipmentRequest struct {
 
 func (x *RecordShipmentRequest) Reset() {
 	*x = RecordShipmentRequest{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[18]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1231,7 +2280,7 @@ func (x *RecordShipmentRequest) String() string {
 func (*RecordShipmentRequest) ProtoMessage() {}
 
 func (x *RecordShipmentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[18]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1244,7 +2293,7 @@ func (x *RecordShipmentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordShipmentRequest.ProtoReflect.Descriptor instead.
 func (*RecordShipmentRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{18}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *RecordShipmentRequest) GetCustomerId() string {
@@ -1297,7 +2346,7 @@ type RecordShipmentResponse struct {
 
 func (x *RecordShipmentResponse) Reset() {
 	*x = RecordShipmentResponse{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[19]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1309,7 +2358,7 @@ func (x *RecordShipmentResponse) String() string {
 func (*RecordShipmentResponse) ProtoMessage() {}
 
 func (x *RecordShipmentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[19]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1322,7 +2371,7 @@ func (x *RecordShipmentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordShipmentResponse.ProtoReflect.Descriptor instead.
 func (*RecordShipmentResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{19}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{33}
 }
 
 // FulfillmentRequested is the event `fulfillment.<region>.<fc>.requested`: an FC is asked to ship its part of
@@ -1341,7 +2390,7 @@ type FulfillmentRequested struct {
 
 func (x *FulfillmentRequested) Reset() {
 	*x = FulfillmentRequested{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[20]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1353,7 +2402,7 @@ func (x *FulfillmentRequested) String() string {
 func (*FulfillmentRequested) ProtoMessage() {}
 
 func (x *FulfillmentRequested) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[20]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1366,7 +2415,7 @@ func (x *FulfillmentRequested) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FulfillmentRequested.ProtoReflect.Descriptor instead.
 func (*FulfillmentRequested) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{20}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *FulfillmentRequested) GetOrderId() string {
@@ -1411,11 +2460,324 @@ func (x *FulfillmentRequested) GetPaidAt() *timestamppb.Timestamp {
 	return nil
 }
 
+// CancellationState is what a cancellation remembers between its steps.
+type CancellationState struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	OrderId    string                 `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	CustomerId string                 `protobuf:"bytes,2,opt,name=customer_id,json=customerId,proto3" json:"customer_id,omitempty"`
+	Parcels    []*CancelingParcel     `protobuf:"bytes,3,rep,name=parcels,proto3" json:"parcels,omitempty"`
+	// Lines' share of what is canceled, when it is not everything.
+	Refund *v11.Money `protobuf:"bytes,4,opt,name=refund,proto3" json:"refund,omitempty"`
+	// Every parcel is canceled.
+	Whole bool `protobuf:"varint,5,opt,name=whole,proto3" json:"whole,omitempty"`
+	// Money that is held still, and for which nothing is to be sent any more, is let go of.
+	Close         bool `protobuf:"varint,6,opt,name=close,proto3" json:"close,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancellationState) Reset() {
+	*x = CancellationState{}
+	mi := &file_cellar_order_v1_order_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancellationState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancellationState) ProtoMessage() {}
+
+func (x *CancellationState) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_order_v1_order_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancellationState.ProtoReflect.Descriptor instead.
+func (*CancellationState) Descriptor() ([]byte, []int) {
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *CancellationState) GetOrderId() string {
+	if x != nil {
+		return x.OrderId
+	}
+	return ""
+}
+
+func (x *CancellationState) GetCustomerId() string {
+	if x != nil {
+		return x.CustomerId
+	}
+	return ""
+}
+
+func (x *CancellationState) GetParcels() []*CancelingParcel {
+	if x != nil {
+		return x.Parcels
+	}
+	return nil
+}
+
+func (x *CancellationState) GetRefund() *v11.Money {
+	if x != nil {
+		return x.Refund
+	}
+	return nil
+}
+
+func (x *CancellationState) GetWhole() bool {
+	if x != nil {
+		return x.Whole
+	}
+	return false
+}
+
+func (x *CancellationState) GetClose() bool {
+	if x != nil {
+		return x.Close
+	}
+	return false
+}
+
+// CancelingParcel is a parcel that an FC is asked not to send.
+type CancelingParcel struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	FcId   string                 `protobuf:"bytes,1,opt,name=fc_id,json=fcId,proto3" json:"fc_id,omitempty"`
+	Region string                 `protobuf:"bytes,2,opt,name=region,proto3" json:"region,omitempty"`
+	// What the FC said; meaningful once asked.
+	Asked         bool `protobuf:"varint,3,opt,name=asked,proto3" json:"asked,omitempty"`
+	Canceled      bool `protobuf:"varint,4,opt,name=canceled,proto3" json:"canceled,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelingParcel) Reset() {
+	*x = CancelingParcel{}
+	mi := &file_cellar_order_v1_order_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelingParcel) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelingParcel) ProtoMessage() {}
+
+func (x *CancelingParcel) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_order_v1_order_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelingParcel.ProtoReflect.Descriptor instead.
+func (*CancelingParcel) Descriptor() ([]byte, []int) {
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *CancelingParcel) GetFcId() string {
+	if x != nil {
+		return x.FcId
+	}
+	return ""
+}
+
+func (x *CancelingParcel) GetRegion() string {
+	if x != nil {
+		return x.Region
+	}
+	return ""
+}
+
+func (x *CancelingParcel) GetAsked() bool {
+	if x != nil {
+		return x.Asked
+	}
+	return false
+}
+
+func (x *CancelingParcel) GetCanceled() bool {
+	if x != nil {
+		return x.Canceled
+	}
+	return false
+}
+
+// ReturnState is what a return remembers between its steps.
+type ReturnState struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	OrderId       string                 `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	CustomerId    string                 `protobuf:"bytes,2,opt,name=customer_id,json=customerId,proto3" json:"customer_id,omitempty"`
+	Return        *Return                `protobuf:"bytes,3,opt,name=return,proto3" json:"return,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReturnState) Reset() {
+	*x = ReturnState{}
+	mi := &file_cellar_order_v1_order_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReturnState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReturnState) ProtoMessage() {}
+
+func (x *ReturnState) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_order_v1_order_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReturnState.ProtoReflect.Descriptor instead.
+func (*ReturnState) Descriptor() ([]byte, []int) {
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *ReturnState) GetOrderId() string {
+	if x != nil {
+		return x.OrderId
+	}
+	return ""
+}
+
+func (x *ReturnState) GetCustomerId() string {
+	if x != nil {
+		return x.CustomerId
+	}
+	return ""
+}
+
+func (x *ReturnState) GetReturn() *Return {
+	if x != nil {
+		return x.Return
+	}
+	return nil
+}
+
+// CaptureState is what the capture of one shipment's money remembers between its steps.
+type CaptureState struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	OrderId    string                 `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	CustomerId string                 `protobuf:"bytes,2,opt,name=customer_id,json=customerId,proto3" json:"customer_id,omitempty"`
+	FcId       string                 `protobuf:"bytes,3,opt,name=fc_id,json=fcId,proto3" json:"fc_id,omitempty"`
+	CaptureId  string                 `protobuf:"bytes,4,opt,name=capture_id,json=captureId,proto3" json:"capture_id,omitempty"`
+	Amount     *v11.Money             `protobuf:"bytes,5,opt,name=amount,proto3" json:"amount,omitempty"`
+	Last       bool                   `protobuf:"varint,6,opt,name=last,proto3" json:"last,omitempty"`
+	// Nothing is to be sent any more, and the last capture did not say so: the rest is let go of.
+	Close         bool `protobuf:"varint,7,opt,name=close,proto3" json:"close,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CaptureState) Reset() {
+	*x = CaptureState{}
+	mi := &file_cellar_order_v1_order_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CaptureState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CaptureState) ProtoMessage() {}
+
+func (x *CaptureState) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_order_v1_order_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CaptureState.ProtoReflect.Descriptor instead.
+func (*CaptureState) Descriptor() ([]byte, []int) {
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *CaptureState) GetOrderId() string {
+	if x != nil {
+		return x.OrderId
+	}
+	return ""
+}
+
+func (x *CaptureState) GetCustomerId() string {
+	if x != nil {
+		return x.CustomerId
+	}
+	return ""
+}
+
+func (x *CaptureState) GetFcId() string {
+	if x != nil {
+		return x.FcId
+	}
+	return ""
+}
+
+func (x *CaptureState) GetCaptureId() string {
+	if x != nil {
+		return x.CaptureId
+	}
+	return ""
+}
+
+func (x *CaptureState) GetAmount() *v11.Money {
+	if x != nil {
+		return x.Amount
+	}
+	return nil
+}
+
+func (x *CaptureState) GetLast() bool {
+	if x != nil {
+		return x.Last
+	}
+	return false
+}
+
+func (x *CaptureState) GetClose() bool {
+	if x != nil {
+		return x.Close
+	}
+	return false
+}
+
 var File_cellar_order_v1_order_proto protoreflect.FileDescriptor
 
 const file_cellar_order_v1_order_proto_rawDesc = "" +
 	"\n" +
-	"\x1bcellar/order/v1/order.proto\x12\x0fcellar.order.v1\x1a\x1bcellar/money/v1/money.proto\x1a\x1fcellar/options/v1/options.proto\x1a\x1ecellar/postal/v1/address.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd2\x05\n" +
+	"\x1bcellar/order/v1/order.proto\x12\x0fcellar.order.v1\x1a\x1bcellar/money/v1/money.proto\x1a\x1fcellar/options/v1/options.proto\x1a\x1ecellar/postal/v1/address.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb4\a\n" +
 	"\x05Order\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\x12\x1f\n" +
 	"\vcustomer_id\x18\x02 \x01(\tR\n" +
@@ -1434,7 +2796,11 @@ const file_cellar_order_v1_order_proto_rawDesc = "" +
 	"\tplaced_at\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\bplacedAt\x12.\n" +
 	"\x06events\x18\r \x03(\v2\x16.cellar.order.v1.EventR\x06events\x122\n" +
 	"\bdiscount\x18\x0e \x01(\v2\x16.cellar.money.v1.MoneyR\bdiscount\x129\n" +
-	"\fshipping_tax\x18\x0f \x01(\v2\x16.cellar.money.v1.MoneyR\vshippingTax\"\xf3\x01\n" +
+	"\fshipping_tax\x18\x0f \x01(\v2\x16.cellar.money.v1.MoneyR\vshippingTax\x12E\n" +
+	"\x0epayment_status\x18\x10 \x01(\x0e2\x1e.cellar.order.v1.PaymentStatusR\rpaymentStatus\x122\n" +
+	"\bcaptured\x18\x11 \x01(\v2\x16.cellar.money.v1.MoneyR\bcaptured\x122\n" +
+	"\brefunded\x18\x12 \x01(\v2\x16.cellar.money.v1.MoneyR\brefunded\x121\n" +
+	"\areturns\x18\x13 \x03(\v2\x17.cellar.order.v1.ReturnR\areturns\"\xab\x02\n" +
 	"\x04Line\x12\x12\n" +
 	"\x04line\x18\x01 \x01(\x05R\x04line\x12\x10\n" +
 	"\x03sku\x18\x02 \x01(\tR\x03sku\x12\x14\n" +
@@ -1443,7 +2809,9 @@ const file_cellar_order_v1_order_proto_rawDesc = "" +
 	"\n" +
 	"unit_price\x18\x05 \x01(\v2\x16.cellar.money.v1.MoneyR\tunitPrice\x122\n" +
 	"\bdiscount\x18\x06 \x01(\v2\x16.cellar.money.v1.MoneyR\bdiscount\x12(\n" +
-	"\x03tax\x18\a \x01(\v2\x16.cellar.money.v1.MoneyR\x03tax\"\xed\x01\n" +
+	"\x03tax\x18\a \x01(\v2\x16.cellar.money.v1.MoneyR\x03tax\x12\x1a\n" +
+	"\bcanceled\x18\b \x01(\x03R\bcanceled\x12\x1a\n" +
+	"\breturned\x18\t \x01(\x03R\breturned\"\xa1\x02\n" +
 	"\x06Parcel\x12\x13\n" +
 	"\x05fc_id\x18\x01 \x01(\tR\x04fcId\x12\x16\n" +
 	"\x06region\x18\x06 \x01(\tR\x06region\x121\n" +
@@ -1452,14 +2820,52 @@ const file_cellar_order_v1_order_proto_rawDesc = "" +
 	"shipmentId\x12'\n" +
 	"\x0ftracking_number\x18\x04 \x01(\tR\x0etrackingNumber\x129\n" +
 	"\n" +
-	"shipped_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tshippedAt\"N\n" +
+	"shipped_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tshippedAt\x122\n" +
+	"\x05state\x18\a \x01(\x0e2\x1c.cellar.order.v1.ParcelStateR\x05state\"j\n" +
 	"\n" +
 	"ParcelLine\x12\x12\n" +
 	"\x04line\x18\x01 \x01(\x05R\x04line\x12\x10\n" +
 	"\x03sku\x18\x02 \x01(\tR\x03sku\x12\x1a\n" +
-	"\bquantity\x18\x03 \x01(\x03R\bquantity\"9\n" +
+	"\bquantity\x18\x03 \x01(\x03R\bquantity\x12\x1a\n" +
+	"\breturned\x18\x04 \x01(\x03R\breturned\"\xdd\x01\n" +
+	"\x06Return\x12\x1b\n" +
+	"\treturn_id\x18\x01 \x01(\tR\breturnId\x123\n" +
+	"\x05lines\x18\x02 \x03(\v2\x1d.cellar.order.v1.ReturnedLineR\x05lines\x12.\n" +
+	"\x06refund\x18\x03 \x01(\v2\x16.cellar.money.v1.MoneyR\x06refund\x12=\n" +
+	"\frequested_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\vrequestedAt\x12\x12\n" +
+	"\x04done\x18\x05 \x01(\bR\x04done\"\x95\x01\n" +
+	"\fReturnedLine\x12\x13\n" +
+	"\x05fc_id\x18\x01 \x01(\tR\x04fcId\x12\x16\n" +
+	"\x06region\x18\x02 \x01(\tR\x06region\x12\x12\n" +
+	"\x04line\x18\x03 \x01(\x05R\x04line\x12\x10\n" +
+	"\x03sku\x18\x04 \x01(\tR\x03sku\x12\x1a\n" +
+	"\bquantity\x18\x05 \x01(\x03R\bquantity\x12\x16\n" +
+	"\x06reason\x18\x06 \x01(\tR\x06reason\"Y\n" +
 	"\x04Paid\x121\n" +
-	"\aparcels\x18\x01 \x03(\v2\x17.cellar.order.v1.ParcelR\aparcels\" \n" +
+	"\aparcels\x18\x01 \x03(\v2\x17.cellar.order.v1.ParcelR\aparcels\x12\x1e\n" +
+	"\n" +
+	"authorized\x18\x02 \x01(\bR\n" +
+	"authorized\")\n" +
+	"\x0fCancelRequested\x12\x16\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\"\x1d\n" +
+	"\x06Packed\x12\x13\n" +
+	"\x05fc_id\x18\x01 \x01(\tR\x04fcId\"O\n" +
+	"\bCanceled\x12\x13\n" +
+	"\x05fc_id\x18\x01 \x01(\tR\x04fcId\x12.\n" +
+	"\x06refund\x18\x02 \x01(\v2\x16.cellar.money.v1.MoneyR\x06refund\"\x82\x01\n" +
+	"\bCaptured\x12\x1d\n" +
+	"\n" +
+	"capture_id\x18\x01 \x01(\tR\tcaptureId\x12\x13\n" +
+	"\x05fc_id\x18\x02 \x01(\tR\x04fcId\x12.\n" +
+	"\x06amount\x18\x03 \x01(\v2\x16.cellar.money.v1.MoneyR\x06amount\x12\x12\n" +
+	"\x04last\x18\x04 \x01(\bR\x04last\"W\n" +
+	"\bRefunded\x12\x1b\n" +
+	"\trefund_id\x18\x01 \x01(\tR\brefundId\x12.\n" +
+	"\x06amount\x18\x02 \x01(\v2\x16.cellar.money.v1.MoneyR\x06amount\"B\n" +
+	"\x0fReturnRequested\x12/\n" +
+	"\x06return\x18\x01 \x01(\v2\x17.cellar.order.v1.ReturnR\x06return\"'\n" +
+	"\bReturned\x12\x1b\n" +
+	"\treturn_id\x18\x01 \x01(\tR\breturnId\" \n" +
 	"\x06Failed\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\"\xa3\x01\n" +
 	"\aShipped\x12\x13\n" +
@@ -1468,12 +2874,13 @@ const file_cellar_order_v1_order_proto_rawDesc = "" +
 	"shipmentId\x12'\n" +
 	"\x0ftracking_number\x18\x03 \x01(\tR\x0etrackingNumber\x129\n" +
 	"\n" +
-	"shipped_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tshippedAt\"n\n" +
+	"shipped_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tshippedAt\"\x9e\x01\n" +
 	"\x05Event\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x03R\x03seq\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12*\n" +
 	"\x02at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x13\n" +
-	"\x05fc_id\x18\x04 \x01(\tR\x04fcId\",\n" +
+	"\x05fc_id\x18\x04 \x01(\tR\x04fcId\x12.\n" +
+	"\x06amount\x18\x05 \x01(\v2\x16.cellar.money.v1.MoneyR\x06amount\",\n" +
 	"\x0fGetOrderRequest\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\"@\n" +
 	"\x10GetOrderResponse\x12,\n" +
@@ -1484,15 +2891,37 @@ const file_cellar_order_v1_order_proto_rawDesc = "" +
 	"page_token\x18\x02 \x01(\tR\tpageToken\"l\n" +
 	"\x12ListOrdersResponse\x12.\n" +
 	"\x06orders\x18\x01 \x03(\v2\x16.cellar.order.v1.OrderR\x06orders\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"B\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"G\n" +
+	"\x12CancelOrderRequest\x12\x19\n" +
+	"\border_id\x18\x01 \x01(\tR\aorderId\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"p\n" +
+	"\x13CancelOrderResponse\x12,\n" +
+	"\x05order\x18\x01 \x01(\v2\x16.cellar.order.v1.OrderR\x05order\x12+\n" +
+	"\x04kept\x18\x02 \x03(\v2\x17.cellar.order.v1.ParcelR\x04kept\"T\n" +
+	"\n" +
+	"ReturnLine\x12\x12\n" +
+	"\x04line\x18\x01 \x01(\x05R\x04line\x12\x1a\n" +
+	"\bquantity\x18\x02 \x01(\x03R\bquantity\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"\x7f\n" +
+	"\x12ReturnItemsRequest\x12\x19\n" +
+	"\border_id\x18\x01 \x01(\tR\aorderId\x121\n" +
+	"\x05lines\x18\x02 \x03(\v2\x1b.cellar.order.v1.ReturnLineR\x05lines\x12\x1b\n" +
+	"\treturn_id\x18\x03 \x01(\tR\breturnId\"t\n" +
+	"\x13ReturnItemsResponse\x12/\n" +
+	"\x06return\x18\x01 \x01(\v2\x17.cellar.order.v1.ReturnR\x06return\x12,\n" +
+	"\x05order\x18\x02 \x01(\v2\x16.cellar.order.v1.OrderR\x05order\"B\n" +
 	"\x12CreateOrderRequest\x12,\n" +
 	"\x05order\x18\x01 \x01(\v2\x16.cellar.order.v1.OrderR\x05order\"\x15\n" +
-	"\x13CreateOrderResponse\"\x80\x01\n" +
+	"\x13CreateOrderResponse\"\xda\x01\n" +
 	"\x0fMarkPaidRequest\x12\x1f\n" +
 	"\vcustomer_id\x18\x01 \x01(\tR\n" +
 	"customerId\x12\x19\n" +
 	"\border_id\x18\x02 \x01(\tR\aorderId\x121\n" +
-	"\aparcels\x18\x03 \x03(\v2\x17.cellar.order.v1.ParcelR\aparcels\"@\n" +
+	"\aparcels\x18\x03 \x03(\v2\x17.cellar.order.v1.ParcelR\aparcels\x12\x1e\n" +
+	"\n" +
+	"authorized\x18\x04 \x01(\bR\n" +
+	"authorized\x128\n" +
+	"\aship_to\x18\x05 \x01(\v2\x1f.cellar.postal.v1.PostalAddressR\x06shipTo\"@\n" +
 	"\x10MarkPaidResponse\x12,\n" +
 	"\x05order\x18\x01 \x01(\v2\x16.cellar.order.v1.OrderR\x05order\"g\n" +
 	"\x11MarkFailedRequest\x12\x1f\n" +
@@ -1520,17 +2949,64 @@ const file_cellar_order_v1_order_proto_rawDesc = "" +
 	"\x05fc_id\x18\x03 \x01(\tR\x04fcId\x121\n" +
 	"\x05lines\x18\x04 \x03(\v2\x1b.cellar.order.v1.ParcelLineR\x05lines\x128\n" +
 	"\aship_to\x18\x05 \x01(\v2\x1f.cellar.postal.v1.PostalAddressR\x06shipTo\x123\n" +
-	"\apaid_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x06paidAt*l\n" +
+	"\apaid_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x06paidAt\"\xe7\x01\n" +
+	"\x11CancellationState\x12\x19\n" +
+	"\border_id\x18\x01 \x01(\tR\aorderId\x12\x1f\n" +
+	"\vcustomer_id\x18\x02 \x01(\tR\n" +
+	"customerId\x12:\n" +
+	"\aparcels\x18\x03 \x03(\v2 .cellar.order.v1.CancelingParcelR\aparcels\x12.\n" +
+	"\x06refund\x18\x04 \x01(\v2\x16.cellar.money.v1.MoneyR\x06refund\x12\x14\n" +
+	"\x05whole\x18\x05 \x01(\bR\x05whole\x12\x14\n" +
+	"\x05close\x18\x06 \x01(\bR\x05close\"p\n" +
+	"\x0fCancelingParcel\x12\x13\n" +
+	"\x05fc_id\x18\x01 \x01(\tR\x04fcId\x12\x16\n" +
+	"\x06region\x18\x02 \x01(\tR\x06region\x12\x14\n" +
+	"\x05asked\x18\x03 \x01(\bR\x05asked\x12\x1a\n" +
+	"\bcanceled\x18\x04 \x01(\bR\bcanceled\"z\n" +
+	"\vReturnState\x12\x19\n" +
+	"\border_id\x18\x01 \x01(\tR\aorderId\x12\x1f\n" +
+	"\vcustomer_id\x18\x02 \x01(\tR\n" +
+	"customerId\x12/\n" +
+	"\x06return\x18\x03 \x01(\v2\x17.cellar.order.v1.ReturnR\x06return\"\xd8\x01\n" +
+	"\fCaptureState\x12\x19\n" +
+	"\border_id\x18\x01 \x01(\tR\aorderId\x12\x1f\n" +
+	"\vcustomer_id\x18\x02 \x01(\tR\n" +
+	"customerId\x12\x13\n" +
+	"\x05fc_id\x18\x03 \x01(\tR\x04fcId\x12\x1d\n" +
+	"\n" +
+	"capture_id\x18\x04 \x01(\tR\tcaptureId\x12.\n" +
+	"\x06amount\x18\x05 \x01(\v2\x16.cellar.money.v1.MoneyR\x06amount\x12\x12\n" +
+	"\x04last\x18\x06 \x01(\bR\x04last\x12\x14\n" +
+	"\x05close\x18\a \x01(\bR\x05close*\x81\x01\n" +
 	"\x06Status\x12\x16\n" +
 	"\x12STATUS_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eSTATUS_PENDING\x10\x01\x12\x0f\n" +
 	"\vSTATUS_PAID\x10\x02\x12\x12\n" +
 	"\x0eSTATUS_SHIPPED\x10\x03\x12\x11\n" +
-	"\rSTATUS_FAILED\x10\x042\xdd\x04\n" +
+	"\rSTATUS_FAILED\x10\x04\x12\x13\n" +
+	"\x0fSTATUS_CANCELED\x10\x05*\xeb\x01\n" +
+	"\rPaymentStatus\x12\x1e\n" +
+	"\x1aPAYMENT_STATUS_UNSPECIFIED\x10\x00\x12\x1d\n" +
+	"\x19PAYMENT_STATUS_AUTHORIZED\x10\x01\x12\"\n" +
+	"\x1ePAYMENT_STATUS_PARTLY_CAPTURED\x10\x02\x12\x1b\n" +
+	"\x17PAYMENT_STATUS_CAPTURED\x10\x03\x12\"\n" +
+	"\x1ePAYMENT_STATUS_PARTLY_REFUNDED\x10\x04\x12\x1b\n" +
+	"\x17PAYMENT_STATUS_REFUNDED\x10\x05\x12\x19\n" +
+	"\x15PAYMENT_STATUS_VOIDED\x10\x06*\xd2\x01\n" +
+	"\vParcelState\x12\x1c\n" +
+	"\x18PARCEL_STATE_UNSPECIFIED\x10\x00\x12\x1a\n" +
+	"\x16PARCEL_STATE_REQUESTED\x10\x01\x12\x17\n" +
+	"\x13PARCEL_STATE_PACKED\x10\x02\x12\x18\n" +
+	"\x14PARCEL_STATE_SHIPPED\x10\x03\x12\x19\n" +
+	"\x15PARCEL_STATE_CANCELED\x10\x04\x12 \n" +
+	"\x1cPARCEL_STATE_PARTLY_RETURNED\x10\x05\x12\x19\n" +
+	"\x15PARCEL_STATE_RETURNED\x10\x062\xa5\x06\n" +
 	"\fOrderService\x12\\\n" +
 	"\bGetOrder\x12 .cellar.order.v1.GetOrderRequest\x1a!.cellar.order.v1.GetOrderResponse\"\v\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x90\x02\x01\x12b\n" +
 	"\n" +
 	"ListOrders\x12\".cellar.order.v1.ListOrdersRequest\x1a#.cellar.order.v1.ListOrdersResponse\"\v\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x90\x02\x01\x12b\n" +
+	"\vCancelOrder\x12#.cellar.order.v1.CancelOrderRequest\x1a$.cellar.order.v1.CancelOrderResponse\"\b\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x12b\n" +
+	"\vReturnItems\x12#.cellar.order.v1.ReturnItemsRequest\x1a$.cellar.order.v1.ReturnItemsResponse\"\b\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x12b\n" +
 	"\vCreateOrder\x12#.cellar.order.v1.CreateOrderRequest\x1a$.cellar.order.v1.CreateOrderResponse\"\b\x88\xa6\x1d\x02\x90\xa6\x1d\x02\x12Y\n" +
 	"\bMarkPaid\x12 .cellar.order.v1.MarkPaidRequest\x1a!.cellar.order.v1.MarkPaidResponse\"\b\x88\xa6\x1d\x02\x90\xa6\x1d\x02\x12_\n" +
 	"\n" +
@@ -1551,83 +3027,130 @@ func file_cellar_order_v1_order_proto_rawDescGZIP() []byte {
 	return file_cellar_order_v1_order_proto_rawDescData
 }
 
-var file_cellar_order_v1_order_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_cellar_order_v1_order_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_cellar_order_v1_order_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_cellar_order_v1_order_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
 var file_cellar_order_v1_order_proto_goTypes = []any{
 	(Status)(0),                    // 0: cellar.order.v1.Status
-	(*Order)(nil),                  // 1: cellar.order.v1.Order
-	(*Line)(nil),                   // 2: cellar.order.v1.Line
-	(*Parcel)(nil),                 // 3: cellar.order.v1.Parcel
-	(*ParcelLine)(nil),             // 4: cellar.order.v1.ParcelLine
-	(*Paid)(nil),                   // 5: cellar.order.v1.Paid
-	(*Failed)(nil),                 // 6: cellar.order.v1.Failed
-	(*Shipped)(nil),                // 7: cellar.order.v1.Shipped
-	(*Event)(nil),                  // 8: cellar.order.v1.Event
-	(*GetOrderRequest)(nil),        // 9: cellar.order.v1.GetOrderRequest
-	(*GetOrderResponse)(nil),       // 10: cellar.order.v1.GetOrderResponse
-	(*ListOrdersRequest)(nil),      // 11: cellar.order.v1.ListOrdersRequest
-	(*ListOrdersResponse)(nil),     // 12: cellar.order.v1.ListOrdersResponse
-	(*CreateOrderRequest)(nil),     // 13: cellar.order.v1.CreateOrderRequest
-	(*CreateOrderResponse)(nil),    // 14: cellar.order.v1.CreateOrderResponse
-	(*MarkPaidRequest)(nil),        // 15: cellar.order.v1.MarkPaidRequest
-	(*MarkPaidResponse)(nil),       // 16: cellar.order.v1.MarkPaidResponse
-	(*MarkFailedRequest)(nil),      // 17: cellar.order.v1.MarkFailedRequest
-	(*MarkFailedResponse)(nil),     // 18: cellar.order.v1.MarkFailedResponse
-	(*RecordShipmentRequest)(nil),  // 19: cellar.order.v1.RecordShipmentRequest
-	(*RecordShipmentResponse)(nil), // 20: cellar.order.v1.RecordShipmentResponse
-	(*FulfillmentRequested)(nil),   // 21: cellar.order.v1.FulfillmentRequested
-	(*v1.PostalAddress)(nil),       // 22: cellar.postal.v1.PostalAddress
-	(*v11.Money)(nil),              // 23: cellar.money.v1.Money
-	(*timestamppb.Timestamp)(nil),  // 24: google.protobuf.Timestamp
+	(PaymentStatus)(0),             // 1: cellar.order.v1.PaymentStatus
+	(ParcelState)(0),               // 2: cellar.order.v1.ParcelState
+	(*Order)(nil),                  // 3: cellar.order.v1.Order
+	(*Line)(nil),                   // 4: cellar.order.v1.Line
+	(*Parcel)(nil),                 // 5: cellar.order.v1.Parcel
+	(*ParcelLine)(nil),             // 6: cellar.order.v1.ParcelLine
+	(*Return)(nil),                 // 7: cellar.order.v1.Return
+	(*ReturnedLine)(nil),           // 8: cellar.order.v1.ReturnedLine
+	(*Paid)(nil),                   // 9: cellar.order.v1.Paid
+	(*CancelRequested)(nil),        // 10: cellar.order.v1.CancelRequested
+	(*Packed)(nil),                 // 11: cellar.order.v1.Packed
+	(*Canceled)(nil),               // 12: cellar.order.v1.Canceled
+	(*Captured)(nil),               // 13: cellar.order.v1.Captured
+	(*Refunded)(nil),               // 14: cellar.order.v1.Refunded
+	(*ReturnRequested)(nil),        // 15: cellar.order.v1.ReturnRequested
+	(*Returned)(nil),               // 16: cellar.order.v1.Returned
+	(*Failed)(nil),                 // 17: cellar.order.v1.Failed
+	(*Shipped)(nil),                // 18: cellar.order.v1.Shipped
+	(*Event)(nil),                  // 19: cellar.order.v1.Event
+	(*GetOrderRequest)(nil),        // 20: cellar.order.v1.GetOrderRequest
+	(*GetOrderResponse)(nil),       // 21: cellar.order.v1.GetOrderResponse
+	(*ListOrdersRequest)(nil),      // 22: cellar.order.v1.ListOrdersRequest
+	(*ListOrdersResponse)(nil),     // 23: cellar.order.v1.ListOrdersResponse
+	(*CancelOrderRequest)(nil),     // 24: cellar.order.v1.CancelOrderRequest
+	(*CancelOrderResponse)(nil),    // 25: cellar.order.v1.CancelOrderResponse
+	(*ReturnLine)(nil),             // 26: cellar.order.v1.ReturnLine
+	(*ReturnItemsRequest)(nil),     // 27: cellar.order.v1.ReturnItemsRequest
+	(*ReturnItemsResponse)(nil),    // 28: cellar.order.v1.ReturnItemsResponse
+	(*CreateOrderRequest)(nil),     // 29: cellar.order.v1.CreateOrderRequest
+	(*CreateOrderResponse)(nil),    // 30: cellar.order.v1.CreateOrderResponse
+	(*MarkPaidRequest)(nil),        // 31: cellar.order.v1.MarkPaidRequest
+	(*MarkPaidResponse)(nil),       // 32: cellar.order.v1.MarkPaidResponse
+	(*MarkFailedRequest)(nil),      // 33: cellar.order.v1.MarkFailedRequest
+	(*MarkFailedResponse)(nil),     // 34: cellar.order.v1.MarkFailedResponse
+	(*RecordShipmentRequest)(nil),  // 35: cellar.order.v1.RecordShipmentRequest
+	(*RecordShipmentResponse)(nil), // 36: cellar.order.v1.RecordShipmentResponse
+	(*FulfillmentRequested)(nil),   // 37: cellar.order.v1.FulfillmentRequested
+	(*CancellationState)(nil),      // 38: cellar.order.v1.CancellationState
+	(*CancelingParcel)(nil),        // 39: cellar.order.v1.CancelingParcel
+	(*ReturnState)(nil),            // 40: cellar.order.v1.ReturnState
+	(*CaptureState)(nil),           // 41: cellar.order.v1.CaptureState
+	(*v1.PostalAddress)(nil),       // 42: cellar.postal.v1.PostalAddress
+	(*v11.Money)(nil),              // 43: cellar.money.v1.Money
+	(*timestamppb.Timestamp)(nil),  // 44: google.protobuf.Timestamp
 }
 var file_cellar_order_v1_order_proto_depIdxs = []int32{
 	0,  // 0: cellar.order.v1.Order.status:type_name -> cellar.order.v1.Status
-	2,  // 1: cellar.order.v1.Order.lines:type_name -> cellar.order.v1.Line
-	22, // 2: cellar.order.v1.Order.ship_to:type_name -> cellar.postal.v1.PostalAddress
-	23, // 3: cellar.order.v1.Order.items_total:type_name -> cellar.money.v1.Money
-	23, // 4: cellar.order.v1.Order.shipping:type_name -> cellar.money.v1.Money
-	23, // 5: cellar.order.v1.Order.tax:type_name -> cellar.money.v1.Money
-	23, // 6: cellar.order.v1.Order.total:type_name -> cellar.money.v1.Money
-	3,  // 7: cellar.order.v1.Order.parcels:type_name -> cellar.order.v1.Parcel
-	24, // 8: cellar.order.v1.Order.placed_at:type_name -> google.protobuf.Timestamp
-	8,  // 9: cellar.order.v1.Order.events:type_name -> cellar.order.v1.Event
-	23, // 10: cellar.order.v1.Order.discount:type_name -> cellar.money.v1.Money
-	23, // 11: cellar.order.v1.Order.shipping_tax:type_name -> cellar.money.v1.Money
-	23, // 12: cellar.order.v1.Line.unit_price:type_name -> cellar.money.v1.Money
-	23, // 13: cellar.order.v1.Line.discount:type_name -> cellar.money.v1.Money
-	23, // 14: cellar.order.v1.Line.tax:type_name -> cellar.money.v1.Money
-	4,  // 15: cellar.order.v1.Parcel.lines:type_name -> cellar.order.v1.ParcelLine
-	24, // 16: cellar.order.v1.Parcel.shipped_at:type_name -> google.protobuf.Timestamp
-	3,  // 17: cellar.order.v1.Paid.parcels:type_name -> cellar.order.v1.Parcel
-	24, // 18: cellar.order.v1.Shipped.shipped_at:type_name -> google.protobuf.Timestamp
-	24, // 19: cellar.order.v1.Event.at:type_name -> google.protobuf.Timestamp
-	1,  // 20: cellar.order.v1.GetOrderResponse.order:type_name -> cellar.order.v1.Order
-	1,  // 21: cellar.order.v1.ListOrdersResponse.orders:type_name -> cellar.order.v1.Order
-	1,  // 22: cellar.order.v1.CreateOrderRequest.order:type_name -> cellar.order.v1.Order
-	3,  // 23: cellar.order.v1.MarkPaidRequest.parcels:type_name -> cellar.order.v1.Parcel
-	1,  // 24: cellar.order.v1.MarkPaidResponse.order:type_name -> cellar.order.v1.Order
-	1,  // 25: cellar.order.v1.MarkFailedResponse.order:type_name -> cellar.order.v1.Order
-	24, // 26: cellar.order.v1.RecordShipmentRequest.shipped_at:type_name -> google.protobuf.Timestamp
-	4,  // 27: cellar.order.v1.FulfillmentRequested.lines:type_name -> cellar.order.v1.ParcelLine
-	22, // 28: cellar.order.v1.FulfillmentRequested.ship_to:type_name -> cellar.postal.v1.PostalAddress
-	24, // 29: cellar.order.v1.FulfillmentRequested.paid_at:type_name -> google.protobuf.Timestamp
-	9,  // 30: cellar.order.v1.OrderService.GetOrder:input_type -> cellar.order.v1.GetOrderRequest
-	11, // 31: cellar.order.v1.OrderService.ListOrders:input_type -> cellar.order.v1.ListOrdersRequest
-	13, // 32: cellar.order.v1.OrderService.CreateOrder:input_type -> cellar.order.v1.CreateOrderRequest
-	15, // 33: cellar.order.v1.OrderService.MarkPaid:input_type -> cellar.order.v1.MarkPaidRequest
-	17, // 34: cellar.order.v1.OrderService.MarkFailed:input_type -> cellar.order.v1.MarkFailedRequest
-	19, // 35: cellar.order.v1.OrderService.RecordShipment:input_type -> cellar.order.v1.RecordShipmentRequest
-	10, // 36: cellar.order.v1.OrderService.GetOrder:output_type -> cellar.order.v1.GetOrderResponse
-	12, // 37: cellar.order.v1.OrderService.ListOrders:output_type -> cellar.order.v1.ListOrdersResponse
-	14, // 38: cellar.order.v1.OrderService.CreateOrder:output_type -> cellar.order.v1.CreateOrderResponse
-	16, // 39: cellar.order.v1.OrderService.MarkPaid:output_type -> cellar.order.v1.MarkPaidResponse
-	18, // 40: cellar.order.v1.OrderService.MarkFailed:output_type -> cellar.order.v1.MarkFailedResponse
-	20, // 41: cellar.order.v1.OrderService.RecordShipment:output_type -> cellar.order.v1.RecordShipmentResponse
-	36, // [36:42] is the sub-list for method output_type
-	30, // [30:36] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	4,  // 1: cellar.order.v1.Order.lines:type_name -> cellar.order.v1.Line
+	42, // 2: cellar.order.v1.Order.ship_to:type_name -> cellar.postal.v1.PostalAddress
+	43, // 3: cellar.order.v1.Order.items_total:type_name -> cellar.money.v1.Money
+	43, // 4: cellar.order.v1.Order.shipping:type_name -> cellar.money.v1.Money
+	43, // 5: cellar.order.v1.Order.tax:type_name -> cellar.money.v1.Money
+	43, // 6: cellar.order.v1.Order.total:type_name -> cellar.money.v1.Money
+	5,  // 7: cellar.order.v1.Order.parcels:type_name -> cellar.order.v1.Parcel
+	44, // 8: cellar.order.v1.Order.placed_at:type_name -> google.protobuf.Timestamp
+	19, // 9: cellar.order.v1.Order.events:type_name -> cellar.order.v1.Event
+	43, // 10: cellar.order.v1.Order.discount:type_name -> cellar.money.v1.Money
+	43, // 11: cellar.order.v1.Order.shipping_tax:type_name -> cellar.money.v1.Money
+	1,  // 12: cellar.order.v1.Order.payment_status:type_name -> cellar.order.v1.PaymentStatus
+	43, // 13: cellar.order.v1.Order.captured:type_name -> cellar.money.v1.Money
+	43, // 14: cellar.order.v1.Order.refunded:type_name -> cellar.money.v1.Money
+	7,  // 15: cellar.order.v1.Order.returns:type_name -> cellar.order.v1.Return
+	43, // 16: cellar.order.v1.Line.unit_price:type_name -> cellar.money.v1.Money
+	43, // 17: cellar.order.v1.Line.discount:type_name -> cellar.money.v1.Money
+	43, // 18: cellar.order.v1.Line.tax:type_name -> cellar.money.v1.Money
+	6,  // 19: cellar.order.v1.Parcel.lines:type_name -> cellar.order.v1.ParcelLine
+	44, // 20: cellar.order.v1.Parcel.shipped_at:type_name -> google.protobuf.Timestamp
+	2,  // 21: cellar.order.v1.Parcel.state:type_name -> cellar.order.v1.ParcelState
+	8,  // 22: cellar.order.v1.Return.lines:type_name -> cellar.order.v1.ReturnedLine
+	43, // 23: cellar.order.v1.Return.refund:type_name -> cellar.money.v1.Money
+	44, // 24: cellar.order.v1.Return.requested_at:type_name -> google.protobuf.Timestamp
+	5,  // 25: cellar.order.v1.Paid.parcels:type_name -> cellar.order.v1.Parcel
+	43, // 26: cellar.order.v1.Canceled.refund:type_name -> cellar.money.v1.Money
+	43, // 27: cellar.order.v1.Captured.amount:type_name -> cellar.money.v1.Money
+	43, // 28: cellar.order.v1.Refunded.amount:type_name -> cellar.money.v1.Money
+	7,  // 29: cellar.order.v1.ReturnRequested.return:type_name -> cellar.order.v1.Return
+	44, // 30: cellar.order.v1.Shipped.shipped_at:type_name -> google.protobuf.Timestamp
+	44, // 31: cellar.order.v1.Event.at:type_name -> google.protobuf.Timestamp
+	43, // 32: cellar.order.v1.Event.amount:type_name -> cellar.money.v1.Money
+	3,  // 33: cellar.order.v1.GetOrderResponse.order:type_name -> cellar.order.v1.Order
+	3,  // 34: cellar.order.v1.ListOrdersResponse.orders:type_name -> cellar.order.v1.Order
+	3,  // 35: cellar.order.v1.CancelOrderResponse.order:type_name -> cellar.order.v1.Order
+	5,  // 36: cellar.order.v1.CancelOrderResponse.kept:type_name -> cellar.order.v1.Parcel
+	26, // 37: cellar.order.v1.ReturnItemsRequest.lines:type_name -> cellar.order.v1.ReturnLine
+	7,  // 38: cellar.order.v1.ReturnItemsResponse.return:type_name -> cellar.order.v1.Return
+	3,  // 39: cellar.order.v1.ReturnItemsResponse.order:type_name -> cellar.order.v1.Order
+	3,  // 40: cellar.order.v1.CreateOrderRequest.order:type_name -> cellar.order.v1.Order
+	5,  // 41: cellar.order.v1.MarkPaidRequest.parcels:type_name -> cellar.order.v1.Parcel
+	42, // 42: cellar.order.v1.MarkPaidRequest.ship_to:type_name -> cellar.postal.v1.PostalAddress
+	3,  // 43: cellar.order.v1.MarkPaidResponse.order:type_name -> cellar.order.v1.Order
+	3,  // 44: cellar.order.v1.MarkFailedResponse.order:type_name -> cellar.order.v1.Order
+	44, // 45: cellar.order.v1.RecordShipmentRequest.shipped_at:type_name -> google.protobuf.Timestamp
+	6,  // 46: cellar.order.v1.FulfillmentRequested.lines:type_name -> cellar.order.v1.ParcelLine
+	42, // 47: cellar.order.v1.FulfillmentRequested.ship_to:type_name -> cellar.postal.v1.PostalAddress
+	44, // 48: cellar.order.v1.FulfillmentRequested.paid_at:type_name -> google.protobuf.Timestamp
+	39, // 49: cellar.order.v1.CancellationState.parcels:type_name -> cellar.order.v1.CancelingParcel
+	43, // 50: cellar.order.v1.CancellationState.refund:type_name -> cellar.money.v1.Money
+	7,  // 51: cellar.order.v1.ReturnState.return:type_name -> cellar.order.v1.Return
+	43, // 52: cellar.order.v1.CaptureState.amount:type_name -> cellar.money.v1.Money
+	20, // 53: cellar.order.v1.OrderService.GetOrder:input_type -> cellar.order.v1.GetOrderRequest
+	22, // 54: cellar.order.v1.OrderService.ListOrders:input_type -> cellar.order.v1.ListOrdersRequest
+	24, // 55: cellar.order.v1.OrderService.CancelOrder:input_type -> cellar.order.v1.CancelOrderRequest
+	27, // 56: cellar.order.v1.OrderService.ReturnItems:input_type -> cellar.order.v1.ReturnItemsRequest
+	29, // 57: cellar.order.v1.OrderService.CreateOrder:input_type -> cellar.order.v1.CreateOrderRequest
+	31, // 58: cellar.order.v1.OrderService.MarkPaid:input_type -> cellar.order.v1.MarkPaidRequest
+	33, // 59: cellar.order.v1.OrderService.MarkFailed:input_type -> cellar.order.v1.MarkFailedRequest
+	35, // 60: cellar.order.v1.OrderService.RecordShipment:input_type -> cellar.order.v1.RecordShipmentRequest
+	21, // 61: cellar.order.v1.OrderService.GetOrder:output_type -> cellar.order.v1.GetOrderResponse
+	23, // 62: cellar.order.v1.OrderService.ListOrders:output_type -> cellar.order.v1.ListOrdersResponse
+	25, // 63: cellar.order.v1.OrderService.CancelOrder:output_type -> cellar.order.v1.CancelOrderResponse
+	28, // 64: cellar.order.v1.OrderService.ReturnItems:output_type -> cellar.order.v1.ReturnItemsResponse
+	30, // 65: cellar.order.v1.OrderService.CreateOrder:output_type -> cellar.order.v1.CreateOrderResponse
+	32, // 66: cellar.order.v1.OrderService.MarkPaid:output_type -> cellar.order.v1.MarkPaidResponse
+	34, // 67: cellar.order.v1.OrderService.MarkFailed:output_type -> cellar.order.v1.MarkFailedResponse
+	36, // 68: cellar.order.v1.OrderService.RecordShipment:output_type -> cellar.order.v1.RecordShipmentResponse
+	61, // [61:69] is the sub-list for method output_type
+	53, // [53:61] is the sub-list for method input_type
+	53, // [53:53] is the sub-list for extension type_name
+	53, // [53:53] is the sub-list for extension extendee
+	0,  // [0:53] is the sub-list for field type_name
 }
 
 func init() { file_cellar_order_v1_order_proto_init() }
@@ -1640,8 +3163,8 @@ func file_cellar_order_v1_order_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cellar_order_v1_order_proto_rawDesc), len(file_cellar_order_v1_order_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   21,
+			NumEnums:      3,
+			NumMessages:   39,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -36,6 +36,9 @@ const (
 	// FulfillmentServicePlanOrderProcedure is the fully-qualified name of the FulfillmentService's
 	// PlanOrder RPC.
 	FulfillmentServicePlanOrderProcedure = "/cellar.fulfillment.v1.FulfillmentService/PlanOrder"
+	// FulfillmentServiceCancelShipmentProcedure is the fully-qualified name of the FulfillmentService's
+	// CancelShipment RPC.
+	FulfillmentServiceCancelShipmentProcedure = "/cellar.fulfillment.v1.FulfillmentService/CancelShipment"
 	// FulfillmentServiceListShipmentsProcedure is the fully-qualified name of the FulfillmentService's
 	// ListShipments RPC.
 	FulfillmentServiceListShipmentsProcedure = "/cellar.fulfillment.v1.FulfillmentService/ListShipments"
@@ -47,6 +50,9 @@ type FulfillmentServiceClient interface {
 	// door, then the least cost. A line is split over FCs only where none of those chosen has enough.
 	// FAILED_PRECONDITION (OUT_OF_STOCK) when all FCs together have too little.
 	PlanOrder(context.Context, *v1.PlanOrderRequest) (*v1.PlanOrderResponse, error)
+	// CancelShipment keeps an FC of this region from sending its part of an order, unless it is packed. Also before the
+	// FC was asked for it: then the request that comes later sends nothing. Again it gives the same answer.
+	CancelShipment(context.Context, *v1.CancelShipmentRequest) (*v1.CancelShipmentResponse, error)
 	// ListShipments of an order in this region's FCs.
 	ListShipments(context.Context, *v1.ListShipmentsRequest) (*v1.ListShipmentsResponse, error)
 }
@@ -68,6 +74,12 @@ func NewFulfillmentServiceClient(httpClient connect.HTTPClient, baseURL string, 
 			connect.WithSchema(fulfillmentServiceMethods.ByName("PlanOrder")),
 			connect.WithClientOptions(opts...),
 		),
+		cancelShipment: connect.NewClient[v1.CancelShipmentRequest, v1.CancelShipmentResponse](
+			httpClient,
+			baseURL+FulfillmentServiceCancelShipmentProcedure,
+			connect.WithSchema(fulfillmentServiceMethods.ByName("CancelShipment")),
+			connect.WithClientOptions(opts...),
+		),
 		listShipments: connect.NewClient[v1.ListShipmentsRequest, v1.ListShipmentsResponse](
 			httpClient,
 			baseURL+FulfillmentServiceListShipmentsProcedure,
@@ -80,13 +92,23 @@ func NewFulfillmentServiceClient(httpClient connect.HTTPClient, baseURL string, 
 
 // fulfillmentServiceClient implements FulfillmentServiceClient.
 type fulfillmentServiceClient struct {
-	planOrder     *connect.Client[v1.PlanOrderRequest, v1.PlanOrderResponse]
-	listShipments *connect.Client[v1.ListShipmentsRequest, v1.ListShipmentsResponse]
+	planOrder      *connect.Client[v1.PlanOrderRequest, v1.PlanOrderResponse]
+	cancelShipment *connect.Client[v1.CancelShipmentRequest, v1.CancelShipmentResponse]
+	listShipments  *connect.Client[v1.ListShipmentsRequest, v1.ListShipmentsResponse]
 }
 
 // PlanOrder calls cellar.fulfillment.v1.FulfillmentService.PlanOrder.
 func (c *fulfillmentServiceClient) PlanOrder(ctx context.Context, req *v1.PlanOrderRequest) (*v1.PlanOrderResponse, error) {
 	response, err := c.planOrder.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// CancelShipment calls cellar.fulfillment.v1.FulfillmentService.CancelShipment.
+func (c *fulfillmentServiceClient) CancelShipment(ctx context.Context, req *v1.CancelShipmentRequest) (*v1.CancelShipmentResponse, error) {
+	response, err := c.cancelShipment.CallUnary(ctx, connect.NewRequest(req))
 	if response != nil {
 		return response.Msg, err
 	}
@@ -109,6 +131,9 @@ type FulfillmentServiceHandler interface {
 	// door, then the least cost. A line is split over FCs only where none of those chosen has enough.
 	// FAILED_PRECONDITION (OUT_OF_STOCK) when all FCs together have too little.
 	PlanOrder(context.Context, *v1.PlanOrderRequest) (*v1.PlanOrderResponse, error)
+	// CancelShipment keeps an FC of this region from sending its part of an order, unless it is packed. Also before the
+	// FC was asked for it: then the request that comes later sends nothing. Again it gives the same answer.
+	CancelShipment(context.Context, *v1.CancelShipmentRequest) (*v1.CancelShipmentResponse, error)
 	// ListShipments of an order in this region's FCs.
 	ListShipments(context.Context, *v1.ListShipmentsRequest) (*v1.ListShipmentsResponse, error)
 }
@@ -126,6 +151,12 @@ func NewFulfillmentServiceHandler(svc FulfillmentServiceHandler, opts ...connect
 		connect.WithSchema(fulfillmentServiceMethods.ByName("PlanOrder")),
 		connect.WithHandlerOptions(opts...),
 	)
+	fulfillmentServiceCancelShipmentHandler := connect.NewUnaryHandlerSimple(
+		FulfillmentServiceCancelShipmentProcedure,
+		svc.CancelShipment,
+		connect.WithSchema(fulfillmentServiceMethods.ByName("CancelShipment")),
+		connect.WithHandlerOptions(opts...),
+	)
 	fulfillmentServiceListShipmentsHandler := connect.NewUnaryHandlerSimple(
 		FulfillmentServiceListShipmentsProcedure,
 		svc.ListShipments,
@@ -137,6 +168,8 @@ func NewFulfillmentServiceHandler(svc FulfillmentServiceHandler, opts ...connect
 		switch r.URL.Path {
 		case FulfillmentServicePlanOrderProcedure:
 			fulfillmentServicePlanOrderHandler.ServeHTTP(w, r)
+		case FulfillmentServiceCancelShipmentProcedure:
+			fulfillmentServiceCancelShipmentHandler.ServeHTTP(w, r)
 		case FulfillmentServiceListShipmentsProcedure:
 			fulfillmentServiceListShipmentsHandler.ServeHTTP(w, r)
 		default:
@@ -150,6 +183,10 @@ type UnimplementedFulfillmentServiceHandler struct{}
 
 func (UnimplementedFulfillmentServiceHandler) PlanOrder(context.Context, *v1.PlanOrderRequest) (*v1.PlanOrderResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.fulfillment.v1.FulfillmentService.PlanOrder is not implemented"))
+}
+
+func (UnimplementedFulfillmentServiceHandler) CancelShipment(context.Context, *v1.CancelShipmentRequest) (*v1.CancelShipmentResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.fulfillment.v1.FulfillmentService.CancelShipment is not implemented"))
 }
 
 func (UnimplementedFulfillmentServiceHandler) ListShipments(context.Context, *v1.ListShipmentsRequest) (*v1.ListShipmentsResponse, error) {

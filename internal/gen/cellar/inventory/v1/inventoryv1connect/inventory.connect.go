@@ -89,7 +89,8 @@ type InventoryServiceClient interface {
 	Release(context.Context, *v1.ReleaseRequest) (*v1.ReleaseResponse, error)
 	// Ship takes an order's committed stock at one FC out of the building. Shipping twice changes nothing.
 	Ship(context.Context, *v1.ShipRequest) (*v1.ShipResponse, error)
-	// Return takes units that an order got from one FC back onto its shelves, once a return id.
+	// Return takes units that an order got from one FC back onto its shelves, once a return id. The order asks for it: it
+	// knows what is with the customer, and gives the money back.
 	// FAILED_PRECONDITION (NOT_SHIPPED) when the order got nothing from there, (RETURNS_TOO_MUCH) when it got less.
 	Return(context.Context, *v1.ReturnRequest) (*v1.ReturnResponse, error)
 	// Restock adds delivered units at one FC, once a delivery id.
@@ -321,7 +322,8 @@ type InventoryServiceHandler interface {
 	Release(context.Context, *v1.ReleaseRequest) (*v1.ReleaseResponse, error)
 	// Ship takes an order's committed stock at one FC out of the building. Shipping twice changes nothing.
 	Ship(context.Context, *v1.ShipRequest) (*v1.ShipResponse, error)
-	// Return takes units that an order got from one FC back onto its shelves, once a return id.
+	// Return takes units that an order got from one FC back onto its shelves, once a return id. The order asks for it: it
+	// knows what is with the customer, and gives the money back.
 	// FAILED_PRECONDITION (NOT_SHIPPED) when the order got nothing from there, (RETURNS_TOO_MUCH) when it got less.
 	Return(context.Context, *v1.ReturnRequest) (*v1.ReturnResponse, error)
 	// Restock adds delivered units at one FC, once a delivery id.

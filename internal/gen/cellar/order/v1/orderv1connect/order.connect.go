@@ -37,6 +37,12 @@ const (
 	OrderServiceGetOrderProcedure = "/cellar.order.v1.OrderService/GetOrder"
 	// OrderServiceListOrdersProcedure is the fully-qualified name of the OrderService's ListOrders RPC.
 	OrderServiceListOrdersProcedure = "/cellar.order.v1.OrderService/ListOrders"
+	// OrderServiceCancelOrderProcedure is the fully-qualified name of the OrderService's CancelOrder
+	// RPC.
+	OrderServiceCancelOrderProcedure = "/cellar.order.v1.OrderService/CancelOrder"
+	// OrderServiceReturnItemsProcedure is the fully-qualified name of the OrderService's ReturnItems
+	// RPC.
+	OrderServiceReturnItemsProcedure = "/cellar.order.v1.OrderService/ReturnItems"
 	// OrderServiceCreateOrderProcedure is the fully-qualified name of the OrderService's CreateOrder
 	// RPC.
 	OrderServiceCreateOrderProcedure = "/cellar.order.v1.OrderService/CreateOrder"
@@ -55,6 +61,17 @@ type OrderServiceClient interface {
 	GetOrder(context.Context, *v1.GetOrderRequest) (*v1.GetOrderResponse, error)
 	// ListOrders of the session's customer, newest first.
 	ListOrders(context.Context, *v1.ListOrdersRequest) (*v1.ListOrdersResponse, error)
+	// CancelOrder of the session's customer: every parcel that is not packed yet is canceled, its stock given back and its
+	// money refunded; of a whole order everything, delivery too. What is packed stays, and the answer says so. Again it
+	// gives the same answer. FAILED_PRECONDITION: TOO_LATE_TO_CANCEL when every parcel is packed or has left,
+	// ORDER_BEING_PLACED before it is paid, ORDER_ENDED for an order that failed. ABORTED (CANCELLATION_IN_PROGRESS)
+	// while it is under way: ask again. NOT_FOUND (UNKNOWN_ORDER).
+	CancelOrder(context.Context, *v1.CancelOrderRequest) (*v1.CancelOrderResponse, error)
+	// ReturnItems that have left takes them back onto the shelf they came from and refunds their price, less their part of
+	// the discount, with its tax; delivery is not refunded. Once a return id, or the header Idempotency-Key in
+	// its place. FAILED_PRECONDITION: RETURNS_TOO_MUCH when fewer units are with the customer, RETURN_WINDOW_CLOSED after
+	// 30 days, RETURN_ID_REUSED with other lines. ABORTED (RETURN_IN_PROGRESS) while it is under way: ask again.
+	ReturnItems(context.Context, *v1.ReturnItemsRequest) (*v1.ReturnItemsResponse, error)
 	// CreateOrder records a new order, PENDING. Again with the same id it changes nothing.
 	CreateOrder(context.Context, *v1.CreateOrderRequest) (*v1.CreateOrderResponse, error)
 	// MarkPaid ends placement well: the order is PAID with its parcels by FC, and each FC is asked to ship,
@@ -63,7 +80,8 @@ type OrderServiceClient interface {
 	// MarkFailed ends placement with a reason the shopper can act on. Again, it changes nothing.
 	// FAILED_PRECONDITION (ORDER_ENDED) for a paid order.
 	MarkFailed(context.Context, *v1.MarkFailedRequest) (*v1.MarkFailedResponse, error)
-	// RecordShipment appends that one FC's parcel has left. Once a shipment id.
+	// RecordShipment appends that one FC's parcel has left. Once a shipment id. Where the money was only held, the
+	// parcel's share of it is taken now. FAILED_PRECONDITION: ORDER_NOT_PAID, UNKNOWN_PARCEL, PARCEL_CANCELED.
 	RecordShipment(context.Context, *v1.RecordShipmentRequest) (*v1.RecordShipmentResponse, error)
 }
 
@@ -90,6 +108,18 @@ func NewOrderServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 			baseURL+OrderServiceListOrdersProcedure,
 			connect.WithSchema(orderServiceMethods.ByName("ListOrders")),
 			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		cancelOrder: connect.NewClient[v1.CancelOrderRequest, v1.CancelOrderResponse](
+			httpClient,
+			baseURL+OrderServiceCancelOrderProcedure,
+			connect.WithSchema(orderServiceMethods.ByName("CancelOrder")),
+			connect.WithClientOptions(opts...),
+		),
+		returnItems: connect.NewClient[v1.ReturnItemsRequest, v1.ReturnItemsResponse](
+			httpClient,
+			baseURL+OrderServiceReturnItemsProcedure,
+			connect.WithSchema(orderServiceMethods.ByName("ReturnItems")),
 			connect.WithClientOptions(opts...),
 		),
 		createOrder: connect.NewClient[v1.CreateOrderRequest, v1.CreateOrderResponse](
@@ -123,6 +153,8 @@ func NewOrderServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 type orderServiceClient struct {
 	getOrder       *connect.Client[v1.GetOrderRequest, v1.GetOrderResponse]
 	listOrders     *connect.Client[v1.ListOrdersRequest, v1.ListOrdersResponse]
+	cancelOrder    *connect.Client[v1.CancelOrderRequest, v1.CancelOrderResponse]
+	returnItems    *connect.Client[v1.ReturnItemsRequest, v1.ReturnItemsResponse]
 	createOrder    *connect.Client[v1.CreateOrderRequest, v1.CreateOrderResponse]
 	markPaid       *connect.Client[v1.MarkPaidRequest, v1.MarkPaidResponse]
 	markFailed     *connect.Client[v1.MarkFailedRequest, v1.MarkFailedResponse]
@@ -141,6 +173,24 @@ func (c *orderServiceClient) GetOrder(ctx context.Context, req *v1.GetOrderReque
 // ListOrders calls cellar.order.v1.OrderService.ListOrders.
 func (c *orderServiceClient) ListOrders(ctx context.Context, req *v1.ListOrdersRequest) (*v1.ListOrdersResponse, error) {
 	response, err := c.listOrders.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// CancelOrder calls cellar.order.v1.OrderService.CancelOrder.
+func (c *orderServiceClient) CancelOrder(ctx context.Context, req *v1.CancelOrderRequest) (*v1.CancelOrderResponse, error) {
+	response, err := c.cancelOrder.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ReturnItems calls cellar.order.v1.OrderService.ReturnItems.
+func (c *orderServiceClient) ReturnItems(ctx context.Context, req *v1.ReturnItemsRequest) (*v1.ReturnItemsResponse, error) {
+	response, err := c.returnItems.CallUnary(ctx, connect.NewRequest(req))
 	if response != nil {
 		return response.Msg, err
 	}
@@ -189,6 +239,17 @@ type OrderServiceHandler interface {
 	GetOrder(context.Context, *v1.GetOrderRequest) (*v1.GetOrderResponse, error)
 	// ListOrders of the session's customer, newest first.
 	ListOrders(context.Context, *v1.ListOrdersRequest) (*v1.ListOrdersResponse, error)
+	// CancelOrder of the session's customer: every parcel that is not packed yet is canceled, its stock given back and its
+	// money refunded; of a whole order everything, delivery too. What is packed stays, and the answer says so. Again it
+	// gives the same answer. FAILED_PRECONDITION: TOO_LATE_TO_CANCEL when every parcel is packed or has left,
+	// ORDER_BEING_PLACED before it is paid, ORDER_ENDED for an order that failed. ABORTED (CANCELLATION_IN_PROGRESS)
+	// while it is under way: ask again. NOT_FOUND (UNKNOWN_ORDER).
+	CancelOrder(context.Context, *v1.CancelOrderRequest) (*v1.CancelOrderResponse, error)
+	// ReturnItems that have left takes them back onto the shelf they came from and refunds their price, less their part of
+	// the discount, with its tax; delivery is not refunded. Once a return id, or the header Idempotency-Key in
+	// its place. FAILED_PRECONDITION: RETURNS_TOO_MUCH when fewer units are with the customer, RETURN_WINDOW_CLOSED after
+	// 30 days, RETURN_ID_REUSED with other lines. ABORTED (RETURN_IN_PROGRESS) while it is under way: ask again.
+	ReturnItems(context.Context, *v1.ReturnItemsRequest) (*v1.ReturnItemsResponse, error)
 	// CreateOrder records a new order, PENDING. Again with the same id it changes nothing.
 	CreateOrder(context.Context, *v1.CreateOrderRequest) (*v1.CreateOrderResponse, error)
 	// MarkPaid ends placement well: the order is PAID with its parcels by FC, and each FC is asked to ship,
@@ -197,7 +258,8 @@ type OrderServiceHandler interface {
 	// MarkFailed ends placement with a reason the shopper can act on. Again, it changes nothing.
 	// FAILED_PRECONDITION (ORDER_ENDED) for a paid order.
 	MarkFailed(context.Context, *v1.MarkFailedRequest) (*v1.MarkFailedResponse, error)
-	// RecordShipment appends that one FC's parcel has left. Once a shipment id.
+	// RecordShipment appends that one FC's parcel has left. Once a shipment id. Where the money was only held, the
+	// parcel's share of it is taken now. FAILED_PRECONDITION: ORDER_NOT_PAID, UNKNOWN_PARCEL, PARCEL_CANCELED.
 	RecordShipment(context.Context, *v1.RecordShipmentRequest) (*v1.RecordShipmentResponse, error)
 }
 
@@ -220,6 +282,18 @@ func NewOrderServiceHandler(svc OrderServiceHandler, opts ...connect.HandlerOpti
 		svc.ListOrders,
 		connect.WithSchema(orderServiceMethods.ByName("ListOrders")),
 		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	orderServiceCancelOrderHandler := connect.NewUnaryHandlerSimple(
+		OrderServiceCancelOrderProcedure,
+		svc.CancelOrder,
+		connect.WithSchema(orderServiceMethods.ByName("CancelOrder")),
+		connect.WithHandlerOptions(opts...),
+	)
+	orderServiceReturnItemsHandler := connect.NewUnaryHandlerSimple(
+		OrderServiceReturnItemsProcedure,
+		svc.ReturnItems,
+		connect.WithSchema(orderServiceMethods.ByName("ReturnItems")),
 		connect.WithHandlerOptions(opts...),
 	)
 	orderServiceCreateOrderHandler := connect.NewUnaryHandlerSimple(
@@ -252,6 +326,10 @@ func NewOrderServiceHandler(svc OrderServiceHandler, opts ...connect.HandlerOpti
 			orderServiceGetOrderHandler.ServeHTTP(w, r)
 		case OrderServiceListOrdersProcedure:
 			orderServiceListOrdersHandler.ServeHTTP(w, r)
+		case OrderServiceCancelOrderProcedure:
+			orderServiceCancelOrderHandler.ServeHTTP(w, r)
+		case OrderServiceReturnItemsProcedure:
+			orderServiceReturnItemsHandler.ServeHTTP(w, r)
 		case OrderServiceCreateOrderProcedure:
 			orderServiceCreateOrderHandler.ServeHTTP(w, r)
 		case OrderServiceMarkPaidProcedure:
@@ -275,6 +353,14 @@ func (UnimplementedOrderServiceHandler) GetOrder(context.Context, *v1.GetOrderRe
 
 func (UnimplementedOrderServiceHandler) ListOrders(context.Context, *v1.ListOrdersRequest) (*v1.ListOrdersResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.order.v1.OrderService.ListOrders is not implemented"))
+}
+
+func (UnimplementedOrderServiceHandler) CancelOrder(context.Context, *v1.CancelOrderRequest) (*v1.CancelOrderResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.order.v1.OrderService.CancelOrder is not implemented"))
+}
+
+func (UnimplementedOrderServiceHandler) ReturnItems(context.Context, *v1.ReturnItemsRequest) (*v1.ReturnItemsResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.order.v1.OrderService.ReturnItems is not implemented"))
 }
 
 func (UnimplementedOrderServiceHandler) CreateOrder(context.Context, *v1.CreateOrderRequest) (*v1.CreateOrderResponse, error) {

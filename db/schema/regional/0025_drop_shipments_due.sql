@@ -1,0 +1,2 @@
+-- shipments_open has taken its place.
+DROP INDEX IF EXISTS shipments_due;

@@ -1,0 +1,230 @@
+package audit
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	orderv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1"
+	"github.com/cellar-commerce/cellar/internal/sqldb"
+)
+
+// What follows an order: cancellations, returns, and money that is taken by shipment.
+
+var (
+	stmtEvents = sqldb.Define(sqldb.Customer, "audit.events", `
+SELECT order_id, kind, at, detail
+FROM order_events
+WHERE region = $1 AND kind IN ('paid', 'shipped', 'captured', 'canceled', 'return_requested', 'returned', 'refunded')
+ORDER BY order_id, seq`)
+
+	// Their ids begin with the order's.
+	stmtFollowing = sqldb.Define(sqldb.Customer, "audit.following", `
+SELECT saga_id, status
+FROM sagas
+WHERE region = $1 AND kind IN ('cancellation', 'return', 'capture') AND status <> 'DONE'`)
+
+	stmtReturned = sqldb.Define(sqldb.Regional, "audit.returned", `
+SELECT fc_id, source_id, sum(delta)::int8
+FROM inventory_events
+WHERE region = $1 AND kind = 'return'
+GROUP BY fc_id, source_id`)
+)
+
+// aftermath of an order, by its events and by the books of others.
+type aftermath struct {
+	held                       bool // the money was only held at first
+	canceled                   map[string]bool
+	toldCaptured, toldRefunded int64 // by the order's events
+	toldCaptures               int
+	coming                     map[string]map[string]int64 // units to come back, by return and FC
+	back                       map[string]int64            // units that came back, by FC
+	onShelf                    map[string]int64            // the same, by the FCs' ledgers
+	following                  bool                        // a saga works on it
+}
+
+// take an event.
+func (o *order) take(kind string, at time.Time, detail []byte) error {
+	switch kind {
+	case "paid":
+		return read(detail, func(d *orderv1.Paid) {
+			o.paidAt, o.held = at, d.GetAuthorized()
+			for _, p := range d.GetParcels() {
+				for _, l := range p.GetLines() {
+					o.parcels[p.GetFcId()] += l.GetQuantity()
+				}
+			}
+			if !o.held {
+				o.toldCaptured, o.toldCaptures = o.total, 1
+			}
+		})
+	case "shipped":
+		return read(detail, func(d *orderv1.Shipped) { o.shippedBy = append(o.shippedBy, d.GetFcId()) })
+	case "captured":
+		return read(detail, func(d *orderv1.Captured) {
+			if n := d.GetAmount().GetMinorUnits(); n > 0 {
+				o.toldCaptured += n
+				o.toldCaptures++
+			}
+		})
+	case "canceled":
+		return read(detail, func(d *orderv1.Canceled) { put(&o.canceled, d.GetFcId(), true) })
+	case "return_requested":
+		return read(detail, func(d *orderv1.ReturnRequested) {
+			units := map[string]int64{}
+			for _, l := range d.GetReturn().GetLines() {
+				units[l.GetFcId()] += l.GetQuantity()
+			}
+			put(&o.coming, d.GetReturn().GetReturnId(), units)
+		})
+	case "returned":
+		return read(detail, func(d *orderv1.Returned) {
+			for fc, units := range o.coming[d.GetReturnId()] {
+				put(&o.back, fc, o.back[fc]+units)
+			}
+		})
+	case "refunded":
+		return read(detail, func(d *orderv1.Refunded) { o.toldRefunded += d.GetAmount().GetMinorUnits() })
+	}
+	return nil
+}
+
+func read[D any, M interface {
+	*D
+	proto.Message
+}](detail []byte, do func(M)) error {
+	d := M(new(D))
+	if err := proto.Unmarshal(detail, d); err != nil {
+		return err
+	}
+	do(d)
+	return nil
+}
+
+func put[V any](m *map[string]V, key string, value V) {
+	if *m == nil {
+		*m = map[string]V{}
+	}
+	(*m)[key] = value
+}
+
+// readFollowing marks the orders that a cancellation, a return or a capture works on; one that is parked is told at once.
+func readFollowing(ctx context.Context, db *sqldb.DB, f *findings, region string, all map[string]*order) error {
+	rows, err := db.Query(ctx, stmtFollowing, region)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var saga, status string
+		if err := rows.Scan(&saga, &status); err != nil {
+			return err
+		}
+		id, _, _ := strings.Cut(saga, "/")
+		o := all[id]
+		switch {
+		case o == nil:
+			f.add(noLostOrder, id, "is followed by %s, and does not exist", saga)
+		case status != "RUNNING":
+			f.add(noLostOrder, id, "%s is %s: somebody has to decide", saga, status)
+		}
+		if o != nil {
+			o.following = true
+		}
+	}
+	return rows.Err()
+}
+
+// readReturned adds to each order the units that its FCs have counted back.
+func readReturned(ctx context.Context, deps Deps, orders map[string]*order) error {
+	for _, region := range deps.Regions {
+		counted, err := sums(ctx, deps.Regional, stmtReturned, region)
+		if err != nil {
+			return err
+		}
+		for at, n := range counted { // the source of a "return" entry is the order and the return
+			id, _, _ := strings.Cut(at.sku, "/")
+			if o := orders[id]; o != nil {
+				put(&o.onShelf, at.fc, o.onShelf[at.fc]+n)
+			}
+		}
+	}
+	return nil
+}
+
+// keeps is how much of its money the order says is kept.
+func (o *order) keeps() int64 { return o.toldCaptured - o.toldRefunded }
+
+// sold units, as the order has it: those of parcels that were not canceled.
+func (o *order) sold() int64 {
+	n := o.units
+	for fc := range o.canceled {
+		n -= o.parcels[fc]
+	}
+	return n
+}
+
+// paymentFits tells whether the state of the payment goes with what the order says of the money. An order of which all
+// that was taken is given back may be so by one refund or by several.
+func (o *order) paymentFits() bool {
+	switch {
+	case o.keeps() > 0 && o.captured > 0 && o.held:
+		return o.payment == "CAPTURED" || o.payment == "AUTHORIZED"
+	case o.keeps() > 0:
+		return o.payment == "CAPTURED"
+	case o.toldCaptured > 0:
+		return o.payment == "REFUNDED" || o.payment == "CAPTURED"
+	case o.held:
+		return o.payment == "AUTHORIZED" || o.payment == "VOIDED" || o.payment == "CAPTURED"
+	default:
+		return o.payment == "CAPTURED" // it costs nothing
+	}
+}
+
+// checkParcels: what was canceled is not sent and is on the shelf again; what came back is counted where it came from.
+func (o *order) checkParcels(f *findings, id string) {
+	if o.live() {
+		return
+	}
+	for _, r := range o.reservations {
+		if o.canceled[r.fc] && r.state != "RELEASED" {
+			f.add(allOrNothing, id, "its parcel of %s is canceled, and %d of %s are %s there", r.fc, r.quantity, r.sku, r.state)
+		}
+	}
+	for _, s := range o.shipments {
+		switch {
+		case o.canceled[s.fc] && s.state != "CANCELED":
+			f.add(once, id, "its parcel of %s is canceled, and %s there", s.fc, s.state)
+		case !o.canceled[s.fc] && s.state == "CANCELED":
+			f.add(noLostOrder, id, "%s has canceled a parcel that the order waits for", s.fc)
+		}
+	}
+	for fc := range o.canceled {
+		if slices.Contains(o.shippedBy, fc) {
+			f.add(once, id, "its parcel of %s is canceled and has left", fc)
+		}
+	}
+	for fc, n := range o.onShelf {
+		if n != o.back[fc] {
+			f.add(once, id, "%d units came back to %s, of %d returned", n, fc, o.back[fc])
+		}
+	}
+	for fc, n := range o.back {
+		if o.onShelf[fc] == 0 {
+			f.add(noStuckStock, id, "%d units are returned to %s, and not on its shelf", n, fc)
+		}
+	}
+}
+
+// checkWaiting: a parcel that is due is packed, and one that is packed is sent.
+func (o *order) checkWaiting(f *findings, id string, now time.Time, grace time.Duration) {
+	for _, s := range o.shipments {
+		if (s.state == "REQUESTED" || s.state == "PACKED") && now.Sub(s.dueAt) > grace {
+			f.add(noLostOrder, fmt.Sprint(s.fc, "/", id), "its parcel is %s, and due since %s", s.state, s.dueAt.Format(time.RFC3339))
+		}
+	}
+}
