@@ -720,30 +720,36 @@ WHERE region = $1 AND order_id = $2 AND customer_id = $3;
 -- order.insert (cellar_customer)
 INSERT INTO orders (region, order_id, customer_id, status, last_seq, currency, items_minor_units, discount_minor_units, shipping_minor_units,
   tax_minor_units, shipping_tax_minor_units, total_minor_units, ship_to, placed_at)
-VALUES ($1, $2, $3, 'PENDING', 1, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+SELECT $1::crdb_internal_region, n.order_id, n.customer_id, 'PENDING', 1, n.currency, n.items, n.discount, n.shipping, n.tax, n.shipping_tax, n.total,
+  n.ship_to, n.placed_at
+FROM unnest($2::text[], $3::text[], $4::text[], $5::int8[], $6::int8[], $7::int8[], $8::int8[], $9::int8[], $10::int8[], $11::bytea[], $12::timestamptz[])
+  AS n (order_id, customer_id, currency, items, discount, shipping, tax, shipping_tax, total, ship_to, placed_at)
 ON CONFLICT (region, order_id) DO NOTHING;
 
 -- order.insert_lines (cellar_customer)
 INSERT INTO order_lines (region, order_id, line, sku, title, quantity, unit_price_minor_units, discount_minor_units, tax_minor_units)
-SELECT $1::crdb_internal_region, $2, l.line, l.sku, l.title, l.quantity, l.price, l.discount, l.tax
-FROM unnest($3::int4[], $4::text[], $5::text[], $6::int8[], $7::int8[], $8::int8[], $9::int8[]) AS l (line, sku, title, quantity, price, discount, tax)
+SELECT $1::crdb_internal_region, l.order_id, l.line, l.sku, l.title, l.quantity, l.price, l.discount, l.tax
+FROM unnest($2::text[], $3::int4[], $4::text[], $5::text[], $6::int8[], $7::int8[], $8::int8[], $9::int8[])
+  AS l (order_id, line, sku, title, quantity, price, discount, tax)
 WHERE NOT EXISTS (
   SELECT 1
   FROM order_events AS e
-  WHERE e.region = $1 AND e.order_id = $2
+  WHERE e.region = $1 AND e.order_id = l.order_id
 );
 
 -- order.insert_paid (cellar_customer)
 INSERT INTO order_events (region, order_id, seq, kind, cause, at, detail)
-VALUES ($1, $2, (
-  SELECT last_seq
-  FROM orders
-  WHERE region = $1 AND order_id = $2 AND customer_id = $3 AND status = 'PAID' AND last_seq = 2 AND ship_to = $4
-), 'paid', 'ended', $5, $6);
+SELECT $1::crdb_internal_region, n.order_id, (
+  SELECT o.last_seq
+  FROM orders AS o
+  WHERE o.region = $1 AND o.order_id = n.order_id AND o.customer_id = n.customer_id AND o.status = 'PAID' AND o.last_seq = 2 AND o.ship_to = n.ship_to
+), 'paid', 'ended', n.at, n.detail
+FROM unnest($2::text[], $3::text[], $4::bytea[], $5::timestamptz[], $6::bytea[]) AS n (order_id, customer_id, ship_to, at, detail);
 
 -- order.insert_placed (cellar_customer)
 INSERT INTO order_events (region, order_id, seq, kind, cause, at, detail)
-VALUES ($1, $2, 1, 'placed', 'placed', $3, '')
+SELECT $1::crdb_internal_region, n.order_id, 1, 'placed', 'placed', n.at, ''::bytea
+FROM unnest($2::text[], $3::timestamptz[]) AS n (order_id, at)
 ON CONFLICT (region, order_id, cause) DO NOTHING;
 
 -- order.list (cellar_customer)
@@ -774,11 +780,12 @@ WHERE region = $1 AND order_id = $2 AND customer_id = $3
 FOR UPDATE;
 
 -- order.pay (cellar_customer)
-UPDATE orders
+UPDATE orders AS o
 SET status = 'PAID', last_seq = 2
-WHERE region = $1 AND order_id = $2 AND customer_id = $3 AND status = 'PENDING' AND last_seq = 1 AND ship_to = $4
-RETURNING order_id, customer_id, currency, items_minor_units, discount_minor_units, shipping_minor_units, tax_minor_units, shipping_tax_minor_units,
-  total_minor_units, ship_to, placed_at;
+FROM unnest($2::text[], $3::text[], $4::bytea[]) AS n (order_id, customer_id, ship_to)
+WHERE o.region = $1 AND o.order_id = n.order_id AND o.customer_id = n.customer_id AND o.status = 'PENDING' AND o.last_seq = 1 AND o.ship_to = n.ship_to
+RETURNING o.order_id, o.customer_id, o.currency, o.items_minor_units, o.discount_minor_units, o.shipping_minor_units, o.tax_minor_units,
+  o.shipping_tax_minor_units, o.total_minor_units, o.ship_to, o.placed_at;
 
 -- order.project (cellar_customer)
 UPDATE orders

@@ -48,25 +48,49 @@ func Enqueue(ctx context.Context, tx sqldb.Tx, home ident.Region, now time.Time,
 
 // Queue is Enqueue for a batch of statements that a transaction sends later.
 func Queue(b *sqldb.Batch, home ident.Region, now time.Time, events ...Event) error {
-	if len(events) == 0 {
-		return nil
-	}
 	if len(events) > maxEvents {
 		return fmt.Errorf("outbox: %d events in one transaction, at most %d", len(events), maxEvents)
+	}
+	packed, err := Pack(events)
+	if err != nil {
+		return err
+	}
+	QueuePacked(b, home, now, packed)
+	return nil
+}
+
+// Packed event: all that can fail about it has been done.
+type Packed struct {
+	event   Event
+	payload []byte
+}
+
+// Pack events.
+func Pack(events []Event) ([]Packed, error) {
+	packed := make([]Packed, len(events))
+	for i, e := range events {
+		payload, err := proto.Marshal(e.Payload)
+		if err != nil {
+			return nil, fmt.Errorf("outbox: event %s: %w", e.MessageID, err)
+		}
+		packed[i] = Packed{event: e, payload: payload}
+	}
+	return packed, nil
+}
+
+// QueuePacked is Queue for events that are packed, of one transaction or of several that share one.
+func QueuePacked(b *sqldb.Batch, home ident.Region, now time.Time, events []Packed) {
+	if len(events) == 0 {
+		return
 	}
 	n := len(events)
 	shards, ids, messageIDs := make([]int16, n), make([]int64, n), make([]string, n)
 	destinations, subjects, payloads := make([]string, n), make([]string, n), make([][]byte, n)
-	for i, e := range events {
-		payload, err := proto.Marshal(e.Payload)
-		if err != nil {
-			return fmt.Errorf("outbox: event %s: %w", e.MessageID, err)
-		}
-		shards[i], ids[i], messageIDs[i] = shardOf(e.Key), nextID(now), e.MessageID
-		destinations[i], subjects[i], payloads[i] = string(e.Destination), e.Subject, payload
+	for i, p := range events {
+		shards[i], ids[i], messageIDs[i] = shardOf(p.event.Key), nextID(now), p.event.MessageID
+		destinations[i], subjects[i], payloads[i] = string(p.event.Destination), p.event.Subject, p.payload
 	}
 	b.Queue(stmtEnqueue, nil, string(home), shards, ids, messageIDs, destinations, subjects, payloads, now)
-	return nil
 }
 
 func shardOf(key string) int16 { return int16(xxhash.Sum64String(key) >> 60) }

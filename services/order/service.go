@@ -92,12 +92,11 @@ func New(deps Deps) *Service {
 
 // create records a new order; again, it changes nothing.
 func (s *Service) create(ctx context.Context, id ident.OrderID, customer ident.CustomerID, o *orderv1.Order) error {
-	n := newOrder{id: id, customer: customer, order: o, placedAt: s.deps.Clock.Now()}
-	b, err := n.insert()
+	shipTo, err := packAddress(o.GetShipTo())
 	if err != nil {
-		return err
+		return fmt.Errorf("create order %s: %w", id, err)
 	}
-	return s.deps.Fence.InSlotTx(ctx, customer, func(tx sqldb.Tx) error { return tx.SendLast(ctx, b) })
+	return s.deps.Fence.Join(ctx, customer, opCreate.Part(newOrder{id: id, customer: customer, order: o, shipTo: shipTo, placedAt: s.deps.Clock.Now()}))
 }
 
 // fact is an event that a command wants to append.
@@ -264,30 +263,28 @@ func (s *Service) markPaid(ctx context.Context, customer ident.CustomerID, id id
 	return out.show(), nil
 }
 
-// markPaidBlind is markPaid in one round trip after the slot's; errNotJustPlaced when the order is not as it was placed.
+// markPaidBlind is markPaid in one transaction, shared with others; errNotJustPlaced when the order is not as it was placed.
 func (s *Service) markPaidBlind(ctx context.Context, customer ident.CustomerID, id ident.OrderID, req *orderv1.MarkPaidRequest) (*orderv1.Order, error) {
 	now := s.deps.Clock.Now()
 	detail, err := proto.Marshal(&orderv1.Paid{Parcels: req.GetParcels(), Authorized: req.GetAuthorized()})
 	if err != nil {
 		return nil, fmt.Errorf("mark %s paid: %w", id, err)
 	}
-	to := request{order: string(id), customer: string(customer), shipTo: req.GetShipTo(), paidAt: now}
-	paid := Event{Seq: 2, Kind: kindPaid, Cause: causeEnded, At: now, Detail: detail}
-	var agreed *orderv1.Order
-	err = s.deps.Fence.InSlotTx(ctx, customer, func(tx sqldb.Tx) error {
-		var b sqldb.Batch
-		agreed = nil
-		if err := queuePaid(&b, justPlaced{id: id, customer: customer, shipTo: req.GetShipTo()}, paid, &agreed); err != nil {
-			return err
-		}
-		if err := outbox.Queue(&b, id.Region(), now, to.events(req.GetParcels())...); err != nil {
-			return err
-		}
-		return tx.SendLast(ctx, &b)
-	})
+	shipTo, err := packAddress(req.GetShipTo())
 	if err != nil {
+		return nil, fmt.Errorf("mark %s paid: %w", id, err)
+	}
+	to := request{order: string(id), customer: string(customer), shipTo: req.GetShipTo(), paidAt: now}
+	sends, err := outbox.Pack(to.events(req.GetParcels()))
+	if err != nil {
+		return nil, err
+	}
+	paid := Event{Seq: 2, Kind: kindPaid, Cause: causeEnded, At: now, Detail: detail}
+	written := &justPaid{id: id, customer: customer, shipTo: shipTo, paid: paid, sends: sends}
+	if err := s.deps.Fence.Join(ctx, customer, opPay.Part(written)); err != nil {
 		return nil, notJustPlaced(err)
 	}
+	agreed := written.agreed
 	events := []Event{{Seq: 1, Kind: kindPlaced, Cause: causePlaced, At: agreed.GetPlacedAt().AsTime()}, paid}
 	p, err := project(agreed, events)
 	if err != nil {

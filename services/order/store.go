@@ -3,17 +3,18 @@ package order
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/cellar-commerce/cellar/internal/fence"
 	moneyv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/money/v1"
 	orderv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1"
 	postalv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/postal/v1"
 	"github.com/cellar-commerce/cellar/internal/ident"
 	"github.com/cellar-commerce/cellar/internal/money"
+	"github.com/cellar-commerce/cellar/internal/outbox"
 	"github.com/cellar-commerce/cellar/internal/sqldb"
 )
 
@@ -21,23 +22,28 @@ var (
 	stmtInsertOrder = sqldb.Define(sqldb.Customer, "order.insert", `
 INSERT INTO orders (region, order_id, customer_id, status, last_seq, currency, items_minor_units, discount_minor_units, shipping_minor_units,
   tax_minor_units, shipping_tax_minor_units, total_minor_units, ship_to, placed_at)
-VALUES ($1, $2, $3, 'PENDING', 1, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+SELECT $1::crdb_internal_region, n.order_id, n.customer_id, 'PENDING', 1, n.currency, n.items, n.discount, n.shipping, n.tax, n.shipping_tax, n.total,
+  n.ship_to, n.placed_at
+FROM unnest($2::text[], $3::text[], $4::text[], $5::int8[], $6::int8[], $7::int8[], $8::int8[], $9::int8[], $10::int8[], $11::bytea[], $12::timestamptz[])
+  AS n (order_id, customer_id, currency, items, discount, shipping, tax, shipping_tax, total, ship_to, placed_at)
 ON CONFLICT (region, order_id) DO NOTHING`)
 
 	// The first event is written last: where it is, the order was made before and its lines stay as they are.
 	stmtInsertLines = sqldb.Define(sqldb.Customer, "order.insert_lines", `
 INSERT INTO order_lines (region, order_id, line, sku, title, quantity, unit_price_minor_units, discount_minor_units, tax_minor_units)
-SELECT $1::crdb_internal_region, $2, l.line, l.sku, l.title, l.quantity, l.price, l.discount, l.tax
-FROM unnest($3::int4[], $4::text[], $5::text[], $6::int8[], $7::int8[], $8::int8[], $9::int8[]) AS l (line, sku, title, quantity, price, discount, tax)
+SELECT $1::crdb_internal_region, l.order_id, l.line, l.sku, l.title, l.quantity, l.price, l.discount, l.tax
+FROM unnest($2::text[], $3::int4[], $4::text[], $5::text[], $6::int8[], $7::int8[], $8::int8[], $9::int8[])
+  AS l (order_id, line, sku, title, quantity, price, discount, tax)
 WHERE NOT EXISTS (
   SELECT 1
   FROM order_events AS e
-  WHERE e.region = $1 AND e.order_id = $2
+  WHERE e.region = $1 AND e.order_id = l.order_id
 )`)
 
 	stmtInsertPlaced = sqldb.Define(sqldb.Customer, "order.insert_placed", `
 INSERT INTO order_events (region, order_id, seq, kind, cause, at, detail)
-VALUES ($1, $2, 1, 'placed', 'placed', $3, '')
+SELECT $1::crdb_internal_region, n.order_id, 1, 'placed', 'placed', n.at, ''::bytea
+FROM unnest($2::text[], $3::timestamptz[]) AS n (order_id, at)
 ON CONFLICT (region, order_id, cause) DO NOTHING`)
 
 	// The order's row is locked: nobody else appends meanwhile.
@@ -51,23 +57,25 @@ UPDATE orders
 SET status = $3, last_seq = $4
 WHERE region = $1 AND order_id = $2`)
 
-	// An order as it was placed, and nothing since.
+	// Orders as they were placed, and nothing since.
 	stmtPay = sqldb.Define(sqldb.Customer, "order.pay", `
-UPDATE orders
+UPDATE orders AS o
 SET status = 'PAID', last_seq = 2
-WHERE region = $1 AND order_id = $2 AND customer_id = $3 AND status = 'PENDING' AND last_seq = 1 AND ship_to = $4
-RETURNING order_id, customer_id, currency, items_minor_units, discount_minor_units, shipping_minor_units, tax_minor_units, shipping_tax_minor_units,
-  total_minor_units, ship_to, placed_at`)
+FROM unnest($2::text[], $3::text[], $4::bytea[]) AS n (order_id, customer_id, ship_to)
+WHERE o.region = $1 AND o.order_id = n.order_id AND o.customer_id = n.customer_id AND o.status = 'PENDING' AND o.last_seq = 1 AND o.ship_to = n.ship_to
+RETURNING o.order_id, o.customer_id, o.currency, o.items_minor_units, o.discount_minor_units, o.shipping_minor_units, o.tax_minor_units,
+  o.shipping_tax_minor_units, o.total_minor_units, o.ship_to, o.placed_at`)
 
-	// The event is refused by the table unless the statement before has paid the order just now: an order in any other
+	// An event is refused by the table unless the statement before has paid its order just now: an order in any other
 	// state, or of somebody else, or none, gives no number; one that was paid before has an event of that number.
 	stmtInsertPaid = sqldb.Define(sqldb.Customer, "order.insert_paid", `
 INSERT INTO order_events (region, order_id, seq, kind, cause, at, detail)
-VALUES ($1, $2, (
-  SELECT last_seq
-  FROM orders
-  WHERE region = $1 AND order_id = $2 AND customer_id = $3 AND status = 'PAID' AND last_seq = 2 AND ship_to = $4
-), 'paid', 'ended', $5, $6)`)
+SELECT $1::crdb_internal_region, n.order_id, (
+  SELECT o.last_seq
+  FROM orders AS o
+  WHERE o.region = $1 AND o.order_id = n.order_id AND o.customer_id = n.customer_id AND o.status = 'PAID' AND o.last_seq = 2 AND o.ship_to = n.ship_to
+), 'paid', 'ended', n.at, n.detail
+FROM unnest($2::text[], $3::text[], $4::bytea[], $5::timestamptz[], $6::bytea[]) AS n (order_id, customer_id, ship_to, at, detail)`)
 
 	stmtGetOrder = sqldb.Define(sqldb.Customer, "order.get", `
 SELECT order_id, customer_id, currency, items_minor_units, discount_minor_units, shipping_minor_units, tax_minor_units, shipping_tax_minor_units,
@@ -107,30 +115,35 @@ type newOrder struct {
 	id       ident.OrderID
 	customer ident.CustomerID
 	order    *orderv1.Order
+	shipTo   []byte
 	placedAt time.Time
 }
 
-// insert writes the order, its lines and its first event in one round trip.
-func (n newOrder) insert() (*sqldb.Batch, error) {
-	o, region, id := n.order, string(n.id.Region()), string(n.id)
-	shipTo, err := packAddress(o.GetShipTo())
-	if err != nil {
-		return nil, fmt.Errorf("insert order %s: %w", n.id, err)
+// opCreate writes orders, their lines and their first events.
+var opCreate = fence.NewOp("order.create", func(b *sqldb.Batch, ring ident.Region, rows []newOrder) {
+	var ids, customers, currencies, owners, skus, titles []string
+	var items, discounts, shippings, taxes, shippingTaxes, totals, quantities, prices, lineDiscounts, lineTaxes []int64
+	var shipTos [][]byte
+	var at []time.Time
+	var lines []int32
+	for _, n := range rows {
+		o, id := n.order, string(n.id)
+		ids, customers, currencies = append(ids, id), append(customers, string(n.customer)), append(currencies, o.GetTotal().GetCurrencyCode())
+		items, discounts = append(items, o.GetItemsTotal().GetMinorUnits()), append(discounts, o.GetDiscount().GetMinorUnits())
+		shippings, taxes = append(shippings, o.GetShipping().GetMinorUnits()), append(taxes, o.GetTax().GetMinorUnits())
+		shippingTaxes, totals = append(shippingTaxes, o.GetShippingTax().GetMinorUnits()), append(totals, o.GetTotal().GetMinorUnits())
+		shipTos, at = append(shipTos, n.shipTo), append(at, n.placedAt)
+		for _, l := range o.GetLines() {
+			owners, lines, skus, titles = append(owners, id), append(lines, l.GetLine()), append(skus, l.GetSku()), append(titles, l.GetTitle())
+			quantities, prices = append(quantities, l.GetQuantity()), append(prices, l.GetUnitPrice().GetMinorUnits())
+			lineDiscounts, lineTaxes = append(lineDiscounts, l.GetDiscount().GetMinorUnits()), append(lineTaxes, l.GetTax().GetMinorUnits())
+		}
 	}
-	count := len(o.GetLines())
-	lines, skus, titles := make([]int32, count), make([]string, count), make([]string, count)
-	quantities, prices, discounts, taxes := make([]int64, count), make([]int64, count), make([]int64, count), make([]int64, count)
-	for i, l := range o.GetLines() {
-		lines[i], skus[i], titles[i], quantities[i] = l.GetLine(), l.GetSku(), l.GetTitle(), l.GetQuantity()
-		prices[i], discounts[i], taxes[i] = l.GetUnitPrice().GetMinorUnits(), l.GetDiscount().GetMinorUnits(), l.GetTax().GetMinorUnits()
-	}
-	b := &sqldb.Batch{}
-	b.Queue(stmtInsertOrder, nil, region, id, string(n.customer), o.GetTotal().GetCurrencyCode(), o.GetItemsTotal().GetMinorUnits(), o.GetDiscount().GetMinorUnits(),
-		o.GetShipping().GetMinorUnits(), o.GetTax().GetMinorUnits(), o.GetShippingTax().GetMinorUnits(), o.GetTotal().GetMinorUnits(), shipTo, n.placedAt)
-	b.Queue(stmtInsertLines, nil, region, id, lines, skus, titles, quantities, prices, discounts, taxes)
-	b.Queue(stmtInsertPlaced, nil, region, id, n.placedAt)
-	return b, nil
-}
+	region := string(ring)
+	b.Queue(stmtInsertOrder, nil, region, ids, customers, currencies, items, discounts, shippings, taxes, shippingTaxes, totals, shipTos, at)
+	b.Queue(stmtInsertLines, nil, region, owners, lines, skus, titles, quantities, prices, lineDiscounts, lineTaxes)
+	b.Queue(stmtInsertPlaced, nil, region, ids, at)
+})
 
 // packAddress the same way every time: it is compared as it is stored.
 func packAddress(a *postalv1.PostalAddress) ([]byte, error) {
@@ -148,34 +161,49 @@ func queueEvents(b *sqldb.Batch, id ident.OrderID, fresh []Event, status Status)
 	b.Queue(stmtProject, nil, string(id.Region()), string(id), string(status), fresh[n-1].Seq)
 }
 
-// justPlaced is an order as CreateOrder left it.
-type justPlaced struct {
+// justPaid is an order that is as CreateOrder left it, to be paid.
+type justPaid struct {
 	id       ident.OrderID
 	customer ident.CustomerID
-	shipTo   *postalv1.PostalAddress
+	shipTo   []byte
+	paid     Event
+	sends    []outbox.Packed
+	// agreed is what was ordered; read when the payment has been written.
+	agreed *orderv1.Order
 }
 
 // errNotJustPlaced: something has happened to the order since it was placed, or it is not the one it is taken for.
 var errNotJustPlaced = errors.New("the order is not as it was placed")
 
-// queuePaid marks an order paid that was just placed, and reads it.
-func queuePaid(b *sqldb.Batch, o justPlaced, paid Event, into **orderv1.Order) error {
-	shipTo, err := packAddress(o.shipTo)
-	if err != nil {
-		return err
+// opPay marks orders paid that were just placed, and reads them.
+var opPay = fence.NewOp("order.pay", func(b *sqldb.Batch, ring ident.Region, rows []*justPaid) {
+	n := len(rows)
+	ids, customers, shipTos, at, details := make([]string, n), make([]string, n), make([][]byte, n), make([]time.Time, n), make([][]byte, n)
+	byID := make(map[string]*justPaid, n)
+	var sends []outbox.Packed
+	for i, r := range rows {
+		ids[i], customers[i], shipTos[i], at[i], details[i] = string(r.id), string(r.customer), r.shipTo, r.paid.At, r.paid.Detail
+		byID[ids[i]], r.agreed = r, nil
+		sends = append(sends, r.sends...)
 	}
-	region, id := string(o.id.Region()), string(o.id)
-	queueReadOrder(b, stmtPay, into, region, id, string(o.customer), shipTo)
-	b.Queue(stmtInsertPaid, nil, region, id, string(o.customer), shipTo, paid.At, paid.Detail)
-	b.QueueRead(stmtListLines, sqldb.Each(func(r sqldb.Row) error {
-		_, l, err := scanLine(r)
-		if *into != nil && err == nil {
-			(*into).Lines = append((*into).Lines, l.of((*into).GetTotal().GetCurrencyCode()))
+	region := string(ring)
+	b.QueueRead(stmtPay, sqldb.Each(func(r sqldb.Row) error {
+		o, err := scanOrder(r)
+		if err == nil {
+			byID[o.GetOrderId()].agreed = o
 		}
 		return err
-	}), region, []string{id})
-	return nil
-}
+	}), region, ids, customers, shipTos)
+	b.Queue(stmtInsertPaid, nil, region, ids, customers, shipTos, at, details)
+	b.QueueRead(stmtListLines, sqldb.Each(func(r sqldb.Row) error {
+		id, l, err := scanLine(r)
+		if o := byID[id].agreed; o != nil && err == nil {
+			o.Lines = append(o.Lines, l.of(o.GetTotal().GetCurrencyCode()))
+		}
+		return err
+	}), region, ids)
+	outbox.QueuePacked(b, ring, at[0], sends)
+})
 
 // notJustPlaced recognises how the statements of queuePaid fail.
 func notJustPlaced(err error) error {
