@@ -89,7 +89,11 @@ func (c *Client) Charge(ctx context.Context, q ChargeRequest) (Charge, error) {
 
 // Capture takes money that an authorized charge holds.
 func (c *Client) Capture(ctx context.Context, q CaptureRequest) (Charge, error) {
-	return c.move(ctx, chargePath(q.ChargeID, "capture"), q.Key, amountBody{q.Amount})
+	body := struct {
+		Amount int64 `json:"amount"`
+		Final  bool  `json:"final"`
+	}{q.Amount, !q.More}
+	return c.move(ctx, chargePath(q.ChargeID, "capture"), q.Key, body)
 }
 
 // Refund gives captured money back. More than is left is a *RequestError.
@@ -132,7 +136,7 @@ func (c *Client) Ledger(ctx context.Context, after int64, limit int) (LedgerPage
 	return page, nil
 }
 
-// amountBody is the body of a capture or refund.
+// amountBody is the body of a refund.
 type amountBody struct {
 	Amount int64 `json:"amount"`
 }

@@ -20,6 +20,10 @@
 //	                  └──void──▶ voided        ▲
 //	sale ──────────────────────────────────────┘           decline ──▶ declined
 //
+// A capture with "final": false leaves what is left held, and the charge authorized, for further captures; they sum to
+// what was authorized at most. A final capture, or a void, lets go of the rest. What was captured can be refunded
+// meanwhile.
+//
 // Tokens and test numbers choose what becomes of a charge. Any other number with a right check digit is approved.
 //
 //	tok_visa                   4242424242424242  approved
