@@ -125,6 +125,16 @@ func (c *Client) FindByKey(ctx context.Context, key string) (Charge, bool, error
 	return found, true, nil
 }
 
+// Find the charge that a request made, see FindByKey. It never makes one.
+func (c *Client) Find(ctx context.Context, q ChargeRequest) (Charge, bool, error) {
+	return c.FindByKey(ctx, q.Key)
+}
+
+// Abandon is Find: a request that is still on its way cannot be called back here.
+func (c *Client) Abandon(ctx context.Context, q ChargeRequest) (Charge, bool, error) {
+	return c.FindByKey(ctx, q.Key)
+}
+
 // Ledger returns at most limit entries, 1 to 10,000, whose seq is greater than after. ErrUnavailable when it could not
 // be read.
 func (c *Client) Ledger(ctx context.Context, after int64, limit int) (LedgerPage, error) {

@@ -92,7 +92,7 @@ func newWorld(t *testing.T, options ...sqldbtest.Option) world {
 		t.Fatal(err)
 	}
 	db := sqldbtest.New(t, sqldb.Customer, options...)
-	service := New(Deps{DB: db, Fence: fencetest.Owner(db, "us-east-1"), Network: client, Clock: manual})
+	service := New(Deps{DB: db, Fence: fencetest.Owner(db, "us-east-1"), Provider: client, GiftCardKey: []byte("a key of gift cards for tests only"), Clock: manual})
 	return world{Service: service, db: db, clock: manual, network: client, link: way}
 }
 

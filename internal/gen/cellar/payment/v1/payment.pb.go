@@ -1114,8 +1114,10 @@ func (x *GiftCard) GetBalance() *v1.Money {
 type IssueGiftCardRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Identifies the issue: 1 to 100 characters.
-	IssueId       string    `protobuf:"bytes,1,opt,name=issue_id,json=issueId,proto3" json:"issue_id,omitempty"`
-	Amount        *v1.Money `protobuf:"bytes,2,opt,name=amount,proto3" json:"amount,omitempty"`
+	IssueId string    `protobuf:"bytes,1,opt,name=issue_id,json=issueId,proto3" json:"issue_id,omitempty"`
+	Amount  *v1.Money `protobuf:"bytes,2,opt,name=amount,proto3" json:"amount,omitempty"`
+	// Region whose shoppers will most likely spend it, part of what identifies the issue; empty: the first region.
+	Region        string `protobuf:"bytes,3,opt,name=region,proto3" json:"region,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1162,6 +1164,13 @@ func (x *IssueGiftCardRequest) GetAmount() *v1.Money {
 		return x.Amount
 	}
 	return nil
+}
+
+func (x *IssueGiftCardRequest) GetRegion() string {
+	if x != nil {
+		return x.Region
+	}
+	return ""
 }
 
 type IssueGiftCardResponse struct {
@@ -1568,10 +1577,11 @@ const file_cellar_payment_v1_payment_proto_rawDesc = "" +
 	"\bGiftCard\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12.\n" +
 	"\x06issued\x18\x02 \x01(\v2\x16.cellar.money.v1.MoneyR\x06issued\x120\n" +
-	"\abalance\x18\x03 \x01(\v2\x16.cellar.money.v1.MoneyR\abalance\"a\n" +
+	"\abalance\x18\x03 \x01(\v2\x16.cellar.money.v1.MoneyR\abalance\"y\n" +
 	"\x14IssueGiftCardRequest\x12\x19\n" +
 	"\bissue_id\x18\x01 \x01(\tR\aissueId\x12.\n" +
-	"\x06amount\x18\x02 \x01(\v2\x16.cellar.money.v1.MoneyR\x06amount\"Q\n" +
+	"\x06amount\x18\x02 \x01(\v2\x16.cellar.money.v1.MoneyR\x06amount\x12\x16\n" +
+	"\x06region\x18\x03 \x01(\tR\x06region\"Q\n" +
 	"\x15IssueGiftCardResponse\x128\n" +
 	"\tgift_card\x18\x01 \x01(\v2\x1b.cellar.payment.v1.GiftCardR\bgiftCard\"(\n" +
 	"\x12GetGiftCardRequest\x12\x12\n" +
