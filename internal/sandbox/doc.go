@@ -37,6 +37,10 @@
 //	tok_unavailable            4000000000004004  503 without effect, always
 //	tok_error_after_success    4000000000005001  approved, answered 500; the second ask is answered
 //
+// Whoever is named with POST /v1/webhook (or --webhook-url) is told of every effect once it is on disk, by a POST that is
+// signed with the key the network was started with, tried again for some seconds. Events are not kept over a restart, and
+// faults make them come late, twice and in any order: asking by key is what can be relied on.
+//
 // A minted token carries brand, last four digits and behaviour inside itself: it survives a restart without being
 // kept anywhere. A real network's would be opaque; callers must treat these so too.
 package sandbox

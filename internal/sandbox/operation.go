@@ -66,10 +66,12 @@ func (n *CardNetwork) perform(w http.ResponseWriter, r *http.Request, op operati
 		// An issuer does not notice that somebody down the line hung up.
 		n.pause(context.WithoutCancel(r.Context()), n.slowDelay)
 	}
-	made, err := n.book.post(n.recordOf(op, fingerprint, plan.decline))
+	record := n.recordOf(op, fingerprint, plan.decline)
+	made, err := n.book.post(record)
 	if err != nil {
 		return err
 	}
+	n.announce(made, record)
 	switch plan.then {
 	case endHeld:
 		return n.withhold(r.Context(), made)

@@ -82,6 +82,9 @@ func (s *Service) passOn(ctx context.Context, e cardnetwork.Event) error {
 	if err != nil {
 		return err
 	}
+	if e.Key == string(order) && p.State != Pending && p.State != Voided {
+		return nil // known already, as it mostly is: the answer was faster
+	}
 	var taker EventTaker = s
 	if s.deps.Owners != nil {
 		if taker, err = s.deps.Owners(p.CustomerID); err != nil {
