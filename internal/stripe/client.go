@@ -62,9 +62,8 @@ func (c *Client) Charge(ctx context.Context, q cardnetwork.ChargeRequest) (cardn
 	confirm := &sdk.PaymentIntentConfirmParams{ErrorOnRequiresAction: sdk.Bool(true)}
 	confirm.SetIdempotencyKey(q.Key + "/confirm")
 	confirm.AddExpand("latest_charge")
-	if strings.HasPrefix(q.Token, "tok_") {
-		confirm.PaymentMethodData = &sdk.PaymentIntentPaymentMethodDataParams{Type: sdk.String("card")}
-		confirm.AddExtra("payment_method_data[card][token]", q.Token)
+	if strings.HasPrefix(q.Token, "ctoken_") {
+		confirm.ConfirmationToken = sdk.String(q.Token)
 	} else {
 		confirm.PaymentMethod = sdk.String(q.Token)
 	}

@@ -17,6 +17,7 @@
 // Stripe never forgets; a capture relies on the key alone, and on Stripe not capturing more than is held. Several captures
 // of one intent need Stripe's multicapture, which it must have enabled for the account.
 //
-// Cards are payment method ids (pm_…) or tokens (tok_…). A card that wants its holder to do something first is declined,
+// Cards are ids of payment methods (pm_…) or confirmation tokens (ctoken_…), as Stripe's own script in the shopper's browser
+// makes them. A card that wants its holder to do something first is declined,
 // since nobody is there: code authentication_required.
 package stripe
