@@ -41,7 +41,11 @@ func (s *Service) beginSplit(ctx context.Context, tx sqldb.Tx, b bill) (Payment,
 		return Payment{}, err
 	}
 	p, err := scan(tx.QueryRow(ctx, stmtBegin, s.opening(b)...))
-	if err != nil || made == 0 {
+	if err == nil && made == 0 {
+		p.Tenders, err = sqldb.Collect(ctx, tx, stmtTenders, scanTender, string(b.order.Region()), string(b.order))
+		return p, err
+	}
+	if err != nil {
 		return p, err
 	}
 	if err := s.drawAll(ctx, tx, &p, b.sources); err != nil {
