@@ -126,9 +126,16 @@ func (s *Service) learn(ctx context.Context, p Payment, charge cardnetwork.Charg
 	if err != nil {
 		return p, fmt.Errorf("payment of %s: %w", p.OrderID, err)
 	}
-	if now.State == Voided && (told.State == Captured || told.State == Authorized) {
-		now.ChargeID = charge.ID
+	if now.State != Voided {
+		return now, nil
+	}
+	now.ChargeID = charge.ID
+	switch told.State {
+	case Captured, Authorized:
 		return s.giveBackLate(ctx, now)
+	case Refunded:
+		return s.settleLate(ctx, now) // it went back already, and nobody wrote that down
+	case Pending, Declined, Voided:
 	}
 	return now, nil
 }
