@@ -674,36 +674,143 @@ WHERE EXISTS (
   WHERE o.region = $1 AND o.shard = s.shard AND o.published_at IS NULL
 );
 
+-- payment.add_move (cellar_customer)
+INSERT INTO payment_moves (region, order_id, kind, move_id, state, amount_minor_units, card_minor_units, last, refusal, created_at, updated_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, '', $9, $9);
+
+-- payment.add_tender (cellar_customer)
+INSERT INTO payment_tenders (region, order_id, position, account_region, account, amount_minor_units, captured_minor_units, refunded_minor_units, released_minor_units)
+VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 0);
+
+-- payment.begin (cellar_customer)
+INSERT INTO payments (region, order_id, customer_id, state, amount_minor_units, currency, card_token, charge_id, decline_code, created_at, updated_at, hold)
+VALUES ($1, $2, $3, 'PENDING', $4, $5, $6, '', '', $7, $7, $8)
+ON CONFLICT (region, order_id) DO UPDATE
+SET updated_at = CASE WHEN payments.state = 'PENDING' AND payments.customer_id = excluded.customer_id THEN excluded.updated_at ELSE payments.updated_at END
+RETURNING order_id, customer_id, state, amount_minor_units, currency, card_token, charge_id, decline_code, updated_at, hold, closing, credit_minor_units, uncaptured_minor_units, refunded_minor_units;
+
+-- payment.close (cellar_customer)
+INSERT INTO payments (region, order_id, customer_id, state, amount_minor_units, currency, card_token, charge_id, decline_code, created_at, updated_at)
+VALUES ($1, $2, $3, 'VOIDED', 0, '', '', '', '', $4, $4)
+ON CONFLICT (region, order_id) DO UPDATE
+SET closing = payments.closing OR (payments.state IN ('AUTHORIZED', 'CAPTURED') AND payments.customer_id = excluded.customer_id)
+RETURNING order_id, customer_id, state, amount_minor_units, currency, card_token, charge_id, decline_code, updated_at, hold, closing, credit_minor_units, uncaptured_minor_units, refunded_minor_units;
+
+-- payment.enter (cellar_customer)
+INSERT INTO ledger_entries (region, account, movement, amount_minor_units, currency, reason, at)
+VALUES ($1, $2, $3, $4, $5, $6, $7);
+
+-- payment.entered (cellar_customer)
+SELECT amount_minor_units, currency
+FROM ledger_entries
+WHERE region = $1 AND account = $2 AND movement = $3;
+
 -- payment.get (cellar_customer)
-SELECT order_id, customer_id, state, amount_minor_units, currency, card_token, charge_id, decline_code, updated_at
+SELECT order_id, customer_id, state, amount_minor_units, currency, card_token, charge_id, decline_code, updated_at, hold, closing, credit_minor_units, uncaptured_minor_units, refunded_minor_units
 FROM payments
 WHERE region = $1 AND order_id = $2;
 
+-- payment.gift_card (cellar_customer)
+SELECT code_hash, currency, issued_minor_units, balance_minor_units
+FROM gift_cards
+WHERE region = $1 AND code_hash = $2;
+
+-- payment.give_gift_card (cellar_customer)
+UPDATE gift_cards
+SET balance_minor_units = balance_minor_units + $3
+WHERE region = $1 AND code_hash = $2;
+
+-- payment.give_wallet (cellar_customer)
+INSERT INTO wallets (region, customer_id, currency, balance_minor_units, updated_at)
+VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (region, customer_id, currency) DO UPDATE
+SET balance_minor_units = wallets.balance_minor_units + excluded.balance_minor_units, updated_at = excluded.updated_at;
+
 -- payment.insert (cellar_customer)
-INSERT INTO payments (region, order_id, customer_id, state, amount_minor_units, currency, card_token, charge_id, decline_code, created_at, updated_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, '', '', $8, $8)
+INSERT INTO payments (region, order_id, customer_id, state, amount_minor_units, currency, card_token, charge_id, decline_code, created_at, updated_at, hold)
+VALUES ($1, $2, $3, 'PENDING', $4, $5, $6, '', '', $7, $7, $8)
 ON CONFLICT (region, order_id) DO NOTHING;
 
+-- payment.issue_gift_card (cellar_customer)
+INSERT INTO gift_cards (region, code_hash, issue_id, currency, issued_minor_units, balance_minor_units, created_at)
+VALUES ($1, $2, $3, $4, $5, $5, $6)
+ON CONFLICT (region, issue_id) DO NOTHING;
+
+-- payment.issued_gift_card (cellar_customer)
+SELECT code_hash, currency, issued_minor_units, balance_minor_units
+FROM gift_cards
+WHERE region = $1 AND issue_id = $2;
+
 -- payment.lock (cellar_customer)
-SELECT order_id, customer_id, state, amount_minor_units, currency, card_token, charge_id, decline_code, updated_at
+SELECT order_id, customer_id, state, amount_minor_units, currency, card_token, charge_id, decline_code, updated_at, hold, closing, credit_minor_units, uncaptured_minor_units, refunded_minor_units
 FROM payments
 WHERE region = $1 AND order_id = $2
 FOR UPDATE;
 
--- payment.refunded (cellar_customer)
+-- payment.lock_gift_card (cellar_customer)
+SELECT balance_minor_units
+FROM gift_cards
+WHERE region = $1 AND code_hash = $2 AND currency = $3
+FOR UPDATE;
+
+-- payment.lock_wallet (cellar_customer)
+SELECT balance_minor_units
+FROM wallets
+WHERE region = $1 AND customer_id = $2 AND currency = $3
+FOR UPDATE;
+
+-- payment.moves (cellar_customer)
+SELECT kind, move_id, state, amount_minor_units, card_minor_units, last, refusal
+FROM payment_moves
+WHERE region = $1 AND order_id = $2
+ORDER BY kind, move_id;
+
+-- payment.put (cellar_customer)
 UPDATE payments
-SET state = 'REFUNDED', charge_id = $3, updated_at = $4
+SET state = $3, charge_id = $4, decline_code = $5, credit_minor_units = $6, uncaptured_minor_units = $7, refunded_minor_units = $8, updated_at = $9
 WHERE region = $1 AND order_id = $2;
+
+-- payment.put_move (cellar_customer)
+UPDATE payment_moves
+SET state = $5, refusal = $6, updated_at = $7
+WHERE region = $1 AND order_id = $2 AND kind = $3 AND move_id = $4;
+
+-- payment.put_tender (cellar_customer)
+UPDATE payment_tenders
+SET captured_minor_units = $4, refunded_minor_units = $5, released_minor_units = $6
+WHERE region = $1 AND order_id = $2 AND position = $3;
 
 -- payment.settle (cellar_customer)
 UPDATE payments
-SET state = $3, charge_id = $4, decline_code = $5, updated_at = $6
-WHERE region = $1 AND order_id = $2 AND state = 'PENDING';
+SET state = CASE WHEN state = 'PENDING' THEN $3::text ELSE state END,
+  charge_id = CASE WHEN state = 'PENDING' THEN $4::text ELSE charge_id END,
+  decline_code = CASE WHEN state = 'PENDING' THEN $5::text ELSE decline_code END,
+  uncaptured_minor_units = CASE WHEN state = 'PENDING' THEN $6::int8 ELSE uncaptured_minor_units END,
+  updated_at = CASE WHEN state = 'PENDING' THEN $7::timestamptz ELSE updated_at END
+WHERE region = $1 AND order_id = $2
+RETURNING order_id, customer_id, state, amount_minor_units, currency, card_token, charge_id, decline_code, updated_at, hold, closing, credit_minor_units, uncaptured_minor_units, refunded_minor_units;
 
--- payment.touch (cellar_customer)
-UPDATE payments
-SET updated_at = $3
-WHERE region = $1 AND order_id = $2 AND state = 'PENDING';
+-- payment.take_gift_card (cellar_customer)
+UPDATE gift_cards
+SET balance_minor_units = balance_minor_units - $3
+WHERE region = $1 AND code_hash = $2 AND balance_minor_units >= $3;
+
+-- payment.take_wallet (cellar_customer)
+UPDATE wallets
+SET balance_minor_units = balance_minor_units - $4, updated_at = $5
+WHERE region = $1 AND customer_id = $2 AND currency = $3 AND balance_minor_units >= $4;
+
+-- payment.tenders (cellar_customer)
+SELECT position, account_region, account, amount_minor_units, captured_minor_units, refunded_minor_units, released_minor_units
+FROM payment_tenders
+WHERE region = $1 AND order_id = $2
+ORDER BY position;
+
+-- payment.wallets (cellar_customer)
+SELECT currency, balance_minor_units
+FROM wallets
+WHERE region = $1 AND customer_id = $2
+ORDER BY currency;
 
 -- saga.claim (cellar_customer)
 UPDATE sagas
