@@ -34,7 +34,7 @@ func TestTheCardProviderIsTheOneThatIsConfigured(t *testing.T) {
 	}
 }
 
-func TestAnEventGoesToTheOwnerOfItsCustomer(t *testing.T) {
+func TestWithoutAMapAnEventHasNobodyToGoTo(t *testing.T) {
 	customer := ident.NewCustomer("use1")
 	c := &Cell{cfg: goodConfig(), maps: &topology.Holder{}, peers: http.DefaultClient}
 	c.services.payment = payment.New(payment.Deps{})

@@ -207,7 +207,7 @@ type Payment struct {
 	Amount  *v1.Money              `protobuf:"bytes,3,opt,name=amount,proto3" json:"amount,omitempty"`
 	// Charge at the card network; empty before one exists.
 	ChargeId string `protobuf:"bytes,4,opt,name=charge_id,json=chargeId,proto3" json:"charge_id,omitempty"`
-	// Network's code of a decline.
+	// Network's code of a decline, or one of ours: unknown_gift_card, gift_card_empty, wallet_empty, insufficient_tenders.
 	DeclineCode string `protobuf:"bytes,5,opt,name=decline_code,json=declineCode,proto3" json:"decline_code,omitempty"`
 	// Taken so far, and given back of it: 0 <= refunded <= captured <= amount.
 	Captured *v1.Money `protobuf:"bytes,6,opt,name=captured,proto3" json:"captured,omitempty"`

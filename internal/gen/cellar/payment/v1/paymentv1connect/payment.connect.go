@@ -72,6 +72,8 @@ type PaymentServiceClient interface {
 	// The order id, with the capture id, is the idempotency key: again, it gives the
 	// first answer. FAILED_PRECONDITION (PAYMENT_DECLINED) when a tender says no; UNAVAILABLE
 	// (PAYMENT_UNKNOWN) while it cannot be learnt what became of it: call again, never start another.
+	// FAILED_PRECONDITION (CAPTURES_TOO_MUCH) when less is held, (PAYMENT_CLOSED) when it was or is being given back,
+	// (PAYMENT_MISMATCH) for another amount under the same ids.
 	Capture(context.Context, *v1.CaptureRequest) (*v1.CaptureResponse, error)
 	// Refund without a refund id gives all money of an order back, whatever was captured, and lets go of what is held. It
 	// also closes the payment of an order that never captured, so that a late Capture is refused
@@ -89,7 +91,7 @@ type PaymentServiceClient interface {
 	TakeEvent(context.Context, *v1.TakeEventRequest) (*v1.TakeEventResponse, error)
 	// IssueGiftCard makes a gift card worth an amount, once an issue id: again, it gives the same card.
 	IssueGiftCard(context.Context, *v1.IssueGiftCardRequest) (*v1.IssueGiftCardResponse, error)
-	// GetGiftCard tells what is left on a gift card. NOT_FOUND (UNKNOWN_GIFT_CARD).
+	// GetGiftCard tells what is left on a gift card. NOT_FOUND (UNKNOWN_GIFT_CARD), malformed or not there.
 	GetGiftCard(context.Context, *v1.GetGiftCardRequest) (*v1.GetGiftCardResponse, error)
 	// GetWallet tells what is in the wallet of the session's customer: store credit.
 	GetWallet(context.Context, *v1.GetWalletRequest) (*v1.GetWalletResponse, error)
@@ -288,6 +290,8 @@ type PaymentServiceHandler interface {
 	// The order id, with the capture id, is the idempotency key: again, it gives the
 	// first answer. FAILED_PRECONDITION (PAYMENT_DECLINED) when a tender says no; UNAVAILABLE
 	// (PAYMENT_UNKNOWN) while it cannot be learnt what became of it: call again, never start another.
+	// FAILED_PRECONDITION (CAPTURES_TOO_MUCH) when less is held, (PAYMENT_CLOSED) when it was or is being given back,
+	// (PAYMENT_MISMATCH) for another amount under the same ids.
 	Capture(context.Context, *v1.CaptureRequest) (*v1.CaptureResponse, error)
 	// Refund without a refund id gives all money of an order back, whatever was captured, and lets go of what is held. It
 	// also closes the payment of an order that never captured, so that a late Capture is refused
@@ -305,7 +309,7 @@ type PaymentServiceHandler interface {
 	TakeEvent(context.Context, *v1.TakeEventRequest) (*v1.TakeEventResponse, error)
 	// IssueGiftCard makes a gift card worth an amount, once an issue id: again, it gives the same card.
 	IssueGiftCard(context.Context, *v1.IssueGiftCardRequest) (*v1.IssueGiftCardResponse, error)
-	// GetGiftCard tells what is left on a gift card. NOT_FOUND (UNKNOWN_GIFT_CARD).
+	// GetGiftCard tells what is left on a gift card. NOT_FOUND (UNKNOWN_GIFT_CARD), malformed or not there.
 	GetGiftCard(context.Context, *v1.GetGiftCardRequest) (*v1.GetGiftCardResponse, error)
 	// GetWallet tells what is in the wallet of the session's customer: store credit.
 	GetWallet(context.Context, *v1.GetWalletRequest) (*v1.GetWalletResponse, error)
