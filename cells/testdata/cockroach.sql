@@ -74,6 +74,24 @@ FROM accounts
 WHERE region = $1 AND customer_id = $2
 FOR UPDATE;
 
+-- audit.accounts (cellar_customer)
+SELECT coalesce(b.account, e.account), coalesce(b.balance, 0), coalesce(e.sum, 0)
+FROM (
+  SELECT 'gift_card/' || encode(code_hash, 'hex') AS account, currency, balance_minor_units AS balance FROM gift_cards WHERE region = $1
+  UNION ALL SELECT 'wallet/' || customer_id, currency, balance_minor_units FROM wallets WHERE region = $1
+  UNION ALL SELECT 'order/' || t.order_id, p.currency, sum(t.amount_minor_units - t.refunded_minor_units - t.released_minor_units)::int8
+  FROM payment_tenders AS t
+  INNER JOIN payments AS p ON p.region = $1 AND p.order_id = t.order_id
+  WHERE t.region = $1
+  GROUP BY t.order_id, p.currency
+) AS b
+FULL OUTER JOIN (
+  SELECT account, currency, sum(amount_minor_units)::int8 AS sum
+  FROM ledger_entries
+  WHERE region = $1 AND account NOT IN ('issued', 'credited')
+  GROUP BY account, currency
+) AS e ON e.account = b.account AND e.currency = b.currency;
+
 -- audit.acknowledged (cellar_customer)
 SELECT resource_id
 FROM idempotency_keys
@@ -91,14 +109,34 @@ FROM order_events
 WHERE region = $1 AND kind IN ('paid', 'shipped')
 ORDER BY order_id, seq;
 
+-- audit.movements (cellar_customer)
+SELECT movement, currency, sum(amount_minor_units)::int8, count(*)
+FROM ledger_entries
+WHERE region = $1
+GROUP BY movement, currency
+HAVING sum(amount_minor_units) <> 0 OR count(*) <> 2;
+
 -- audit.orders (cellar_customer)
-SELECT o.order_id, o.status, o.total_minor_units, o.placed_at, coalesce(l.units, 0), coalesce(p.state, ''), coalesce(s.status, ''), coalesce(e.events, 0), o.last_seq
+SELECT o.order_id, o.status, o.total_minor_units, o.placed_at, coalesce(l.units, 0), coalesce(s.status, ''), coalesce(e.events, 0), o.last_seq
 FROM orders AS o
 LEFT JOIN (SELECT order_id, sum(quantity)::int8 AS units FROM order_lines WHERE region = $1 GROUP BY order_id) AS l ON l.order_id = o.order_id
 LEFT JOIN (SELECT order_id, count(*) AS events FROM order_events WHERE region = $1 GROUP BY order_id) AS e ON e.order_id = o.order_id
-LEFT JOIN payments AS p ON p.region = $1 AND p.order_id = o.order_id
 LEFT JOIN sagas AS s ON s.region = $1 AND s.saga_id = o.order_id
 WHERE o.region = $1;
+
+-- audit.payments (cellar_customer)
+SELECT p.order_id, p.state, p.closing, p.amount_minor_units, p.credit_minor_units, p.uncaptured_minor_units, p.refunded_minor_units,
+  coalesce(t.captured, 0), coalesce(t.refunded, 0), coalesce(t.drawn, 0), coalesce(t.kept, 0), coalesce(m.pending, 0)
+FROM payments AS p
+LEFT JOIN (
+  SELECT order_id, sum(captured_minor_units)::int8 AS captured, sum(refunded_minor_units)::int8 AS refunded, sum(amount_minor_units)::int8 AS drawn,
+    sum(amount_minor_units - refunded_minor_units - released_minor_units)::int8 AS kept
+  FROM payment_tenders
+  WHERE region = $1
+  GROUP BY order_id
+) AS t ON t.order_id = p.order_id
+LEFT JOIN (SELECT order_id, count(*) AS pending FROM payment_moves WHERE region = $1 AND state = 'PENDING' GROUP BY order_id) AS m ON m.order_id = p.order_id
+WHERE p.region = $1;
 
 -- audit.promised (cellar_regional)
 SELECT r.fc_id, r.sku, sum(r.quantity)::int8

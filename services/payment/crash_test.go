@@ -138,3 +138,26 @@ func TestWhereverAProcessDiesTheMoneyEndsWhereItShould(t *testing.T) {
 	}
 	w.checkBooks(t)
 }
+
+// What most payments are must stay cheap: the row before the network is asked, and what it said.
+func TestOneCardAtOnceIsTwoTransactionsAndOneRow(t *testing.T) {
+	transactions := 0
+	w := newWorld(t, sqldbtest.WithFaults(func(p sqldb.Point) error {
+		if p == sqldb.BeforeWork {
+			transactions++
+		}
+		return nil
+	}))
+	if err := w.pay(newPurchase(), "tok_visa"); err != nil {
+		t.Fatal(err)
+	}
+	if transactions != 2 {
+		t.Errorf("%d transactions", transactions)
+	}
+	for table, want := range map[string]int{"payments": 1, "payment_tenders": 0, "payment_moves": 0, "ledger_entries": 0} {
+		var rows []string
+		if err := w.dump(t, table, &rows); err != nil || len(rows) != want {
+			t.Errorf("%s has %d rows, %v", table, len(rows), err)
+		}
+	}
+}
