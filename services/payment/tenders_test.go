@@ -9,6 +9,7 @@ import (
 	problemv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/problem/v1"
 	"github.com/cellar-commerce/cellar/internal/ident"
 	"github.com/cellar-commerce/cellar/internal/problem"
+	"github.com/cellar-commerce/cellar/internal/session"
 )
 
 const (
@@ -223,8 +224,16 @@ func TestAWalletIsCreditedOnceACreditAndSpentOnlyByItsCustomer(t *testing.T) {
 		})
 	}
 	wg.Wait()
+	seen, err := w.GetWallet(session.With(t.Context(), session.Principal{CustomerID: p.customer}), &paymentv1.GetWalletRequest{})
+	if err != nil || len(seen.GetBalances()) != 1 || seen.GetBalances()[0].GetMinorUnits() != 500 {
+		t.Errorf("the wallet shows %v, %v", seen, err)
+	}
+	_, err = w.GetWallet(t.Context(), &paymentv1.GetWalletRequest{})
+	if problem.KindOf(err) != problem.Unauthenticated {
+		t.Errorf("without a session: %v", err)
+	}
 	req.Amount = usd(501)
-	_, err := w.CreditWallet(t.Context(), req)
+	_, err = w.CreditWallet(t.Context(), req)
 	refused(t, err, problem.Precondition, "CREDIT_MISMATCH")
 	other := purchase{customer: ident.NewCustomer("use1"), order: ident.NewOrder("use1")}
 	_, err = w.buy(other, 5, fromWallet())
