@@ -22,6 +22,12 @@ type Config struct {
 	PoolSize      int           `name:"pool-size" default:"8" usage:"connections to each logical database"`
 	Brokers       string        `name:"brokers" usage:"NATS server of each region, region=nats://host:port, separated by commas"`
 	CardNetwork   string        `name:"card-network" usage:"address of the card network, http://host:port"`
+	CardProvider  string        `name:"card-provider" default:"network" usage:"who takes money from cards: network (the card network above) or stripe"`
+	CardEventsKey string        `name:"card-events-key-file" usage:"file of the key that the card provider signs its events with; without it they are not listened to"`
+	StripeKey     string        `name:"stripe-key-file" usage:"file of Stripe's secret API key"`
+	StripeURL     string        `name:"stripe-url" default:"https://api.stripe.com" usage:"address of Stripe's API"`
+	GiftCardKey   string        `name:"gift-card-key-file" usage:"file of the key that gift card codes are made with, the same in every cell, for ever"`
+	Capture       string        `name:"capture" default:"at-once" usage:"when a card is charged: at-once, when the order is placed, or on-shipment"`
 	SessionKey    string        `name:"session-key-file" usage:"file of the key that signs sessions, the same in every cell"`
 	QuoteKey      string        `name:"quote-key-file" usage:"file of the key that signs quotes, the same in every cell"`
 	PeerKey       string        `name:"peer-key-file" usage:"file of the key that the platform's own processes show each other"`
@@ -29,6 +35,14 @@ type Config struct {
 	HandlingTime  time.Duration `name:"handling-time" default:"1s" usage:"between the request to ship and the hand-over to the carrier"`
 	Drain         time.Duration `name:"drain" default:"1s" usage:"how long requests are still taken after this cell has said that it stops"`
 }
+
+// Values of the settings card-provider and capture.
+const (
+	ProviderNetwork   = "network"
+	ProviderStripe    = "stripe"
+	CaptureAtOnce     = "at-once"
+	CaptureOnShipment = "on-shipment"
+)
 
 // validate what can be known without connecting to anything.
 func (c Config) validate() error {
@@ -46,12 +60,24 @@ func (c Config) validate() error {
 	check(c.PoolSize >= 2 && c.PoolSize <= 100, "pool-size", "2 to 100")
 	check(c.HandlingTime >= 0, "handling-time", "0 or more")
 	check(c.SessionKey != "" && c.QuoteKey != "" && c.PeerKey != "", "session-key-file, quote-key-file and peer-key-file", "the files of the keys")
-	u, err := url.Parse(c.CardNetwork)
-	check(err == nil && u.Host != "", "card-network", "http://host:port")
+	check(c.GiftCardKey != "", "gift-card-key-file", "the file of the key of gift cards")
+	check(c.CardProvider == ProviderNetwork || c.CardProvider == ProviderStripe, "card-provider", ProviderNetwork+" or "+ProviderStripe)
+	check(c.Capture == CaptureAtOnce || c.Capture == CaptureOnShipment, "capture", CaptureAtOnce+" or "+CaptureOnShipment)
+	if c.CardProvider == ProviderStripe {
+		check(c.StripeKey != "", "stripe-key-file", "the file of Stripe's secret key")
+		check(isAddress(c.StripeURL), "stripe-url", "https://host")
+	} else {
+		check(isAddress(c.CardNetwork), "card-network", "http://host:port")
+	}
 	if _, err := c.brokers(); err != nil {
 		wrong = append(wrong, err)
 	}
 	return errors.Join(wrong...)
+}
+
+func isAddress(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && u.Host != ""
 }
 
 // brokers by region.

@@ -11,7 +11,8 @@ import (
 func goodConfig() Config {
 	return Config{
 		Cell: "use1-a", Region: "us-east-1", Map: "map.json", DatabaseURL: "postgres://x", PoolSize: 8, Brokers: "us-east-1=nats://127.0.0.1:4222",
-		CardNetwork: "http://127.0.0.1:8070", SessionKey: "a", QuoteKey: "b", PeerKey: "c",
+		CardNetwork: "http://127.0.0.1:8070", SessionKey: "a", QuoteKey: "b", PeerKey: "c", GiftCardKey: "d",
+		CardProvider: ProviderNetwork, Capture: CaptureAtOnce,
 	}
 }
 
@@ -29,6 +30,11 @@ func TestEverySettingThatIsWrongIsNamed(t *testing.T) {
 		"handling-time must be":    func(c *Config) { c.HandlingTime = -1 },
 		"peer-key-file must be":    func(c *Config) { c.PeerKey = "" },
 		"card-network must be":     func(c *Config) { c.CardNetwork = "127.0.0.1" },
+		"card-provider must be":    func(c *Config) { c.CardProvider = "bank" },
+		"stripe-key-file must be":  func(c *Config) { c.CardProvider = ProviderStripe; c.StripeURL = "https://api.stripe.com" },
+		"stripe-url must be":       func(c *Config) { c.CardProvider, c.StripeKey = ProviderStripe, "e" },
+		"gift-card-key-file must":  func(c *Config) { c.GiftCardKey = "" },
+		"capture must be at-once":  func(c *Config) { c.Capture = "never" },
 		"got \"us-east-1\"":        func(c *Config) { c.Brokers = "us-east-1" },
 		"mars-1=nats://x\"":        func(c *Config) { c.Brokers = "us-east-1=nats://y, mars-1=nats://x" },
 		"of the cell's own region": func(c *Config) { c.Brokers = "us-west-2=nats://x" },
@@ -42,6 +48,14 @@ func TestEverySettingThatIsWrongIsNamed(t *testing.T) {
 	err := Config{}.validate()
 	if n := strings.Count(err.Error(), "must"); n < 8 {
 		t.Errorf("of an empty configuration only %d things are told: %v", n, err)
+	}
+}
+
+func TestBothProvidersAndBothWaysToCaptureAreTaken(t *testing.T) {
+	c := goodConfig()
+	c.CardProvider, c.CardNetwork, c.StripeKey, c.StripeURL, c.Capture = ProviderStripe, "", "e", "https://api.stripe.com", CaptureOnShipment
+	if err := c.validate(); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 
 	"connectrpc.com/connect"
 
-	"github.com/cellar-commerce/cellar/internal/cardnetwork"
 	"github.com/cellar-commerce/cellar/internal/fence"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/account/v1/accountv1connect"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/cart/v1/cartv1connect"
@@ -67,17 +66,15 @@ func (c *Cell) assembleServices() (err error) {
 	if err != nil {
 		return err
 	}
-	network, err := cardnetwork.New(cardnetwork.Config{BaseURL: c.cfg.CardNetwork})
-	if err != nil {
-		return err
-	}
 	s.catalog = catalog.New(catalog.Deps{DB: c.global, Clock: c.clock, PrimaryRegion: primary(), Regions: ident.Regions(), Committed: c.nudgeGlobal})
 	s.search = search.New(search.Deps{Engine: engine, Source: s.catalog, Log: c.log})
 	s.cart = cart.New(cart.Deps{DB: c.customers, Fence: s.fence, Products: s.catalog, Clock: c.clock})
 	s.account = account.New(account.Deps{
 		Customers: c.customers, Global: c.global, Fence: s.fence, Sessions: s.sessions, Carts: s.cart, SecureCookies: c.cfg.SecureCookies, Clock: c.clock, Log: c.log,
 	})
-	s.payment = payment.New(payment.Deps{DB: c.customers, Fence: s.fence, Network: network, Clock: c.clock})
+	if err := c.assemblePayment(); err != nil {
+		return err
+	}
 	c.assembleStock()
 	s.order = order.New(order.Deps{
 		DB: c.customers, Fence: s.fence, Clock: c.clock, Log: c.log, Payments: s.payment, Shipments: c.shipmentsOf(), Stock: c.soldStockOf(),
@@ -217,7 +214,10 @@ func (c *Cell) mux() *http.ServeMux {
 }
 
 func (c *Cell) publicHandler() http.Handler {
-	return rpc.Public(rpc.PublicDeps{Sessions: c.services.sessions, Fence: c.services.fence, Clock: c.clock, SecureCookies: c.cfg.SecureCookies}, c.mux())
+	mux := http.NewServeMux()
+	mux.Handle("POST "+WebhookPath, c.services.payment.Webhook()) // who signs its requests needs no session
+	mux.Handle("/", rpc.Public(rpc.PublicDeps{Sessions: c.services.sessions, Fence: c.services.fence, Clock: c.clock, SecureCookies: c.cfg.SecureCookies}, c.mux()))
+	return mux
 }
 
 func (c *Cell) internalHandler() http.Handler { return rpc.Internal(c.keys.peer, c.mux()) }

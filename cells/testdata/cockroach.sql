@@ -74,6 +74,24 @@ FROM accounts
 WHERE region = $1 AND customer_id = $2
 FOR UPDATE;
 
+-- audit.accounts (cellar_customer)
+SELECT coalesce(b.account, e.account), coalesce(b.balance, 0), coalesce(e.sum, 0)
+FROM (
+  SELECT 'gift_card/' || encode(code_hash, 'hex') AS account, currency, balance_minor_units AS balance FROM gift_cards WHERE region = $1
+  UNION ALL SELECT 'wallet/' || customer_id, currency, balance_minor_units FROM wallets WHERE region = $1
+  UNION ALL SELECT 'order/' || t.order_id, p.currency, sum(t.amount_minor_units - t.refunded_minor_units - t.released_minor_units)::int8
+  FROM payment_tenders AS t
+  INNER JOIN payments AS p ON p.region = $1 AND p.order_id = t.order_id
+  WHERE t.region = $1
+  GROUP BY t.order_id, p.currency
+) AS b
+FULL OUTER JOIN (
+  SELECT account, currency, sum(amount_minor_units)::int8 AS sum
+  FROM ledger_entries
+  WHERE region = $1 AND account NOT IN ('issued', 'credited')
+  GROUP BY account, currency
+) AS e ON e.account = b.account AND e.currency = b.currency;
+
 -- audit.acknowledged (cellar_customer)
 SELECT resource_id
 FROM idempotency_keys
@@ -96,14 +114,34 @@ SELECT saga_id, status
 FROM sagas
 WHERE region = $1 AND kind IN ('cancellation', 'return', 'capture') AND status <> 'DONE';
 
+-- audit.movements (cellar_customer)
+SELECT movement, currency, sum(amount_minor_units)::int8, count(*)
+FROM ledger_entries
+WHERE region = $1
+GROUP BY movement, currency
+HAVING sum(amount_minor_units) <> 0 OR count(*) <> 2;
+
 -- audit.orders (cellar_customer)
-SELECT o.order_id, o.status, o.total_minor_units, o.placed_at, coalesce(l.units, 0), coalesce(p.state, ''), coalesce(s.status, ''), coalesce(e.events, 0), o.last_seq
+SELECT o.order_id, o.status, o.total_minor_units, o.placed_at, coalesce(l.units, 0), coalesce(s.status, ''), coalesce(e.events, 0), o.last_seq
 FROM orders AS o
 LEFT JOIN (SELECT order_id, sum(quantity)::int8 AS units FROM order_lines WHERE region = $1 GROUP BY order_id) AS l ON l.order_id = o.order_id
 LEFT JOIN (SELECT order_id, count(*) AS events FROM order_events WHERE region = $1 GROUP BY order_id) AS e ON e.order_id = o.order_id
-LEFT JOIN payments AS p ON p.region = $1 AND p.order_id = o.order_id
 LEFT JOIN sagas AS s ON s.region = $1 AND s.saga_id = o.order_id
 WHERE o.region = $1;
+
+-- audit.payments (cellar_customer)
+SELECT p.order_id, p.state, p.closing, p.amount_minor_units, p.credit_minor_units, p.uncaptured_minor_units, p.refunded_minor_units,
+  coalesce(t.captured, 0), coalesce(t.refunded, 0), coalesce(t.drawn, 0), coalesce(t.kept, 0), coalesce(m.pending, 0)
+FROM payments AS p
+LEFT JOIN (
+  SELECT order_id, sum(captured_minor_units)::int8 AS captured, sum(refunded_minor_units)::int8 AS refunded, sum(amount_minor_units)::int8 AS drawn,
+    sum(amount_minor_units - refunded_minor_units - released_minor_units)::int8 AS kept
+  FROM payment_tenders
+  WHERE region = $1
+  GROUP BY order_id
+) AS t ON t.order_id = p.order_id
+LEFT JOIN (SELECT order_id, count(*) AS pending FROM payment_moves WHERE region = $1 AND state = 'PENDING' GROUP BY order_id) AS m ON m.order_id = p.order_id
+WHERE p.region = $1;
 
 -- audit.promised (cellar_regional)
 SELECT r.fc_id, r.sku, sum(r.quantity)::int8
@@ -840,36 +878,143 @@ WHERE EXISTS (
   WHERE o.region = $1 AND o.shard = s.shard AND o.published_at IS NULL
 );
 
+-- payment.add_move (cellar_customer)
+INSERT INTO payment_moves (region, order_id, kind, move_id, state, amount_minor_units, card_minor_units, last, refusal, created_at, updated_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, '', $9, $9);
+
+-- payment.add_tender (cellar_customer)
+INSERT INTO payment_tenders (region, order_id, position, account_region, account, amount_minor_units, captured_minor_units, refunded_minor_units, released_minor_units)
+VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 0);
+
+-- payment.begin (cellar_customer)
+INSERT INTO payments (region, order_id, customer_id, state, amount_minor_units, currency, card_token, charge_id, decline_code, created_at, updated_at, hold)
+VALUES ($1, $2, $3, 'PENDING', $4, $5, $6, '', '', $7, $7, $8)
+ON CONFLICT (region, order_id) DO UPDATE
+SET updated_at = CASE WHEN payments.state = 'PENDING' AND payments.customer_id = excluded.customer_id THEN excluded.updated_at ELSE payments.updated_at END
+RETURNING order_id, customer_id, state, amount_minor_units, currency, card_token, charge_id, decline_code, updated_at, hold, closing, credit_minor_units, uncaptured_minor_units, refunded_minor_units;
+
+-- payment.close (cellar_customer)
+INSERT INTO payments (region, order_id, customer_id, state, amount_minor_units, currency, card_token, charge_id, decline_code, created_at, updated_at)
+VALUES ($1, $2, $3, 'VOIDED', 0, '', '', '', '', $4, $4)
+ON CONFLICT (region, order_id) DO UPDATE
+SET closing = payments.closing OR (payments.state IN ('AUTHORIZED', 'CAPTURED') AND payments.customer_id = excluded.customer_id)
+RETURNING order_id, customer_id, state, amount_minor_units, currency, card_token, charge_id, decline_code, updated_at, hold, closing, credit_minor_units, uncaptured_minor_units, refunded_minor_units;
+
+-- payment.enter (cellar_customer)
+INSERT INTO ledger_entries (region, account, movement, amount_minor_units, currency, reason, at)
+VALUES ($1, $2, $3, $4, $5, $6, $7);
+
+-- payment.entered (cellar_customer)
+SELECT amount_minor_units, currency
+FROM ledger_entries
+WHERE region = $1 AND account = $2 AND movement = $3;
+
 -- payment.get (cellar_customer)
-SELECT order_id, customer_id, state, amount_minor_units, currency, card_token, charge_id, decline_code, updated_at
+SELECT order_id, customer_id, state, amount_minor_units, currency, card_token, charge_id, decline_code, updated_at, hold, closing, credit_minor_units, uncaptured_minor_units, refunded_minor_units
 FROM payments
 WHERE region = $1 AND order_id = $2;
 
+-- payment.gift_card (cellar_customer)
+SELECT code_hash, currency, issued_minor_units, balance_minor_units
+FROM gift_cards
+WHERE region = $1 AND code_hash = $2;
+
+-- payment.give_gift_card (cellar_customer)
+UPDATE gift_cards
+SET balance_minor_units = balance_minor_units + $3
+WHERE region = $1 AND code_hash = $2;
+
+-- payment.give_wallet (cellar_customer)
+INSERT INTO wallets (region, customer_id, currency, balance_minor_units, updated_at)
+VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (region, customer_id, currency) DO UPDATE
+SET balance_minor_units = wallets.balance_minor_units + excluded.balance_minor_units, updated_at = excluded.updated_at;
+
 -- payment.insert (cellar_customer)
-INSERT INTO payments (region, order_id, customer_id, state, amount_minor_units, currency, card_token, charge_id, decline_code, created_at, updated_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, '', '', $8, $8)
+INSERT INTO payments (region, order_id, customer_id, state, amount_minor_units, currency, card_token, charge_id, decline_code, created_at, updated_at, hold)
+VALUES ($1, $2, $3, 'PENDING', $4, $5, $6, '', '', $7, $7, $8)
 ON CONFLICT (region, order_id) DO NOTHING;
 
+-- payment.issue_gift_card (cellar_customer)
+INSERT INTO gift_cards (region, code_hash, issue_id, currency, issued_minor_units, balance_minor_units, created_at)
+VALUES ($1, $2, $3, $4, $5, $5, $6)
+ON CONFLICT (region, issue_id) DO NOTHING;
+
+-- payment.issued_gift_card (cellar_customer)
+SELECT code_hash, currency, issued_minor_units, balance_minor_units
+FROM gift_cards
+WHERE region = $1 AND issue_id = $2;
+
 -- payment.lock (cellar_customer)
-SELECT order_id, customer_id, state, amount_minor_units, currency, card_token, charge_id, decline_code, updated_at
+SELECT order_id, customer_id, state, amount_minor_units, currency, card_token, charge_id, decline_code, updated_at, hold, closing, credit_minor_units, uncaptured_minor_units, refunded_minor_units
 FROM payments
 WHERE region = $1 AND order_id = $2
 FOR UPDATE;
 
--- payment.refunded (cellar_customer)
+-- payment.lock_gift_card (cellar_customer)
+SELECT balance_minor_units
+FROM gift_cards
+WHERE region = $1 AND code_hash = $2 AND currency = $3
+FOR UPDATE;
+
+-- payment.lock_wallet (cellar_customer)
+SELECT balance_minor_units
+FROM wallets
+WHERE region = $1 AND customer_id = $2 AND currency = $3
+FOR UPDATE;
+
+-- payment.moves (cellar_customer)
+SELECT kind, move_id, state, amount_minor_units, card_minor_units, last, refusal
+FROM payment_moves
+WHERE region = $1 AND order_id = $2
+ORDER BY kind, move_id;
+
+-- payment.put (cellar_customer)
 UPDATE payments
-SET state = 'REFUNDED', charge_id = $3, updated_at = $4
+SET state = $3, charge_id = $4, decline_code = $5, credit_minor_units = $6, uncaptured_minor_units = $7, refunded_minor_units = $8, updated_at = $9
 WHERE region = $1 AND order_id = $2;
+
+-- payment.put_move (cellar_customer)
+UPDATE payment_moves
+SET state = $5, refusal = $6, updated_at = $7
+WHERE region = $1 AND order_id = $2 AND kind = $3 AND move_id = $4;
+
+-- payment.put_tender (cellar_customer)
+UPDATE payment_tenders
+SET captured_minor_units = $4, refunded_minor_units = $5, released_minor_units = $6
+WHERE region = $1 AND order_id = $2 AND position = $3;
 
 -- payment.settle (cellar_customer)
 UPDATE payments
-SET state = $3, charge_id = $4, decline_code = $5, updated_at = $6
-WHERE region = $1 AND order_id = $2 AND state = 'PENDING';
+SET state = CASE WHEN state = 'PENDING' THEN $3::text ELSE state END,
+  charge_id = CASE WHEN state = 'PENDING' THEN $4::text ELSE charge_id END,
+  decline_code = CASE WHEN state = 'PENDING' THEN $5::text ELSE decline_code END,
+  uncaptured_minor_units = CASE WHEN state = 'PENDING' THEN $6::int8 ELSE uncaptured_minor_units END,
+  updated_at = CASE WHEN state = 'PENDING' THEN $7::timestamptz ELSE updated_at END
+WHERE region = $1 AND order_id = $2
+RETURNING order_id, customer_id, state, amount_minor_units, currency, card_token, charge_id, decline_code, updated_at, hold, closing, credit_minor_units, uncaptured_minor_units, refunded_minor_units;
 
--- payment.touch (cellar_customer)
-UPDATE payments
-SET updated_at = $3
-WHERE region = $1 AND order_id = $2 AND state = 'PENDING';
+-- payment.take_gift_card (cellar_customer)
+UPDATE gift_cards
+SET balance_minor_units = balance_minor_units - $3
+WHERE region = $1 AND code_hash = $2 AND balance_minor_units >= $3;
+
+-- payment.take_wallet (cellar_customer)
+UPDATE wallets
+SET balance_minor_units = balance_minor_units - $4, updated_at = $5
+WHERE region = $1 AND customer_id = $2 AND currency = $3 AND balance_minor_units >= $4;
+
+-- payment.tenders (cellar_customer)
+SELECT position, account_region, account, amount_minor_units, captured_minor_units, refunded_minor_units, released_minor_units
+FROM payment_tenders
+WHERE region = $1 AND order_id = $2
+ORDER BY position;
+
+-- payment.wallets (cellar_customer)
+SELECT currency, balance_minor_units
+FROM wallets
+WHERE region = $1 AND customer_id = $2
+ORDER BY currency;
 
 -- saga.claim (cellar_customer)
 UPDATE sagas AS s

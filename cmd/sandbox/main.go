@@ -16,6 +16,7 @@ import (
 
 	"github.com/cellar-commerce/cellar/internal/clock"
 	"github.com/cellar-commerce/cellar/internal/sandbox"
+	"github.com/cellar-commerce/cellar/internal/secret"
 )
 
 func main() {
@@ -40,11 +41,20 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 		return err
 	}
 	defer func() { err = errors.Join(err, ledger.Close()) }()
+	key := ""
+	if config.WebhookKeyFile != "" {
+		if key, err = secret.Read(config.WebhookKeyFile); err != nil {
+			return err
+		}
+	}
 	network, err := sandbox.NewCardNetwork(sandbox.Deps{
 		Ledger:    ledger,
 		Clock:     clock.System{},
 		Logger:    log,
 		SlowDelay: config.SlowDelay,
+
+		WebhookURL: config.WebhookURL,
+		WebhookKey: key,
 	})
 	if err != nil {
 		return err

@@ -138,9 +138,88 @@ CREATE TABLE IF NOT EXISTS payments (
   decline_code text NOT NULL, -- the network's reason; empty unless declined
   created_at timestamptz NOT NULL, -- when the money was first asked for
   updated_at timestamptz NOT NULL, -- last change of state
+  hold bool NOT NULL DEFAULT false, -- the card is only authorized at first
+  closing bool NOT NULL DEFAULT false, -- everything is being given back: nothing new may begin
+  credit_minor_units int8 NOT NULL DEFAULT 0, -- part borne by payment_tenders; a card bears the rest
+  uncaptured_minor_units int8 NOT NULL DEFAULT 0, -- AUTHORIZED: still held; afterwards: let go of
+  refunded_minor_units int8 NOT NULL DEFAULT 0, -- given back in parts; REFUNDED means all of it
   CONSTRAINT payments_pk PRIMARY KEY (region, order_id),
-  CONSTRAINT payments_state_is_known CHECK (state IN ('PENDING', 'CAPTURED', 'DECLINED', 'REFUNDED', 'VOIDED')),
-  CONSTRAINT payments_amount_is_not_negative CHECK (amount_minor_units >= 0)
+  CONSTRAINT payments_state_is_listed CHECK (state IN ('PENDING', 'AUTHORIZED', 'CAPTURED', 'DECLINED', 'REFUNDED', 'VOIDED')),
+  CONSTRAINT payments_amount_is_not_negative CHECK (amount_minor_units >= 0),
+  CONSTRAINT payments_parts_are_in_range CHECK (credit_minor_units BETWEEN 0 AND amount_minor_units AND uncaptured_minor_units BETWEEN 0 AND amount_minor_units AND refunded_minor_units BETWEEN 0 AND amount_minor_units - uncaptured_minor_units)
+) /*@LOCALITY REGIONAL BY ROW AS region@*/;
+
+-- Gift cards and wallets that bear a part of a payment. A payment borne by one card has no row here.
+CREATE TABLE IF NOT EXISTS payment_tenders (
+  region crdb_internal_region NOT NULL, -- the customer's ring
+  order_id text NOT NULL, -- whose payment
+  position int4 NOT NULL, -- from 1, in the order they are drawn on
+  account_region crdb_internal_region NOT NULL, -- where the account's rows are homed: a gift card has a ring of its own
+  account text NOT NULL, -- "gift_card/<hash>" or "wallet/<customer id>", as in ledger_entries
+  amount_minor_units int8 NOT NULL, -- what was drawn, in the payment's currency
+  captured_minor_units int8 NOT NULL, -- what was taken of it for good
+  refunded_minor_units int8 NOT NULL, -- what went back of what was captured
+  released_minor_units int8 NOT NULL, -- what went back without having been captured
+  CONSTRAINT payment_tenders_pk PRIMARY KEY (region, order_id, position),
+  CONSTRAINT payment_tenders_amount_is_positive CHECK (amount_minor_units > 0),
+  CONSTRAINT payment_tenders_parts_are_in_range CHECK (refunded_minor_units >= 0 AND captured_minor_units >= refunded_minor_units AND released_minor_units >= 0 AND captured_minor_units + released_minor_units <= amount_minor_units)
+) /*@LOCALITY REGIONAL BY ROW AS region@*/;
+
+-- Captures and refunds of parts of a payment, each once. Written before the card network is asked.
+CREATE TABLE IF NOT EXISTS payment_moves (
+  region crdb_internal_region NOT NULL, -- the customer's ring
+  order_id text NOT NULL, -- whose payment
+  kind text NOT NULL, -- CAPTURE or REFUND
+  move_id text NOT NULL, -- the caller's: a shipment, a return
+  state text NOT NULL, -- PENDING, DONE or REFUSED
+  amount_minor_units int8 NOT NULL, -- in the payment's currency
+  card_minor_units int8 NOT NULL, -- the card's share of it; gift cards and wallet bear the rest
+  last bool NOT NULL, -- of captures: what is still held afterwards is let go of
+  refusal text NOT NULL, -- the network's code; empty unless REFUSED
+  created_at timestamptz NOT NULL, -- when it was first asked for
+  updated_at timestamptz NOT NULL, -- last change of state
+  CONSTRAINT payment_moves_pk PRIMARY KEY (region, order_id, kind, move_id),
+  CONSTRAINT payment_moves_kind_is_known CHECK (kind IN ('CAPTURE', 'REFUND')),
+  CONSTRAINT payment_moves_state_is_known CHECK (state IN ('PENDING', 'DONE', 'REFUSED')),
+  CONSTRAINT payment_moves_share_is_in_range CHECK (card_minor_units BETWEEN 0 AND amount_minor_units)
+) /*@LOCALITY REGIONAL BY ROW AS region@*/;
+
+-- Gift cards. Whoever knows the code may spend the balance, so the code itself is not here.
+CREATE TABLE IF NOT EXISTS gift_cards (
+  region crdb_internal_region NOT NULL, -- the ring that the code names
+  code_hash bytea NOT NULL, -- SHA-256 of the code
+  issue_id text NOT NULL, -- which issue made it
+  currency text NOT NULL, -- ISO 4217, of both amounts
+  issued_minor_units int8 NOT NULL, -- what it was worth at first
+  balance_minor_units int8 NOT NULL, -- what is left: the sum of its ledger entries
+  created_at timestamptz NOT NULL, -- time of issue
+  CONSTRAINT gift_cards_pk PRIMARY KEY (region, code_hash),
+  CONSTRAINT gift_cards_issue_key UNIQUE (region, issue_id),
+  CONSTRAINT gift_cards_balance_is_in_range CHECK (balance_minor_units BETWEEN 0 AND issued_minor_units)
+) /*@LOCALITY REGIONAL BY ROW AS region@*/;
+
+-- Store credit of customers.
+CREATE TABLE IF NOT EXISTS wallets (
+  region crdb_internal_region NOT NULL, -- the customer's ring
+  customer_id text NOT NULL, -- whose
+  currency text NOT NULL, -- ISO 4217; one balance each
+  balance_minor_units int8 NOT NULL, -- what is left: the sum of its ledger entries
+  updated_at timestamptz NOT NULL, -- last movement
+  CONSTRAINT wallets_pk PRIMARY KEY (region, customer_id, currency),
+  CONSTRAINT wallets_balance_is_not_negative CHECK (balance_minor_units >= 0)
+) /*@LOCALITY REGIONAL BY ROW AS region@*/;
+
+-- Double-entry ledger of gift cards and wallets, append-only: the two entries of a movement sum to zero.
+CREATE TABLE IF NOT EXISTS ledger_entries (
+  region crdb_internal_region NOT NULL, -- where the account is homed
+  account text NOT NULL, -- "gift_card/<hash>", "wallet/<customer id>", "order/<order id>", "issued" or "credited"
+  movement text NOT NULL, -- identifies the movement for ever, for example "draw/<order id>/1"
+  amount_minor_units int8 NOT NULL, -- what came in; negative: what went out
+  currency text NOT NULL, -- ISO 4217
+  reason text NOT NULL, -- for the books; may be empty
+  at timestamptz NOT NULL, -- when it happened
+  CONSTRAINT ledger_entries_pk PRIMARY KEY (region, account, movement),
+  CONSTRAINT ledger_entries_amount_is_not_zero CHECK (amount_minor_units <> 0)
 ) /*@LOCALITY REGIONAL BY ROW AS region@*/;
 
 -- Work in several steps that must end, whatever dies in between.

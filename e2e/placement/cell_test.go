@@ -53,7 +53,7 @@ func (w *world) start(t reporter, name string) *cell {
 	fenced, log := faultyFence{w.fence, f}, slog.New(slog.DiscardHandler)
 	c.carts = cart.New(cart.Deps{DB: w.customers, Fence: fenced, Products: w.catalog, Clock: w.clock})
 	c.orders = order.New(order.Deps{DB: w.customers, Fence: fenced, Clock: w.clock})
-	payments := payment.New(payment.Deps{DB: w.customers, Fence: fenced, Network: faultyNetwork{w.network, f}, Clock: w.clock})
+	payments := payment.New(payment.Deps{DB: w.customers, Fence: fenced, Provider: faultyNetwork{w.network, f}, Clock: w.clock})
 	stock := map[ident.Region]checkout.Stock{}
 	for _, region := range ident.Regions() {
 		stock[region] = faultyStock{w.stock[region], f, func() error { return w.reach(region) }}

@@ -107,7 +107,7 @@ type (
 		f *faults
 	}
 	faultyNetwork struct {
-		payment.Network
+		payment.Provider
 		f *faults
 	}
 	faultyCarts struct {
@@ -160,11 +160,11 @@ func (s faultyFence) Join(ctx context.Context, id ident.CustomerID, parts ...fen
 }
 
 func (s faultyNetwork) Charge(ctx context.Context, q cardnetwork.ChargeRequest) (cardnetwork.Charge, error) {
-	return through(ctx, s.f, "the charge", s.Network.Charge, q)
+	return through(ctx, s.f, "the charge", s.Provider.Charge, q)
 }
 
 func (s faultyNetwork) Refund(ctx context.Context, q cardnetwork.RefundRequest) (cardnetwork.Charge, error) {
-	return through(ctx, s.f, "the refund at the network", s.Network.Refund, q)
+	return through(ctx, s.f, "the refund at the network", s.Provider.Refund, q)
 }
 
 func (s faultyCarts) RemoveOrdered(ctx context.Context, q *cartv1.RemoveOrderedRequest) (*cartv1.RemoveOrderedResponse, error) {

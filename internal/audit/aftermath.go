@@ -168,20 +168,34 @@ func (o *order) sold() int64 {
 	return n
 }
 
+// payState of the payment; empty when there is none.
+func (o *order) payState() string {
+	if o.pay == nil {
+		return ""
+	}
+	return o.pay.state
+}
+
 // paymentFits tells whether the state of the payment goes with what the order says of the money. An order of which all
 // that was taken is given back may be so by one refund or by several.
 func (o *order) paymentFits() bool {
+	if o.pay == nil {
+		return o.total == 0
+	}
+	state := o.pay.state
 	switch {
-	case o.keeps() > 0 && o.captured > 0 && o.held:
-		return o.payment == "CAPTURED" || o.payment == "AUTHORIZED"
+	case o.pay.amount != o.total:
+		return false
+	case o.keeps() > 0 && o.held:
+		return state == "CAPTURED" || state == "AUTHORIZED"
 	case o.keeps() > 0:
-		return o.payment == "CAPTURED"
+		return state == "CAPTURED"
 	case o.toldCaptured > 0:
-		return o.payment == "REFUNDED" || o.payment == "CAPTURED"
+		return state == "REFUNDED" || state == "CAPTURED"
 	case o.held:
-		return o.payment == "AUTHORIZED" || o.payment == "VOIDED" || o.payment == "CAPTURED"
+		return state == "AUTHORIZED" || state == "VOIDED" || state == "CAPTURED"
 	default:
-		return o.payment == "CAPTURED" // it costs nothing
+		return state == "CAPTURED" // it costs nothing
 	}
 }
 

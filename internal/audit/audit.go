@@ -165,6 +165,12 @@ func look(ctx context.Context, deps Deps) (*findings, error) {
 	if err := readReturned(ctx, deps, orders); err != nil {
 		return nil, fmt.Errorf("audit returns: %w", err)
 	}
+	if err := readPayments(ctx, deps, f, orders); err != nil {
+		return nil, fmt.Errorf("audit payments: %w", err)
+	}
+	if err := lookAtBooks(ctx, deps, f); err != nil {
+		return nil, fmt.Errorf("audit the ledger of gift cards and wallets: %w", err)
+	}
 	if err := readLedger(ctx, deps, f, orders); err != nil {
 		return nil, fmt.Errorf("audit the card network: %w", err)
 	}

@@ -39,7 +39,8 @@ func (e entries) Ledger(_ context.Context, after int64, _ int) (cardnetwork.Ledg
 	return cardnetwork.LedgerPage{Entries: e[from:to], Next: int64(to)}, nil
 }
 
-// world has three orders: "whole" is shipped from two centres, "refused" was declined, and "live" is being placed.
+// world has four orders: "whole" is shipped from two centres, "refused" was declined, "live" is being placed, and "mixed" was
+// paid with a gift card, the wallet and a card, captured in two parts, and a part of it was given back.
 type world struct {
 	customers, regional *sqldb.DB
 	clock               *clock.Manual
@@ -73,10 +74,46 @@ func newWorld(t *testing.T) *world {
 		VALUES ('us-east-1', 'c', 'PlaceOrder', 'k1', '', 'whole', 'x', %[1]s, %[1]s)`, ago(time.Hour)))
 	w.stock(t)
 	w.ledger = entries{
-		{Kind: cardnetwork.KindAuthorize, Reference: "whole", Amount: 1000}, {Kind: cardnetwork.KindCapture, Reference: "whole", Amount: 1000},
-		{Kind: cardnetwork.KindDecline, Reference: "refused", Amount: 1000}, {Kind: cardnetwork.KindCapture, Reference: "live", Amount: 1000},
+		{Kind: cardnetwork.KindAuthorize, Reference: "whole", ChargeID: "ch_1", Amount: 1000}, {Kind: cardnetwork.KindCapture, Reference: "whole", ChargeID: "ch_1", Amount: 1000},
+		{Kind: cardnetwork.KindDecline, Reference: "refused", ChargeID: "ch_2", Amount: 1000}, {Kind: cardnetwork.KindCapture, Reference: "live", ChargeID: "ch_3", Amount: 1000},
 	}
+	w.mixed(t)
 	return w
+}
+
+// mixed order of 1000: 300 of a gift card of 800, 200 of a wallet of 250, and 500 of a card, of which 50 was let go of; 150
+// went back to the card and 30 to the wallet.
+func (w *world) mixed(t *testing.T) {
+	t.Helper()
+	w.order(t, "mixed", "SHIPPED", 1, ago(time.Hour))
+	w.saga(t, "mixed", "DONE")
+	w.event(t, "mixed", 1, "placed", &orderv1.Paid{})
+	w.run(t, w.customers, fmt.Sprintf(`INSERT INTO payments (region, order_id, customer_id, state, amount_minor_units, currency, card_token, charge_id, decline_code, created_at, updated_at, hold, credit_minor_units, uncaptured_minor_units, refunded_minor_units)
+		VALUES ('us-east-1', 'mixed', 'c', 'CAPTURED', 1000, 'USD', 'tok_visa', 'ch_4', '', %[1]s, %[1]s, true, 500, 50, 180)`, ago(time.Hour)))
+	w.run(t, w.customers, `INSERT INTO payment_tenders (region, order_id, position, account_region, account, amount_minor_units, captured_minor_units, refunded_minor_units, released_minor_units) VALUES
+		('us-east-1', 'mixed', 1, 'eu-central-1', 'gift_card/0a', 300, 300, 0, 0), ('us-east-1', 'mixed', 2, 'us-east-1', 'wallet/c', 200, 200, 30, 0)`)
+	w.run(t, w.customers, fmt.Sprintf(`INSERT INTO gift_cards (region, code_hash, issue_id, currency, issued_minor_units, balance_minor_units, created_at)
+		VALUES ('eu-central-1', decode('0a', 'hex'), 'i', 'USD', 800, 500, %s)`, ago(time.Hour)))
+	w.run(t, w.customers, fmt.Sprintf(`INSERT INTO wallets (region, customer_id, currency, balance_minor_units, updated_at) VALUES ('us-east-1', 'c', 'USD', 80, %s)`, ago(time.Hour)))
+	for _, m := range []struct {
+		id, fromRegion, from, toRegion, to string
+		amount                             int64
+	}{
+		{"issue/i", "eu-central-1", "issued", "eu-central-1", "gift_card/0a", 800},
+		{"credit/c/1", "us-east-1", "credited", "us-east-1", "wallet/c", 250},
+		{"draw/mixed/1", "eu-central-1", "gift_card/0a", "us-east-1", "order/mixed", 300},
+		{"draw/mixed/2", "us-east-1", "wallet/c", "us-east-1", "order/mixed", 200},
+		{"refund/r1/mixed/2", "us-east-1", "order/mixed", "us-east-1", "wallet/c", 30},
+	} {
+		w.run(t, w.customers, fmt.Sprintf(`INSERT INTO ledger_entries (region, account, movement, amount_minor_units, currency, reason, at) VALUES
+			('%s', '%s', '%[5]s', -%[6]d, 'USD', '', %[7]s), ('%[3]s', '%[4]s', '%[5]s', %[6]d, 'USD', '', %[7]s)`, m.fromRegion, m.from, m.toRegion, m.to, m.id, m.amount, ago(time.Hour)))
+	}
+	w.ledger = append(w.ledger,
+		cardnetwork.Entry{Kind: cardnetwork.KindAuthorize, Reference: "mixed", ChargeID: "ch_4", Amount: 500},
+		cardnetwork.Entry{Kind: cardnetwork.KindCapture, Reference: "mixed", ChargeID: "ch_4", Amount: 200},
+		cardnetwork.Entry{Kind: cardnetwork.KindCapture, Reference: "mixed", ChargeID: "ch_4", Amount: 250},
+		cardnetwork.Entry{Kind: cardnetwork.KindVoid, Reference: "mixed", ChargeID: "ch_4", Amount: 50},
+		cardnetwork.Entry{Kind: cardnetwork.KindRefund, Reference: "mixed", ChargeID: "ch_4", Amount: 150})
 }
 
 // stock of two centres: 10 ale and 10 cider each when they opened, less what "whole" took and "live" holds.

@@ -6,17 +6,15 @@ import (
 	"slices"
 	"time"
 
-	"github.com/cellar-commerce/cellar/internal/cardnetwork"
 	"github.com/cellar-commerce/cellar/internal/sqldb"
 )
 
 var (
 	stmtOrders = sqldb.Define(sqldb.Customer, "audit.orders", `
-SELECT o.order_id, o.status, o.total_minor_units, o.placed_at, coalesce(l.units, 0), coalesce(p.state, ''), coalesce(s.status, ''), coalesce(e.events, 0), o.last_seq
+SELECT o.order_id, o.status, o.total_minor_units, o.placed_at, coalesce(l.units, 0), coalesce(s.status, ''), coalesce(e.events, 0), o.last_seq
 FROM orders AS o
 LEFT JOIN (SELECT order_id, sum(quantity)::int8 AS units FROM order_lines WHERE region = $1 GROUP BY order_id) AS l ON l.order_id = o.order_id
 LEFT JOIN (SELECT order_id, count(*) AS events FROM order_events WHERE region = $1 GROUP BY order_id) AS e ON e.order_id = o.order_id
-LEFT JOIN payments AS p ON p.region = $1 AND p.order_id = o.order_id
 LEFT JOIN sagas AS s ON s.region = $1 AND s.saga_id = o.order_id
 WHERE o.region = $1`)
 
@@ -43,7 +41,6 @@ type order struct {
 	total        int64
 	placedAt     time.Time
 	units        int64
-	payment      string
 	saga         string
 	events       int64
 	lastSeq      int64
@@ -57,8 +54,10 @@ type order struct {
 	shipments    []shipment
 	left         []departure
 
-	captures           int
-	captured, refunded int64 // at the card network
+	// pay is its payment, nil when there is none; charges, by id, what the card network did, and their sums.
+	pay                *payment
+	charges            map[string]*charge
+	captured, refunded int64
 
 	aftermath
 }
@@ -95,7 +94,7 @@ func readOrders(ctx context.Context, deps Deps, f *findings) (map[string]*order,
 		for rows.Next() {
 			o := &order{parcels: map[string]int64{}, waiting: waiting > 0}
 			var id string
-			if err := rows.Scan(&id, &o.status, &o.total, &o.placedAt, &o.units, &o.payment, &o.saga, &o.events, &o.lastSeq); err != nil {
+			if err := rows.Scan(&id, &o.status, &o.total, &o.placedAt, &o.units, &o.saga, &o.events, &o.lastSeq); err != nil {
 				rows.Close()
 				return nil, err
 			}
@@ -172,40 +171,6 @@ func readPromises(ctx context.Context, db *sqldb.DB, region string, all map[stri
 	return nil
 }
 
-// ledgerPage entries read at once.
-const ledgerPage = 5000
-
-// readLedger adds up what the card network says it moved.
-func readLedger(ctx context.Context, deps Deps, f *findings, orders map[string]*order) error {
-	after := int64(0)
-	for {
-		page, err := deps.Ledger.Ledger(ctx, after, ledgerPage)
-		if err != nil {
-			return err
-		}
-		for _, e := range page.Entries {
-			f.checked[noDoubleCharge]++
-			o := orders[e.Reference]
-			if o == nil {
-				o = &order{missing: true}
-				orders[e.Reference] = o
-			}
-			switch e.Kind {
-			case cardnetwork.KindCapture:
-				o.captures++
-				o.captured += e.Amount
-			case cardnetwork.KindRefund:
-				o.refunded += e.Amount
-			case cardnetwork.KindAuthorize, cardnetwork.KindVoid, cardnetwork.KindDecline:
-			}
-		}
-		if len(page.Entries) == 0 {
-			return nil
-		}
-		after = page.Next
-	}
-}
-
 // live tells whether a saga still works on the order.
 func (o *order) live() bool { return o.saga == "RUNNING" || o.saga == "UNDOING" || o.following }
 
@@ -243,22 +208,6 @@ func (o *order) checkMissing(f *findings, id string, now time.Time) {
 	}
 }
 
-func (o *order) checkMoney(f *findings, id string) {
-	kept := o.captured - o.refunded
-	switch {
-	case o.captures > max(o.toldCaptures, 1) && !o.following:
-		f.add(noDoubleCharge, id, "was captured %d times", o.captures)
-	case kept < 0:
-		f.add(noDoubleCharge, id, "%d captured, %d refunded", o.captured, o.refunded)
-	case kept > 0 && o.missing && !o.live():
-		f.add(noDoubleCharge, id, "%d taken for an order that does not exist", kept)
-	case kept > o.total && !o.missing:
-		f.add(noDoubleCharge, id, "%d kept of a total of %d", kept, o.total)
-	case kept > 0 && !o.missing && !o.live() && o.paid() && kept != o.keeps():
-		f.add(noDoubleCharge, id, "%d kept of a total of %d, of which %d should be", kept, o.total, o.keeps())
-	}
-}
-
 func (o *order) checkEnd(f *findings, id string, now time.Time, grace time.Duration) {
 	f.checked[noLostOrder]++
 	switch {
@@ -291,10 +240,10 @@ func (o *order) checkWhole(f *findings, id string) {
 			open = append(open, r.fc)
 		}
 	}
-	kept := o.captured - o.refunded
+	kept := o.kept()
 	switch {
 	case o.paid() && (kept != o.keeps() || !o.paymentFits()):
-		f.add(allOrNothing, id, "is %s, with %d of %d taken and its payment %s", o.status, kept, o.keeps(), o.payment)
+		f.add(allOrNothing, id, "is %s, with %d of %d taken and its payment %s", o.status, kept, o.keeps(), o.payState())
 	case o.paid() && sold != o.sold():
 		f.add(allOrNothing, id, "is %s, with %d of %d units sold", o.status, sold, o.sold())
 	case !o.paid() && kept != 0:

@@ -1,4 +1,4 @@
-// Package breaker keeps callers away from a region that does not answer; the only importer of gobreaker.
+// Package breaker keeps callers away from a region, or a third party, that does not answer; the only importer of gobreaker.
 //
 // Each destination has a breaker of its own. After five failures in a row it opens: calls fail
 // at once, without waiting for a time-out. After a second one call is let through; if it
@@ -72,16 +72,42 @@ func (r *Regions) of(destination ident.Region) *gobreaker.CircuitBreaker[struct{
 	defer r.mu.Unlock()
 	b, ok := r.breakers[destination]
 	if !ok {
-		b = gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
-			Name: string(destination), Timeout: retryAfter,
-			ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= openAfter },
-			OnStateChange: func(_ string, from, to gobreaker.State) {
-				if r.onChange != nil {
-					r.onChange(destination, from.String(), to.String())
-				}
-			},
+		b = newBreaker(string(destination), func(from, to string) {
+			if r.onChange != nil {
+				r.onChange(destination, from, to)
+			}
 		})
 		r.breakers[destination] = b
 	}
 	return b
+}
+
+func newBreaker(name string, onChange func(from, to string)) *gobreaker.CircuitBreaker[struct{}] {
+	return gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
+		Name: name, Timeout: retryAfter,
+		ReadyToTrip:   func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= openAfter },
+		OnStateChange: func(_ string, from, to gobreaker.State) { onChange(from.String(), to.String()) },
+	})
+}
+
+// One is the breaker of a single destination.
+type One struct {
+	name    string
+	breaker *gobreaker.CircuitBreaker[struct{}]
+}
+
+// NewOne breaker, closed. OnChange is told of every change of state; may be nil.
+func NewOne(name string, onChange func(from, to string)) *One {
+	if onChange == nil {
+		onChange = func(string, string) {}
+	}
+	return &One{name: name, breaker: newBreaker(name, onChange)}
+}
+
+// Do calls unless the breaker is open.
+func (o *One) Do(call func() error) error {
+	if _, err := o.breaker.Execute(func() (struct{}, error) { return struct{}{}, call() }); err != nil {
+		return fmt.Errorf("%s: %w", o.name, err)
+	}
+	return nil
 }

@@ -5,7 +5,8 @@ import "time"
 // Status of a charge.
 type Status string
 
-// The states of a charge. Captured stays until all of it is refunded.
+// The states of a charge. Authorized stays while some of it is held, whatever was captured of it; Captured until all of
+// that is refunded.
 const (
 	Authorized Status = "authorized"
 	Captured   Status = "captured"
@@ -53,11 +54,13 @@ type ChargeRequest struct {
 	Capture bool
 }
 
-// CaptureRequest takes Amount, in minor units, of what an authorized charge holds. The rest is let go.
+// CaptureRequest takes Amount, in minor units, of what an authorized charge holds. The rest is let go, unless More is to
+// be captured later.
 type CaptureRequest struct {
 	Key      string
 	ChargeID string
 	Amount   int64
+	More     bool
 }
 
 // RefundRequest gives Amount, in minor units, of a captured charge back.
@@ -67,7 +70,7 @@ type RefundRequest struct {
 	Amount   int64
 }
 
-// VoidRequest lets go of all that an authorized charge holds.
+// VoidRequest lets go of all that an authorized charge still holds.
 type VoidRequest struct {
 	Key      string
 	ChargeID string

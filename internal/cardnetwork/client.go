@@ -89,7 +89,11 @@ func (c *Client) Charge(ctx context.Context, q ChargeRequest) (Charge, error) {
 
 // Capture takes money that an authorized charge holds.
 func (c *Client) Capture(ctx context.Context, q CaptureRequest) (Charge, error) {
-	return c.move(ctx, chargePath(q.ChargeID, "capture"), q.Key, amountBody{q.Amount})
+	body := struct {
+		Amount int64 `json:"amount"`
+		Final  bool  `json:"final"`
+	}{q.Amount, !q.More}
+	return c.move(ctx, chargePath(q.ChargeID, "capture"), q.Key, body)
 }
 
 // Refund gives captured money back. More than is left is a *RequestError.
@@ -121,6 +125,16 @@ func (c *Client) FindByKey(ctx context.Context, key string) (Charge, bool, error
 	return found, true, nil
 }
 
+// Find the charge that a request made, see FindByKey. It never makes one.
+func (c *Client) Find(ctx context.Context, q ChargeRequest) (Charge, bool, error) {
+	return c.FindByKey(ctx, q.Key)
+}
+
+// Abandon is Find: a request that is still on its way cannot be called back here.
+func (c *Client) Abandon(ctx context.Context, q ChargeRequest) (Charge, bool, error) {
+	return c.FindByKey(ctx, q.Key)
+}
+
 // Ledger returns at most limit entries, 1 to 10,000, whose seq is greater than after. ErrUnavailable when it could not
 // be read.
 func (c *Client) Ledger(ctx context.Context, after int64, limit int) (LedgerPage, error) {
@@ -132,7 +146,7 @@ func (c *Client) Ledger(ctx context.Context, after int64, limit int) (LedgerPage
 	return page, nil
 }
 
-// amountBody is the body of a capture or refund.
+// amountBody is the body of a refund.
 type amountBody struct {
 	Amount int64 `json:"amount"`
 }

@@ -87,6 +87,7 @@ var owned = []technology{
 	{"github.com/blevesearch/", []string{"services/search"}},
 	{"github.com/sony/gobreaker", []string{"internal/breaker", "router"}}, // regions' breakers, and cells'
 	{"github.com/prometheus/", []string{"internal/telemetry"}},
+	{"github.com/stripe/", []string{"internal/stripe"}},
 	{"github.com/spf13/cobra", []string{"internal/cellctl"}},
 	{"golang.org/x/crypto", []string{"services/account"}},
 	{"net/http/httputil", nil},

@@ -13,6 +13,9 @@ const (
 	KeySession = "session"
 	KeyQuote   = "quote"
 	KeyPeer    = "peer"
+	// KeyGiftCards is what gift card codes are made with; KeyCardEvents what the card network signs its events with.
+	KeyGiftCards  = "gift-cards"
+	KeyCardEvents = "card-events"
 )
 
 // makeKeys makes the secrets that are missing.
@@ -20,7 +23,7 @@ func makeKeys(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("make keys: %w", err)
 	}
-	for _, name := range []string{KeySession, KeyQuote, KeyPeer} {
+	for _, name := range []string{KeySession, KeyQuote, KeyPeer, KeyGiftCards, KeyCardEvents} {
 		if err := secret.Make(keyFile(dir, name)); err != nil {
 			return err
 		}

@@ -199,7 +199,8 @@ func (p *Platform) child(name, program, ready string, args ...string) *child {
 }
 
 func (p *Platform) sandboxChild() *child {
-	return p.child("sandbox", "sandbox", "http://"+p.layout.Sandbox+"/readyz", "--listen", p.layout.Sandbox, "--data", p.path("sandbox"))
+	return p.child("sandbox", "sandbox", "http://"+p.layout.Sandbox+"/readyz", "--listen", p.layout.Sandbox, "--data", p.path("sandbox"),
+		"--webhook-key-file", keyFile(p.path("keys"), KeyCardEvents))
 }
 
 func (p *Platform) brokerChild(region ident.Region) (*child, error) {
@@ -228,7 +229,8 @@ func (p *Platform) cellChildren() []*child {
 			"--id", c.ID, "--region", string(c.Region), "--public", c.Public, "--internal", c.Internal, "--admin", c.Admin,
 			"--map", p.MapFile(), "--database-url", p.database.URL(), "--brokers", cells.FormatBrokers(p.layout.BrokerURLs()),
 			"--card-network", "http://"+p.layout.Sandbox, "--session-key-file", keyFile(p.path("keys"), KeySession),
-			"--quote-key-file", keyFile(p.path("keys"), KeyQuote), "--peer-key-file", keyFile(p.path("keys"), KeyPeer)))
+			"--quote-key-file", keyFile(p.path("keys"), KeyQuote), "--peer-key-file", keyFile(p.path("keys"), KeyPeer),
+			"--gift-card-key-file", keyFile(p.path("keys"), KeyGiftCards), "--card-events-key-file", keyFile(p.path("keys"), KeyCardEvents)))
 		last := all[len(all)-1]
 		last.args = append(last.args, p.cfg.CellFlags...)
 	}

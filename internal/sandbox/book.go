@@ -117,7 +117,7 @@ func (b *book) post(r record) (answer, error) {
 	if before.ID != "" { // the entry repeats what its charge is for, so that the ledger can be read by itself
 		r.Currency, r.Reference = before.Currency, before.Reference
 		if r.Kind == KindVoid {
-			r.Amount = before.Amount
+			r.Amount = before.Amount - before.Captured
 		}
 	}
 	next, err := r.after(before)

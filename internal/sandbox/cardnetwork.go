@@ -28,6 +28,8 @@ type Deps struct {
 	Logger *slog.Logger
 	// SlowDelay is how long tok_slow thinks; 1.5 s when zero.
 	SlowDelay time.Duration
+	// WebhookKey signs events, WebhookURL is told of them; both may be empty, see POST /v1/webhook.
+	WebhookKey, WebhookURL string
 }
 
 // CardNetwork is a card network over HTTP/JSON. It is safe for concurrent use.
@@ -37,6 +39,7 @@ type CardNetwork struct {
 	clock     clock.Clock
 	log       *slog.Logger
 	slowDelay time.Duration
+	events    *announcer
 	routes    *http.ServeMux
 	faults    atomic.Pointer[Faults]
 
@@ -56,7 +59,12 @@ func NewCardNetwork(deps Deps) (*CardNetwork, error) {
 	if err != nil {
 		return nil, fmt.Errorf("new card network: %w", err)
 	}
+	events, err := newAnnouncer(deps.WebhookKey, deps.WebhookURL)
+	if err != nil {
+		return nil, fmt.Errorf("new card network: webhook: %w", err)
+	}
 	n := &CardNetwork{
+		events:    events,
 		ledger:    deps.Ledger,
 		book:      book,
 		clock:     deps.Clock,
@@ -83,6 +91,7 @@ func (n *CardNetwork) route() {
 		"POST /v1/charges/{id}/void":    n.voidCharge,
 		"POST /v1/charges/{id}/refund":  n.refundCharge,
 		"GET /v1/ledger":                n.listLedger,
+		"POST /v1/webhook":              n.setWebhook,
 		"GET /v1/faults":                n.getFaults,
 		"POST /v1/faults":               n.setFaults,
 		"DELETE /v1/faults":             n.clearFaults,

@@ -59,6 +59,8 @@ type Entry struct {
 // record is an entry with what is needed to answer its key again after a restart. It is a line of the ledger's file.
 type record struct {
 	Entry
+	// More captures may follow this one: what is left stays held.
+	More bool `json:"more,omitempty"`
 	// Fingerprint of the request, to tell a repeated one from another one under the same key.
 	Fingerprint string `json:"fingerprint"`
 	DeclineCode string `json:"decline_code,omitempty"`
@@ -79,25 +81,27 @@ func (r record) after(before Charge) (Charge, error) {
 		if before.Status != StatusAuthorized {
 			return Charge{}, invalidState("capture", before)
 		}
-		if r.Amount > before.Amount {
-			return Charge{}, unprocessable("amount_too_large", "amount is more than was authorized")
+		if r.Amount > before.Amount-before.Captured {
+			return Charge{}, unprocessable("amount_too_large", "amount is more than is left of what was authorized")
 		}
-		next.Status, next.Captured = StatusCaptured, r.Amount
+		if next.Captured += r.Amount; !r.More || next.Captured == next.Amount {
+			next.Status = next.settled()
+		}
 	case KindVoid:
 		if before.Status != StatusAuthorized {
 			return Charge{}, invalidState("void", before)
 		}
-		next.Status = StatusVoided
+		next.Status = next.settled()
 	case KindRefund:
-		if before.Status != StatusCaptured {
+		held := before.Status == StatusAuthorized && before.Captured > 0
+		if before.Status != StatusCaptured && !held {
 			return Charge{}, invalidState("refund", before)
 		}
 		if r.Amount > before.Captured-before.Refunded {
 			return Charge{}, unprocessable("amount_too_large", "amount is more than is left to refund")
 		}
-		next.Refunded += r.Amount
-		if next.Refunded == next.Captured {
-			next.Status = StatusRefunded
+		if next.Refunded += r.Amount; !held {
+			next.Status = next.settled()
 		}
 	case KindAuthorize, KindDecline:
 		return Charge{}, invalidState(string(r.Kind), before)
@@ -105,6 +109,18 @@ func (r record) after(before Charge) (Charge, error) {
 		return Charge{}, unprocessable("invalid_kind", "no such kind of entry")
 	}
 	return next, nil
+}
+
+// settled is the status of a charge of which nothing is held any more.
+func (c Charge) settled() Status {
+	switch {
+	case c.Captured == 0:
+		return StatusVoided
+	case c.Refunded == c.Captured:
+		return StatusRefunded
+	default:
+		return StatusCaptured
+	}
 }
 
 // open starts a charge.

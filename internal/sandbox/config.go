@@ -15,6 +15,8 @@ type Config struct {
 	DataDir string
 	// SlowDelay is how long tok_slow thinks before it charges.
 	SlowDelay time.Duration
+	// WebhookURL is told of every effect; empty for nobody. WebhookKeyFile has the key that signs it.
+	WebhookURL, WebhookKeyFile string
 }
 
 // ParseConfig reads args, without the program's name, over the environment that getenv gives. Usage and complaints
@@ -29,6 +31,8 @@ func ParseConfig(args []string, getenv func(string) string, usage io.Writer) (Co
 	flags.StringVar(&c.Listen, "listen", c.Listen, "`address` to serve on (CELLAR_SANDBOX_LISTEN)")
 	flags.StringVar(&c.DataDir, "data", c.DataDir, "`directory` of the ledger; none keeps it in memory (CELLAR_SANDBOX_DATA)")
 	flags.DurationVar(&c.SlowDelay, "slow-delay", defaultSlowDelay, "how long tok_slow thinks")
+	flags.StringVar(&c.WebhookURL, "webhook-url", getenv("CELLAR_SANDBOX_WEBHOOK_URL"), "`address` that is told of every effect; none tells nobody (CELLAR_SANDBOX_WEBHOOK_URL)")
+	flags.StringVar(&c.WebhookKeyFile, "webhook-key-file", getenv("CELLAR_SANDBOX_WEBHOOK_KEY_FILE"), "`file` of the key that signs what is told (CELLAR_SANDBOX_WEBHOOK_KEY_FILE)")
 	if err := flags.Parse(args); err != nil {
 		return Config{}, err
 	}

@@ -20,6 +20,10 @@
 //	                  └──void──▶ voided        ▲
 //	sale ──────────────────────────────────────┘           decline ──▶ declined
 //
+// A capture with "final": false leaves what is left held, and the charge authorized, for further captures; they sum to
+// what was authorized at most. A final capture, or a void, lets go of the rest. What was captured can be refunded
+// meanwhile.
+//
 // Tokens and test numbers choose what becomes of a charge. Any other number with a right check digit is approved.
 //
 //	tok_visa                   4242424242424242  approved
@@ -32,6 +36,10 @@
 //	tok_unavailable_once       4000000000003006  503 without effect at the first attempt of a key, then approved
 //	tok_unavailable            4000000000004004  503 without effect, always
 //	tok_error_after_success    4000000000005001  approved, answered 500; the second ask is answered
+//
+// Whoever is named with POST /v1/webhook (or --webhook-url) is told of every effect once it is on disk, by a POST that is
+// signed with the key the network was started with, tried again for some seconds. Events are not kept over a restart, and
+// faults make them come late, twice and in any order: asking by key is what can be relied on.
 //
 // A minted token carries brand, last four digits and behaviour inside itself: it survives a restart without being
 // kept anywhere. A real network's would be opaque; callers must treat these so too.

@@ -21,6 +21,11 @@ type Faults struct {
 	UnavailablePercent int `json:"unavailable_percent"`
 	// LatencyMS is waited before each request with an idempotency key is looked at, in milliseconds.
 	LatencyMS int `json:"latency_ms"`
+	// WebhookDuplicatePercent of events are sent twice.
+	WebhookDuplicatePercent int `json:"webhook_duplicate_percent"`
+	// WebhookDelayMS is the longest time an event is kept back, in milliseconds; each waits another part of it, so that
+	// they arrive in any order.
+	WebhookDelayMS int `json:"webhook_delay_ms"`
 	// Seed chooses who is hit.
 	Seed int64 `json:"seed"`
 }
@@ -31,6 +36,7 @@ func (f Faults) check() error {
 		"decline_percent":               f.DeclinePercent,
 		"timeout_after_success_percent": f.TimeoutAfterSuccessPercent,
 		"unavailable_percent":           f.UnavailablePercent,
+		"webhook_duplicate_percent":     f.WebhookDuplicatePercent,
 	}
 	for name, percent := range percents {
 		if percent < 0 || percent > 100 {
@@ -39,6 +45,9 @@ func (f Faults) check() error {
 	}
 	if f.LatencyMS < 0 || f.LatencyMS > maxLatencyMS {
 		return unprocessable("invalid_faults", fmt.Sprintf("latency_ms must be 0 to %d", maxLatencyMS))
+	}
+	if f.WebhookDelayMS < 0 || f.WebhookDelayMS > maxLatencyMS {
+		return unprocessable("invalid_faults", fmt.Sprintf("webhook_delay_ms must be 0 to %d", maxLatencyMS))
 	}
 	return nil
 }

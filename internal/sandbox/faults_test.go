@@ -179,7 +179,7 @@ func TestLatencyIsWaitedBeforeAnyEffect(t *testing.T) {
 
 func TestFaultsAreShownChangedAndCleared(t *testing.T) {
 	h := newHarness(t, NewMemoryLedger())
-	const body = `{"decline_percent":5,"timeout_after_success_percent":6,"unavailable_percent":7,"latency_ms":8,"seed":9}`
+	const body = `{"decline_percent":5,"timeout_after_success_percent":6,"unavailable_percent":7,"latency_ms":8,"webhook_duplicate_percent":10,"webhook_delay_ms":11,"seed":9}`
 	expect(t, h.post("/v1/faults", "", body), 200, "")
 	if got := h.get("/v1/faults"); strings.TrimSpace(got.body) != body {
 		t.Fatalf("got %s", got.body)

@@ -27,9 +27,16 @@ type chargeRequest struct {
 	Capture *bool `json:"capture"`
 }
 
-// amountRequest is the body of a capture or refund.
+// amountRequest is the body of a refund.
 type amountRequest struct {
 	Amount int64 `json:"amount"`
+}
+
+// captureRequest is the body of a capture.
+type captureRequest struct {
+	Amount int64 `json:"amount"`
+	// Final lets go of what is left, as is the custom when it is not said; false keeps it for another capture.
+	Final *bool `json:"final,omitempty"`
 }
 
 // newChargeID is random, so that two runs without a ledger file never give one id to two charges.
@@ -85,15 +92,21 @@ func (n *CardNetwork) createCharge(w http.ResponseWriter, r *http.Request) error
 }
 
 func (n *CardNetwork) captureCharge(w http.ResponseWriter, r *http.Request) error {
-	return n.changeAmount(w, r, KindCapture)
+	var q captureRequest
+	if err := decode(r.Body, &q); err != nil {
+		return err
+	}
+	if err := checkAmount(q.Amount); err != nil {
+		return err
+	}
+	more := q.Final != nil && !*q.Final
+	if !more {
+		q.Final = nil // said or not, it is the same request
+	}
+	return n.change(w, r, operation{intent: Entry{Kind: KindCapture, Amount: q.Amount}, more: more, body: q})
 }
 
 func (n *CardNetwork) refundCharge(w http.ResponseWriter, r *http.Request) error {
-	return n.changeAmount(w, r, KindRefund)
-}
-
-// changeAmount moves some money of a charge that exists.
-func (n *CardNetwork) changeAmount(w http.ResponseWriter, r *http.Request, kind Kind) error {
 	var q amountRequest
 	if err := decode(r.Body, &q); err != nil {
 		return err
@@ -101,10 +114,10 @@ func (n *CardNetwork) changeAmount(w http.ResponseWriter, r *http.Request, kind 
 	if err := checkAmount(q.Amount); err != nil {
 		return err
 	}
-	return n.change(w, r, Entry{Kind: kind, Amount: q.Amount}, q)
+	return n.change(w, r, operation{intent: Entry{Kind: KindRefund, Amount: q.Amount}, body: q})
 }
 
-// voidCharge takes no body, or an empty object.
+// voidCharge lets go of what is held and not captured. It takes no body, or an empty object.
 func (n *CardNetwork) voidCharge(w http.ResponseWriter, r *http.Request) error {
 	var q struct{}
 	if r.ContentLength != 0 {
@@ -112,11 +125,11 @@ func (n *CardNetwork) voidCharge(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
-	return n.change(w, r, Entry{Kind: KindVoid}, q)
+	return n.change(w, r, operation{intent: Entry{Kind: KindVoid}, body: q})
 }
 
-// change performs intent on the charge that the path names.
-func (n *CardNetwork) change(w http.ResponseWriter, r *http.Request, intent Entry, body any) error {
+// change performs op on the charge that the path names.
+func (n *CardNetwork) change(w http.ResponseWriter, r *http.Request, op operation) error {
 	key, err := idempotencyKey(r.Header)
 	if err != nil {
 		return err
@@ -125,8 +138,8 @@ func (n *CardNetwork) change(w http.ResponseWriter, r *http.Request, intent Entr
 	if err != nil {
 		return err
 	}
-	intent.ChargeID = found.ID
-	return n.perform(w, r, operation{key: key, intent: intent, body: body})
+	op.key, op.intent.ChargeID = key, found.ID
+	return n.perform(w, r, op)
 }
 
 func (n *CardNetwork) getCharge(w http.ResponseWriter, r *http.Request) error {

@@ -70,6 +70,10 @@ func life(t *testing.T, h *harness) map[string]reply {
 	}
 	path := func(key string) string { return "/v1/charges/" + answers[key].charge(t).ID }
 	answers["capture"] = h.post(path("hold")+"/capture", "capture", `{"amount":999}`)
+	answers["hold3"] = h.post("/v1/charges", "hold3", strings.Replace(saleBody("tok_visa"), "true", "false", 1))
+	answers["part"] = h.post(path("hold3")+"/capture", "part", `{"amount":100,"final":false}`)
+	answers["part2"] = h.post(path("hold3")+"/capture", "part2", `{"amount":100,"final":false}`)
+	answers["void3"] = h.post(path("hold3")+"/void", "void3", "")
 	answers["void"] = h.post(path("hold2")+"/void", "void", "")
 	answers["refund"] = h.post(path("sale")+"/refund", "refund", `{"amount":1000}`)
 	return answers

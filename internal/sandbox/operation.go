@@ -17,6 +17,8 @@ type operation struct {
 	intent Entry
 	// opens tells that it makes a new charge, whose id is not chosen yet.
 	opens bool
+	// more captures may follow; of captures only.
+	more bool
 	// body as decoded; part of what makes two requests the same.
 	body any
 }
@@ -64,10 +66,12 @@ func (n *CardNetwork) perform(w http.ResponseWriter, r *http.Request, op operati
 		// An issuer does not notice that somebody down the line hung up.
 		n.pause(context.WithoutCancel(r.Context()), n.slowDelay)
 	}
-	made, err := n.book.post(n.recordOf(op, fingerprint, plan.decline))
+	record := n.recordOf(op, fingerprint, plan.decline)
+	made, err := n.book.post(record)
 	if err != nil {
 		return err
 	}
+	n.announce(made, record)
 	switch plan.then {
 	case endHeld:
 		return n.withhold(r.Context(), made)
@@ -83,7 +87,7 @@ func (n *CardNetwork) perform(w http.ResponseWriter, r *http.Request, op operati
 
 // recordOf is the ledger line op comes to.
 func (n *CardNetwork) recordOf(op operation, fingerprint, decline string) record {
-	made := record{Entry: op.intent, Fingerprint: fingerprint, DeclineCode: decline}
+	made := record{Entry: op.intent, More: op.more, Fingerprint: fingerprint, DeclineCode: decline}
 	made.At = n.clock.Now().UTC()
 	made.IdempotencyKey = op.key
 	if op.opens {

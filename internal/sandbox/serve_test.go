@@ -60,7 +60,7 @@ func TestServeReportsALostListener(t *testing.T) {
 }
 
 func TestFlagsOverrideTheEnvironment(t *testing.T) {
-	env := map[string]string{"CELLAR_SANDBOX_LISTEN": "127.0.0.1:1", "CELLAR_SANDBOX_DATA": "/env", "CELLAR_OTHER": "x"}
+	env := map[string]string{"CELLAR_SANDBOX_LISTEN": "127.0.0.1:1", "CELLAR_SANDBOX_DATA": "/env", "CELLAR_SANDBOX_WEBHOOK_URL": "http://hook", "CELLAR_OTHER": "x"}
 	getenv := func(key string) string { return env[key] }
 	none := func(string) string { return "" }
 	for _, c := range []struct {
@@ -68,9 +68,10 @@ func TestFlagsOverrideTheEnvironment(t *testing.T) {
 		getenv func(string) string
 		want   Config
 	}{
-		{"", none, Config{"127.0.0.1:8070", "", defaultSlowDelay}},
-		{"", getenv, Config{"127.0.0.1:1", "/env", defaultSlowDelay}},
-		{"--listen 127.0.0.1:2 --data /flag --slow-delay 3s", getenv, Config{"127.0.0.1:2", "/flag", 3 * time.Second}},
+		{"", none, Config{Listen: "127.0.0.1:8070", SlowDelay: defaultSlowDelay}},
+		{"", getenv, Config{Listen: "127.0.0.1:1", DataDir: "/env", SlowDelay: defaultSlowDelay, WebhookURL: "http://hook"}},
+		{"--listen 127.0.0.1:2 --data /flag --slow-delay 3s --webhook-url http://flag --webhook-key-file key", getenv,
+			Config{Listen: "127.0.0.1:2", DataDir: "/flag", SlowDelay: 3 * time.Second, WebhookURL: "http://flag", WebhookKeyFile: "key"}},
 	} {
 		got, err := ParseConfig(strings.Fields(c.args), c.getenv, io.Discard)
 		if err != nil || got != c.want {

@@ -2,9 +2,14 @@ package payment
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -32,7 +37,13 @@ type world struct {
 	clock   *clock.Manual
 	network *cardnetwork.Client
 	link    *link
+	// bank is the network itself, and hook where it may post its events.
+	bank *sandbox.CardNetwork
+	hook string
+	url  string
 }
+
+const eventKey = "a key of card events for tests only"
 
 // link is the way to the network. It can be cut, and answers can be held back.
 type link struct {
@@ -42,15 +53,21 @@ type link struct {
 	broken bool
 	// onCharge runs once, before the next charge is passed on.
 	onCharge func()
+	// onAnswer runs once, when the next charge has had its effect and before its answer is passed back.
+	onAnswer func()
+	// fails plays a request that is lost, before its effect or after it.
+	fails func(after bool) bool
 }
 
 func (l *link) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	l.mu.Lock()
-	broken, hook := l.broken, l.onCharge
+	broken, hook, answered, fails := l.broken, l.onCharge, l.onAnswer, l.fails
 	if r.Method == http.MethodPost {
-		l.onCharge = nil
+		l.onCharge, l.onAnswer = nil, nil
 	}
 	l.mu.Unlock()
+	lost := func(after bool) bool { return r.Method == http.MethodPost && fails != nil && fails(after) }
+	broken = broken || lost(false)
 	if broken {
 		w.WriteHeader(http.StatusBadGateway)
 		return
@@ -58,7 +75,29 @@ func (l *link) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if hook != nil && r.Method == http.MethodPost {
 		hook()
 	}
-	l.next.ServeHTTP(w, r)
+	answer := httptest.NewRecorder()
+	l.next.ServeHTTP(answer, r)
+	if answered != nil && r.Method == http.MethodPost {
+		answered()
+	}
+	if lost(true) {
+		w.WriteHeader(http.StatusBadGateway)
+		return
+	}
+	w.WriteHeader(answer.Code)
+	_, _ = answer.Body.WriteTo(w)
+}
+
+func (l *link) beforeAnswer(hook func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.onAnswer = hook
+}
+
+func (l *link) loses(fails func(after bool) bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.fails = fails
 }
 
 func (l *link) set(broken bool) {
@@ -79,7 +118,7 @@ const patience = 2 * time.Second
 func newWorld(t *testing.T, options ...sqldbtest.Option) world {
 	t.Helper()
 	manual := clock.NewManual(opened)
-	network, err := sandbox.NewCardNetwork(sandbox.Deps{Ledger: sandbox.NewMemoryLedger(), Clock: manual, Logger: slog.New(slog.DiscardHandler)})
+	network, err := sandbox.NewCardNetwork(sandbox.Deps{Ledger: sandbox.NewMemoryLedger(), Clock: manual, Logger: slog.New(slog.DiscardHandler), WebhookKey: eventKey})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,8 +131,14 @@ func newWorld(t *testing.T, options ...sqldbtest.Option) world {
 		t.Fatal(err)
 	}
 	db := sqldbtest.New(t, sqldb.Customer, options...)
-	service := New(Deps{DB: db, Fence: fencetest.Owner(db, "us-east-1"), Network: client, Clock: manual})
-	return world{Service: service, db: db, clock: manual, network: client, link: way}
+	events, err := cardnetwork.NewWebhook(eventKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	service := New(Deps{Events: events, DB: db, Fence: fencetest.Owner(db, "us-east-1"), Provider: client, GiftCardKey: []byte("a key of gift cards for tests only"), Clock: manual})
+	hook := httptest.NewServer(service.Webhook())
+	t.Cleanup(hook.Close)
+	return world{Service: service, db: db, clock: manual, network: client, link: way, bank: network, hook: hook.URL, url: server.URL}
 }
 
 // purchase is one order to be paid.
@@ -164,4 +209,23 @@ func refused(t *testing.T, err error, kind problem.Kind, reason string) {
 	if problem.KindOf(err) != kind || !problem.Is(err, reason) {
 		t.Fatalf("got %v, want %s", err, reason)
 	}
+}
+
+// postEvent signs a body as of a time, with a key, and gives the answer's status.
+func (w world) postEvent(t *testing.T, body, key string, at time.Time) int {
+	t.Helper()
+	stamp := strconv.FormatInt(at.Unix(), 10)
+	mac := hmac.New(sha256.New, []byte(key))
+	mac.Write([]byte(stamp + "." + body))
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, w.hook, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set(cardnetwork.SignatureHeader, "t="+stamp+",v1="+hex.EncodeToString(mac.Sum(nil)))
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = response.Body.Close()
+	return response.StatusCode
 }

@@ -5,125 +5,204 @@ import (
 	"errors"
 
 	"github.com/cellar-commerce/cellar/internal/ident"
-	"github.com/cellar-commerce/cellar/internal/problem"
 	"github.com/cellar-commerce/cellar/internal/sqldb"
 )
 
 var (
+	// One statement makes the row, or finds it and notes that the network is about to be asked again.
+	stmtBegin = sqldb.Define(sqldb.Customer, "payment.begin", `
+INSERT INTO payments (region, order_id, customer_id, state, amount_minor_units, currency, card_token, charge_id, decline_code, created_at, updated_at, hold)
+VALUES ($1, $2, $3, 'PENDING', $4, $5, $6, '', '', $7, $7, $8)
+ON CONFLICT (region, order_id) DO UPDATE
+SET updated_at = CASE WHEN payments.state = 'PENDING' AND payments.customer_id = excluded.customer_id THEN excluded.updated_at ELSE payments.updated_at END
+RETURNING order_id, customer_id, state, amount_minor_units, currency, card_token, charge_id, decline_code, updated_at, hold, closing, credit_minor_units, uncaptured_minor_units, refunded_minor_units`)
+
 	stmtInsert = sqldb.Define(sqldb.Customer, "payment.insert", `
-INSERT INTO payments (region, order_id, customer_id, state, amount_minor_units, currency, card_token, charge_id, decline_code, created_at, updated_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, '', '', $8, $8)
+INSERT INTO payments (region, order_id, customer_id, state, amount_minor_units, currency, card_token, charge_id, decline_code, created_at, updated_at, hold)
+VALUES ($1, $2, $3, 'PENDING', $4, $5, $6, '', '', $7, $7, $8)
 ON CONFLICT (region, order_id) DO NOTHING`)
 
+	// The tombstone of a payment that never began, or the mark that everything is being given back.
+	stmtClose = sqldb.Define(sqldb.Customer, "payment.close", `
+INSERT INTO payments (region, order_id, customer_id, state, amount_minor_units, currency, card_token, charge_id, decline_code, created_at, updated_at)
+VALUES ($1, $2, $3, 'VOIDED', 0, '', '', '', '', $4, $4)
+ON CONFLICT (region, order_id) DO UPDATE
+SET closing = payments.closing OR (payments.state IN ('AUTHORIZED', 'CAPTURED') AND payments.customer_id = excluded.customer_id)
+RETURNING order_id, customer_id, state, amount_minor_units, currency, card_token, charge_id, decline_code, updated_at, hold, closing, credit_minor_units, uncaptured_minor_units, refunded_minor_units`)
+
 	stmtLock = sqldb.Define(sqldb.Customer, "payment.lock", `
-SELECT order_id, customer_id, state, amount_minor_units, currency, card_token, charge_id, decline_code, updated_at
+SELECT order_id, customer_id, state, amount_minor_units, currency, card_token, charge_id, decline_code, updated_at, hold, closing, credit_minor_units, uncaptured_minor_units, refunded_minor_units
 FROM payments
 WHERE region = $1 AND order_id = $2
 FOR UPDATE`)
 
 	stmtGet = sqldb.Define(sqldb.Customer, "payment.get", `
-SELECT order_id, customer_id, state, amount_minor_units, currency, card_token, charge_id, decline_code, updated_at
+SELECT order_id, customer_id, state, amount_minor_units, currency, card_token, charge_id, decline_code, updated_at, hold, closing, credit_minor_units, uncaptured_minor_units, refunded_minor_units
 FROM payments
 WHERE region = $1 AND order_id = $2`)
 
-	stmtTouch = sqldb.Define(sqldb.Customer, "payment.touch", `
-UPDATE payments
-SET updated_at = $3
-WHERE region = $1 AND order_id = $2 AND state = 'PENDING'`)
-
+	// PENDING ends here, once; what has ended otherwise stays, and is what is answered.
 	stmtSettle = sqldb.Define(sqldb.Customer, "payment.settle", `
 UPDATE payments
-SET state = $3, charge_id = $4, decline_code = $5, updated_at = $6
-WHERE region = $1 AND order_id = $2 AND state = 'PENDING'`)
+SET state = CASE WHEN state = 'PENDING' THEN $3::text ELSE state END,
+  charge_id = CASE WHEN state = 'PENDING' THEN $4::text ELSE charge_id END,
+  decline_code = CASE WHEN state = 'PENDING' THEN $5::text ELSE decline_code END,
+  uncaptured_minor_units = CASE WHEN state = 'PENDING' THEN $6::int8 ELSE uncaptured_minor_units END,
+  updated_at = CASE WHEN state = 'PENDING' THEN $7::timestamptz ELSE updated_at END
+WHERE region = $1 AND order_id = $2
+RETURNING order_id, customer_id, state, amount_minor_units, currency, card_token, charge_id, decline_code, updated_at, hold, closing, credit_minor_units, uncaptured_minor_units, refunded_minor_units`)
 
-	stmtRefunded = sqldb.Define(sqldb.Customer, "payment.refunded", `
+	stmtPut = sqldb.Define(sqldb.Customer, "payment.put", `
 UPDATE payments
-SET state = 'REFUNDED', charge_id = $3, updated_at = $4
+SET state = $3, charge_id = $4, decline_code = $5, credit_minor_units = $6, uncaptured_minor_units = $7, refunded_minor_units = $8, updated_at = $9
 WHERE region = $1 AND order_id = $2`)
+
+	stmtTenders = sqldb.Define(sqldb.Customer, "payment.tenders", `
+SELECT position, account_region, account, amount_minor_units, captured_minor_units, refunded_minor_units, released_minor_units
+FROM payment_tenders
+WHERE region = $1 AND order_id = $2
+ORDER BY position`)
+
+	stmtAddTender = sqldb.Define(sqldb.Customer, "payment.add_tender", `
+INSERT INTO payment_tenders (region, order_id, position, account_region, account, amount_minor_units, captured_minor_units, refunded_minor_units, released_minor_units)
+VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 0)`)
+
+	stmtPutTender = sqldb.Define(sqldb.Customer, "payment.put_tender", `
+UPDATE payment_tenders
+SET captured_minor_units = $4, refunded_minor_units = $5, released_minor_units = $6
+WHERE region = $1 AND order_id = $2 AND position = $3`)
+
+	stmtMoves = sqldb.Define(sqldb.Customer, "payment.moves", `
+SELECT kind, move_id, state, amount_minor_units, card_minor_units, last, refusal
+FROM payment_moves
+WHERE region = $1 AND order_id = $2
+ORDER BY kind, move_id`)
+
+	stmtAddMove = sqldb.Define(sqldb.Customer, "payment.add_move", `
+INSERT INTO payment_moves (region, order_id, kind, move_id, state, amount_minor_units, card_minor_units, last, refusal, created_at, updated_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, '', $9, $9)`)
+
+	stmtPutMove = sqldb.Define(sqldb.Customer, "payment.put_move", `
+UPDATE payment_moves
+SET state = $5, refusal = $6, updated_at = $7
+WHERE region = $1 AND order_id = $2 AND kind = $3 AND move_id = $4`)
 )
 
-// begin makes the payment's row before the network is asked, or finds the one that is there.
-func (s *Service) begin(ctx context.Context, b bill) (Payment, error) {
-	now, region, order := s.deps.Clock.Now(), string(b.order.Region()), string(b.order)
-	var p Payment
-	err := s.deps.Fence.InSlotTx(ctx, b.customer, func(tx sqldb.Tx) error {
-		_, err := tx.Exec(ctx, stmtInsert, region, order, string(b.customer), string(Pending), b.amount.Minor, b.amount.Currency, b.token, now)
-		if err != nil {
-			return err
-		}
-		if p, err = scan(tx.QueryRow(ctx, stmtLock, region, order)); err != nil {
-			return err
-		}
-		// A tombstone has no amount: whatever comes, it refuses.
-		if p.CustomerID != b.customer || (p.Amount != b.amount && p.State != Voided) {
-			return problem.New(problem.Precondition, "PAYMENT_MISMATCH", "this order is being paid with another amount")
-		}
-		if p.State != Pending {
-			return nil
-		}
-		p.UpdatedAt = now
-		_, err = tx.Exec(ctx, stmtTouch, region, order, now)
-		return err
-	})
-	return p, err
-}
+var (
+	stmtEnter = sqldb.Define(sqldb.Customer, "payment.enter", `
+INSERT INTO ledger_entries (region, account, movement, amount_minor_units, currency, reason, at)
+VALUES ($1, $2, $3, $4, $5, $6, $7)`)
 
-// settle ends PENDING; a payment that has ended otherwise stays, and is what is answered.
-func (s *Service) settle(ctx context.Context, to Payment) (Payment, error) {
-	now, region, order := s.deps.Clock.Now(), string(to.OrderID.Region()), string(to.OrderID)
-	var p Payment
-	err := s.deps.Fence.InSlotTx(ctx, to.CustomerID, func(tx sqldb.Tx) error {
-		_, err := tx.Exec(ctx, stmtSettle, region, order, string(to.State), to.ChargeID, to.DeclineCode, now)
-		if err != nil {
-			return err
-		}
-		p, err = scan(tx.QueryRow(ctx, stmtGet, region, order))
-		return err
-	})
-	return p, err
-}
+	stmtEntered = sqldb.Define(sqldb.Customer, "payment.entered", `
+SELECT amount_minor_units, currency
+FROM ledger_entries
+WHERE region = $1 AND account = $2 AND movement = $3`)
 
-// beginRefund reads the payment, or writes the tombstone of one that never began. NotFound UNKNOWN_PAYMENT for another
-// customer's.
-func (s *Service) beginRefund(ctx context.Context, customer ident.CustomerID, order ident.OrderID) (Payment, error) {
-	now, region := s.deps.Clock.Now(), string(order.Region())
-	var p Payment
-	err := s.deps.Fence.InSlotTx(ctx, customer, func(tx sqldb.Tx) error {
-		_, err := tx.Exec(ctx, stmtInsert, region, string(order), string(customer), string(Voided), 0, "", "", now)
-		if err != nil {
-			return err
-		}
-		p, err = scan(tx.QueryRow(ctx, stmtLock, region, string(order)))
-		if err == nil && p.CustomerID != customer {
-			return unknownPayment()
-		}
-		return err
-	})
-	return p, err
-}
+	stmtIssue = sqldb.Define(sqldb.Customer, "payment.issue_gift_card", `
+INSERT INTO gift_cards (region, code_hash, issue_id, currency, issued_minor_units, balance_minor_units, created_at)
+VALUES ($1, $2, $3, $4, $5, $5, $6)
+ON CONFLICT (region, issue_id) DO NOTHING`)
 
-func (s *Service) recordRefund(ctx context.Context, p Payment) error {
-	return s.deps.Fence.InSlotTx(ctx, p.CustomerID, func(tx sqldb.Tx) error {
-		_, err := tx.Exec(ctx, stmtRefunded, string(p.OrderID.Region()), string(p.OrderID), p.ChargeID, s.deps.Clock.Now())
-		return err
-	})
-}
+	stmtIssued = sqldb.Define(sqldb.Customer, "payment.issued_gift_card", `
+SELECT code_hash, currency, issued_minor_units, balance_minor_units
+FROM gift_cards
+WHERE region = $1 AND issue_id = $2`)
 
-// get a customer's payment. NotFound UNKNOWN_PAYMENT.
-func (s *Service) get(ctx context.Context, customer ident.CustomerID, order ident.OrderID) (Payment, error) {
-	p, err := scan(s.deps.DB.QueryRow(ctx, stmtGet, string(order.Region()), string(order)))
-	if errors.Is(err, sqldb.ErrNoRows) || (err == nil && p.CustomerID != customer) {
-		return Payment{}, unknownPayment()
-	}
-	return p, err
-}
+	stmtGiftCard = sqldb.Define(sqldb.Customer, "payment.gift_card", `
+SELECT code_hash, currency, issued_minor_units, balance_minor_units
+FROM gift_cards
+WHERE region = $1 AND code_hash = $2`)
 
-func unknownPayment() error {
-	return problem.New(problem.NotFound, "UNKNOWN_PAYMENT", "there is no payment of this order")
-}
+	stmtLockGiftCard = sqldb.Define(sqldb.Customer, "payment.lock_gift_card", `
+SELECT balance_minor_units
+FROM gift_cards
+WHERE region = $1 AND code_hash = $2 AND currency = $3
+FOR UPDATE`)
+
+	stmtTakeGiftCard = sqldb.Define(sqldb.Customer, "payment.take_gift_card", `
+UPDATE gift_cards
+SET balance_minor_units = balance_minor_units - $3
+WHERE region = $1 AND code_hash = $2 AND balance_minor_units >= $3`)
+
+	stmtGiveGiftCard = sqldb.Define(sqldb.Customer, "payment.give_gift_card", `
+UPDATE gift_cards
+SET balance_minor_units = balance_minor_units + $3
+WHERE region = $1 AND code_hash = $2`)
+
+	stmtWallets = sqldb.Define(sqldb.Customer, "payment.wallets", `
+SELECT currency, balance_minor_units
+FROM wallets
+WHERE region = $1 AND customer_id = $2
+ORDER BY currency`)
+
+	stmtLockWallet = sqldb.Define(sqldb.Customer, "payment.lock_wallet", `
+SELECT balance_minor_units
+FROM wallets
+WHERE region = $1 AND customer_id = $2 AND currency = $3
+FOR UPDATE`)
+
+	stmtTakeWallet = sqldb.Define(sqldb.Customer, "payment.take_wallet", `
+UPDATE wallets
+SET balance_minor_units = balance_minor_units - $4, updated_at = $5
+WHERE region = $1 AND customer_id = $2 AND currency = $3 AND balance_minor_units >= $4`)
+
+	stmtGiveWallet = sqldb.Define(sqldb.Customer, "payment.give_wallet", `
+INSERT INTO wallets (region, customer_id, currency, balance_minor_units, updated_at)
+VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (region, customer_id, currency) DO UPDATE
+SET balance_minor_units = wallets.balance_minor_units + excluded.balance_minor_units, updated_at = excluded.updated_at`)
+)
 
 func scan(row sqldb.Row) (Payment, error) {
 	var p Payment
-	err := row.Scan(&p.OrderID, &p.CustomerID, &p.State, &p.Amount.Minor, &p.Amount.Currency, &p.CardToken, &p.ChargeID, &p.DeclineCode, &p.UpdatedAt)
+	err := row.Scan(&p.OrderID, &p.CustomerID, &p.State, &p.Amount.Minor, &p.Amount.Currency, &p.CardToken, &p.ChargeID, &p.DeclineCode, &p.UpdatedAt,
+		&p.Hold, &p.Closing, &p.Credit, &p.Uncaptured, &p.Parts)
 	return p, err
+}
+
+func scanTender(row sqldb.Row) (Tender, error) {
+	var t Tender
+	err := row.Scan(&t.Position, &t.Account.region, &t.Account.name, &t.Amount, &t.Captured, &t.Refunded, &t.Released)
+	return t, err
+}
+
+func scanMove(row sqldb.Row) (Move, error) {
+	var m Move
+	err := row.Scan(&m.Kind, &m.ID, &m.State, &m.Amount, &m.Card, &m.Last, &m.Refusal)
+	return m, err
+}
+
+// one statement that writes and answers one payment: all that the common transactions need.
+func one(ctx context.Context, tx sqldb.Tx, s *sqldb.Statement, args ...any) (Payment, error) {
+	return scan(tx.QueryRow(ctx, s, args...))
+}
+
+// find a customer's payment with its tenders and moves. NotFound UNKNOWN_PAYMENT.
+func (s *Service) find(ctx context.Context, q sqldb.Querier, read *sqldb.Statement, customer ident.CustomerID, order ident.OrderID) (Payment, Moves, error) {
+	region, id := string(order.Region()), string(order)
+	p, err := scan(q.QueryRow(ctx, read, region, id))
+	if errors.Is(err, sqldb.ErrNoRows) || (err == nil && p.CustomerID != customer) {
+		return Payment{}, nil, unknownPayment()
+	}
+	if err != nil {
+		return Payment{}, nil, err
+	}
+	if p.Credit > 0 {
+		if p.Tenders, err = sqldb.Collect(ctx, q, stmtTenders, scanTender, region, id); err != nil {
+			return Payment{}, nil, err
+		}
+	}
+	moves, err := sqldb.Collect(ctx, q, stmtMoves, scanMove, region, id)
+	return p, moves, err
+}
+
+// put what may change of a payment and its tenders.
+func (s *Service) put(ctx context.Context, tx sqldb.Tx, p Payment) error {
+	region, order := string(p.OrderID.Region()), string(p.OrderID)
+	b := &sqldb.Batch{}
+	b.Queue(stmtPut, nil, region, order, string(p.State), p.ChargeID, p.DeclineCode, p.Credit, p.Uncaptured, p.Parts, s.deps.Clock.Now())
+	for _, t := range p.Tenders {
+		b.Queue(stmtPutTender, nil, region, order, t.Position, t.Captured, t.Refunded, t.Released)
+	}
+	return tx.Send(ctx, b)
 }

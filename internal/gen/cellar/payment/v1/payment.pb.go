@@ -207,7 +207,7 @@ type Payment struct {
 	Amount  *v1.Money              `protobuf:"bytes,3,opt,name=amount,proto3" json:"amount,omitempty"`
 	// Charge at the card network; empty before one exists.
 	ChargeId string `protobuf:"bytes,4,opt,name=charge_id,json=chargeId,proto3" json:"charge_id,omitempty"`
-	// Network's code of a decline.
+	// Network's code of a decline, or one of ours: unknown_gift_card, gift_card_empty, wallet_empty, insufficient_tenders.
 	DeclineCode string `protobuf:"bytes,5,opt,name=decline_code,json=declineCode,proto3" json:"decline_code,omitempty"`
 	// Taken so far, and given back of it: 0 <= refunded <= captured <= amount.
 	Captured *v1.Money `protobuf:"bytes,6,opt,name=captured,proto3" json:"captured,omitempty"`
@@ -820,10 +820,238 @@ func (x *GetPaymentResponse) GetPayment() *Payment {
 	return nil
 }
 
+type RefreshRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	CustomerId    string                 `protobuf:"bytes,1,opt,name=customer_id,json=customerId,proto3" json:"customer_id,omitempty"`
+	OrderId       string                 `protobuf:"bytes,2,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RefreshRequest) Reset() {
+	*x = RefreshRequest{}
+	mi := &file_cellar_payment_v1_payment_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RefreshRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RefreshRequest) ProtoMessage() {}
+
+func (x *RefreshRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_payment_v1_payment_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RefreshRequest.ProtoReflect.Descriptor instead.
+func (*RefreshRequest) Descriptor() ([]byte, []int) {
+	return file_cellar_payment_v1_payment_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *RefreshRequest) GetCustomerId() string {
+	if x != nil {
+		return x.CustomerId
+	}
+	return ""
+}
+
+func (x *RefreshRequest) GetOrderId() string {
+	if x != nil {
+		return x.OrderId
+	}
+	return ""
+}
+
+type RefreshResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Payment       *Payment               `protobuf:"bytes,1,opt,name=payment,proto3" json:"payment,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RefreshResponse) Reset() {
+	*x = RefreshResponse{}
+	mi := &file_cellar_payment_v1_payment_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RefreshResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RefreshResponse) ProtoMessage() {}
+
+func (x *RefreshResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_payment_v1_payment_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RefreshResponse.ProtoReflect.Descriptor instead.
+func (*RefreshResponse) Descriptor() ([]byte, []int) {
+	return file_cellar_payment_v1_payment_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *RefreshResponse) GetPayment() *Payment {
+	if x != nil {
+		return x.Payment
+	}
+	return nil
+}
+
+// TakeEventRequest is what the card network told of one request of ours.
+type TakeEventRequest struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	CustomerId string                 `protobuf:"bytes,1,opt,name=customer_id,json=customerId,proto3" json:"customer_id,omitempty"`
+	OrderId    string                 `protobuf:"bytes,2,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	// The idempotency key of the request; the order id leads it.
+	Key string `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`
+	// The charge after it: id, and status as the card network names it.
+	ChargeId      string `protobuf:"bytes,4,opt,name=charge_id,json=chargeId,proto3" json:"charge_id,omitempty"`
+	Status        string `protobuf:"bytes,5,opt,name=status,proto3" json:"status,omitempty"`
+	DeclineCode   string `protobuf:"bytes,6,opt,name=decline_code,json=declineCode,proto3" json:"decline_code,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TakeEventRequest) Reset() {
+	*x = TakeEventRequest{}
+	mi := &file_cellar_payment_v1_payment_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TakeEventRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TakeEventRequest) ProtoMessage() {}
+
+func (x *TakeEventRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_payment_v1_payment_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TakeEventRequest.ProtoReflect.Descriptor instead.
+func (*TakeEventRequest) Descriptor() ([]byte, []int) {
+	return file_cellar_payment_v1_payment_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *TakeEventRequest) GetCustomerId() string {
+	if x != nil {
+		return x.CustomerId
+	}
+	return ""
+}
+
+func (x *TakeEventRequest) GetOrderId() string {
+	if x != nil {
+		return x.OrderId
+	}
+	return ""
+}
+
+func (x *TakeEventRequest) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *TakeEventRequest) GetChargeId() string {
+	if x != nil {
+		return x.ChargeId
+	}
+	return ""
+}
+
+func (x *TakeEventRequest) GetStatus() string {
+	if x != nil {
+		return x.Status
+	}
+	return ""
+}
+
+func (x *TakeEventRequest) GetDeclineCode() string {
+	if x != nil {
+		return x.DeclineCode
+	}
+	return ""
+}
+
+type TakeEventResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Payment       *Payment               `protobuf:"bytes,1,opt,name=payment,proto3" json:"payment,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TakeEventResponse) Reset() {
+	*x = TakeEventResponse{}
+	mi := &file_cellar_payment_v1_payment_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TakeEventResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TakeEventResponse) ProtoMessage() {}
+
+func (x *TakeEventResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_payment_v1_payment_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TakeEventResponse.ProtoReflect.Descriptor instead.
+func (*TakeEventResponse) Descriptor() ([]byte, []int) {
+	return file_cellar_payment_v1_payment_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *TakeEventResponse) GetPayment() *Payment {
+	if x != nil {
+		return x.Payment
+	}
+	return nil
+}
+
 // GiftCard is money that whoever knows its code may spend.
 type GiftCard struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// For example "GC-USE1-7KQ2-M8XD-4T9W-C3HN": carries the ring its rows are homed in; the rest is random.
+	// For example "GC-USE1-7KQ2-M8XD-4T9W-C3HN-R": carries the ring its rows are homed in and a check character; the rest is
+	// random. Shares of a payment show only "GC-USE1".
 	Code   string    `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"`
 	Issued *v1.Money `protobuf:"bytes,2,opt,name=issued,proto3" json:"issued,omitempty"`
 	// Left to spend.
@@ -834,7 +1062,7 @@ type GiftCard struct {
 
 func (x *GiftCard) Reset() {
 	*x = GiftCard{}
-	mi := &file_cellar_payment_v1_payment_proto_msgTypes[11]
+	mi := &file_cellar_payment_v1_payment_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -846,7 +1074,7 @@ func (x *GiftCard) String() string {
 func (*GiftCard) ProtoMessage() {}
 
 func (x *GiftCard) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_payment_v1_payment_proto_msgTypes[11]
+	mi := &file_cellar_payment_v1_payment_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -859,7 +1087,7 @@ func (x *GiftCard) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GiftCard.ProtoReflect.Descriptor instead.
 func (*GiftCard) Descriptor() ([]byte, []int) {
-	return file_cellar_payment_v1_payment_proto_rawDescGZIP(), []int{11}
+	return file_cellar_payment_v1_payment_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *GiftCard) GetCode() string {
@@ -886,15 +1114,17 @@ func (x *GiftCard) GetBalance() *v1.Money {
 type IssueGiftCardRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Identifies the issue: 1 to 100 characters.
-	IssueId       string    `protobuf:"bytes,1,opt,name=issue_id,json=issueId,proto3" json:"issue_id,omitempty"`
-	Amount        *v1.Money `protobuf:"bytes,2,opt,name=amount,proto3" json:"amount,omitempty"`
+	IssueId string    `protobuf:"bytes,1,opt,name=issue_id,json=issueId,proto3" json:"issue_id,omitempty"`
+	Amount  *v1.Money `protobuf:"bytes,2,opt,name=amount,proto3" json:"amount,omitempty"`
+	// Region whose shoppers will most likely spend it, part of what identifies the issue; empty: the first region.
+	Region        string `protobuf:"bytes,3,opt,name=region,proto3" json:"region,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *IssueGiftCardRequest) Reset() {
 	*x = IssueGiftCardRequest{}
-	mi := &file_cellar_payment_v1_payment_proto_msgTypes[12]
+	mi := &file_cellar_payment_v1_payment_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -906,7 +1136,7 @@ func (x *IssueGiftCardRequest) String() string {
 func (*IssueGiftCardRequest) ProtoMessage() {}
 
 func (x *IssueGiftCardRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_payment_v1_payment_proto_msgTypes[12]
+	mi := &file_cellar_payment_v1_payment_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -919,7 +1149,7 @@ func (x *IssueGiftCardRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IssueGiftCardRequest.ProtoReflect.Descriptor instead.
 func (*IssueGiftCardRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_payment_v1_payment_proto_rawDescGZIP(), []int{12}
+	return file_cellar_payment_v1_payment_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *IssueGiftCardRequest) GetIssueId() string {
@@ -936,6 +1166,13 @@ func (x *IssueGiftCardRequest) GetAmount() *v1.Money {
 	return nil
 }
 
+func (x *IssueGiftCardRequest) GetRegion() string {
+	if x != nil {
+		return x.Region
+	}
+	return ""
+}
+
 type IssueGiftCardResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	GiftCard      *GiftCard              `protobuf:"bytes,1,opt,name=gift_card,json=giftCard,proto3" json:"gift_card,omitempty"`
@@ -945,7 +1182,7 @@ type IssueGiftCardResponse struct {
 
 func (x *IssueGiftCardResponse) Reset() {
 	*x = IssueGiftCardResponse{}
-	mi := &file_cellar_payment_v1_payment_proto_msgTypes[13]
+	mi := &file_cellar_payment_v1_payment_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -957,7 +1194,7 @@ func (x *IssueGiftCardResponse) String() string {
 func (*IssueGiftCardResponse) ProtoMessage() {}
 
 func (x *IssueGiftCardResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_payment_v1_payment_proto_msgTypes[13]
+	mi := &file_cellar_payment_v1_payment_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -970,7 +1207,7 @@ func (x *IssueGiftCardResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IssueGiftCardResponse.ProtoReflect.Descriptor instead.
 func (*IssueGiftCardResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_payment_v1_payment_proto_rawDescGZIP(), []int{13}
+	return file_cellar_payment_v1_payment_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *IssueGiftCardResponse) GetGiftCard() *GiftCard {
@@ -989,7 +1226,7 @@ type GetGiftCardRequest struct {
 
 func (x *GetGiftCardRequest) Reset() {
 	*x = GetGiftCardRequest{}
-	mi := &file_cellar_payment_v1_payment_proto_msgTypes[14]
+	mi := &file_cellar_payment_v1_payment_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1001,7 +1238,7 @@ func (x *GetGiftCardRequest) String() string {
 func (*GetGiftCardRequest) ProtoMessage() {}
 
 func (x *GetGiftCardRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_payment_v1_payment_proto_msgTypes[14]
+	mi := &file_cellar_payment_v1_payment_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1014,7 +1251,7 @@ func (x *GetGiftCardRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetGiftCardRequest.ProtoReflect.Descriptor instead.
 func (*GetGiftCardRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_payment_v1_payment_proto_rawDescGZIP(), []int{14}
+	return file_cellar_payment_v1_payment_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *GetGiftCardRequest) GetCode() string {
@@ -1033,7 +1270,7 @@ type GetGiftCardResponse struct {
 
 func (x *GetGiftCardResponse) Reset() {
 	*x = GetGiftCardResponse{}
-	mi := &file_cellar_payment_v1_payment_proto_msgTypes[15]
+	mi := &file_cellar_payment_v1_payment_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1045,7 +1282,7 @@ func (x *GetGiftCardResponse) String() string {
 func (*GetGiftCardResponse) ProtoMessage() {}
 
 func (x *GetGiftCardResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_payment_v1_payment_proto_msgTypes[15]
+	mi := &file_cellar_payment_v1_payment_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1058,7 +1295,7 @@ func (x *GetGiftCardResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetGiftCardResponse.ProtoReflect.Descriptor instead.
 func (*GetGiftCardResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_payment_v1_payment_proto_rawDescGZIP(), []int{15}
+	return file_cellar_payment_v1_payment_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *GetGiftCardResponse) GetGiftCard() *GiftCard {
@@ -1076,7 +1313,7 @@ type GetWalletRequest struct {
 
 func (x *GetWalletRequest) Reset() {
 	*x = GetWalletRequest{}
-	mi := &file_cellar_payment_v1_payment_proto_msgTypes[16]
+	mi := &file_cellar_payment_v1_payment_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1088,7 +1325,7 @@ func (x *GetWalletRequest) String() string {
 func (*GetWalletRequest) ProtoMessage() {}
 
 func (x *GetWalletRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_payment_v1_payment_proto_msgTypes[16]
+	mi := &file_cellar_payment_v1_payment_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1101,7 +1338,7 @@ func (x *GetWalletRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetWalletRequest.ProtoReflect.Descriptor instead.
 func (*GetWalletRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_payment_v1_payment_proto_rawDescGZIP(), []int{16}
+	return file_cellar_payment_v1_payment_proto_rawDescGZIP(), []int{20}
 }
 
 type GetWalletResponse struct {
@@ -1114,7 +1351,7 @@ type GetWalletResponse struct {
 
 func (x *GetWalletResponse) Reset() {
 	*x = GetWalletResponse{}
-	mi := &file_cellar_payment_v1_payment_proto_msgTypes[17]
+	mi := &file_cellar_payment_v1_payment_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1126,7 +1363,7 @@ func (x *GetWalletResponse) String() string {
 func (*GetWalletResponse) ProtoMessage() {}
 
 func (x *GetWalletResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_payment_v1_payment_proto_msgTypes[17]
+	mi := &file_cellar_payment_v1_payment_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1139,7 +1376,7 @@ func (x *GetWalletResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetWalletResponse.ProtoReflect.Descriptor instead.
 func (*GetWalletResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_payment_v1_payment_proto_rawDescGZIP(), []int{17}
+	return file_cellar_payment_v1_payment_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *GetWalletResponse) GetBalances() []*v1.Money {
@@ -1162,7 +1399,7 @@ type CreditWalletRequest struct {
 
 func (x *CreditWalletRequest) Reset() {
 	*x = CreditWalletRequest{}
-	mi := &file_cellar_payment_v1_payment_proto_msgTypes[18]
+	mi := &file_cellar_payment_v1_payment_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1174,7 +1411,7 @@ func (x *CreditWalletRequest) String() string {
 func (*CreditWalletRequest) ProtoMessage() {}
 
 func (x *CreditWalletRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_payment_v1_payment_proto_msgTypes[18]
+	mi := &file_cellar_payment_v1_payment_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1187,7 +1424,7 @@ func (x *CreditWalletRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreditWalletRequest.ProtoReflect.Descriptor instead.
 func (*CreditWalletRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_payment_v1_payment_proto_rawDescGZIP(), []int{18}
+	return file_cellar_payment_v1_payment_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *CreditWalletRequest) GetCustomerId() string {
@@ -1227,7 +1464,7 @@ type CreditWalletResponse struct {
 
 func (x *CreditWalletResponse) Reset() {
 	*x = CreditWalletResponse{}
-	mi := &file_cellar_payment_v1_payment_proto_msgTypes[19]
+	mi := &file_cellar_payment_v1_payment_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1239,7 +1476,7 @@ func (x *CreditWalletResponse) String() string {
 func (*CreditWalletResponse) ProtoMessage() {}
 
 func (x *CreditWalletResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_payment_v1_payment_proto_msgTypes[19]
+	mi := &file_cellar_payment_v1_payment_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1252,7 +1489,7 @@ func (x *CreditWalletResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreditWalletResponse.ProtoReflect.Descriptor instead.
 func (*CreditWalletResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_payment_v1_payment_proto_rawDescGZIP(), []int{19}
+	return file_cellar_payment_v1_payment_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *CreditWalletResponse) GetBalance() *v1.Money {
@@ -1320,14 +1557,31 @@ const file_cellar_payment_v1_payment_proto_rawDesc = "" +
 	"customerId\x12\x19\n" +
 	"\border_id\x18\x02 \x01(\tR\aorderId\"J\n" +
 	"\x12GetPaymentResponse\x124\n" +
+	"\apayment\x18\x01 \x01(\v2\x1a.cellar.payment.v1.PaymentR\apayment\"L\n" +
+	"\x0eRefreshRequest\x12\x1f\n" +
+	"\vcustomer_id\x18\x01 \x01(\tR\n" +
+	"customerId\x12\x19\n" +
+	"\border_id\x18\x02 \x01(\tR\aorderId\"G\n" +
+	"\x0fRefreshResponse\x124\n" +
+	"\apayment\x18\x01 \x01(\v2\x1a.cellar.payment.v1.PaymentR\apayment\"\xb8\x01\n" +
+	"\x10TakeEventRequest\x12\x1f\n" +
+	"\vcustomer_id\x18\x01 \x01(\tR\n" +
+	"customerId\x12\x19\n" +
+	"\border_id\x18\x02 \x01(\tR\aorderId\x12\x10\n" +
+	"\x03key\x18\x03 \x01(\tR\x03key\x12\x1b\n" +
+	"\tcharge_id\x18\x04 \x01(\tR\bchargeId\x12\x16\n" +
+	"\x06status\x18\x05 \x01(\tR\x06status\x12!\n" +
+	"\fdecline_code\x18\x06 \x01(\tR\vdeclineCode\"I\n" +
+	"\x11TakeEventResponse\x124\n" +
 	"\apayment\x18\x01 \x01(\v2\x1a.cellar.payment.v1.PaymentR\apayment\"\x80\x01\n" +
 	"\bGiftCard\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12.\n" +
 	"\x06issued\x18\x02 \x01(\v2\x16.cellar.money.v1.MoneyR\x06issued\x120\n" +
-	"\abalance\x18\x03 \x01(\v2\x16.cellar.money.v1.MoneyR\abalance\"a\n" +
+	"\abalance\x18\x03 \x01(\v2\x16.cellar.money.v1.MoneyR\abalance\"y\n" +
 	"\x14IssueGiftCardRequest\x12\x19\n" +
 	"\bissue_id\x18\x01 \x01(\tR\aissueId\x12.\n" +
-	"\x06amount\x18\x02 \x01(\v2\x16.cellar.money.v1.MoneyR\x06amount\"Q\n" +
+	"\x06amount\x18\x02 \x01(\v2\x16.cellar.money.v1.MoneyR\x06amount\x12\x16\n" +
+	"\x06region\x18\x03 \x01(\tR\x06region\"Q\n" +
 	"\x15IssueGiftCardResponse\x128\n" +
 	"\tgift_card\x18\x01 \x01(\v2\x1b.cellar.payment.v1.GiftCardR\bgiftCard\"(\n" +
 	"\x12GetGiftCardRequest\x12\x12\n" +
@@ -1352,13 +1606,15 @@ const file_cellar_payment_v1_payment_proto_rawDesc = "" +
 	"\x0eSTATE_DECLINED\x10\x03\x12\x12\n" +
 	"\x0eSTATE_REFUNDED\x10\x04\x12\x10\n" +
 	"\fSTATE_VOIDED\x10\x05\x12\x14\n" +
-	"\x10STATE_AUTHORIZED\x10\x062\xb0\x06\n" +
+	"\x10STATE_AUTHORIZED\x10\x062\xee\a\n" +
 	"\x0ePaymentService\x12`\n" +
 	"\tAuthorize\x12#.cellar.payment.v1.AuthorizeRequest\x1a$.cellar.payment.v1.AuthorizeResponse\"\b\x88\xa6\x1d\x02\x90\xa6\x1d\x02\x12Z\n" +
 	"\aCapture\x12!.cellar.payment.v1.CaptureRequest\x1a\".cellar.payment.v1.CaptureResponse\"\b\x88\xa6\x1d\x02\x90\xa6\x1d\x02\x12W\n" +
 	"\x06Refund\x12 .cellar.payment.v1.RefundRequest\x1a!.cellar.payment.v1.RefundResponse\"\b\x88\xa6\x1d\x02\x90\xa6\x1d\x02\x12f\n" +
 	"\n" +
-	"GetPayment\x12$.cellar.payment.v1.GetPaymentRequest\x1a%.cellar.payment.v1.GetPaymentResponse\"\v\x88\xa6\x1d\x02\x90\xa6\x1d\x02\x90\x02\x01\x12h\n" +
+	"GetPayment\x12$.cellar.payment.v1.GetPaymentRequest\x1a%.cellar.payment.v1.GetPaymentResponse\"\v\x88\xa6\x1d\x02\x90\xa6\x1d\x02\x90\x02\x01\x12Z\n" +
+	"\aRefresh\x12!.cellar.payment.v1.RefreshRequest\x1a\".cellar.payment.v1.RefreshResponse\"\b\x88\xa6\x1d\x02\x90\xa6\x1d\x02\x12`\n" +
+	"\tTakeEvent\x12#.cellar.payment.v1.TakeEventRequest\x1a$.cellar.payment.v1.TakeEventResponse\"\b\x88\xa6\x1d\x02\x90\xa6\x1d\x02\x12h\n" +
 	"\rIssueGiftCard\x12'.cellar.payment.v1.IssueGiftCardRequest\x1a(.cellar.payment.v1.IssueGiftCardResponse\"\x04\x88\xa6\x1d\x03\x12e\n" +
 	"\vGetGiftCard\x12%.cellar.payment.v1.GetGiftCardRequest\x1a&.cellar.payment.v1.GetGiftCardResponse\"\a\x88\xa6\x1d\x01\x90\x02\x01\x12c\n" +
 	"\tGetWallet\x12#.cellar.payment.v1.GetWalletRequest\x1a$.cellar.payment.v1.GetWalletResponse\"\v\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x90\x02\x01\x12i\n" +
@@ -1378,7 +1634,7 @@ func file_cellar_payment_v1_payment_proto_rawDescGZIP() []byte {
 }
 
 var file_cellar_payment_v1_payment_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_cellar_payment_v1_payment_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_cellar_payment_v1_payment_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_cellar_payment_v1_payment_proto_goTypes = []any{
 	(State)(0),                    // 0: cellar.payment.v1.State
 	(*Tender)(nil),                // 1: cellar.payment.v1.Tender
@@ -1392,64 +1648,74 @@ var file_cellar_payment_v1_payment_proto_goTypes = []any{
 	(*RefundResponse)(nil),        // 9: cellar.payment.v1.RefundResponse
 	(*GetPaymentRequest)(nil),     // 10: cellar.payment.v1.GetPaymentRequest
 	(*GetPaymentResponse)(nil),    // 11: cellar.payment.v1.GetPaymentResponse
-	(*GiftCard)(nil),              // 12: cellar.payment.v1.GiftCard
-	(*IssueGiftCardRequest)(nil),  // 13: cellar.payment.v1.IssueGiftCardRequest
-	(*IssueGiftCardResponse)(nil), // 14: cellar.payment.v1.IssueGiftCardResponse
-	(*GetGiftCardRequest)(nil),    // 15: cellar.payment.v1.GetGiftCardRequest
-	(*GetGiftCardResponse)(nil),   // 16: cellar.payment.v1.GetGiftCardResponse
-	(*GetWalletRequest)(nil),      // 17: cellar.payment.v1.GetWalletRequest
-	(*GetWalletResponse)(nil),     // 18: cellar.payment.v1.GetWalletResponse
-	(*CreditWalletRequest)(nil),   // 19: cellar.payment.v1.CreditWalletRequest
-	(*CreditWalletResponse)(nil),  // 20: cellar.payment.v1.CreditWalletResponse
-	(*v1.Money)(nil),              // 21: cellar.money.v1.Money
+	(*RefreshRequest)(nil),        // 12: cellar.payment.v1.RefreshRequest
+	(*RefreshResponse)(nil),       // 13: cellar.payment.v1.RefreshResponse
+	(*TakeEventRequest)(nil),      // 14: cellar.payment.v1.TakeEventRequest
+	(*TakeEventResponse)(nil),     // 15: cellar.payment.v1.TakeEventResponse
+	(*GiftCard)(nil),              // 16: cellar.payment.v1.GiftCard
+	(*IssueGiftCardRequest)(nil),  // 17: cellar.payment.v1.IssueGiftCardRequest
+	(*IssueGiftCardResponse)(nil), // 18: cellar.payment.v1.IssueGiftCardResponse
+	(*GetGiftCardRequest)(nil),    // 19: cellar.payment.v1.GetGiftCardRequest
+	(*GetGiftCardResponse)(nil),   // 20: cellar.payment.v1.GetGiftCardResponse
+	(*GetWalletRequest)(nil),      // 21: cellar.payment.v1.GetWalletRequest
+	(*GetWalletResponse)(nil),     // 22: cellar.payment.v1.GetWalletResponse
+	(*CreditWalletRequest)(nil),   // 23: cellar.payment.v1.CreditWalletRequest
+	(*CreditWalletResponse)(nil),  // 24: cellar.payment.v1.CreditWalletResponse
+	(*v1.Money)(nil),              // 25: cellar.money.v1.Money
 }
 var file_cellar_payment_v1_payment_proto_depIdxs = []int32{
-	21, // 0: cellar.payment.v1.Tender.at_most:type_name -> cellar.money.v1.Money
+	25, // 0: cellar.payment.v1.Tender.at_most:type_name -> cellar.money.v1.Money
 	0,  // 1: cellar.payment.v1.Payment.state:type_name -> cellar.payment.v1.State
-	21, // 2: cellar.payment.v1.Payment.amount:type_name -> cellar.money.v1.Money
-	21, // 3: cellar.payment.v1.Payment.captured:type_name -> cellar.money.v1.Money
-	21, // 4: cellar.payment.v1.Payment.refunded:type_name -> cellar.money.v1.Money
+	25, // 2: cellar.payment.v1.Payment.amount:type_name -> cellar.money.v1.Money
+	25, // 3: cellar.payment.v1.Payment.captured:type_name -> cellar.money.v1.Money
+	25, // 4: cellar.payment.v1.Payment.refunded:type_name -> cellar.money.v1.Money
 	3,  // 5: cellar.payment.v1.Payment.shares:type_name -> cellar.payment.v1.Share
 	1,  // 6: cellar.payment.v1.Share.tender:type_name -> cellar.payment.v1.Tender
-	21, // 7: cellar.payment.v1.Share.amount:type_name -> cellar.money.v1.Money
-	21, // 8: cellar.payment.v1.AuthorizeRequest.amount:type_name -> cellar.money.v1.Money
+	25, // 7: cellar.payment.v1.Share.amount:type_name -> cellar.money.v1.Money
+	25, // 8: cellar.payment.v1.AuthorizeRequest.amount:type_name -> cellar.money.v1.Money
 	1,  // 9: cellar.payment.v1.AuthorizeRequest.tenders:type_name -> cellar.payment.v1.Tender
 	2,  // 10: cellar.payment.v1.AuthorizeResponse.payment:type_name -> cellar.payment.v1.Payment
-	21, // 11: cellar.payment.v1.CaptureRequest.amount:type_name -> cellar.money.v1.Money
+	25, // 11: cellar.payment.v1.CaptureRequest.amount:type_name -> cellar.money.v1.Money
 	1,  // 12: cellar.payment.v1.CaptureRequest.tenders:type_name -> cellar.payment.v1.Tender
 	2,  // 13: cellar.payment.v1.CaptureResponse.payment:type_name -> cellar.payment.v1.Payment
-	21, // 14: cellar.payment.v1.RefundRequest.amount:type_name -> cellar.money.v1.Money
+	25, // 14: cellar.payment.v1.RefundRequest.amount:type_name -> cellar.money.v1.Money
 	2,  // 15: cellar.payment.v1.RefundResponse.payment:type_name -> cellar.payment.v1.Payment
 	2,  // 16: cellar.payment.v1.GetPaymentResponse.payment:type_name -> cellar.payment.v1.Payment
-	21, // 17: cellar.payment.v1.GiftCard.issued:type_name -> cellar.money.v1.Money
-	21, // 18: cellar.payment.v1.GiftCard.balance:type_name -> cellar.money.v1.Money
-	21, // 19: cellar.payment.v1.IssueGiftCardRequest.amount:type_name -> cellar.money.v1.Money
-	12, // 20: cellar.payment.v1.IssueGiftCardResponse.gift_card:type_name -> cellar.payment.v1.GiftCard
-	12, // 21: cellar.payment.v1.GetGiftCardResponse.gift_card:type_name -> cellar.payment.v1.GiftCard
-	21, // 22: cellar.payment.v1.GetWalletResponse.balances:type_name -> cellar.money.v1.Money
-	21, // 23: cellar.payment.v1.CreditWalletRequest.amount:type_name -> cellar.money.v1.Money
-	21, // 24: cellar.payment.v1.CreditWalletResponse.balance:type_name -> cellar.money.v1.Money
-	4,  // 25: cellar.payment.v1.PaymentService.Authorize:input_type -> cellar.payment.v1.AuthorizeRequest
-	6,  // 26: cellar.payment.v1.PaymentService.Capture:input_type -> cellar.payment.v1.CaptureRequest
-	8,  // 27: cellar.payment.v1.PaymentService.Refund:input_type -> cellar.payment.v1.RefundRequest
-	10, // 28: cellar.payment.v1.PaymentService.GetPayment:input_type -> cellar.payment.v1.GetPaymentRequest
-	13, // 29: cellar.payment.v1.PaymentService.IssueGiftCard:input_type -> cellar.payment.v1.IssueGiftCardRequest
-	15, // 30: cellar.payment.v1.PaymentService.GetGiftCard:input_type -> cellar.payment.v1.GetGiftCardRequest
-	17, // 31: cellar.payment.v1.PaymentService.GetWallet:input_type -> cellar.payment.v1.GetWalletRequest
-	19, // 32: cellar.payment.v1.PaymentService.CreditWallet:input_type -> cellar.payment.v1.CreditWalletRequest
-	5,  // 33: cellar.payment.v1.PaymentService.Authorize:output_type -> cellar.payment.v1.AuthorizeResponse
-	7,  // 34: cellar.payment.v1.PaymentService.Capture:output_type -> cellar.payment.v1.CaptureResponse
-	9,  // 35: cellar.payment.v1.PaymentService.Refund:output_type -> cellar.payment.v1.RefundResponse
-	11, // 36: cellar.payment.v1.PaymentService.GetPayment:output_type -> cellar.payment.v1.GetPaymentResponse
-	14, // 37: cellar.payment.v1.PaymentService.IssueGiftCard:output_type -> cellar.payment.v1.IssueGiftCardResponse
-	16, // 38: cellar.payment.v1.PaymentService.GetGiftCard:output_type -> cellar.payment.v1.GetGiftCardResponse
-	18, // 39: cellar.payment.v1.PaymentService.GetWallet:output_type -> cellar.payment.v1.GetWalletResponse
-	20, // 40: cellar.payment.v1.PaymentService.CreditWallet:output_type -> cellar.payment.v1.CreditWalletResponse
-	33, // [33:41] is the sub-list for method output_type
-	25, // [25:33] is the sub-list for method input_type
-	25, // [25:25] is the sub-list for extension type_name
-	25, // [25:25] is the sub-list for extension extendee
-	0,  // [0:25] is the sub-list for field type_name
+	2,  // 17: cellar.payment.v1.RefreshResponse.payment:type_name -> cellar.payment.v1.Payment
+	2,  // 18: cellar.payment.v1.TakeEventResponse.payment:type_name -> cellar.payment.v1.Payment
+	25, // 19: cellar.payment.v1.GiftCard.issued:type_name -> cellar.money.v1.Money
+	25, // 20: cellar.payment.v1.GiftCard.balance:type_name -> cellar.money.v1.Money
+	25, // 21: cellar.payment.v1.IssueGiftCardRequest.amount:type_name -> cellar.money.v1.Money
+	16, // 22: cellar.payment.v1.IssueGiftCardResponse.gift_card:type_name -> cellar.payment.v1.GiftCard
+	16, // 23: cellar.payment.v1.GetGiftCardResponse.gift_card:type_name -> cellar.payment.v1.GiftCard
+	25, // 24: cellar.payment.v1.GetWalletResponse.balances:type_name -> cellar.money.v1.Money
+	25, // 25: cellar.payment.v1.CreditWalletRequest.amount:type_name -> cellar.money.v1.Money
+	25, // 26: cellar.payment.v1.CreditWalletResponse.balance:type_name -> cellar.money.v1.Money
+	4,  // 27: cellar.payment.v1.PaymentService.Authorize:input_type -> cellar.payment.v1.AuthorizeRequest
+	6,  // 28: cellar.payment.v1.PaymentService.Capture:input_type -> cellar.payment.v1.CaptureRequest
+	8,  // 29: cellar.payment.v1.PaymentService.Refund:input_type -> cellar.payment.v1.RefundRequest
+	10, // 30: cellar.payment.v1.PaymentService.GetPayment:input_type -> cellar.payment.v1.GetPaymentRequest
+	12, // 31: cellar.payment.v1.PaymentService.Refresh:input_type -> cellar.payment.v1.RefreshRequest
+	14, // 32: cellar.payment.v1.PaymentService.TakeEvent:input_type -> cellar.payment.v1.TakeEventRequest
+	17, // 33: cellar.payment.v1.PaymentService.IssueGiftCard:input_type -> cellar.payment.v1.IssueGiftCardRequest
+	19, // 34: cellar.payment.v1.PaymentService.GetGiftCard:input_type -> cellar.payment.v1.GetGiftCardRequest
+	21, // 35: cellar.payment.v1.PaymentService.GetWallet:input_type -> cellar.payment.v1.GetWalletRequest
+	23, // 36: cellar.payment.v1.PaymentService.CreditWallet:input_type -> cellar.payment.v1.CreditWalletRequest
+	5,  // 37: cellar.payment.v1.PaymentService.Authorize:output_type -> cellar.payment.v1.AuthorizeResponse
+	7,  // 38: cellar.payment.v1.PaymentService.Capture:output_type -> cellar.payment.v1.CaptureResponse
+	9,  // 39: cellar.payment.v1.PaymentService.Refund:output_type -> cellar.payment.v1.RefundResponse
+	11, // 40: cellar.payment.v1.PaymentService.GetPayment:output_type -> cellar.payment.v1.GetPaymentResponse
+	13, // 41: cellar.payment.v1.PaymentService.Refresh:output_type -> cellar.payment.v1.RefreshResponse
+	15, // 42: cellar.payment.v1.PaymentService.TakeEvent:output_type -> cellar.payment.v1.TakeEventResponse
+	18, // 43: cellar.payment.v1.PaymentService.IssueGiftCard:output_type -> cellar.payment.v1.IssueGiftCardResponse
+	20, // 44: cellar.payment.v1.PaymentService.GetGiftCard:output_type -> cellar.payment.v1.GetGiftCardResponse
+	22, // 45: cellar.payment.v1.PaymentService.GetWallet:output_type -> cellar.payment.v1.GetWalletResponse
+	24, // 46: cellar.payment.v1.PaymentService.CreditWallet:output_type -> cellar.payment.v1.CreditWalletResponse
+	37, // [37:47] is the sub-list for method output_type
+	27, // [27:37] is the sub-list for method input_type
+	27, // [27:27] is the sub-list for extension type_name
+	27, // [27:27] is the sub-list for extension extendee
+	0,  // [0:27] is the sub-list for field type_name
 }
 
 func init() { file_cellar_payment_v1_payment_proto_init() }
@@ -1468,7 +1734,7 @@ func file_cellar_payment_v1_payment_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cellar_payment_v1_payment_proto_rawDesc), len(file_cellar_payment_v1_payment_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   20,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -43,6 +43,11 @@ const (
 	// PaymentServiceGetPaymentProcedure is the fully-qualified name of the PaymentService's GetPayment
 	// RPC.
 	PaymentServiceGetPaymentProcedure = "/cellar.payment.v1.PaymentService/GetPayment"
+	// PaymentServiceRefreshProcedure is the fully-qualified name of the PaymentService's Refresh RPC.
+	PaymentServiceRefreshProcedure = "/cellar.payment.v1.PaymentService/Refresh"
+	// PaymentServiceTakeEventProcedure is the fully-qualified name of the PaymentService's TakeEvent
+	// RPC.
+	PaymentServiceTakeEventProcedure = "/cellar.payment.v1.PaymentService/TakeEvent"
 	// PaymentServiceIssueGiftCardProcedure is the fully-qualified name of the PaymentService's
 	// IssueGiftCard RPC.
 	PaymentServiceIssueGiftCardProcedure = "/cellar.payment.v1.PaymentService/IssueGiftCard"
@@ -67,6 +72,8 @@ type PaymentServiceClient interface {
 	// The order id, with the capture id, is the idempotency key: again, it gives the
 	// first answer. FAILED_PRECONDITION (PAYMENT_DECLINED) when a tender says no; UNAVAILABLE
 	// (PAYMENT_UNKNOWN) while it cannot be learnt what became of it: call again, never start another.
+	// FAILED_PRECONDITION (CAPTURES_TOO_MUCH) when less is held, (PAYMENT_CLOSED) when it was or is being given back,
+	// (PAYMENT_MISMATCH) for another amount under the same ids.
 	Capture(context.Context, *v1.CaptureRequest) (*v1.CaptureResponse, error)
 	// Refund without a refund id gives all money of an order back, whatever was captured, and lets go of what is held. It
 	// also closes the payment of an order that never captured, so that a late Capture is refused
@@ -76,9 +83,15 @@ type PaymentServiceClient interface {
 	Refund(context.Context, *v1.RefundRequest) (*v1.RefundResponse, error)
 	// GetPayment of an order. NOT_FOUND (UNKNOWN_PAYMENT).
 	GetPayment(context.Context, *v1.GetPaymentRequest) (*v1.GetPaymentResponse, error)
+	// Refresh asks the card network what became of a payment that is not known to have ended, stores what it says and gives
+	// the payment as it is then. It never starts one. NOT_FOUND (UNKNOWN_PAYMENT).
+	Refresh(context.Context, *v1.RefreshRequest) (*v1.RefreshResponse, error)
+	// TakeEvent takes what the card network tells by itself, from the cell that received it to the payment's owner. In
+	// any order and any number of times, it changes no more than the answer to a request would.
+	TakeEvent(context.Context, *v1.TakeEventRequest) (*v1.TakeEventResponse, error)
 	// IssueGiftCard makes a gift card worth an amount, once an issue id: again, it gives the same card.
 	IssueGiftCard(context.Context, *v1.IssueGiftCardRequest) (*v1.IssueGiftCardResponse, error)
-	// GetGiftCard tells what is left on a gift card. NOT_FOUND (UNKNOWN_GIFT_CARD).
+	// GetGiftCard tells what is left on a gift card. NOT_FOUND (UNKNOWN_GIFT_CARD), malformed or not there.
 	GetGiftCard(context.Context, *v1.GetGiftCardRequest) (*v1.GetGiftCardResponse, error)
 	// GetWallet tells what is in the wallet of the session's customer: store credit.
 	GetWallet(context.Context, *v1.GetWalletRequest) (*v1.GetWalletResponse, error)
@@ -122,6 +135,18 @@ func NewPaymentServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
+		refresh: connect.NewClient[v1.RefreshRequest, v1.RefreshResponse](
+			httpClient,
+			baseURL+PaymentServiceRefreshProcedure,
+			connect.WithSchema(paymentServiceMethods.ByName("Refresh")),
+			connect.WithClientOptions(opts...),
+		),
+		takeEvent: connect.NewClient[v1.TakeEventRequest, v1.TakeEventResponse](
+			httpClient,
+			baseURL+PaymentServiceTakeEventProcedure,
+			connect.WithSchema(paymentServiceMethods.ByName("TakeEvent")),
+			connect.WithClientOptions(opts...),
+		),
 		issueGiftCard: connect.NewClient[v1.IssueGiftCardRequest, v1.IssueGiftCardResponse](
 			httpClient,
 			baseURL+PaymentServiceIssueGiftCardProcedure,
@@ -157,6 +182,8 @@ type paymentServiceClient struct {
 	capture       *connect.Client[v1.CaptureRequest, v1.CaptureResponse]
 	refund        *connect.Client[v1.RefundRequest, v1.RefundResponse]
 	getPayment    *connect.Client[v1.GetPaymentRequest, v1.GetPaymentResponse]
+	refresh       *connect.Client[v1.RefreshRequest, v1.RefreshResponse]
+	takeEvent     *connect.Client[v1.TakeEventRequest, v1.TakeEventResponse]
 	issueGiftCard *connect.Client[v1.IssueGiftCardRequest, v1.IssueGiftCardResponse]
 	getGiftCard   *connect.Client[v1.GetGiftCardRequest, v1.GetGiftCardResponse]
 	getWallet     *connect.Client[v1.GetWalletRequest, v1.GetWalletResponse]
@@ -193,6 +220,24 @@ func (c *paymentServiceClient) Refund(ctx context.Context, req *v1.RefundRequest
 // GetPayment calls cellar.payment.v1.PaymentService.GetPayment.
 func (c *paymentServiceClient) GetPayment(ctx context.Context, req *v1.GetPaymentRequest) (*v1.GetPaymentResponse, error) {
 	response, err := c.getPayment.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// Refresh calls cellar.payment.v1.PaymentService.Refresh.
+func (c *paymentServiceClient) Refresh(ctx context.Context, req *v1.RefreshRequest) (*v1.RefreshResponse, error) {
+	response, err := c.refresh.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// TakeEvent calls cellar.payment.v1.PaymentService.TakeEvent.
+func (c *paymentServiceClient) TakeEvent(ctx context.Context, req *v1.TakeEventRequest) (*v1.TakeEventResponse, error) {
+	response, err := c.takeEvent.CallUnary(ctx, connect.NewRequest(req))
 	if response != nil {
 		return response.Msg, err
 	}
@@ -245,6 +290,8 @@ type PaymentServiceHandler interface {
 	// The order id, with the capture id, is the idempotency key: again, it gives the
 	// first answer. FAILED_PRECONDITION (PAYMENT_DECLINED) when a tender says no; UNAVAILABLE
 	// (PAYMENT_UNKNOWN) while it cannot be learnt what became of it: call again, never start another.
+	// FAILED_PRECONDITION (CAPTURES_TOO_MUCH) when less is held, (PAYMENT_CLOSED) when it was or is being given back,
+	// (PAYMENT_MISMATCH) for another amount under the same ids.
 	Capture(context.Context, *v1.CaptureRequest) (*v1.CaptureResponse, error)
 	// Refund without a refund id gives all money of an order back, whatever was captured, and lets go of what is held. It
 	// also closes the payment of an order that never captured, so that a late Capture is refused
@@ -254,9 +301,15 @@ type PaymentServiceHandler interface {
 	Refund(context.Context, *v1.RefundRequest) (*v1.RefundResponse, error)
 	// GetPayment of an order. NOT_FOUND (UNKNOWN_PAYMENT).
 	GetPayment(context.Context, *v1.GetPaymentRequest) (*v1.GetPaymentResponse, error)
+	// Refresh asks the card network what became of a payment that is not known to have ended, stores what it says and gives
+	// the payment as it is then. It never starts one. NOT_FOUND (UNKNOWN_PAYMENT).
+	Refresh(context.Context, *v1.RefreshRequest) (*v1.RefreshResponse, error)
+	// TakeEvent takes what the card network tells by itself, from the cell that received it to the payment's owner. In
+	// any order and any number of times, it changes no more than the answer to a request would.
+	TakeEvent(context.Context, *v1.TakeEventRequest) (*v1.TakeEventResponse, error)
 	// IssueGiftCard makes a gift card worth an amount, once an issue id: again, it gives the same card.
 	IssueGiftCard(context.Context, *v1.IssueGiftCardRequest) (*v1.IssueGiftCardResponse, error)
-	// GetGiftCard tells what is left on a gift card. NOT_FOUND (UNKNOWN_GIFT_CARD).
+	// GetGiftCard tells what is left on a gift card. NOT_FOUND (UNKNOWN_GIFT_CARD), malformed or not there.
 	GetGiftCard(context.Context, *v1.GetGiftCardRequest) (*v1.GetGiftCardResponse, error)
 	// GetWallet tells what is in the wallet of the session's customer: store credit.
 	GetWallet(context.Context, *v1.GetWalletRequest) (*v1.GetWalletResponse, error)
@@ -296,6 +349,18 @@ func NewPaymentServiceHandler(svc PaymentServiceHandler, opts ...connect.Handler
 		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
+	paymentServiceRefreshHandler := connect.NewUnaryHandlerSimple(
+		PaymentServiceRefreshProcedure,
+		svc.Refresh,
+		connect.WithSchema(paymentServiceMethods.ByName("Refresh")),
+		connect.WithHandlerOptions(opts...),
+	)
+	paymentServiceTakeEventHandler := connect.NewUnaryHandlerSimple(
+		PaymentServiceTakeEventProcedure,
+		svc.TakeEvent,
+		connect.WithSchema(paymentServiceMethods.ByName("TakeEvent")),
+		connect.WithHandlerOptions(opts...),
+	)
 	paymentServiceIssueGiftCardHandler := connect.NewUnaryHandlerSimple(
 		PaymentServiceIssueGiftCardProcedure,
 		svc.IssueGiftCard,
@@ -332,6 +397,10 @@ func NewPaymentServiceHandler(svc PaymentServiceHandler, opts ...connect.Handler
 			paymentServiceRefundHandler.ServeHTTP(w, r)
 		case PaymentServiceGetPaymentProcedure:
 			paymentServiceGetPaymentHandler.ServeHTTP(w, r)
+		case PaymentServiceRefreshProcedure:
+			paymentServiceRefreshHandler.ServeHTTP(w, r)
+		case PaymentServiceTakeEventProcedure:
+			paymentServiceTakeEventHandler.ServeHTTP(w, r)
 		case PaymentServiceIssueGiftCardProcedure:
 			paymentServiceIssueGiftCardHandler.ServeHTTP(w, r)
 		case PaymentServiceGetGiftCardProcedure:
@@ -363,6 +432,14 @@ func (UnimplementedPaymentServiceHandler) Refund(context.Context, *v1.RefundRequ
 
 func (UnimplementedPaymentServiceHandler) GetPayment(context.Context, *v1.GetPaymentRequest) (*v1.GetPaymentResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.payment.v1.PaymentService.GetPayment is not implemented"))
+}
+
+func (UnimplementedPaymentServiceHandler) Refresh(context.Context, *v1.RefreshRequest) (*v1.RefreshResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.payment.v1.PaymentService.Refresh is not implemented"))
+}
+
+func (UnimplementedPaymentServiceHandler) TakeEvent(context.Context, *v1.TakeEventRequest) (*v1.TakeEventResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.payment.v1.PaymentService.TakeEvent is not implemented"))
 }
 
 func (UnimplementedPaymentServiceHandler) IssueGiftCard(context.Context, *v1.IssueGiftCardRequest) (*v1.IssueGiftCardResponse, error) {
