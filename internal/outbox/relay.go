@@ -191,21 +191,25 @@ func (r *Relay) forget(ctx context.Context, shards []int16, before time.Time) {
 
 // relay the shards of a lease whenever there may be something.
 func (r *Relay) relay(ctx context.Context, n int, shards []int16) {
+	var last time.Time // round that had something to do
 	for ctx.Err() == nil {
 		begun := r.deps.Clock.Now()
-		more, err := r.round(ctx, shards)
+		sent, more, err := r.round(ctx, shards)
 		if err != nil && ctx.Err() == nil {
 			r.deps.Log.WarnContext(ctx, "events wait in the outbox", "database", string(r.deps.DB.Database()), "shards", shards, "error", err)
 		}
 		if more && err == nil {
 			continue
 		}
+		if sent > 0 {
+			last = begun
+		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-r.nudges[n]:
 		}
-		if early := gather - r.deps.Clock.Now().Sub(begun); early > 0 && r.deps.Clock.Sleep(ctx, early) != nil {
+		if early := gather - r.deps.Clock.Now().Sub(last); early > 0 && r.deps.Clock.Sleep(ctx, early) != nil {
 			return
 		}
 	}
@@ -219,19 +223,20 @@ type pending struct {
 	messages   []bus.Message
 }
 
-// round publishes up to a batch of each shard to each destination, and tells whether there may be more. A destination
-// that fails does not keep the others.
-func (r *Relay) round(ctx context.Context, shards []int16) (more bool, err error) {
+// round publishes up to a batch of each shard to each destination, and tells how many events it tried, and whether there
+// may be more. A destination that fails does not keep the others.
+func (r *Relay) round(ctx context.Context, shards []int16) (tried int, more bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, relayTimeout)
 	defer cancel()
 	all, err := r.pending(ctx, shards)
 	if err != nil {
-		return false, err
+		return 0, false, err
 	}
 	var mu sync.Mutex
 	var failures []error
 	var wg sync.WaitGroup
 	for destination, p := range all {
+		tried += len(p.ids)
 		more = more || len(p.ids) >= batch
 		wg.Go(func() {
 			if err := r.send(ctx, destination, p); err != nil {
@@ -242,7 +247,7 @@ func (r *Relay) round(ctx context.Context, shards []int16) (more bool, err error
 		})
 	}
 	wg.Wait()
-	return more, errors.Join(failures...)
+	return tried, more, errors.Join(failures...)
 }
 
 func (r *Relay) pending(ctx context.Context, shards []int16) (map[ident.Region]*pending, error) {
