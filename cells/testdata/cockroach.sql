@@ -888,7 +888,9 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 0);
 
 -- payment.begin (cellar_customer)
 INSERT INTO payments (region, order_id, customer_id, state, amount_minor_units, currency, card_token, charge_id, decline_code, created_at, updated_at, hold)
-VALUES ($1, $2, $3, 'PENDING', $4, $5, $6, '', '', $7, $7, $8)
+SELECT $1::crdb_internal_region, n.order_id, n.customer_id, 'PENDING', n.amount, n.currency, n.card_token, '', '', n.at, n.at, n.hold
+FROM unnest($2::text[], $3::text[], $4::int8[], $5::text[], $6::text[], $7::timestamptz[], $8::bool[])
+  AS n (order_id, customer_id, amount, currency, card_token, at, hold)
 ON CONFLICT (region, order_id) DO UPDATE
 SET updated_at = CASE WHEN payments.state = 'PENDING' AND payments.customer_id = excluded.customer_id THEN excluded.updated_at ELSE payments.updated_at END
 RETURNING order_id, customer_id, state, amount_minor_units, currency, card_token, charge_id, decline_code, updated_at, hold, closing, credit_minor_units, uncaptured_minor_units, refunded_minor_units;
@@ -985,14 +987,15 @@ SET captured_minor_units = $4, refunded_minor_units = $5, released_minor_units =
 WHERE region = $1 AND order_id = $2 AND position = $3;
 
 -- payment.settle (cellar_customer)
-UPDATE payments
-SET state = CASE WHEN state = 'PENDING' THEN $3::text ELSE state END,
-  charge_id = CASE WHEN state = 'PENDING' THEN $4::text ELSE charge_id END,
-  decline_code = CASE WHEN state = 'PENDING' THEN $5::text ELSE decline_code END,
-  uncaptured_minor_units = CASE WHEN state = 'PENDING' THEN $6::int8 ELSE uncaptured_minor_units END,
-  updated_at = CASE WHEN state = 'PENDING' THEN $7::timestamptz ELSE updated_at END
-WHERE region = $1 AND order_id = $2
-RETURNING order_id, customer_id, state, amount_minor_units, currency, card_token, charge_id, decline_code, updated_at, hold, closing, credit_minor_units, uncaptured_minor_units, refunded_minor_units;
+UPDATE payments AS p
+SET state = CASE WHEN p.state = 'PENDING' THEN n.state ELSE p.state END,
+  charge_id = CASE WHEN p.state = 'PENDING' THEN n.charge_id ELSE p.charge_id END,
+  decline_code = CASE WHEN p.state = 'PENDING' THEN n.decline_code ELSE p.decline_code END,
+  uncaptured_minor_units = CASE WHEN p.state = 'PENDING' THEN n.uncaptured ELSE p.uncaptured_minor_units END,
+  updated_at = CASE WHEN p.state = 'PENDING' THEN n.at ELSE p.updated_at END
+FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::int8[], $7::timestamptz[]) AS n (order_id, state, charge_id, decline_code, uncaptured, at)
+WHERE p.region = $1 AND p.order_id = n.order_id
+RETURNING p.order_id, p.customer_id, p.state, p.amount_minor_units, p.currency, p.card_token, p.charge_id, p.decline_code, p.updated_at, p.hold, p.closing, p.credit_minor_units, p.uncaptured_minor_units, p.refunded_minor_units;
 
 -- payment.take_gift_card (cellar_customer)
 UPDATE gift_cards

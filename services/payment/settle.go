@@ -3,21 +3,25 @@ package payment
 import (
 	"context"
 
+	"github.com/cellar-commerce/cellar/internal/fence"
 	"github.com/cellar-commerce/cellar/internal/ident"
 	"github.com/cellar-commerce/cellar/internal/sqldb"
 )
 
 // begin makes the payment's row before the network is asked, or finds the one that is there.
 func (s *Service) begin(ctx context.Context, b bill) (Payment, error) {
+	row := &written{Payment: Payment{OrderID: b.order, CustomerID: b.customer, Amount: b.amount, CardToken: b.token, Hold: b.hold}, at: s.deps.Clock.Now()}
 	var p Payment
-	err := s.deps.Fence.InSlotTx(ctx, b.customer, func(tx sqldb.Tx) (err error) {
-		if len(b.sources) > 0 {
-			p, err = s.beginSplit(ctx, tx, b)
+	var err error
+	if len(b.sources) > 0 {
+		err = s.deps.Fence.InSlotTx(ctx, b.customer, func(tx sqldb.Tx) (err error) {
+			p, err = s.beginSplit(ctx, tx, b, row)
 			return err
-		}
-		p, err = one(ctx, tx, stmtBegin, s.opening(b)...)
-		return err
-	})
+		})
+	} else {
+		err = s.deps.Fence.Join(ctx, b.customer, opBegin.Part(row))
+		p = row.is
+	}
 	if err != nil {
 		return p, err
 	}
@@ -35,12 +39,13 @@ func (s *Service) opening(b bill) []any {
 
 // beginSplit also draws on gift cards and the wallet, in the same transaction: either the row and all that they give are
 // there, or nothing is.
-func (s *Service) beginSplit(ctx context.Context, tx sqldb.Tx, b bill) (Payment, error) {
-	made, err := tx.Exec(ctx, stmtInsert, s.opening(b)...)
-	if err != nil {
-		return Payment{}, err
-	}
-	p, err := scan(tx.QueryRow(ctx, stmtBegin, s.opening(b)...))
+func (s *Service) beginSplit(ctx context.Context, tx sqldb.Tx, b bill, row *written) (Payment, error) {
+	var made int64
+	var batch sqldb.Batch
+	batch.Queue(stmtInsert, func(n int64) error { made = n; return nil }, s.opening(b)...)
+	fence.Queue(&batch, b.order.Region(), []fence.Part{opBegin.Part(row)})
+	err := tx.Send(ctx, &batch)
+	p := row.is
 	if err == nil && made == 0 {
 		p.Tenders, err = sqldb.Collect(ctx, tx, stmtTenders, scanTender, string(b.order.Region()), string(b.order))
 		return p, err
@@ -69,14 +74,17 @@ func (p *Payment) settleWithoutCard() {
 
 // settle ends PENDING; a payment that has ended otherwise stays, and is what is answered.
 func (s *Service) settle(ctx context.Context, to Payment) (Payment, error) {
-	region, order := string(to.OrderID.Region()), string(to.OrderID)
+	if to.Credit == 0 {
+		row := &written{Payment: to, at: s.deps.Clock.Now()}
+		err := s.deps.Fence.Join(ctx, to.CustomerID, opSettle.Part(row))
+		if err == nil && row.is.OrderID == "" {
+			err = sqldb.ErrNoRows // nobody settles what was not begun
+		}
+		return row.is, err
+	}
 	var p Payment
 	err := s.deps.Fence.InSlotTx(ctx, to.CustomerID, func(tx sqldb.Tx) (err error) {
-		if to.Credit > 0 {
-			p, err = s.settleSplit(ctx, tx, to)
-			return err
-		}
-		p, err = one(ctx, tx, stmtSettle, region, order, string(to.State), to.ChargeID, to.DeclineCode, to.Uncaptured, s.deps.Clock.Now())
+		p, err = s.settleSplit(ctx, tx, to)
 		return err
 	})
 	return p, err

@@ -3,16 +3,20 @@ package payment
 import (
 	"context"
 	"errors"
+	"time"
 
+	"github.com/cellar-commerce/cellar/internal/fence"
 	"github.com/cellar-commerce/cellar/internal/ident"
 	"github.com/cellar-commerce/cellar/internal/sqldb"
 )
 
 var (
-	// One statement makes the row, or finds it and notes that the network is about to be asked again.
+	// One statement makes the rows, or finds them and notes that the network is about to be asked again.
 	stmtBegin = sqldb.Define(sqldb.Customer, "payment.begin", `
 INSERT INTO payments (region, order_id, customer_id, state, amount_minor_units, currency, card_token, charge_id, decline_code, created_at, updated_at, hold)
-VALUES ($1, $2, $3, 'PENDING', $4, $5, $6, '', '', $7, $7, $8)
+SELECT $1::crdb_internal_region, n.order_id, n.customer_id, 'PENDING', n.amount, n.currency, n.card_token, '', '', n.at, n.at, n.hold
+FROM unnest($2::text[], $3::text[], $4::int8[], $5::text[], $6::text[], $7::timestamptz[], $8::bool[])
+  AS n (order_id, customer_id, amount, currency, card_token, at, hold)
 ON CONFLICT (region, order_id) DO UPDATE
 SET updated_at = CASE WHEN payments.state = 'PENDING' AND payments.customer_id = excluded.customer_id THEN excluded.updated_at ELSE payments.updated_at END
 RETURNING order_id, customer_id, state, amount_minor_units, currency, card_token, charge_id, decline_code, updated_at, hold, closing, credit_minor_units, uncaptured_minor_units, refunded_minor_units`)
@@ -43,14 +47,15 @@ WHERE region = $1 AND order_id = $2`)
 
 	// PENDING ends here, once; what has ended otherwise stays, and is what is answered.
 	stmtSettle = sqldb.Define(sqldb.Customer, "payment.settle", `
-UPDATE payments
-SET state = CASE WHEN state = 'PENDING' THEN $3::text ELSE state END,
-  charge_id = CASE WHEN state = 'PENDING' THEN $4::text ELSE charge_id END,
-  decline_code = CASE WHEN state = 'PENDING' THEN $5::text ELSE decline_code END,
-  uncaptured_minor_units = CASE WHEN state = 'PENDING' THEN $6::int8 ELSE uncaptured_minor_units END,
-  updated_at = CASE WHEN state = 'PENDING' THEN $7::timestamptz ELSE updated_at END
-WHERE region = $1 AND order_id = $2
-RETURNING order_id, customer_id, state, amount_minor_units, currency, card_token, charge_id, decline_code, updated_at, hold, closing, credit_minor_units, uncaptured_minor_units, refunded_minor_units`)
+UPDATE payments AS p
+SET state = CASE WHEN p.state = 'PENDING' THEN n.state ELSE p.state END,
+  charge_id = CASE WHEN p.state = 'PENDING' THEN n.charge_id ELSE p.charge_id END,
+  decline_code = CASE WHEN p.state = 'PENDING' THEN n.decline_code ELSE p.decline_code END,
+  uncaptured_minor_units = CASE WHEN p.state = 'PENDING' THEN n.uncaptured ELSE p.uncaptured_minor_units END,
+  updated_at = CASE WHEN p.state = 'PENDING' THEN n.at ELSE p.updated_at END
+FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::int8[], $7::timestamptz[]) AS n (order_id, state, charge_id, decline_code, uncaptured, at)
+WHERE p.region = $1 AND p.order_id = n.order_id
+RETURNING p.order_id, p.customer_id, p.state, p.amount_minor_units, p.currency, p.card_token, p.charge_id, p.decline_code, p.updated_at, p.hold, p.closing, p.credit_minor_units, p.uncaptured_minor_units, p.refunded_minor_units`)
 
 	stmtPut = sqldb.Define(sqldb.Customer, "payment.put", `
 UPDATE payments
@@ -152,6 +157,51 @@ VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (region, customer_id, currency) DO UPDATE
 SET balance_minor_units = wallets.balance_minor_units + excluded.balance_minor_units, updated_at = excluded.updated_at`)
 )
+
+// written is a payment that an op writes; what stands then is put into it.
+type written struct {
+	Payment
+	at time.Time
+	is Payment
+}
+
+var (
+	opBegin = fence.NewOp("payment.begin", func(b *sqldb.Batch, ring ident.Region, rows []*written) {
+		n := len(rows)
+		ids, customers, amounts, currencies := make([]string, n), make([]string, n), make([]int64, n), make([]string, n)
+		tokens, at, holds := make([]string, n), make([]time.Time, n), make([]bool, n)
+		for i, r := range rows {
+			ids[i], customers[i], amounts[i], currencies[i] = string(r.OrderID), string(r.CustomerID), r.Amount.Minor, r.Amount.Currency
+			tokens[i], at[i], holds[i] = r.CardToken, r.at, r.Hold
+		}
+		b.QueueRead(stmtBegin, into(rows), string(ring), ids, customers, amounts, currencies, tokens, at, holds)
+	})
+
+	opSettle = fence.NewOp("payment.settle", func(b *sqldb.Batch, ring ident.Region, rows []*written) {
+		n := len(rows)
+		ids, states, charges, codes := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
+		uncaptured, at := make([]int64, n), make([]time.Time, n)
+		for i, r := range rows {
+			ids[i], states[i], charges[i], codes[i], uncaptured[i], at[i] = string(r.OrderID), string(r.State), r.ChargeID, r.DeclineCode, r.Uncaptured, r.at
+		}
+		b.QueueRead(stmtSettle, into(rows), string(ring), ids, states, charges, codes, uncaptured, at)
+	})
+)
+
+// into rows goes what a statement answers of their orders.
+func into(rows []*written) func(sqldb.Rows) error {
+	byID := make(map[ident.OrderID]*written, len(rows))
+	for _, r := range rows {
+		r.is, byID[r.OrderID] = Payment{}, r
+	}
+	return sqldb.Each(func(r sqldb.Row) error {
+		p, err := scan(r)
+		if w := byID[p.OrderID]; w != nil {
+			w.is = p
+		}
+		return err
+	})
+}
 
 func scan(row sqldb.Row) (Payment, error) {
 	var p Payment
