@@ -85,6 +85,7 @@ var wholePasses = map[string]string{
 	"fulfillment.list_centers": "175 rows, kept for a minute",
 	"migrate.applied":          "some dozens of rows",
 	"outbox.lag":               "the index has only what is pending",
+	"saga.count_parked":        "the index has only what is parked",
 	"saga.due":                 "the index has only what is live",
 	"saga.stale":               "the index has only what is live, and it is asked when slots have come",
 }

@@ -47,8 +47,8 @@ func step(do func(context.Context, *checkoutv1.PlacementState) error) func(conte
 	}
 }
 
-// placement is the saga of the package comment.
-func (s *Service) placement() *saga.Definition {
+// Placement is the saga of the package comment, with this service's steps.
+func (s *Service) Placement() *saga.Definition {
 	return &saga.Definition{
 		Kind:     kindPlacement,
 		NewState: func() proto.Message { return &checkoutv1.PlacementState{} },

@@ -92,8 +92,9 @@ type Deps struct {
 	// Cell and Owned are for the saga engine.
 	Cell  string
 	Owned func() map[ident.Region][]int16
-	// Observe is told how placements end; may be nil.
-	Observe Observer
+	// Observe is told how placements end, ObserveSagas how their steps do; may be nil.
+	Observe      Observer
+	ObserveSagas saga.Observer
 }
 
 // Observer is told how placements end.
@@ -121,7 +122,7 @@ func New(deps Deps) (*Service, error) {
 	s := &Service{deps: deps, sealer: sealer{deps.QuoteKey}, limit: limiter{live: map[ident.CustomerID]map[string]int{}}}
 	s.sagas = saga.New(saga.Deps{
 		DB: deps.DB, Fence: deps.Fence, Clock: deps.Clock, Log: deps.Log, Cell: deps.Cell, Owned: deps.Owned,
-		Definitions: []*saga.Definition{s.placement()},
+		Definitions: []*saga.Definition{s.Placement()}, Observe: deps.ObserveSagas,
 	})
 	return s, nil
 }
@@ -131,6 +132,9 @@ func (s *Service) Run(ctx context.Context) { s.sagas.SweepEvery(ctx, time.Second
 
 // Sweep resumes what is due now, once, and waits for it.
 func (s *Service) Sweep(ctx context.Context) (int, error) { return s.sagas.Sweep(ctx) }
+
+// Sagas is the engine that runs placements, for operators.
+func (s *Service) Sagas() *saga.Engine { return s.sagas }
 
 // Drain waits for the placements that this process began.
 func (s *Service) Drain() { s.runs.Wait() }
