@@ -177,6 +177,19 @@ func (o *options) restart() *cobra.Command {
 	}
 }
 
+func (o *options) kill() *cobra.Command {
+	return &cobra.Command{
+		Use: "kill PROCESS", Short: "Kill a process of the platform as a crash would; it stays down until `restart`", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			remote, err := platform.Connect(o.dir)
+			if err != nil {
+				return err
+			}
+			return remote.Kill(cmd.Context(), args[0])
+		},
+	}
+}
+
 func (o *options) seed() *cobra.Command {
 	var products int
 	var seedOf uint64
