@@ -735,6 +735,17 @@ FROM (SELECT coalesce((SELECT epoch FROM slots WHERE region = $1 AND slot = $6),
 WHERE s.region = $1 AND s.saga_id = $2 AND s.status IN ('RUNNING', 'UNDOING') AND (s.due_at <= $5 OR s.epoch < o.epoch)
 RETURNING kind, customer_id, status, step, state, attempts, due_at, last_error, created_at;
 
+-- saga.count_parked (cellar_customer)
+SELECT kind, count(*)
+FROM sagas
+WHERE region = $1 AND slot = ANY ($2::int2[]) AND status = 'PARKED'
+GROUP BY kind;
+
+-- saga.decide (cellar_customer)
+UPDATE sagas
+SET status = $3, step = $4, state = $5, attempts = 0, due_at = greatest(due_at, $6), holder = $7, parked_from = '', operator_note = operator_note || $8, updated_at = $6
+WHERE region = $1 AND saga_id = $2;
+
 -- saga.due (cellar_customer)
 SELECT saga_id, customer_id
 FROM sagas
@@ -759,6 +770,36 @@ FROM (
 -- saga.insert (cellar_customer)
 INSERT INTO sagas (region, saga_id, kind, customer_id, slot, status, step, state, attempts, due_at, holder, last_error, created_at, updated_at, epoch)
 VALUES ($1, $2, $3, $4, $5, 'RUNNING', $6, $7, 0, $8, $9, '', $10, $10, coalesce((SELECT epoch FROM slots WHERE region = $1 AND slot = $5), 0));
+
+-- saga.list_live (cellar_customer)
+SELECT saga_id, kind, customer_id, status, step, state, attempts, due_at, last_error, created_at, updated_at, holder, parked_from, operator_note
+FROM sagas
+WHERE region = $1 AND status IN ('RUNNING', 'UNDOING')
+ORDER BY due_at
+LIMIT $2;
+
+-- saga.list_parked (cellar_customer)
+SELECT saga_id, kind, customer_id, status, step, state, attempts, due_at, last_error, created_at, updated_at, holder, parked_from, operator_note
+FROM sagas
+WHERE region = $1 AND status = 'PARKED'
+ORDER BY updated_at
+LIMIT $2;
+
+-- saga.look (cellar_customer)
+SELECT saga_id, kind, customer_id, status, step, state, attempts, due_at, last_error, created_at, updated_at, holder, parked_from, operator_note
+FROM sagas
+WHERE region = $1 AND saga_id = $2;
+
+-- saga.look_locked (cellar_customer)
+SELECT saga_id, kind, customer_id, status, step, state, attempts, due_at, last_error, created_at, updated_at, holder, parked_from, operator_note
+FROM sagas
+WHERE region = $1 AND saga_id = $2
+FOR UPDATE;
+
+-- saga.parked_from (cellar_customer)
+UPDATE sagas
+SET parked_from = $3
+WHERE region = $1 AND saga_id = $2;
 
 -- saga.save (cellar_customer)
 UPDATE sagas

@@ -25,15 +25,21 @@ func (o *options) shop() *cobra.Command {
 	var cfg shop.Config
 	var await, flash bool
 	var units int
+	var t trouble
 	cmd := &cobra.Command{
 		Use: "shop", Short: "Play shoppers through the routers, and tell what became of their orders", Args: cobra.NoArgs,
 		Long: "Play shoppers: each searches, fills a cart, asks for a quote and places an order, through the routers' public API.\n" +
 			"Exits with 1 if an order ended neither placed nor refused for want of goods or money.\n\n" +
 			"With --flash-sale all of them want one product, of which one fulfilment centre has --units, until it is sold out;\n" +
-			"then exits with 1 unless exactly that many were sold.",
+			"then exits with 1 unless exactly that many were sold.\n\n" +
+			"--decline, --timeout-after-success and --kill-every make trouble while they are at it. Shoppers ride over it as browsers\n" +
+			"do: they ask again, an order under its key. No fault outlasts the command.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if cfg.Shoppers < 1 || cfg.Shoppers > 1000 || cfg.Orders < 1 || cfg.Orders > 10_000_000 {
 				return fmt.Errorf("--shoppers must be 1 to 1000, --orders 1 to 10000000")
+			}
+			if err := t.check(); err != nil {
+				return err
 			}
 			if flash {
 				if units < 1 || units > 1_000_000 {
@@ -48,19 +54,14 @@ func (o *options) shop() *cobra.Command {
 					cfg.Shoppers = saleShoppers
 				}
 			}
-			if len(cfg.Routers) == 0 {
-				info, err := o.running(cmd.Context())
-				if err != nil {
-					return err
-				}
-				for _, r := range platform.NewLayout(info.PortOffset).Routers {
-					cfg.Routers = append(cfg.Routers, "http://"+r.Listen)
-				}
+			if err := o.findRouters(cmd.Context(), &cfg); err != nil {
+				return err
 			}
 			if await {
 				cfg.AwaitShipped = time.Minute
 			}
-			report, err := shop.Run(cmd.Context(), cfg)
+			t.seed = cfg.Seed
+			report, err := t.during(cmd.Context(), o.dir, func() (shop.Report, error) { return shop.Run(cmd.Context(), cfg) })
 			if err != nil {
 				return err
 			}
@@ -80,7 +81,25 @@ func (o *options) shop() *cobra.Command {
 	cmd.Flags().BoolVar(&flash, "flash-sale", false, "all want one product until it is sold out; 256 shoppers unless --shoppers says otherwise")
 	cmd.Flags().IntVar(&units, "units", 1000, "of the product of a --flash-sale")
 	cmd.Flags().BoolVar(&await, "await-shipped", false, "wait up to a minute until every order placed shows SHIPPED")
+	cmd.Flags().IntVar(&t.decline, "decline", 0, "percent of charges that the issuer declines")
+	cmd.Flags().IntVar(&t.timeout, "timeout-after-success", 0, "percent of the card network's effects that are not answered")
+	cmd.Flags().DurationVar(&t.killEvery, "kill-every", 0, "kill -9 a cell of the platform here this often, and start it again")
 	return cmd
+}
+
+// findRouters of the platform here, unless others are named.
+func (o *options) findRouters(ctx context.Context, cfg *shop.Config) error {
+	if len(cfg.Routers) > 0 {
+		return nil
+	}
+	info, err := o.running(ctx)
+	if err != nil {
+		return err
+	}
+	for _, r := range platform.NewLayout(info.PortOffset).Routers {
+		cfg.Routers = append(cfg.Routers, "http://"+r.Listen)
+	}
+	return nil
 }
 
 const (
@@ -120,6 +139,16 @@ func shopTable(out io.Writer, r shop.Report) error {
 	line("OUTCOME\tORDERS")
 	for _, outcome := range slices.Sorted(maps.Keys(r.Outcomes)) {
 		line("%s\t%d", outcome, r.Outcomes[outcome])
+	}
+	if t := r.Trouble; t != nil {
+		line("")
+		line("TROUBLE\t")
+		line("declined by the issuer\t%d %%", t.DeclinePercent)
+		line("effects not answered\t%d %%", t.TimeoutAfterSuccessPercent)
+		for _, cell := range slices.Sorted(maps.Keys(t.Kills)) {
+			line("kill -9 %s\t%d", cell, t.Kills[cell])
+		}
+		line("started again\t%d", t.Restarts)
 	}
 	if r.Shipped > 0 {
 		line("of them SHIPPED\t%d", r.Shipped)
