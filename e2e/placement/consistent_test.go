@@ -44,7 +44,7 @@ WHERE (coalesce(s.status, '') = 'DONE') <> (k.resource_id IS NOT NULL)`},
 SELECT format('%s is %s, its payment of %s %s', coalesce(o.order_id, p.order_id), o.status, p.amount_minor_units, p.state)
 FROM orders AS o
 FULL JOIN payments AS p ON p.region = o.region AND p.order_id = o.order_id
-WHERE o.order_id IS NULL OR (o.status = 'PAID') <> (coalesce(p.state, '') = 'CAPTURED') OR p.state = 'PENDING' OR (o.status = 'PAID' AND p.amount_minor_units <> o.total_minor_units)`},
+WHERE (o.order_id IS NULL AND p.state <> 'VOIDED') OR (o.status = 'PAID') <> (coalesce(p.state, '') = 'CAPTURED') OR p.state = 'PENDING' OR (o.status = 'PAID' AND p.amount_minor_units <> o.total_minor_units)`},
 	{"an order's total is the sum of its lines and what is put on top", `
 SELECT format('%s costs %s', o.order_id, o.total_minor_units)
 FROM orders AS o

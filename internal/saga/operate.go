@@ -52,7 +52,7 @@ FOR UPDATE`)
 	// Whoever holds the saga loses it; who takes it waits until that run has been silent for long enough.
 	stmtDecide = sqldb.Define(sqldb.Customer, "saga.decide", `
 UPDATE sagas
-SET status = $3, step = $4, state = $5, attempts = 0, due_at = greatest(due_at, $6), holder = $7, parked_from = '', operator_note = operator_note || $8, updated_at = $6
+SET status = $3, step = $4, state = $5, attempts = 0, due_at = $6, holder = '', parked_from = '', operator_note = operator_note || $7, updated_at = $8
 WHERE region = $1 AND saga_id = $2`)
 
 	stmtCountParked = sqldb.Define(sqldb.Customer, "saga.count_parked", `
@@ -213,10 +213,14 @@ func (e *Engine) decide(ctx context.Context, l Look, note Note, what string, cha
 				current.ParkedFrom = Running
 			}
 		}
+		due := now
+		if current.Status != Parked && current.DueAt.After(now) { // a run may be at it
+			due = current.DueAt
+		}
 		if err := change(d, &current); err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, stmtDecide, region, l.ID, string(current.Status), current.Step, current.State, now, "", line)
+		_, err = tx.Exec(ctx, stmtDecide, region, l.ID, string(current.Status), current.Step, current.State, due, line, now)
 		return err
 	})
 	if err == nil {
