@@ -326,6 +326,11 @@ SELECT owner, epoch
 FROM slots
 WHERE region = $1 AND slot = $2;
 
+-- fence.move_slots (cellar_customer)
+UPDATE slots
+SET owner = $3, epoch = epoch + 1, changed_at = $4
+WHERE region = $1 AND owner = $2;
+
 -- fence.read_slot (cellar_customer)
 SELECT owner, epoch
 FROM slots
@@ -743,7 +748,7 @@ GROUP BY kind;
 
 -- saga.decide (cellar_customer)
 UPDATE sagas
-SET status = $3, step = $4, state = $5, attempts = 0, due_at = greatest(due_at, $6), holder = $7, parked_from = '', operator_note = operator_note || $8, updated_at = $6
+SET status = $3, step = $4, state = $5, attempts = 0, due_at = $6, holder = '', parked_from = '', operator_note = operator_note || $7, updated_at = $8
 WHERE region = $1 AND saga_id = $2;
 
 -- saga.due (cellar_customer)
