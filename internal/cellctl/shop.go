@@ -2,6 +2,7 @@ package cellctl
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -62,11 +63,11 @@ func (o *options) shop() *cobra.Command {
 			}
 			t.seed = cfg.Seed
 			report, err := t.during(cmd.Context(), o.dir, func() (shop.Report, error) { return shop.Run(cmd.Context(), cfg) })
-			if err != nil {
+			if err != nil && report.Orders == 0 {
 				return err
 			}
-			if err := o.print(cmd.OutOrStdout(), report, func(out io.Writer) error { return shopTable(out, report) }); err != nil {
-				return err
+			if err := errors.Join(err, o.print(cmd.OutOrStdout(), report, func(out io.Writer) error { return shopTable(out, report) })); err != nil {
+				return err // interrupted, for example: what there is of it is told
 			}
 			if !report.Clean() {
 				return ErrFound

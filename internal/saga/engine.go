@@ -252,10 +252,11 @@ func (r *run) again(ctx context.Context, cause error) error {
 		}
 		return errLater
 	}
-	if err := r.save(ctx, wait+holdTime, nil); err != nil {
+	pause := wait/2 + rand.N(wait)
+	if err := r.save(ctx, pause+holdTime, nil); err != nil { // nobody takes it over before the next try has had its time
 		return err
 	}
-	if err := r.engine.deps.Clock.Sleep(ctx, wait/2+rand.N(wait)); err != nil {
+	if err := r.engine.deps.Clock.Sleep(ctx, pause); err != nil {
 		return fmt.Errorf("saga %s: %w", r.in.ID, err)
 	}
 	return nil
