@@ -141,6 +141,12 @@ func shopTable(out io.Writer, r shop.Report) error {
 	for _, outcome := range slices.Sorted(maps.Keys(r.Outcomes)) {
 		line("%s\t%d", outcome, r.Outcomes[outcome])
 	}
+	if r.Trouble != nil && r.Outcomes[shop.Unresolved] == 0 {
+		line("%s\t0", shop.Unresolved)
+	}
+	if r.Shipped > 0 {
+		line("of them SHIPPED\t%d", r.Shipped)
+	}
 	if t := r.Trouble; t != nil {
 		line("")
 		line("TROUBLE\t")
@@ -150,9 +156,6 @@ func shopTable(out io.Writer, r shop.Report) error {
 			line("kill -9 %s\t%d", cell, t.Kills[cell])
 		}
 		line("started again\t%d", t.Restarts)
-	}
-	if r.Shipped > 0 {
-		line("of them SHIPPED\t%d", r.Shipped)
 	}
 	line("")
 	line("CALL\tCOUNT\tP50 ms\tP90 ms\tP99 ms\tMAX ms")
