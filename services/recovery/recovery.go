@@ -1,6 +1,8 @@
 package recovery
 
 import (
+	"bytes"
+	"encoding/json"
 	"strings"
 
 	"google.golang.org/protobuf/encoding/protojson"
@@ -32,8 +34,13 @@ func shown(l saga.Look) *recoveryv1.Saga {
 func public(state proto.Message) (string, error) {
 	state = proto.Clone(state)
 	redact(state.ProtoReflect())
-	b, err := protojson.MarshalOptions{Multiline: true, Indent: "  "}.Marshal(state)
-	return string(b), err
+	b, err := protojson.Marshal(state)
+	if err != nil {
+		return "", err
+	}
+	var out bytes.Buffer
+	err = json.Indent(&out, b, "", "  ") // protojson's own white space is not the same twice
+	return out.String(), err
 }
 
 // redact clears every field that is marked as such, however deep.
