@@ -19,6 +19,9 @@ ARGS ?=
 SHARED := go run ./internal/sqldb/sqldbtest/shared --
 # The proofs of stock at full size; without the race detector, under which smaller ones ran before.
 PROOFS := EveryHistory|NoUnitIsLost
+# A placement under every mishap; the long part is two cells that die.
+MATRIX := WhateverHappensWherever
+DEATHS := DeathOfTheCellThatTakesOver
 SEEDS := 50
 RESERVATIONS := 1000000
 
@@ -49,14 +52,16 @@ test: setup ## Run the unit and integration tests with the race detector, then t
 	@if [ -z "$(ARGS)" ]; then $(MAKE) proofs; fi
 
 .PHONY: proofs
-proofs: setup ## Run the proofs of stock: histories against a model, and conservation with cells that die
+proofs: setup ## Run the proofs: stock against a model and with cells that die, every mishap at every point of an order
 	@$(SHARED) env CELLAR_SEEDS=$(SEEDS) CELLAR_RESERVATIONS=$(RESERVATIONS) \
 	  go test -count=1 -timeout 15m -v -run '$(PROOFS)' ./services/inventory | grep -v '^=== '
+	@$(SHARED) env CELLAR_STORIES=all go test -count=1 -timeout 15m -v -run '$(MATRIX)' ./e2e/placement | grep -Ev '^=== |^ +--- PASS'
 
 .PHONY: soak
-soak: setup ## Run the proofs of stock for long: a thousand histories, ten million reservations
+soak: setup ## Run the proofs for long: a thousand histories, ten million reservations, cells that die one after the other
 	@$(SHARED) env CELLAR_SEEDS=1000 CELLAR_RESERVATIONS=10000000 \
 	  go test -count=1 -timeout 3h -v -run '$(PROOFS)' $(ARGS) ./services/inventory
+	@$(SHARED) env CELLAR_DEATHS=all go test -count=1 -timeout 1h -v -run '$(DEATHS)' $(ARGS) ./e2e/placement | grep -Ev '^=== |^ +--- PASS'
 
 .PHONY: mutants
 mutants: setup ## Put defects into the stock's code, one by one: each must be caught

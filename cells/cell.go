@@ -24,14 +24,15 @@ import (
 
 // Cell is one process of the full service set.
 type Cell struct {
-	cfg     Config
-	region  ident.Region
-	log     *slog.Logger
-	clock   clock.Clock
-	metrics *telemetry.Metrics
-	maps    *topology.Holder
-	bus     *bus.Bus
-	ready   *readiness
+	cfg         Config
+	region      ident.Region
+	log         *slog.Logger
+	clock       clock.Clock
+	metrics     *telemetry.Metrics
+	sagaMetrics *telemetry.SagaMetrics
+	maps        *topology.Holder
+	bus         *bus.Bus
+	ready       *readiness
 
 	global, customers, regional *sqldb.DB
 	relays                      relays
@@ -65,6 +66,7 @@ func New(ctx context.Context, cfg Config, logs io.Writer) (*Cell, error) {
 		metrics: telemetry.NewMetrics(map[string]string{"cell": cfg.Cell, "region": cfg.Region}),
 		ready:   newReadiness(),
 	}
+	c.sagaMetrics = telemetry.NewSagaMetrics(c.metrics)
 	if err := errors.Join(c.readKeys(), c.readMap()); err != nil {
 		return nil, fmt.Errorf("cell %s: %w", cfg.Cell, err)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/inventory/v1/inventoryv1connect"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1/orderv1connect"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/payment/v1/paymentv1connect"
+	"github.com/cellar-commerce/cellar/internal/gen/cellar/recovery/v1/recoveryv1connect"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/search/v1/searchv1connect"
 	"github.com/cellar-commerce/cellar/internal/ident"
 	"github.com/cellar-commerce/cellar/internal/postal"
@@ -31,6 +32,7 @@ import (
 	"github.com/cellar-commerce/cellar/services/inventory"
 	"github.com/cellar-commerce/cellar/services/order"
 	"github.com/cellar-commerce/cellar/services/payment"
+	"github.com/cellar-commerce/cellar/services/recovery"
 	"github.com/cellar-commerce/cellar/services/search"
 )
 
@@ -48,6 +50,7 @@ type services struct {
 	order       *order.Service
 	payment     *payment.Service
 	fulfillment *fulfillment.Service
+	recovery    *recovery.Service
 
 	// keepers of each region's FCs.
 	keepers map[ident.Region]*keepers
@@ -83,9 +86,19 @@ func (c *Cell) assembleServices() (err error) {
 	s.checkout, err = checkout.New(checkout.Deps{
 		DB: c.customers, Global: c.global, Fence: s.fence, Clock: c.clock, Log: c.log, Tax: tax.Published(), PrimaryRegion: primary(), Accounts: s.account, Carts: s.cart, Products: s.catalog, Planner: s.fulfillment,
 		Stock: c.stockCommandsOf(), Payments: s.payment, Orders: s.order, ValidateAddress: postal.Validate,
-		QuoteKey: []byte(c.keys.quote), Cell: c.cfg.Cell, Owned: c.ownedSlots, Observe: c.metrics,
+		CaptureOnShipment: c.cfg.Capture == CaptureOnShipment, QuoteKey: []byte(c.keys.quote), Cell: c.cfg.Cell, Owned: c.ownedSlots, Observe: c.metrics, ObserveSagas: c.sagaMetrics,
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	s.recovery = recovery.New(recovery.Deps{
+		DB: c.customers, Fence: s.fence, Clock: c.clock, Log: c.log, Engines: []recovery.Engine{s.checkout.Sagas(), s.order.Sagas()},
+		At: func(cell string) recovery.Peer {
+			return recoveryv1connect.NewRecoveryServiceClient(c.peers, "http://"+cell, rpc.ClientOptions()...)
+		},
+		Cell: c.cfg.Cell, Owned: c.ownedSlots, Observe: c.sagaMetrics,
+	})
+	return nil
 }
 
 // assembleStock makes inventory and fulfilment, which need each other: inventory asks where an FC's rows are homed,
@@ -210,6 +223,7 @@ func (c *Cell) mux() *http.ServeMux {
 	mux.Handle(orderv1connect.NewOrderServiceHandler(s.order, options))
 	mux.Handle(paymentv1connect.NewPaymentServiceHandler(s.payment, options))
 	mux.Handle(fulfillmentv1connect.NewFulfillmentServiceHandler(s.fulfillment, options))
+	mux.Handle(recoveryv1connect.NewRecoveryServiceHandler(s.recovery, options))
 	return mux
 }
 

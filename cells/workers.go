@@ -35,6 +35,7 @@ func (c *Cell) workers() []process.Worker {
 		{Name: "events of the region", Run: forever(c.relays.regional.Run)},
 		{Name: "placements", Run: forever(c.services.checkout.Run)},
 		{Name: "cancellations, returns and captures", Run: forever(c.services.order.Run)},
+		{Name: "demos", Run: forever(c.services.recovery.Run)},
 		{Name: "idempotency keys", Run: forever(c.sweepKeys)},
 		{Name: "holds", Run: forever(c.services.inventory.Run)},
 		{Name: "shipping", Run: forever(c.services.fulfillment.Run)},

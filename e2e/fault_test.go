@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"errors"
+	"math/rand/v2"
 	"os"
 	"strings"
 	"testing"
@@ -59,6 +60,61 @@ func TestKillingACellLosesNoOrder(t *testing.T) {
 		t.Fatal(err)
 	}
 	checkPlay(t, <-done)
+}
+
+// kills of TestKillingCellsAtRandomMoments, each within killWithin of the one before.
+const (
+	kills      = 20
+	killWithin = 1500 * time.Millisecond
+)
+
+func TestKillingCellsAtRandomMomentsLosesNoOrder(t *testing.T) {
+	draw, cells := rand.New(rand.NewPCG(11, 0)), running.Layout().Cells
+	done := play(t, 80)
+	for n := 0; n < kills; {
+		select {
+		case report := <-done:
+			checkPlay(t, report)
+			done = play(t, 80)
+		case <-time.After(time.Duration(draw.Int64N(int64(killWithin)))):
+			name := "cell-" + cells[draw.IntN(len(cells))].ID
+			if err := running.Kill(name); err != nil {
+				t.Fatal(err)
+			}
+			n++
+			if err := running.Restart(t.Context(), name); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	checkPlay(t, <-done)
+}
+
+// What an operator does by docs/recovering-a-saga.md.
+func TestTheSagaOfADeadCellIsTakenOverByTheNextOwnerOfItsSlot(t *testing.T) {
+	var begun struct{ SagaID string }
+	show := func() (status, heldBy string) {
+		var shown struct {
+			Saga struct{ Status, HeldBy string }
+		}
+		cellctlJSON(t, &shown, "saga", "show", begun.SagaID)
+		return shown.Saga.Status, shown.Saga.HeldBy
+	}
+	if exit := cellctlJSON(t, &begun, "saga", "demo", "begin", "--cell", "usw2-a"); exit != 0 || begun.SagaID == "" {
+		t.Fatalf("exit %d, %+v", exit, begun)
+	}
+	if err := running.Kill("cell-usw2-a"); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := platform.MoveSlots(t.Context(), running.Info(), "usw2-a", "usw2-b"); n == 0 || err != nil {
+		t.Fatal(n, err)
+	}
+	eventually(t, "the other cell holds it", func() bool { _, by := show(); return by == "usw2-b" })
+	cellctlText(t, "saga", "demo", "release", begun.SagaID)
+	eventually(t, "it is done", func() bool { status, _ := show(); return status == "STATUS_DONE" })
+	if err := running.Restart(t.Context(), "cell-usw2-a"); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestKillingABrokerDelaysParcelsAndNothingElse(t *testing.T) {

@@ -33,6 +33,15 @@ func cellctlJSON(t *testing.T, into any, args ...string) (exit int) {
 	return 0
 }
 
+// cellctlText runs the program; it has to end well.
+func cellctlText(t *testing.T, args ...string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), filepath.Join(bin(), "cellctl"), append(args, "--dir", running.Info().Dir)...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("cellctl %s: %v: %s", strings.Join(args, " "), err, out)
+	}
+}
+
 func TestAFlashSaleSellsExactlyWhatThereIs(t *testing.T) {
 	var report shop.Report
 	exit := cellctlJSON(t, &report, "shop", "--flash-sale", "--units", "150", "--shoppers", "64")

@@ -461,6 +461,11 @@ SELECT owner, epoch
 FROM slots
 WHERE region = $1 AND slot = $2;
 
+-- fence.move_slots (cellar_customer)
+UPDATE slots
+SET owner = $3, epoch = epoch + 1, changed_at = $4
+WHERE region = $1 AND owner = $2;
+
 -- fence.read_slot (cellar_customer)
 SELECT owner, epoch
 FROM slots
@@ -1026,6 +1031,17 @@ FROM (SELECT coalesce((SELECT epoch FROM slots WHERE region = $1 AND slot = $6),
 WHERE s.region = $1 AND s.saga_id = $2 AND s.status IN ('RUNNING', 'UNDOING') AND (s.due_at <= $5 OR s.epoch < o.epoch)
 RETURNING kind, customer_id, status, step, state, attempts, due_at, last_error, created_at;
 
+-- saga.count_parked (cellar_customer)
+SELECT kind, count(*)
+FROM sagas
+WHERE region = $1 AND slot = ANY ($2::int2[]) AND status = 'PARKED'
+GROUP BY kind;
+
+-- saga.decide (cellar_customer)
+UPDATE sagas
+SET status = $3, step = $4, state = $5, attempts = 0, due_at = $6, holder = '', parked_from = '', operator_note = operator_note || $7, updated_at = $8
+WHERE region = $1 AND saga_id = $2;
+
 -- saga.due (cellar_customer)
 SELECT saga_id, customer_id
 FROM sagas
@@ -1044,6 +1060,36 @@ SELECT $1::crdb_internal_region, n.saga_id, n.kind, n.customer_id, n.slot, 'RUNN
 FROM unnest($2::text[], $3::text[], $4::text[], $5::int2[], $6::text[], $7::bytea[], $8::timestamptz[], $9::text[], $10::timestamptz[])
   AS n (saga_id, kind, customer_id, slot, step, state, due_at, holder, at)
 LEFT JOIN slots AS o ON o.region = $1 AND o.slot = n.slot;
+
+-- saga.list_live (cellar_customer)
+SELECT saga_id, kind, customer_id, status, step, state, attempts, due_at, last_error, created_at, updated_at, holder, parked_from, operator_note
+FROM sagas
+WHERE region = $1 AND status IN ('RUNNING', 'UNDOING')
+ORDER BY due_at
+LIMIT $2;
+
+-- saga.list_parked (cellar_customer)
+SELECT saga_id, kind, customer_id, status, step, state, attempts, due_at, last_error, created_at, updated_at, holder, parked_from, operator_note
+FROM sagas
+WHERE region = $1 AND status = 'PARKED'
+ORDER BY updated_at
+LIMIT $2;
+
+-- saga.look (cellar_customer)
+SELECT saga_id, kind, customer_id, status, step, state, attempts, due_at, last_error, created_at, updated_at, holder, parked_from, operator_note
+FROM sagas
+WHERE region = $1 AND saga_id = $2;
+
+-- saga.look_locked (cellar_customer)
+SELECT saga_id, kind, customer_id, status, step, state, attempts, due_at, last_error, created_at, updated_at, holder, parked_from, operator_note
+FROM sagas
+WHERE region = $1 AND saga_id = $2
+FOR UPDATE;
+
+-- saga.parked_from (cellar_customer)
+UPDATE sagas
+SET parked_from = $3
+WHERE region = $1 AND saga_id = $2;
 
 -- saga.save (cellar_customer)
 WITH saved AS (

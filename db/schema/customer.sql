@@ -239,12 +239,17 @@ CREATE TABLE IF NOT EXISTS sagas (
   created_at timestamptz NOT NULL, -- when it began
   updated_at timestamptz NOT NULL, -- last step taken
   epoch int8 NOT NULL DEFAULT 0, -- of the slot when the saga was taken; a holder of an older one can do nothing any more
+  parked_from text NOT NULL DEFAULT '', -- what a PARKED saga was: RUNNING or UNDOING
+  operator_note text NOT NULL DEFAULT '', -- why operators changed it: a line each, with the time
   CONSTRAINT sagas_pk PRIMARY KEY (region, saga_id),
   CONSTRAINT sagas_status_is_known CHECK (status IN ('RUNNING', 'UNDOING', 'DONE', 'UNDONE', 'PARKED'))
 ) /*@LOCALITY REGIONAL BY ROW AS region@*/;
 
 -- Live sagas by the time they need looking after.
 CREATE INDEX IF NOT EXISTS sagas_due ON sagas (region, due_at, slot) WHERE status IN ('RUNNING', 'UNDOING');
+
+-- Sagas that wait for an operator.
+CREATE INDEX IF NOT EXISTS sagas_parked ON sagas (region, updated_at) WHERE status = 'PARKED';
 
 -- What became of a request that must count once.
 CREATE TABLE IF NOT EXISTS idempotency_keys (

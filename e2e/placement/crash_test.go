@@ -1,10 +1,7 @@
 package placement
 
 import (
-	"fmt"
-	"slices"
 	"sync"
-	"testing"
 	"time"
 
 	"github.com/cellar-commerce/cellar/internal/problem"
@@ -72,9 +69,23 @@ var stories = []story{
 	{"an order whose holds run out while the money is taken", goodCard, hanging, "FAILED HOLD_EXPIRED", "PLACED"}, // it holds anew what is still there,
 }
 
+// telling of a story: what befalls the cell that the shopper asks, how long nobody looks after it then, and what befalls the
+// cell that does.
+type telling struct {
+	at     func(n int, point string) error
+	after  time.Duration
+	second func(n int, point string) error
+}
+
+// soon is after the time that the saga's run has to answer; the holds are still good.
+const soon = 20 * time.Second
+
+// recoverWithin is how soon after a cell's death each order has ended, if another sweeps.
+const recoverWithin = 30 * time.Second
+
 // tell a story in which a cell meets faults; another sweeps after a while, and the shopper asks there once more. Gives
-// how it ended, and the points that the first cell passed.
-func (st story) tell(t reporter, w *world, at func(n int, point string) error, after time.Duration) (end string, points []string) {
+// how it ended, and the points that each cell passed.
+func (st story) tell(t reporter, w *world, how telling) (end string, points, recovery []string) {
 	t.Helper()
 	first, second := w.start(t, "use1-a"), w.start(t, "use1-b")
 	defer first.stop()
@@ -83,13 +94,15 @@ func (st story) tell(t reporter, w *world, at func(n int, point string) error, a
 	meanwhile := st.prepare(t, s)
 	req := payBy(s.quote(t), st.card)
 	first.faults.meanwhile, second.faults.meanwhile = meanwhile, meanwhile
-	first.faults.arm(at)
+	first.faults.arm(how.at)
 	answered, err := s.place("key-1", req)
 	first.checkout.Drain()
 	points = first.faults.passed()
 	first.faults.arm(func(int, string) error { return errDead }) // whatever it meant to do, it does not
-	w.clock.Advance(after)
-	second.settle(t)
+	w.clock.Advance(how.after)
+	second.faults.arm(how.second)
+	second.settle(t, how.after+recoverWithin)
+	recovery = second.faults.passed()
 	final, finalErr := s.at(second).place("key-1", req)
 	end, order := s.at(second).checkoutState(t, "key-1")
 	if p := problem.As(finalErr); (finalErr == nil) != (end == "PLACED") || (p != nil && end != "FAILED "+p.Reason) {
@@ -102,7 +115,7 @@ func (st story) tell(t reporter, w *world, at func(n int, point string) error, a
 	if p := problem.As(err); p != nil && p.Kind == problem.Precondition && !problem.Is(finalErr, p.Reason) {
 		t.Errorf("it was refused with %v, then %v", err, finalErr)
 	}
-	return end, points
+	return end, points, recovery
 }
 
 // once at a point, and never again.
@@ -113,44 +126,4 @@ func once(at int, err error) func(int, string) error {
 		}
 		return nil
 	}
-}
-
-// everywhere tells a story with an error at each point that it passes when all goes well.
-func (st story) everywhere(t *testing.T, w *world, err error, after time.Duration, ends ...string) {
-	t.Helper()
-	end, points := st.tell(t, w, nil, 0)
-	if end != st.ends {
-		t.Fatalf("when all goes well it ends as %s, want %s", end, st.ends)
-	}
-	for i, point := range points {
-		t.Run(fmt.Sprintf("%02d %s", i, point), func(t *testing.T) {
-			if end, _ := st.tell(t, w, once(i, err), after); !slices.Contains(ends, end) {
-				t.Errorf("it ends as %s, want %v", end, ends)
-			}
-		})
-	}
-	w.consistent(t)
-}
-
-// soon is after the time that the saga's run has to answer; the holds are still good.
-const soon = 20 * time.Second
-
-func TestWhateverACellWasDoingWhenItDiedAnotherEndsTheOrderAlike(t *testing.T) {
-	w := newWorld(t)
-	for _, st := range stories {
-		t.Run(st.name, func(t *testing.T) { st.everywhere(t, w, errDead, soon, st.ends, st.resumed) })
-	}
-}
-
-func TestAFaultAnywhereDoesNotChangeHowAnOrderEnds(t *testing.T) {
-	w := newWorld(t)
-	for _, st := range stories[1:3] { // forward, back, and around: there is no step that they leave out
-		t.Run(st.name, func(t *testing.T) { st.everywhere(t, w, errFault, soon, st.ends) })
-	}
-}
-
-// When nobody sweeps until the holds have run out, an order may fail where it would have been placed; but it ends whole.
-func TestAnOrderThatIsFoundTooLateIsPlacedOrUndoneWhole(t *testing.T) {
-	st := stories[0]
-	st.everywhere(t, newWorld(t), errDead, 16*time.Minute, st.ends, "FAILED HOLD_EXPIRED")
 }

@@ -3,6 +3,7 @@ package placement
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 
 	"github.com/cellar-commerce/cellar/internal/cardnetwork"
@@ -23,6 +24,10 @@ import (
 var (
 	// errDead is what a process that is gone hears; nobody is there to act on it.
 	errDead = errors.New("played by a test: the cell has died")
+	// errSilent is what is heard of a call that is not answered in time, whatever it did.
+	errSilent = fmt.Errorf("played by a test: %w", context.DeadlineExceeded)
+	// errAgain is no error: the call is made twice, as by a network or a proxy that tries again by itself.
+	errAgain = errors.New("played by a test: once more")
 	// errFault is an error that nobody expects.
 	errFault = errors.New("played by a test: something broke")
 	// errAway is what is heard of a part that cannot be reached.
@@ -35,7 +40,8 @@ type faults struct {
 	mu     sync.Mutex
 	points []string
 	dead   bool
-	// at a point, counted from 0, may answer an error; errDead is the last thing that the cell hears.
+	// at a point, counted from 0, may answer an error; errDead is the last thing that the cell hears, and errAgain, before a
+	// call, makes it happen twice.
 	at func(n int, point string) error
 	// meanwhile runs at each point, without a lock, before anything else; it plays the rest of the world.
 	meanwhile func(point string)
@@ -61,6 +67,13 @@ func (f *faults) pass(point string) error {
 	err := f.at(n, point)
 	f.dead = errors.Is(err, errDead)
 	return err
+}
+
+// died tells whether the cell has.
+func (f *faults) died() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.dead
 }
 
 // arm them: points are counted from now on.
@@ -90,8 +103,11 @@ func (f *faults) count(point string) (n int) {
 // through the two points of a call.
 func through[Q, A any](ctx context.Context, f *faults, name string, do func(context.Context, Q) (A, error), q Q) (A, error) {
 	var none A
-	if err := f.pass("before " + name); err != nil {
-		return none, err
+	before := f.pass("before " + name)
+	if errors.Is(before, errAgain) {
+		_, _ = do(ctx, q) // whoever asked hears the second answer only
+	} else if before != nil {
+		return none, before
 	}
 	a, err := do(ctx, q)
 	if lost := f.pass("after " + name); lost != nil {

@@ -39,6 +39,14 @@ func TestWrongArgumentsAreRefusedBeforeAnythingHappens(t *testing.T) {
 		{[]string{"seed", "--products", "0"}, "1 to 1000000"},
 		{[]string{"shop", "--shoppers", "0"}, "1 to 1000"},
 		{[]string{"shop", "--orders", "-5"}, "1 to 10000000"},
+		{[]string{"shop", "--decline", "101"}, "0 to 100"},
+		{[]string{"shop", "--timeout-after-success", "-1"}, "0 to 100"},
+		{[]string{"shop", "--kill-every", "1ms"}, "a second or more"},
+		{[]string{"saga", "list", "--status", "gone"}, "parked, running or undoing"},
+		{[]string{"saga", "retry", "x", "--yes"}, "--reason is required"},
+		{[]string{"saga", "undo", "x", "--reason", " ", "--yes"}, "--reason is required"},
+		{[]string{"saga", "show"}, "accepts 1 arg"},
+		{[]string{"slots", "move", "a"}, "accepts 2 arg"},
 		{[]string{"import"}, "accepts 1 arg"},
 		{[]string{"restart"}, "accepts 1 arg"},
 		{[]string{"nonsense"}, "unknown command"},
@@ -53,7 +61,8 @@ func TestWrongArgumentsAreRefusedBeforeAnythingHappens(t *testing.T) {
 }
 
 func TestWithoutAPlatformEveryCommandSaysSo(t *testing.T) {
-	for _, args := range [][]string{{"status"}, {"down"}, {"restart", "x"}, {"seed"}, {"import", "f"}, {"shop"}, {"audit"}, {"voucher", "create", "X-1", "--percent", "5"}, {"voucher", "show", "X-1"}, {"voucher", "disable", "X-1"}} {
+	for _, args := range [][]string{{"status"}, {"down"}, {"restart", "x"}, {"seed"}, {"import", "f"}, {"shop"}, {"audit"}, {"kill", "x"},
+		{"slots", "move", "a", "b"}, {"saga", "list"}, {"saga", "show", "x"}, {"saga", "retry", "x", "--reason", "y"}, {"saga", "demo", "begin"}, {"saga", "demo", "release", "x"}, {"voucher", "create", "X-1", "--percent", "5"}, {"voucher", "show", "X-1"}, {"voucher", "disable", "X-1"}} {
 		if _, err := call(t, args...); !errors.Is(err, platform.ErrNotRunning) {
 			t.Errorf("%v: %v", args, err)
 		}

@@ -2,6 +2,7 @@ package cellctl
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -25,16 +26,22 @@ func (o *options) shop() *cobra.Command {
 	var cfg shop.Config
 	var await, flash bool
 	var units int
+	var t trouble
 	cmd := &cobra.Command{
 		Use: "shop", Short: "Play shoppers through the routers, and tell what became of their orders", Args: cobra.NoArgs,
 		Long: "Play shoppers: each searches, fills a cart, asks for a quote and places an order, through the routers' public API.\n" +
 			"Two in a hundred cancel what they have just ordered. With --await-shipped one in twenty sends something back.\n" +
 			"Exits with 1 if an order ended neither placed nor refused for want of goods or money.\n\n" +
 			"With --flash-sale all of them want one product, of which one fulfilment centre has --units, until it is sold out;\n" +
-			"then exits with 1 unless exactly that many were sold.",
+			"then exits with 1 unless exactly that many were sold.\n\n" +
+			"--decline, --timeout-after-success and --kill-every make trouble while they are at it. Shoppers ride over it as browsers\n" +
+			"do: they ask again, an order under its key. No fault outlasts the command.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if cfg.Shoppers < 1 || cfg.Shoppers > 1000 || cfg.Orders < 1 || cfg.Orders > 10_000_000 {
 				return fmt.Errorf("--shoppers must be 1 to 1000, --orders 1 to 10000000")
+			}
+			if err := t.check(); err != nil {
+				return err
 			}
 			if flash {
 				if units < 1 || units > 1_000_000 {
@@ -49,24 +56,19 @@ func (o *options) shop() *cobra.Command {
 					cfg.Shoppers = saleShoppers
 				}
 			}
-			if len(cfg.Routers) == 0 {
-				info, err := o.running(cmd.Context())
-				if err != nil {
-					return err
-				}
-				for _, r := range platform.NewLayout(info.PortOffset).Routers {
-					cfg.Routers = append(cfg.Routers, "http://"+r.Listen)
-				}
+			if err := o.findRouters(cmd.Context(), &cfg); err != nil {
+				return err
 			}
 			if await {
 				cfg.AwaitShipped = time.Minute
 			}
-			report, err := shop.Run(cmd.Context(), cfg)
-			if err != nil {
+			t.seed = cfg.Seed
+			report, err := t.during(cmd.Context(), o.dir, func() (shop.Report, error) { return shop.Run(cmd.Context(), cfg) })
+			if err != nil && report.Orders == 0 {
 				return err
 			}
-			if err := o.print(cmd.OutOrStdout(), report, func(out io.Writer) error { return shopTable(out, report) }); err != nil {
-				return err
+			if err := errors.Join(err, o.print(cmd.OutOrStdout(), report, func(out io.Writer) error { return shopTable(out, report) })); err != nil {
+				return err // interrupted, for example: what there is of it is told
 			}
 			if !report.Clean() {
 				return ErrFound
@@ -81,7 +83,25 @@ func (o *options) shop() *cobra.Command {
 	cmd.Flags().BoolVar(&flash, "flash-sale", false, "all want one product until it is sold out; 256 shoppers unless --shoppers says otherwise")
 	cmd.Flags().IntVar(&units, "units", 1000, "of the product of a --flash-sale")
 	cmd.Flags().BoolVar(&await, "await-shipped", false, "wait up to a minute until every order placed shows SHIPPED")
+	cmd.Flags().IntVar(&t.decline, "decline", 0, "percent of charges that the issuer declines")
+	cmd.Flags().IntVar(&t.timeout, "timeout-after-success", 0, "percent of the card network's effects that are not answered")
+	cmd.Flags().DurationVar(&t.killEvery, "kill-every", 0, "kill -9 a cell of the platform here this often, and start it again")
 	return cmd
+}
+
+// findRouters of the platform here, unless others are named.
+func (o *options) findRouters(ctx context.Context, cfg *shop.Config) error {
+	if len(cfg.Routers) > 0 {
+		return nil
+	}
+	info, err := o.running(ctx)
+	if err != nil {
+		return err
+	}
+	for _, r := range platform.NewLayout(info.PortOffset).Routers {
+		cfg.Routers = append(cfg.Routers, "http://"+r.Listen)
+	}
+	return nil
 }
 
 const (
@@ -122,6 +142,9 @@ func shopTable(out io.Writer, r shop.Report) error {
 	for _, outcome := range slices.Sorted(maps.Keys(r.Outcomes)) {
 		line("%s\t%d", outcome, r.Outcomes[outcome])
 	}
+	if r.Trouble != nil && r.Outcomes[shop.Unresolved] == 0 {
+		line("%s\t0", shop.Unresolved)
+	}
 	if r.Shipped > 0 {
 		line("of them SHIPPED\t%d", r.Shipped)
 	}
@@ -130,6 +153,16 @@ func shopTable(out io.Writer, r shop.Report) error {
 	}
 	if r.Returned > 0 {
 		line("items returned\t%d", r.Returned)
+	}
+	if t := r.Trouble; t != nil {
+		line("")
+		line("TROUBLE\t")
+		line("declined by the issuer\t%d %%", t.DeclinePercent)
+		line("effects not answered\t%d %%", t.TimeoutAfterSuccessPercent)
+		for _, cell := range slices.Sorted(maps.Keys(t.Kills)) {
+			line("kill -9 %s\t%d", cell, t.Kills[cell])
+		}
+		line("started again\t%d", t.Restarts)
 	}
 	line("")
 	line("CALL\tCOUNT\tP50 ms\tP90 ms\tP99 ms\tMAX ms")

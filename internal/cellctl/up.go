@@ -177,6 +177,40 @@ func (o *options) restart() *cobra.Command {
 	}
 }
 
+func (o *options) kill() *cobra.Command {
+	return &cobra.Command{
+		Use: "kill PROCESS", Short: "Kill a process of the platform as a crash would; it stays down until `restart`", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			remote, err := platform.Connect(o.dir)
+			if err != nil {
+				return err
+			}
+			return remote.Kill(cmd.Context(), args[0])
+		},
+	}
+}
+
+func (o *options) slots() *cobra.Command {
+	move := &cobra.Command{
+		Use: "move FROM TO", Short: "Give all slots of a cell to another of its region, for example of one that is dead", Args: cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			info, err := o.running(cmd.Context())
+			if err != nil {
+				return err
+			}
+			n, err := platform.MoveSlots(cmd.Context(), info, args[0], args[1])
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s owns %d more slots\n", args[1], n)
+			return err
+		},
+	}
+	cmd := &cobra.Command{Use: "slots", Short: "Change who owns which customers"}
+	cmd.AddCommand(move)
+	return cmd
+}
+
 func (o *options) seed() *cobra.Command {
 	var products int
 	var seedOf uint64

@@ -268,3 +268,17 @@ func TestACellWithoutSlotsStillMintsAndIsRefusedAfterwards(t *testing.T) {
 	id := f.MintGuest()
 	expectWrongCell(t, f.Check(id), id, peer, 7)
 }
+
+func TestSlotsThatMoveAreTheNextOwnersUnderTheNextEpoch(t *testing.T) {
+	db := sqldbtest.New(t, sqldb.Customer)
+	f := newFence(t, db, everythingIs(me))
+	id := f.MintCustomer()
+	assign(t, db, id, me)
+	if n, err := fence.Move(t.Context(), db, id.Region(), "nobody", peer, time.Now()); n != 0 || err != nil {
+		t.Errorf("of another: %d, %v", n, err)
+	}
+	if n, err := fence.Move(t.Context(), db, id.Region(), me, peer, time.Now()); n != 1 || err != nil {
+		t.Errorf("%d, %v", n, err)
+	}
+	expectWrongCell(t, f.InSlotTx(t.Context(), id, func(sqldb.Tx) error { return nil }), id, peer, 4)
+}

@@ -116,16 +116,18 @@ func (c *child) stop() error {
 	}
 }
 
-// kill the process at once, as a crash would.
+// kill the process at once, as a crash would, and wait until it is gone.
 func (c *child) kill() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.cmd == nil || c.cmd.Process == nil {
+	if _, ok := c.running(); !ok {
 		return fmt.Errorf("kill %s: it does not run", c.name)
 	}
-	if err := c.cmd.Process.Kill(); err != nil {
+	c.mu.Lock()
+	cmd, ended := c.cmd, c.ended
+	c.mu.Unlock()
+	if err := cmd.Process.Kill(); err != nil {
 		return fmt.Errorf("kill %s: %w", c.name, err)
 	}
+	<-ended
 	return nil
 }
 

@@ -57,6 +57,9 @@ func (p *Platform) ServeControl(ctx context.Context, stop func()) error {
 	mux.HandleFunc("POST /restart/{name}", func(w http.ResponseWriter, r *http.Request) {
 		answerJSON(w, "restarted", p.Restart(r.Context(), r.PathValue("name")))
 	})
+	mux.HandleFunc("POST /kill/{name}", func(w http.ResponseWriter, r *http.Request) {
+		answerJSON(w, "killed", p.Kill(r.PathValue("name")))
+	})
 	mux.HandleFunc("POST /down", func(w http.ResponseWriter, _ *http.Request) {
 		answerJSON(w, "stopping", nil)
 		stop()
@@ -109,6 +112,11 @@ func (r *Remote) Info(ctx context.Context) (Info, error) {
 // Restart one process and wait until it serves.
 func (r *Remote) Restart(ctx context.Context, name string) error {
 	return r.call(ctx, http.MethodPost, "restart/"+url.PathEscape(name), nil)
+}
+
+// Kill one process as a crash would. It has ended when Kill returns, and stays down.
+func (r *Remote) Kill(ctx context.Context, name string) error {
+	return r.call(ctx, http.MethodPost, "kill/"+url.PathEscape(name), nil)
 }
 
 // Down asks the platform to stop.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/cellar-commerce/cellar/cells/topology"
+	"github.com/cellar-commerce/cellar/internal/clock"
 	"github.com/cellar-commerce/cellar/internal/fence"
 	"github.com/cellar-commerce/cellar/internal/ident"
 	"github.com/cellar-commerce/cellar/internal/sqldb"
@@ -20,6 +21,11 @@ func assignRing(ctx context.Context, pool *sqldb.DB, m *topology.Map, r *topolog
 	if err := fence.Assign(ctx, pool, r.Region, now, wanted); err != nil {
 		return err
 	}
+	return takeOwners(ctx, pool, m, r)
+}
+
+// takeOwners of a ring's slots into the map, as they are stored.
+func takeOwners(ctx context.Context, pool *sqldb.DB, m *topology.Map, r *topology.Ring) error {
 	stored, err := fence.Slots(ctx, pool, r.Region)
 	if err != nil {
 		return err
@@ -39,4 +45,35 @@ func assignRing(ctx context.Context, pool *sqldb.DB, m *topology.Map, r *topolog
 		r.Slots[a.Slot] = topology.SlotOwner{Cell: cell, Epoch: a.Epoch}
 	}
 	return nil
+}
+
+// MoveSlots of one cell to another of its region: first in the database, which decides, then in the map that routers and
+// cells watch. Gives how many there were.
+func MoveSlots(ctx context.Context, info Info, from, to string) (int64, error) {
+	m, err := topology.ReadFile(info.Map)
+	if err != nil {
+		return 0, err
+	}
+	old, next := m.Cell(from), m.Cell(to)
+	if old == nil || next == nil || old.Region != next.Region || from == to {
+		return 0, fmt.Errorf("slots: %s and %s are not two cells of one region", from, to)
+	}
+	pool, err := sqldb.Open(ctx, sqldb.Config{URL: info.DatabaseURL, Database: sqldb.Customer, MaxConns: 1, ApplicationName: "cellctl slots"})
+	if err != nil {
+		return 0, err
+	}
+	defer pool.Close()
+	var moved int64
+	for i := range m.Rings {
+		n, err := fence.Move(ctx, pool, m.Rings[i].Region, from, to, clock.System{}.Now())
+		if err == nil {
+			err = takeOwners(ctx, pool, m, &m.Rings[i])
+		}
+		if err != nil {
+			return moved, err
+		}
+		moved += n
+	}
+	m.Version++
+	return moved, topology.WriteFile(info.Map, m)
 }

@@ -5,7 +5,7 @@
 //	   │
 //	   └─ a step refuses ──▶ UNDOING ── first step undone ──▶ UNDONE
 //	                            │
-//	          too many tries ───┴──▶ PARKED (an operator decides)
+//	          too many tries ───┴──▶ PARKED (an operator decides: Retry puts it back)
 //
 // Laws every definition keeps, so that a crash between any two instructions is harmless:
 // a step done twice is as done once; a step undone twice is as undone once; undo works on a
@@ -16,6 +16,10 @@
 // every step. A run that died is found by the sweep of the cell that owns the slot then,
 // the same cell or another. A run that merely slept too long finds another holder's name in
 // the row and stops. No transaction is ever open while a step calls somebody.
+//
+// Under a slot's next epoch the runs of the owner before are not waited for: the fence lets them write nothing any more. The
+// end of a quiet step is not stored by itself, so a run that takes over does its group again. Operators see sagas by List and
+// Look, and change them by Retry and Undo, never in the middle of somebody's step.
 //
 // Errors decide: a problem that asks the caller to change something (Precondition, Invalid,
 // NotFound, Denied, AlreadyExists, Exhausted) is a refusal and undoes the saga; anything

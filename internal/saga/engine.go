@@ -42,18 +42,22 @@ type Observer interface {
 	StepTried(kind, step string, ok bool, took time.Duration)
 	// SagaParked for an operator.
 	SagaParked(kind string)
+	// SagasStandParked in this cell's slots, by the last sweep.
+	SagasStandParked(kind string, sagas int64)
 }
 
 type noObserver struct{}
 
 func (noObserver) StepTried(string, string, bool, time.Duration) {}
 func (noObserver) SagaParked(string)                             {}
+func (noObserver) SagasStandParked(string, int64)                {}
 
 // Engine runs sagas.
 type Engine struct {
 	deps  Deps
 	kinds map[string]*Definition
-	names []string // of the kinds
+	names []string      // of the kinds
+	swept chan struct{} // one for each run that a sweep has begun
 
 	mu   sync.Mutex
 	seen map[ident.Region]string // the slots owned at the last sweep
@@ -64,7 +68,7 @@ func New(deps Deps) *Engine {
 	if deps.Observe == nil {
 		deps.Observe = noObserver{}
 	}
-	e := &Engine{deps: deps, kinds: map[string]*Definition{}, seen: map[ident.Region]string{}}
+	e := &Engine{deps: deps, kinds: map[string]*Definition{}, swept: make(chan struct{}, sweepLimit), seen: map[ident.Region]string{}}
 	for _, d := range deps.Definitions {
 		e.kinds[d.Kind] = d
 		e.names = append(e.names, d.Kind)
@@ -125,9 +129,9 @@ func (e *Engine) Run(ctx context.Context, t Ticket) (Status, proto.Message, erro
 	if !ok { // of a newer release: it waits until this cell runs that
 		return t.in.Status, nil, fmt.Errorf("saga %s: there is no kind %q", t.in.ID, t.in.Kind)
 	}
-	state := d.NewState()
-	if err := proto.Unmarshal(t.in.State, state); err != nil {
-		return t.in.Status, nil, fmt.Errorf("saga: state of %s: %w", t.in.ID, err)
+	state, err := d.read(t.in)
+	if err != nil {
+		return t.in.Status, nil, err
 	}
 	r := run{engine: e, def: d, in: t.in, holder: t.holder, state: state, swept: t.swept, storedAt: e.deps.Clock.Now()}
 	for !r.in.Status.Ended() {
@@ -162,8 +166,8 @@ func (r *run) step(ctx context.Context) error {
 	}
 	begun := r.engine.deps.Clock.Now()
 	err := r.try(ctx, work)
-	r.engine.deps.Observe.StepTried(r.in.Kind, name, err == nil, r.engine.deps.Clock.Now().Sub(begun))
 	back, goBack := errors.AsType[backTo](err)
+	r.engine.deps.Observe.StepTried(r.in.Kind, name, err == nil || goBack, r.engine.deps.Clock.Now().Sub(begun))
 	switch {
 	case err == nil:
 		return r.forward(ctx, at)
@@ -235,7 +239,7 @@ func (r *run) again(ctx context.Context, cause error) error {
 	r.in.LastError = reason(cause)
 	log := r.engine.deps.Log.With("saga", r.in.ID, "kind", r.in.Kind, "step", r.in.Step, "status", string(r.in.Status), "tries", r.in.Attempts)
 	log.WarnContext(ctx, "a saga's step failed; it will be tried again", "error", cause)
-	if r.in.Attempts >= maxTries {
+	if r.in.Attempts >= r.def.tries() {
 		at := r.def.index(r.in.Step)
 		if r.in.Status == Undoing || r.def.Steps[at].Forward {
 			return r.park(ctx, cause)
@@ -249,10 +253,11 @@ func (r *run) again(ctx context.Context, cause error) error {
 		}
 		return errLater
 	}
-	if err := r.save(ctx, wait+holdTime, nil); err != nil {
+	pause := wait/2 + rand.N(wait)
+	if err := r.save(ctx, pause+holdTime, nil); err != nil { // nobody takes it over before the next try has had its time
 		return err
 	}
-	if err := r.engine.deps.Clock.Sleep(ctx, wait/2+rand.N(wait)); err != nil {
+	if err := r.engine.deps.Clock.Sleep(ctx, pause); err != nil {
 		return fmt.Errorf("saga %s: %w", r.in.ID, err)
 	}
 	return nil
@@ -260,9 +265,12 @@ func (r *run) again(ctx context.Context, cause error) error {
 
 func (r *run) park(ctx context.Context, cause error) error {
 	r.engine.deps.Log.ErrorContext(ctx, "a saga is parked: an operator has to decide", "saga", r.in.ID, "kind", r.in.Kind, "step", r.in.Step, "error", cause)
+	from := r.in.Status
 	r.in.Status, r.in.LastError = Parked, reason(cause)
 	r.engine.deps.Observe.SagaParked(r.in.Kind)
-	return r.save(ctx, holdTime, nil)
+	return r.save(ctx, holdTime, func(proto.Message) ([]fence.Part, error) {
+		return []fence.Part{opParkedFrom.Part(parking{r.in.ID, from})}, nil
+	})
 }
 
 // save the saga, with what belongs to the step that has just ended.
@@ -293,37 +301,64 @@ func reason(err error) string {
 	return "INTERNAL"
 }
 
-// Sweep takes over the sagas that are due in this cell's slots and runs them, several at once; it returns how many.
+// Sweep takes over the sagas that are due in this cell's slots and runs them, several at once, and waits for these runs; it
+// returns how many.
 func (e *Engine) Sweep(ctx context.Context) (int, error) {
+	var runs sync.WaitGroup
+	defer runs.Wait()
+	return e.sweep(ctx, &runs)
+}
+
+// sweep begins the runs.
+func (e *Engine) sweep(ctx context.Context, runs *sync.WaitGroup) (int, error) {
 	var taken int
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	for ring, slots := range e.deps.Owned() {
+	owned := e.deps.Owned()
+	for ring, slots := range owned {
 		due, err := e.due(ctx, ring, slots)
 		if err == nil && e.slotsChanged(ring, slots) {
 			var stale []dueSaga
 			stale, err = e.stale(ctx, ring, slots)
 			due = append(due, stale...)
 		}
+		if len(due) >= sweepLimit {
+			e.forget(ring) // there may be more than a list holds
+		}
 		if err != nil {
 			return taken, fmt.Errorf("saga: sweep %s: %w", ring, err)
 		}
 		for _, s := range due {
+			if !e.enter() {
+				break // the next sweep takes what is left
+			}
 			holder := e.holder()
 			in, err := e.claim(ctx, s.id, s.customer, holder)
 			if err != nil {
+				e.leave()
 				continue // taken by its run in the meantime, or the slot has moved
 			}
 			taken++
-			wg.Go(func() {
+			runs.Go(func() {
+				defer e.leave()
 				if _, _, err := e.Run(ctx, Ticket{in: in, holder: holder, swept: true}); err != nil && !errors.Is(err, errLost) && !errors.Is(err, errLater) && ctx.Err() == nil {
 					e.deps.Log.WarnContext(ctx, "a resumed saga stopped; the sweep will find it again", "saga", in.ID, "error", err)
 				}
 			})
 		}
 	}
-	return taken, nil
+	return taken, e.countParked(ctx, owned)
 }
+
+// enter a run of a saga that was taken over, if there are not too many.
+func (e *Engine) enter() bool {
+	select {
+	case e.swept <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
+func (e *Engine) leave() { <-e.swept }
 
 // slotsChanged since the last sweep: then sagas of an owner before may be there, whose runs the fence lets do nothing any
 // more. They need not be waited for.
@@ -336,10 +371,20 @@ func (e *Engine) slotsChanged(ring ident.Region, slots []int16) bool {
 	return changed
 }
 
-// SweepEvery sweeps until ctx ends. A saga whose run died is resumed within holdTime and this period.
+// forget what was owned, so that the next sweep looks again for what others held.
+func (e *Engine) forget(ring ident.Region) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.seen, ring)
+}
+
+// SweepEvery sweeps until ctx ends. A saga whose run died is resumed within holdTime and this period, however long others
+// take.
 func (e *Engine) SweepEvery(ctx context.Context, period time.Duration) {
+	var runs sync.WaitGroup
+	defer runs.Wait()
 	for ctx.Err() == nil {
-		if _, err := e.Sweep(ctx); err != nil && ctx.Err() == nil {
+		if _, err := e.sweep(ctx, &runs); err != nil && ctx.Err() == nil {
 			e.deps.Log.WarnContext(ctx, "the saga sweep failed", "error", err)
 		}
 		if e.deps.Clock.Sleep(ctx, period) != nil {

@@ -104,10 +104,12 @@ func (w *world) bookings() string {
 }
 
 // trip books a, b and c. Its state is a text of what was done and why it was given up.
-func trip(w *world, cell string) *Definition {
+func trip(w *world, cell string) *Definition { return tripOf(w, cell, "a", "b", "c") }
+
+func tripOf(w *world, cell string, steps ...string) *Definition {
 	d := &Definition{Kind: "trip", NewState: func() proto.Message { return &wrapperspb.StringValue{} },
 		Refused: func(s proto.Message, cause error) { note(s, "refused:"+reason(cause)) }}
-	for _, name := range []string{"a", "b", "c"} {
+	for _, name := range steps {
 		d.Steps = append(d.Steps, Step{
 			Name: name,
 			Do: func(ctx context.Context, s proto.Message) error {

@@ -66,6 +66,8 @@ type Definition struct {
 	Steps []Step
 	// Refused notes in the state why the saga is being undone.
 	Refused func(state proto.Message, cause error)
+	// Tries of a step before the saga is turned back, or parked; 0 is the usual, which takes about an hour.
+	Tries int
 }
 
 // Instance of a saga as stored.
@@ -118,6 +120,13 @@ func (d *Definition) reach(at int) int {
 	return at
 }
 
+func (d *Definition) tries() int {
+	if d.Tries > 0 {
+		return d.Tries
+	}
+	return maxTries
+}
+
 func (d *Definition) index(step string) int {
 	for i := range d.Steps {
 		if d.Steps[i].Name == step {
@@ -142,7 +151,7 @@ const (
 	// firstBackoff doubles with each try up to maxBackoff.
 	firstBackoff = 50 * time.Millisecond
 	maxBackoff   = 30 * time.Second
-	// sweepLimit is the number of sagas one sweep takes on at most.
+	// sweepLimit is the number of sagas that an engine's sweeps have under way at most.
 	sweepLimit = 64
 )
 

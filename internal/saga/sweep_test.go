@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -166,10 +167,38 @@ func TestSweepingGoesOnUntilItsContextEnds(t *testing.T) {
 		p.clock.Advance(time.Second)
 	}
 	<-done
-	if err := p.clock.AwaitSleepers(ctx, 1); err != nil {
-		t.Fatal(err)
+	for p.get("trip-1").Status != Done { // its run is not waited for
+		runtime.Gosched()
 	}
 	cancel()
 	<-ended
-	p.expect("trip-1", Done, "c")
+}
+
+// However long it waits after a fault: nobody takes the saga over before its next try has had its time.
+func TestARunThatWaitsKeepsItsSagaForTheNextTry(t *testing.T) {
+	p, w := newPlatform(t), newWorld()
+	ctx, cancel := context.WithCancel(t.Context())
+	still := make(chan struct{})
+	go func() {
+		defer close(still)
+		for p.clock.AwaitSleepers(ctx, 1) == nil {
+			p.clock.Advance(time.Second)
+		}
+	}()
+	const tries = 18 // the last waits are the longest that there are
+	w.before["do b"] = func(_ context.Context, try int) error {
+		if left := p.get("trip-1").DueAt.Sub(p.clock.Now()); left < stepTimeout {
+			t.Errorf("at try %d it is held for another %s", try, left)
+		}
+		if try < tries {
+			return errFault
+		}
+		return nil
+	}
+	e := p.engine("use1-a", trip(w, ""))
+	if status, _, err := e.Run(t.Context(), p.begin(e, "trip-1")); status != Done || err != nil {
+		t.Errorf("got %s, %v", status, err)
+	}
+	cancel()
+	<-still
 }

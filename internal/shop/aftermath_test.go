@@ -62,7 +62,7 @@ func (c *counter) open(t *testing.T) (*play, string) {
 	mux.Handle(orderv1connect.NewOrderServiceHandler(c, options))
 	s := httptest.NewServer(mux)
 	t.Cleanup(s.Close)
-	return &play{http: s.Client(), times: map[string][]time.Duration{}, failed: map[string]int64{}, report: Report{Outcomes: map[string]int{}, Canceled: map[string]int{}}}, s.URL
+	return &play{patience: patience, http: s.Client(), times: map[string][]time.Duration{}, failed: map[string]int64{}, report: Report{Outcomes: map[string]int{}, Canceled: map[string]int{}}}, s.URL
 }
 
 func TestEveryCancellationIsAskedForUntilItIsAnswered(t *testing.T) {

@@ -40,6 +40,8 @@ type Config struct {
 	Sale *Sale
 	// AwaitShipped bounds the wait for the parcels of the orders placed; 0 does not wait, and nothing is returned.
 	AwaitShipped time.Duration
+	// Patience of a shopper with a call that is not answered, or an order whose outcome is not known; 0 is two minutes.
+	Patience time.Duration
 }
 
 // Sale of one product.
@@ -62,6 +64,17 @@ type Report struct {
 	Faults   []string         `json:"faults,omitempty"`
 	Retried  map[string]int64 `json:"failed_calls,omitempty"`
 	Sale     *Sale            `json:"sale,omitempty"`
+	Trouble  *Trouble         `json:"trouble,omitempty"`
+}
+
+// Trouble that was made on purpose while shoppers were at it.
+type Trouble struct {
+	// DeclinePercent and TimeoutAfterSuccessPercent of the card network.
+	DeclinePercent             int `json:"decline_percent"`
+	TimeoutAfterSuccessPercent int `json:"timeout_after_success_percent"`
+	// Kills of cells, by cell, and how many of those cells serve again.
+	Kills    map[string]int `json:"kills"`
+	Restarts int            `json:"restarts"`
 }
 
 // Latency of one kind of call, in milliseconds; "place an order" is from the first try to the outcome.
@@ -88,8 +101,9 @@ type result struct {
 
 // play under way.
 type play struct {
-	http  *http.Client
-	words []string
+	http     *http.Client
+	words    []string
+	patience time.Duration
 
 	mu     sync.Mutex
 	times  map[string][]time.Duration
@@ -104,6 +118,9 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 		return Report{}, errors.New("shop: it takes a router, a shopper and an order")
 	}
 	p := &play{http: client(cfg.Shoppers), times: map[string][]time.Duration{}, failed: map[string]int64{}, report: Report{Outcomes: map[string]int{}, Canceled: map[string]int{}, Sale: cfg.Sale}}
+	if p.patience = cfg.Patience; p.patience == 0 {
+		p.patience = patience
+	}
 	if cfg.Sale == nil {
 		if err := p.learnWords(ctx, cfg.Routers[0]); err != nil {
 			return Report{}, err
@@ -138,7 +155,7 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 func (p *play) learnWords(ctx context.Context, router string) error {
 	categories := catalogv1connect.NewCatalogServiceClient(p.http, router, reading()...)
 	var resp *catalogv1.ListCategoriesResponse
-	err := again(ctx, func() (err error) {
+	err := p.again(ctx, func() (err error) {
 		resp, err = categories.ListCategories(ctx, &catalogv1.ListCategoriesRequest{})
 		return err
 	})
@@ -147,7 +164,7 @@ func (p *play) learnWords(ctx context.Context, router string) error {
 	}
 	for _, c := range resp.GetCategories() {
 		var browse *catalogv1.BrowseCategoryResponse
-		err := again(ctx, func() (err error) {
+		err := p.again(ctx, func() (err error) {
 			browse, err = categories.BrowseCategory(ctx, &catalogv1.BrowseCategoryRequest{Category: c.GetPath(), PageSize: 12})
 			return err
 		})

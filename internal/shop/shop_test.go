@@ -154,9 +154,15 @@ func TestAnOrderThatWasNeverAnsweredIsResolvedByItsKey(t *testing.T) {
 	if err != nil || !r.Clean() || b.tries != placeTries+1 {
 		t.Errorf("%+v, %v; %d tries", r, err, b.tries)
 	}
-	b = &booth{units: 1, placed: map[string]string{}, forgetIt: true, lose: func(int) bool { return true }}
+	// It is sent again when nothing has become of it.
+	b = &booth{units: 1, placed: map[string]string{}, forgetIt: true, lose: func(try int) bool { return try <= 2*placeTries }}
 	r, err = Run(t.Context(), Config{Routers: []string{b.open(t)}, Shoppers: 1, Sale: &Sale{SKU: "S", Units: 1}})
-	if err != nil || r.Clean() || r.Outcomes["NEVER_BEGAN"] != 1 {
+	if err != nil || !r.Clean() || r.Outcomes[Placed] != 1 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	b = &booth{units: 1, placed: map[string]string{}, forgetIt: true, lose: func(int) bool { return true }}
+	r, err = Run(t.Context(), Config{Routers: []string{b.open(t)}, Shoppers: 1, Sale: &Sale{SKU: "S", Units: 1}, Patience: 2 * time.Second})
+	if err != nil || r.Clean() || r.Outcomes[neverBegan]+r.Outcomes[Unresolved] != 1 {
 		t.Errorf("%+v, %v", r, err)
 	}
 }

@@ -116,7 +116,7 @@ func (s *shopper) visit(ctx context.Context) (result, error) {
 // cancel an order that was just placed, and note what became of that. It tells whether all of it is canceled.
 func (s *shopper) cancel(ctx context.Context, order string) bool {
 	var resp *orderv1.CancelOrderResponse
-	err := again(ctx, func() (err error) {
+	err := s.play.again(ctx, func() (err error) {
 		resp, err = s.orders.CancelOrder(ctx, &orderv1.CancelOrderRequest{OrderId: order, Reason: "changed my mind"})
 		return err
 	})
@@ -147,7 +147,7 @@ func (s *shopper) sendBack(ctx context.Context, o *orderv1.Order) error {
 			OrderId: o.GetOrderId(), ReturnId: ident.NewToken(), Lines: []*orderv1.ReturnLine{{Line: l.GetLine(), Quantity: 1, Reason: "not what I thought"}},
 		}
 		var resp *orderv1.ReturnItemsResponse
-		err := again(ctx, func() (err error) {
+		err := s.play.again(ctx, func() (err error) {
 			resp, err = s.orders.ReturnItems(ctx, req)
 			return err
 		})
@@ -176,13 +176,15 @@ func (s *shopper) grab(ctx context.Context, sku string) (result, error) {
 }
 
 func (s *shopper) signUp(ctx context.Context) error {
-	resp, err := s.accounts.SignUp(ctx, &accountv1.SignUpRequest{
-		Email: ident.NewToken() + "@shoppers.example", Password: ident.NewToken(), Name: "A Shopper",
+	return s.play.again(ctx, func() error {
+		resp, err := s.accounts.SignUp(ctx, &accountv1.SignUpRequest{ // under another address each time: that of a lost answer is taken
+			Email: ident.NewToken() + "@shoppers.example", Password: ident.NewToken(), Name: "A Shopper",
+		})
+		if err == nil {
+			s.token = resp.GetSession().GetToken()
+		}
+		return err
 	})
-	if err == nil {
-		s.token = resp.GetSession().GetToken()
-	}
-	return err
 }
 
 // fillCart searches and adds some of what is found.
@@ -190,7 +192,7 @@ func (s *shopper) fillCart(ctx context.Context) error {
 	for range 1 + s.random.IntN(maxProducts) {
 		query := s.play.words[s.random.IntN(len(s.play.words))]
 		var found *searchv1.SearchResponse
-		err := again(ctx, func() (err error) {
+		err := s.play.again(ctx, func() (err error) {
 			found, err = s.search.Search(ctx, &searchv1.SearchRequest{Query: query, PageSize: 24})
 			return err
 		})
@@ -215,24 +217,25 @@ func (s *shopper) add(ctx context.Context, sku string, quantity int64) error {
 	if _, final := refusal(err); err == nil || final {
 		return err
 	}
-	return again(ctx, func() error {
+	return s.play.again(ctx, func() error {
 		_, err := s.carts.SetQuantity(ctx, &cartv1.SetQuantityRequest{Sku: sku, Quantity: quantity})
 		return err
 	})
 }
 
-// again tries what may be repeated until there is an answer, a few times.
-func again(ctx context.Context, try func() error) error {
-	var err error
-	for range calmTries {
-		if err = try(); err == nil {
+// again tries what may be repeated until there is an answer, as long as a shopper has patience.
+func (p *play) again(ctx context.Context, try func() error) error {
+	ctx, cancel := context.WithTimeout(ctx, p.patience)
+	defer cancel()
+	for {
+		err := try()
+		if err == nil {
 			return nil
 		}
 		if _, final := refusal(err); final || !pause(ctx) {
 			return err
 		}
 	}
-	return err
 }
 
 func (s *shopper) quote(ctx context.Context) (string, error) {
@@ -243,7 +246,7 @@ func (s *shopper) quote(ctx context.Context) (string, error) {
 		req.Speed = checkoutv1.Speed_SPEED_EXPRESS
 	}
 	var resp *checkoutv1.QuoteResponse
-	err := again(ctx, func() (err error) {
+	err := s.play.again(ctx, func() (err error) {
 		resp, err = s.checkouts.Quote(ctx, req)
 		return err
 	})
@@ -251,34 +254,40 @@ func (s *shopper) quote(ctx context.Context) (string, error) {
 }
 
 const (
-	// calmTries of a call that may be repeated: together they outlast the restart of a cell.
-	calmTries = 20
 	// placeTries under one key before GetCheckout is asked.
 	placeTries = 3
-	// resolveFor bounds the questions to GetCheckout: a cell that dies is replaced within seconds.
-	resolveFor = 60 * time.Second
+	// patience of a shopper: a cell that dies is replaced within seconds, on a busy machine within a minute.
+	patience   = 2 * time.Minute
 	resolveGap = 250 * time.Millisecond
 )
 
-// place the order. A lost answer is no answer: the same request goes out again under the same key.
+// place the order. A lost answer is no answer: the same request goes out again under the same key, as from a browser. What
+// became of it is asked in between; when nothing did, it goes out once more.
 func (s *shopper) place(ctx context.Context, req *checkoutv1.PlaceOrderRequest) (result, error) {
 	key := ident.NewToken()
 	start := time.Now()
-	for range placeTries {
-		call, info := connect.NewClientContext(ctx)
-		info.RequestHeader().Set("Idempotency-Key", key)
-		resp, err := s.checkouts.PlaceOrder(call, req)
-		if err == nil {
-			return result{order: resp.GetOrder().GetOrderId(), token: s.token, router: s.router, took: time.Since(start), outcome: Placed}, nil
+	ctx, cancel := context.WithTimeout(ctx, s.play.patience)
+	defer cancel()
+	for {
+		for range placeTries {
+			call, info := connect.NewClientContext(ctx)
+			info.RequestHeader().Set("Idempotency-Key", key)
+			resp, err := s.checkouts.PlaceOrder(call, req)
+			if err == nil {
+				return result{order: resp.GetOrder().GetOrderId(), token: s.token, router: s.router, took: time.Since(start), outcome: Placed}, nil
+			}
+			if reason, final := refusal(err); final {
+				return result{outcome: reason, took: time.Since(start)}, nil
+			}
+			if problem.Is(err, "CHECKOUT_IN_PROGRESS") || !pause(ctx) {
+				break
+			}
 		}
-		if reason, final := refusal(err); final {
-			return result{outcome: reason, took: time.Since(start)}, nil
-		}
-		if !pause(ctx) {
-			return result{}, ctx.Err()
+		r, err := s.resolve(ctx, key, start)
+		if err != nil || r.outcome != neverBegan || !pause(ctx) {
+			return r, err
 		}
 	}
-	return s.resolve(ctx, key, start)
 }
 
 // refusal tells a "no" of the shop, with its reason, from an answer that leaves the outcome open.
@@ -296,10 +305,11 @@ func refusal(err error) (reason string, final bool) {
 	return "", false
 }
 
+// neverBegan is what became of a key that no cell has heard of, however often it was sent.
+const neverBegan = "NEVER_BEGAN"
+
 // resolve asks what became of a key until it is known.
 func (s *shopper) resolve(ctx context.Context, key string, start time.Time) (result, error) {
-	ctx, cancel := context.WithTimeout(ctx, resolveFor)
-	defer cancel()
 	var last error
 	for {
 		resp, err := s.checkouts.GetCheckout(ctx, &checkoutv1.GetCheckoutRequest{IdempotencyKey: key})
@@ -310,7 +320,7 @@ func (s *shopper) resolve(ctx context.Context, key string, start time.Time) (res
 		case err == nil && resp.GetState() == checkoutv1.State_STATE_FAILED:
 			return result{outcome: resp.GetFailureReason(), took: time.Since(start)}, nil
 		case problem.Is(err, "UNKNOWN_CHECKOUT"):
-			return result{outcome: "NEVER_BEGAN", took: time.Since(start)}, nil
+			return result{outcome: neverBegan, took: time.Since(start)}, nil
 		}
 		if !pause(ctx) {
 			return result{}, fmt.Errorf("key %s is unresolved: %w", key, errors.Join(last, ctx.Err()))

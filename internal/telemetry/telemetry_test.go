@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/cellar-commerce/cellar/internal/rpc"
+	"github.com/cellar-commerce/cellar/internal/saga"
 	"github.com/cellar-commerce/cellar/internal/sqldb"
 	"github.com/cellar-commerce/cellar/internal/telemetry"
 )
@@ -18,6 +19,7 @@ import (
 var (
 	_ rpc.Observer   = (*telemetry.Metrics)(nil)
 	_ sqldb.Observer = (*telemetry.Metrics)(nil)
+	_ saga.Observer  = (*telemetry.SagaMetrics)(nil)
 )
 
 func get(t *testing.T, h http.Handler, path string) (status int, body string) {
@@ -67,6 +69,31 @@ func TestWhatIsObservedShowsAsSeriesOfTheProcess(t *testing.T) {
 		if !strings.Contains(text, "\n"+want) {
 			t.Errorf("there is no %s", want)
 		}
+	}
+}
+
+func TestWhatBecomesOfSagasShows(t *testing.T) {
+	m := telemetry.NewMetrics(map[string]string{"cell": "use1-a"})
+	s := telemetry.NewSagaMetrics(m)
+	s.StepTried("placement", "capture", true, 30*time.Millisecond)
+	s.StepTried("placement", "undo capture", false, time.Second)
+	s.SagaParked("placement")
+	s.SagasStandParked("placement", 2)
+	s.SagasStandParked("placement", 1)
+	_, text := get(t, telemetry.Admin(m, &telemetry.Readiness{}), "/metrics")
+	for _, want := range []string{
+		`saga_step_duration_seconds_count{cell="use1-a",kind="placement",step="capture"} 1`,
+		`saga_step_duration_seconds_sum{cell="use1-a",kind="placement",step="undo capture"} 1`,
+		`saga_step_failures_total{cell="use1-a",kind="placement",step="undo capture"} 1`,
+		`sagas_parked_total{cell="use1-a",kind="placement"} 1`,
+		`sagas_parked{cell="use1-a",kind="placement"} 1`,
+	} {
+		if !strings.Contains(text, "\n"+want) {
+			t.Errorf("there is no %s", want)
+		}
+	}
+	if strings.Contains(text, `saga_step_failures_total{cell="use1-a",kind="placement",step="capture"}`) {
+		t.Error("a try that went well is counted as a failure")
 	}
 }
 

@@ -47,8 +47,8 @@ func step(do func(context.Context, *checkoutv1.PlacementState) error) func(conte
 	}
 }
 
-// placement is the saga of the package comment.
-func (s *Service) placement() *saga.Definition {
+// Placement is the saga of the package comment, with this service's steps.
+func (s *Service) Placement() *saga.Definition {
 	return &saga.Definition{
 		Kind:     kindPlacement,
 		NewState: func() proto.Message { return &checkoutv1.PlacementState{} },
@@ -280,10 +280,27 @@ func (s *Service) capture(ctx context.Context, p *checkoutv1.PlacementState) err
 	if p.GetQuote().GetTotal().GetMinorUnits() == 0 {
 		return nil // a voucher pays for everything
 	}
-	_, err := s.deps.Payments.Capture(ctx, &paymentv1.CaptureRequest{
-		CustomerId: p.GetQuote().GetCustomerId(), OrderId: p.GetOrderId(), Amount: p.GetQuote().GetTotal(), CardToken: p.GetCardToken(),
-	})
+	customer, total := p.GetQuote().GetCustomerId(), p.GetQuote().GetTotal()
+	if s.deps.CaptureOnShipment {
+		_, err := s.deps.Payments.Authorize(ctx, &paymentv1.AuthorizeRequest{CustomerId: customer, OrderId: p.GetOrderId(), Amount: total, Tenders: tenders(p)})
+		return err
+	}
+	_, err := s.deps.Payments.Capture(ctx, &paymentv1.CaptureRequest{CustomerId: customer, OrderId: p.GetOrderId(), Amount: total, Tenders: tenders(p)})
 	return err
+}
+
+// tenders of a placement, in the order they are drawn on.
+func tenders(p *checkoutv1.PlacementState) (all []*paymentv1.Tender) {
+	for _, code := range p.GetGiftCardCodes() {
+		all = append(all, &paymentv1.Tender{Means: &paymentv1.Tender_GiftCardCode{GiftCardCode: code}})
+	}
+	if p.GetUseWallet() {
+		all = append(all, &paymentv1.Tender{Means: &paymentv1.Tender_Wallet{Wallet: true}})
+	}
+	if p.GetCardToken() != "" {
+		all = append(all, &paymentv1.Tender{Means: &paymentv1.Tender_CardToken{CardToken: p.GetCardToken()}})
+	}
+	return all
 }
 
 func (s *Service) refund(ctx context.Context, p *checkoutv1.PlacementState) error {
@@ -301,6 +318,7 @@ func (s *Service) commit(ctx context.Context, p *checkoutv1.PlacementState) erro
 
 func (s *Service) markPaid(ctx context.Context, p *checkoutv1.PlacementState) error {
 	req := &orderv1.MarkPaidRequest{CustomerId: p.GetQuote().GetCustomerId(), OrderId: p.GetOrderId(), ShipTo: p.GetQuote().GetShipTo()}
+	req.Authorized = s.deps.CaptureOnShipment && p.GetQuote().GetTotal().GetMinorUnits() > 0
 	for _, a := range p.GetAllocations() {
 		req.Parcels = append(req.Parcels, &orderv1.Parcel{FcId: a.GetFc().GetFcId(), Region: a.GetFc().GetRegion(), Lines: a.GetLines()})
 	}

@@ -3,6 +3,7 @@ package checkout
 import (
 	"context"
 	"crypto/sha256"
+	"strconv"
 	"strings"
 
 	"connectrpc.com/connect"
@@ -23,6 +24,9 @@ const (
 	// maxToken bounds a quote token: 200 lines with long titles take some 80 kB.
 	maxToken     = 256 << 10
 	maxCardToken = 100
+	// maxGiftCards of one order, and the longest code that is looked at.
+	maxGiftCards    = 3
+	maxGiftCardCode = 64
 )
 
 // Quote implements CheckoutService.
@@ -103,6 +107,7 @@ func (s *Service) PlaceOrder(ctx context.Context, req *checkoutv1.PlaceOrderRequ
 	if p.cardToken, err = s.card(ctx, who.CustomerID, req); err != nil {
 		return nil, err
 	}
+	p.giftCards, p.wallet = req.GetGiftCardCodes(), req.GetUseWallet()
 	if err := s.passOnPrices(ctx, p.quote); err != nil {
 		return nil, err
 	}
@@ -163,16 +168,26 @@ func (s *Service) openQuote(customer ident.CustomerID, token string) (*checkoutv
 	return q, nil
 }
 
-// card is the token to charge.
+// card is the token to charge; empty when gift cards and the wallet are to pay it all.
 func (s *Service) card(ctx context.Context, customer ident.CustomerID, req *checkoutv1.PlaceOrderRequest) (string, error) {
-	if id := req.GetPaymentMethodId(); id != "" {
-		resp, err := s.deps.Accounts.ResolvePaymentMethod(ctx, &accountv1.ResolvePaymentMethodRequest{CustomerId: string(customer), PaymentMethodId: id})
-		return resp.GetCardToken(), err
-	}
 	var v problem.Violations
-	token := req.GetCardToken()
-	v.Check(strings.HasPrefix(token, "tok_") && len(token) <= maxCardToken, "payment", "must be a saved payment method, or a token of the card network")
-	return token, v.Err()
+	v.Check(len(req.GetGiftCardCodes()) <= maxGiftCards, "gift_card_codes", "must be at most 3")
+	seen := map[string]bool{}
+	for i, code := range req.GetGiftCardCodes() {
+		v.Check(code != "" && len(code) <= maxGiftCardCode && !seen[code], "gift_card_codes["+strconv.Itoa(i)+"]", "must be the code of a gift card, each once")
+		seen[code] = true
+	}
+	token, others := req.GetCardToken(), len(req.GetGiftCardCodes()) > 0 || req.GetUseWallet()
+	switch {
+	case req.GetPaymentMethodId() != "", req.GetPayment() == nil && others:
+	default:
+		v.Check(strings.HasPrefix(token, "tok_") && len(token) <= maxCardToken, "payment", "must be a saved payment method, or a token of the card network")
+	}
+	if err := v.Err(); err != nil || req.GetPaymentMethodId() == "" {
+		return token, err
+	}
+	resp, err := s.deps.Accounts.ResolvePaymentMethod(ctx, &accountv1.ResolvePaymentMethodRequest{CustomerId: string(customer), PaymentMethodId: req.GetPaymentMethodId()})
+	return resp.GetCardToken(), err
 }
 
 // GetCheckout implements CheckoutService.

@@ -56,6 +56,7 @@ type (
 	}
 	// Payments takes and gives back money.
 	Payments interface {
+		Authorize(context.Context, *paymentv1.AuthorizeRequest) (*paymentv1.AuthorizeResponse, error)
 		Capture(context.Context, *paymentv1.CaptureRequest) (*paymentv1.CaptureResponse, error)
 		Refund(context.Context, *paymentv1.RefundRequest) (*paymentv1.RefundResponse, error)
 	}
@@ -84,6 +85,8 @@ type Deps struct {
 	Stock    map[ident.Region]Stock
 	Payments Payments
 	Orders   Orders
+	// CaptureOnShipment only holds the money when an order is placed; each shipment takes its part.
+	CaptureOnShipment bool
 	// ValidateAddress adds what is wrong with an address under a field's name.
 	ValidateAddress func(v *problem.Violations, field string, a *postalv1.PostalAddress)
 	// Tax knows the taxes of every destination.
@@ -95,8 +98,9 @@ type Deps struct {
 	// Cell and Owned are for the saga engine.
 	Cell  string
 	Owned func() map[ident.Region][]int16
-	// Observe is told how placements end; may be nil.
-	Observe Observer
+	// Observe is told how placements end, ObserveSagas how their steps do; may be nil.
+	Observe      Observer
+	ObserveSagas saga.Observer
 }
 
 // Observer is told how placements end.
@@ -129,7 +133,7 @@ func New(deps Deps) (*Service, error) {
 	s := &Service{deps: deps, sealer: sealer{deps.QuoteKey}, vouchers: newVouchers(deps), limit: limiter{live: map[ident.CustomerID]map[string]int{}}}
 	s.sagas = saga.New(saga.Deps{
 		DB: deps.DB, Fence: deps.Fence, Clock: deps.Clock, Log: deps.Log, Cell: deps.Cell, Owned: deps.Owned,
-		Definitions: []*saga.Definition{s.placement()},
+		Definitions: []*saga.Definition{s.Placement()}, Observe: deps.ObserveSagas,
 	})
 	return s, nil
 }
@@ -139,6 +143,9 @@ func (s *Service) Run(ctx context.Context) { s.sagas.SweepEvery(ctx, time.Second
 
 // Sweep resumes what is due now, once, and waits for it.
 func (s *Service) Sweep(ctx context.Context) (int, error) { return s.sagas.Sweep(ctx) }
+
+// Sagas is the engine that runs placements, for operators.
+func (s *Service) Sagas() *saga.Engine { return s.sagas }
 
 // Drain waits for the placements that this process began.
 func (s *Service) Drain() { s.runs.Wait() }
@@ -150,6 +157,8 @@ type placement struct {
 	fingerprint []byte
 	quote       *checkoutv1.QuoteSnapshot
 	cardToken   string
+	giftCards   []string
+	wallet      bool
 }
 
 // place runs the saga for a new key and waits for its end. When ctx ends first, the saga goes on; the caller hears
@@ -160,7 +169,7 @@ func (s *Service) place(ctx context.Context, p placement) (*orderv1.Order, error
 		return nil, tooMany()
 	}
 	order := ident.NewOrder(p.customer.Ring())
-	state := &checkoutv1.PlacementState{Quote: p.quote, OrderId: string(order), CardToken: p.cardToken, IdempotencyKey: p.key}
+	state := &checkoutv1.PlacementState{Quote: p.quote, OrderId: string(order), CardToken: p.cardToken, IdempotencyKey: p.key, GiftCardCodes: p.giftCards, UseWallet: p.wallet}
 	s.planAsQuoted(state)
 	ticket, known, err := s.begin(ctx, p, state)
 	if err != nil || known != nil {

@@ -90,6 +90,9 @@ func New(deps Deps) *Service {
 	return s
 }
 
+// Sagas that follow orders, for operators.
+func (s *Service) Sagas() *saga.Engine { return s.sagas }
+
 // create records a new order; again, it changes nothing.
 func (s *Service) create(ctx context.Context, id ident.OrderID, customer ident.CustomerID, o *orderv1.Order) error {
 	shipTo, err := packAddress(o.GetShipTo())

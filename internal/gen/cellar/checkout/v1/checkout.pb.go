@@ -1862,21 +1862,21 @@ const file_cellar_checkout_v1_checkout_proto_rawDesc = "" +
 	"\x05lines\x18\x02 \x03(\v2\x1b.cellar.order.v1.ParcelLineR\x05lines\x123\n" +
 	"\aship_by\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x06shipBy\x129\n" +
 	"\n" +
-	"deliver_by\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tdeliverBy\"\x9d\x04\n" +
+	"deliver_by\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tdeliverBy\"\xac\x04\n" +
 	"\x0ePlacementState\x127\n" +
 	"\x05quote\x18\x01 \x01(\v2!.cellar.checkout.v1.QuoteSnapshotR\x05quote\x12\x19\n" +
-	"\border_id\x18\x02 \x01(\tR\aorderId\x12\x1d\n" +
+	"\border_id\x18\x02 \x01(\tR\aorderId\x12\"\n" +
 	"\n" +
-	"card_token\x18\x03 \x01(\tR\tcardToken\x12'\n" +
-	"\x0fidempotency_key\x18\x04 \x01(\tR\x0eidempotencyKey\x12@\n" +
+	"card_token\x18\x03 \x01(\tB\x03\x80\x01\x01R\tcardToken\x12,\n" +
+	"\x0fidempotency_key\x18\x04 \x01(\tB\x03\x80\x01\x01R\x0eidempotencyKey\x12@\n" +
 	"\vallocations\x18\x05 \x03(\v2\x1e.cellar.checkout.v1.AllocationR\vallocations\x12B\n" +
 	"\tasked_fcs\x18\x06 \x03(\v2%.cellar.checkout.v1.FulfillmentCenterR\baskedFcs\x12\x18\n" +
 	"\arefusal\x18\a \x01(\fR\arefusal\x12B\n" +
 	"\x0fholds_expire_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\rholdsExpireAt\x12\x14\n" +
 	"\x05plans\x18\t \x01(\x05R\x05plans\x12.\n" +
 	"\x06placed\x18\n" +
-	" \x01(\v2\x16.cellar.order.v1.OrderR\x06placed\x12&\n" +
-	"\x0fgift_card_codes\x18\v \x03(\tR\rgiftCardCodes\x12\x1d\n" +
+	" \x01(\v2\x16.cellar.order.v1.OrderR\x06placed\x12+\n" +
+	"\x0fgift_card_codes\x18\v \x03(\tB\x03\x80\x01\x01R\rgiftCardCodes\x12\x1d\n" +
 	"\n" +
 	"use_wallet\x18\f \x01(\bR\tuseWallet\"@\n" +
 	"\x11FulfillmentCenter\x12\x16\n" +

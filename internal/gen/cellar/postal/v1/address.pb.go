@@ -125,17 +125,17 @@ var File_cellar_postal_v1_address_proto protoreflect.FileDescriptor
 
 const file_cellar_postal_v1_address_proto_rawDesc = "" +
 	"\n" +
-	"\x1ecellar/postal/v1/address.proto\x12\x10cellar.postal.v1\"\xe8\x01\n" +
-	"\rPostalAddress\x12\x1c\n" +
-	"\trecipient\x18\x01 \x01(\tR\trecipient\x12\x14\n" +
-	"\x05lines\x18\x02 \x03(\tR\x05lines\x12\x1a\n" +
-	"\blocality\x18\x03 \x01(\tR\blocality\x12/\n" +
-	"\x13administrative_area\x18\x04 \x01(\tR\x12administrativeArea\x12\x1f\n" +
-	"\vpostal_code\x18\x05 \x01(\tR\n" +
+	"\x1ecellar/postal/v1/address.proto\x12\x10cellar.postal.v1\"\x81\x02\n" +
+	"\rPostalAddress\x12!\n" +
+	"\trecipient\x18\x01 \x01(\tB\x03\x80\x01\x01R\trecipient\x12\x19\n" +
+	"\x05lines\x18\x02 \x03(\tB\x03\x80\x01\x01R\x05lines\x12\x1f\n" +
+	"\blocality\x18\x03 \x01(\tB\x03\x80\x01\x01R\blocality\x12/\n" +
+	"\x13administrative_area\x18\x04 \x01(\tR\x12administrativeArea\x12$\n" +
+	"\vpostal_code\x18\x05 \x01(\tB\x03\x80\x01\x01R\n" +
 	"postalCode\x12\x1f\n" +
 	"\vregion_code\x18\x06 \x01(\tR\n" +
-	"regionCode\x12\x14\n" +
-	"\x05phone\x18\a \x01(\tR\x05phoneB\xd0\x01\n" +
+	"regionCode\x12\x19\n" +
+	"\x05phone\x18\a \x01(\tB\x03\x80\x01\x01R\x05phoneB\xd0\x01\n" +
 	"\x14com.cellar.postal.v1B\fAddressProtoP\x01ZHgithub.com/cellar-commerce/cellar/internal/gen/cellar/postal/v1;postalv1\xa2\x02\x03CPX\xaa\x02\x10Cellar.Postal.V1\xca\x02\x10Cellar\\Postal\\V1\xe2\x02\x1cCellar\\Postal\\V1\\GPBMetadata\xea\x02\x12Cellar::Postal::V1b\x06proto3"
 
 var (
