@@ -47,6 +47,10 @@ const (
 	checkoutProducts = 2000
 	// checkoutLines in a cart at most.
 	checkoutLines = 3
+	// handlingTime in the fulfilment centres: there, people take hours; what they do afterwards is not part of a placement.
+	handlingTime = "1h"
+	// poolSize of a cell: on two cores more connections only wait for each other.
+	poolSize = "3"
 	// checkoutSeed of catalogue, stock and carts.
 	checkoutSeed = 1
 )
@@ -66,7 +70,7 @@ func Checkout(ctx context.Context, cfg CheckoutConfig) (r Report, err error) {
 	b := &checkoutBench{cfg: cfg, report: Report{Name: "checkout", Machine: machine(), Ratios: map[string]float64{}, Goals: map[string]Goal{}}}
 	b.say("starting a platform with %d products", checkoutProducts)
 	p, err := platform.Start(ctx, platform.Config{
-		Dir: filepath.Join(dir, "platform"), BinDir: cfg.BinDir, PortOffset: cfg.PortOffset, Fill: b.fill,
+		Dir: filepath.Join(dir, "platform"), BinDir: cfg.BinDir, PortOffset: cfg.PortOffset, Fill: b.fill, CellFlags: []string{"--handling-time", handlingTime, "--pool-size", poolSize},
 	})
 	if err != nil {
 		return r, err
