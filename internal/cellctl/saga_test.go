@@ -14,7 +14,7 @@ import (
 )
 
 func TestADecisionIsConfirmedByTypingTheSagasID(t *testing.T) {
-	for typed, ok := range map[string]bool{"demo-1\n": true, " demo-1 \n": true, "demo-1": true, "y\n": false, "demo-2\n": false, "": false} {
+	for typed, ok := range map[string]bool{"demo-1\n": true, "demo-1": true, "y\n": false, "demo-2\n": false, "": false} {
 		var talk bytes.Buffer
 		if err := confirm(strings.NewReader(typed), &talk, "undo", "demo-1"); (err == nil) != ok {
 			t.Errorf("%q: %v", typed, err)

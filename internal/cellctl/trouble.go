@@ -59,7 +59,7 @@ func (t trouble) during(ctx context.Context, dir string, work func() (shop.Repor
 	}
 	if t.decline > 0 || t.timeout > 0 {
 		faults := "http://" + platform.NewLayout(info.PortOffset).Sandbox + "/v1/faults"
-		want := sandbox.Faults{DeclinePercent: t.decline, TimeoutAfterSuccessPercent: t.timeout, Seed: int64(t.seed)} //nolint:gosec // any number will do
+		want := sandbox.Faults{DeclinePercent: t.decline, TimeoutAfterSuccessPercent: t.timeout, Seed: int64(t.seed)}
 		if err := setFaults(ctx, http.MethodPost, faults, want); err != nil {
 			return report, err
 		}
@@ -91,7 +91,7 @@ func (t trouble) kill(ctx context.Context, remote *platform.Remote) killed {
 	if t.killEvery == 0 {
 		return k
 	}
-	draw := rand.New(rand.NewPCG(t.seed, 0)) //nolint:gosec // which cell dies is no secret
+	draw := rand.New(rand.NewPCG(t.seed, 0))
 	tick := time.NewTicker(t.killEvery)
 	defer tick.Stop()
 	for {

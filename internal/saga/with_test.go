@@ -30,7 +30,9 @@ func (p *platform) with(d *Definition, id string, steps ...int) {
 				b.Queue(stmtWith, nil, string(ring), string(p.customer), key)
 			}
 		})
-		d.Steps[i].With = func(proto.Message) ([]fence.Part, error) { return []fence.Part{op.Part(id + " " + d.Steps[i].Name)}, nil }
+		d.Steps[i].With = func(proto.Message) ([]fence.Part, error) {
+			return []fence.Part{op.Part(id + " " + d.Steps[i].Name)}, nil
+		}
 	}
 }
 

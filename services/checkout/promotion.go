@@ -131,8 +131,8 @@ func terms(q *checkoutv1.QuoteSnapshot, categories []string, standing []promotio
 			continue
 		}
 		counts := false
-		for i, t := range q.GetTerms() {
-			if p.isFor(categories[i]) {
+		for i, category := range categories[:len(q.GetTerms())] { // as many as lines
+			if t := q.GetTerms()[i]; p.isFor(category) {
 				t.PercentOff, counts = append(t.PercentOff, p.percent), true
 			}
 		}

@@ -144,7 +144,7 @@ func (s *Service) begin(ctx context.Context, p placement, state *checkoutv1.Plac
 	}
 	err = s.deps.Fence.Join(ctx, p.customer, opBegin.Part(begun{p, state.GetOrderId(), s.deps.Clock.Now()}), part)
 	_, taken := sqldb.UniqueViolation(err)
-	if err == nil || !(taken || sqldb.GuardFailed(err)) {
+	if err == nil || (!taken && !sqldb.GuardFailed(err)) {
 		return ticket, nil, err
 	}
 	return s.beginCarefully(ctx, p, state)

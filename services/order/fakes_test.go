@@ -136,12 +136,6 @@ func (c *centers) become(fc, order, state string) bool {
 	return true
 }
 
-func (c *centers) state(fc, order string) string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.states[fc+"/"+order]
-}
-
 func (c *centers) CancelShipment(_ context.Context, q *fulfillmentv1.CancelShipmentRequest) (*fulfillmentv1.CancelShipmentResponse, error) {
 	resp := &fulfillmentv1.CancelShipmentResponse{}
 	return resp, c.around("CancelShipment "+q.GetFcId(), func() error {

@@ -122,14 +122,14 @@ func (m *machine) settle() {
 
 func (m *machine) cancel(t *rapid.T) {
 	resp, err := m.CancelOrder(m.session(context.Background()), &orderv1.CancelOrderRequest{OrderId: string(m.id), Reason: "changed my mind"})
-	switch {
-	case m.status == "":
+	switch m.status {
+	case "":
 		refused(t, err, problem.NotFound, "UNKNOWN_ORDER")
 		return
-	case m.status == Pending:
+	case Pending:
 		refused(t, err, problem.Precondition, "ORDER_BEING_PLACED")
 		return
-	case m.status == Failed:
+	case Failed:
 		refused(t, err, problem.Precondition, "ORDER_ENDED")
 		return
 	}

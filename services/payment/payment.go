@@ -97,10 +97,10 @@ func (p Payment) refunded() int64 {
 
 // ended gives the state of a payment that holds nothing any more.
 func (p Payment) ended() State {
-	switch taken := p.Amount.Minor - p.Uncaptured; {
-	case taken == 0:
+	switch taken := p.Amount.Minor - p.Uncaptured; taken {
+	case 0:
 		return Voided
-	case taken == p.Parts:
+	case p.Parts:
 		return Refunded
 	default:
 		return Captured

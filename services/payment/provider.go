@@ -51,7 +51,7 @@ func (g guarded) through(ctx context.Context, call func() error) error {
 	open := g.breaker.Do(func() error {
 		own = call()
 		if own == nil || ctx.Err() != nil {
-			return nil // a caller who leaves says nothing about the provider
+			return nil //nolint:nilerr // a caller who leaves says nothing about the provider
 		}
 		if _, answered := errors.AsType[*cardnetwork.RequestError](own); answered {
 			return nil

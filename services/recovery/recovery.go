@@ -25,7 +25,7 @@ func shown(l saga.Look) *recoveryv1.Saga {
 	cell, _, _ := strings.Cut(l.Holder, "/")
 	return &recoveryv1.Saga{
 		SagaId: l.ID, Kind: l.Kind, Ring: string(l.CustomerID.Region()), CustomerId: string(l.CustomerID), Status: statuses[l.Status],
-		ParkedFrom: statuses[l.ParkedFrom], Step: l.Step, Tries: int32(l.Attempts), LastError: l.LastError, //nolint:gosec // the engine bounds the tries
+		ParkedFrom: statuses[l.ParkedFrom], Step: l.Step, Tries: int32(l.Attempts), LastError: l.LastError,
 		CreatedAt: timestamppb.New(l.CreatedAt), UpdatedAt: timestamppb.New(l.UpdatedAt), DueAt: timestamppb.New(l.DueAt), HeldBy: cell, Notes: l.Notes,
 	}
 }

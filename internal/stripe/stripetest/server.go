@@ -280,10 +280,10 @@ func (s *Server) refund(form url.Values) (int, object) {
 	id := form.Get("payment_intent")
 	i := s.intents[id]
 	amount, _ := strconv.ParseInt(form.Get("amount"), 10, 64)
-	if i == nil || i["latest_charge"] == nil {
+	paid, charged := i["latest_charge"].(object)
+	if !charged {
 		return errorOf(http.StatusNotFound, "invalid_request_error", "resource_missing", nil)
 	}
-	paid := i["latest_charge"].(object)
 	if left := number(i["amount_received"]) - number(paid["amount_refunded"]); amount <= 0 || amount > left {
 		return errorOf(http.StatusBadRequest, "invalid_request_error", "amount_too_large", nil)
 	}
