@@ -60,6 +60,7 @@ type SlotFence struct {
 
 	mu    sync.Mutex
 	lanes map[ident.Region][]*lane
+	apart chan struct{} // one for each join that is tried by itself
 }
 
 var _ Fence = (*SlotFence)(nil)
@@ -70,7 +71,7 @@ func New(deps Deps) (*SlotFence, error) {
 	if !ok {
 		return nil, fmt.Errorf("fence: region %q has no ring", deps.Region)
 	}
-	return &SlotFence{deps: deps, ring: ring, lanes: map[ident.Region][]*lane{}}, nil
+	return &SlotFence{deps: deps, ring: ring, lanes: map[ident.Region][]*lane{}, apart: make(chan struct{}, maxApart)}, nil
 }
 
 // InSlotTx implements Fence.

@@ -7,8 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/cellar-commerce/cellar/internal/ident"
 	"github.com/cellar-commerce/cellar/internal/problem"
 	"github.com/cellar-commerce/cellar/internal/sqldb"
@@ -26,8 +24,9 @@ const (
 	// groupTimeout bounds one transaction. It is not the callers' deadline: theirs differ, and one who leaves must not
 	// spoil it for the others.
 	groupTimeout = 10 * time.Second
-	// apart is how many members of a group that failed are tried at once, each by itself.
-	apart = 4
+	// maxApart is how many members of groups that failed are tried at once, each by itself: they must leave the lanes some
+	// connections.
+	maxApart = 2
 )
 
 // join is one caller's parts.
@@ -113,26 +112,29 @@ func (l *lane) take() []*join {
 	return group
 }
 
-// write a group in one transaction. Should it fail for a reason that may be one member's alone, each is tried by itself.
+// write a group in one transaction. Should it fail for a reason that may be one member's alone, each is tried by itself,
+// beside the lane, which goes on: whoever has to wait for somebody's lock does so alone.
 func (f *SlotFence) write(ring ident.Region, group []*join) {
 	ctx, cancel := context.WithTimeout(context.Background(), groupTimeout)
 	defer cancel()
-	err := f.send(ctx, ring, group)
-	if err == nil || len(group) == 1 || alike(err) {
+	err := f.send(ctx, ring, group, true)
+	if err == nil || alike(err) || (len(group) == 1 && !sqldb.LockTimedOut(err)) {
 		for _, j := range group {
 			j.done <- err
 		}
 		return
 	}
-	var g errgroup.Group
-	g.SetLimit(apart)
 	for _, j := range group {
-		g.Go(func() error {
-			j.done <- f.send(ctx, ring, []*join{j})
-			return nil
-		})
+		go f.writeAlone(ring, j) // no more of them than may wait in the lane
 	}
-	_ = g.Wait() // each has its own answer
+}
+
+func (f *SlotFence) writeAlone(ring ident.Region, j *join) {
+	f.apart <- struct{}{}
+	defer func() { <-f.apart }()
+	ctx, cancel := context.WithTimeout(context.Background(), groupTimeout)
+	defer cancel()
+	j.done <- f.send(ctx, ring, []*join{j}, false)
 }
 
 // alike tells errors that would hit every member of a group.
@@ -140,9 +142,9 @@ func alike(err error) bool {
 	return errors.Is(err, sqldb.ErrAmbiguous) || problem.KindOf(err) == problem.Unavailable || errors.Is(err, context.DeadlineExceeded)
 }
 
-// send a group behind the guard of all its slots, and a limit to the wait for locks: one row that somebody sits on must
-// not keep everybody.
-func (f *SlotFence) send(ctx context.Context, ring ident.Region, group []*join) error {
+// send a group behind the guard of all its slots; in a hurry with a limit to the wait for locks, because one row that
+// somebody sits on must not keep everybody.
+func (f *SlotFence) send(ctx context.Context, ring ident.Region, group []*join, hurry bool) error {
 	slots := make([]int16, len(group))
 	var parts []Part
 	for i, j := range group {
@@ -152,7 +154,7 @@ func (f *SlotFence) send(ctx context.Context, ring ident.Region, group []*join) 
 	slices.Sort(slots)
 	slots = slices.Compact(slots)
 	var b sqldb.Batch
-	if len(group) > 1 {
+	if hurry {
 		b.Queue(stmtHurry, nil)
 	}
 	b.Queue(stmtGuardAll, nil, string(ring), slots, f.deps.Cell, len(slots))

@@ -19,6 +19,7 @@ const (
 	stateDivisionByZero       = "22012"
 	stateNotNullViolation     = "23502"
 	stateForeignKeyViolation  = "23503"
+	stateLockNotAvailable     = "55P03"
 	stateSerializationFailure = "40001"
 	stateStatementUnknown     = "40003"
 	stateResolutionUnknown    = "08007"
@@ -65,6 +66,12 @@ func ForeignKeyViolation(err error) (constraint string, ok bool) {
 func GuardFailed(err error) bool {
 	state, _ := stateOf(err)
 	return state == stateDivisionByZero
+}
+
+// LockTimedOut tells whether the transaction was ended because it waited too long for somebody's lock.
+func LockTimedOut(err error) bool {
+	state, _ := stateOf(err)
+	return state == stateLockNotAvailable
 }
 
 // MissingSchema tells whether err is that a table or the whole database is not there: migrations have not run.
