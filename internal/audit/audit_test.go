@@ -151,8 +151,9 @@ func TestMoneyThatIsKeptIsTheTotal(t *testing.T) {
 }
 
 func TestGoodsForAnOrderThatDoesNotExistAreStuck(t *testing.T) {
+	w := newWorld(t)
+	restore := w.keep(t)
 	for state, clean := range map[string]bool{"HELD": false, "COMMITTED": false, "SHIPPED": false, "RELEASED": true, "EXPIRED": true} {
-		w := newWorld(t)
 		w.run(t, w.regional, fmt.Sprintf(`INSERT INTO reservations (region, fc_id, order_id, line, sku, quantity, state, expires_at, changed_at)
 			VALUES ('us-east-1', 'iad1', 'nothing', 1, 'cider', 2, '%s', %s, %s)`, state, ago(-time.Minute), ago(time.Hour)))
 		got, _ := w.audit(t)
@@ -160,6 +161,7 @@ func TestGoodsForAnOrderThatDoesNotExistAreStuck(t *testing.T) {
 		if stuck == clean {
 			t.Errorf("%s: found %q", state, got)
 		}
+		restore()
 	}
 }
 
