@@ -39,8 +39,7 @@ GROUP BY fc_id, source_id`)
 type aftermath struct {
 	held                       bool // the money was only held at first
 	canceled                   map[string]bool
-	toldCaptured, toldRefunded int64 // by the order's events
-	toldCaptures               int
+	toldCaptured, toldRefunded int64                       // by the order's events
 	coming                     map[string]map[string]int64 // units to come back, by return and FC
 	back                       map[string]int64            // units that came back, by FC
 	onShelf                    map[string]int64            // the same, by the FCs' ledgers
@@ -59,18 +58,13 @@ func (o *order) take(kind string, at time.Time, detail []byte) error {
 				}
 			}
 			if !o.held {
-				o.toldCaptured, o.toldCaptures = o.total, 1
+				o.toldCaptured = o.total
 			}
 		})
 	case "shipped":
 		return read(detail, func(d *orderv1.Shipped) { o.shippedBy = append(o.shippedBy, d.GetFcId()) })
 	case "captured":
-		return read(detail, func(d *orderv1.Captured) {
-			if n := d.GetAmount().GetMinorUnits(); n > 0 {
-				o.toldCaptured += n
-				o.toldCaptures++
-			}
-		})
+		return read(detail, func(d *orderv1.Captured) { o.toldCaptured += d.GetAmount().GetMinorUnits() })
 	case "canceled":
 		return read(detail, func(d *orderv1.Canceled) { put(&o.canceled, d.GetFcId(), true) })
 	case "return_requested":
@@ -176,8 +170,17 @@ func (o *order) payState() string {
 	return o.pay.state
 }
 
-// paymentFits tells whether the state of the payment goes with what the order says of the money. An order of which all
-// that was taken is given back may be so by one refund or by several.
+// waits tells that a parcel has neither left nor been canceled.
+func (o *order) waits() bool {
+	for fc := range o.parcels {
+		if !o.canceled[fc] && !slices.Contains(o.shippedBy, fc) {
+			return true
+		}
+	}
+	return false
+}
+
+// paymentFits tells whether the state of the payment goes with what the order says of the money.
 func (o *order) paymentFits() bool {
 	if o.pay == nil {
 		return o.total == 0
@@ -186,16 +189,16 @@ func (o *order) paymentFits() bool {
 	switch {
 	case o.pay.amount != o.total:
 		return false
-	case o.keeps() > 0 && o.held:
-		return state == "CAPTURED" || state == "AUTHORIZED"
+	case o.total == 0:
+		return state == "CAPTURED" || state == "VOIDED" // nothing was asked for; a cancellation leaves a tombstone
+	case o.held && o.toldCaptured < o.total && o.waits():
+		return state == "AUTHORIZED" // whatever came back of the parcels that have left
 	case o.keeps() > 0:
 		return state == "CAPTURED"
 	case o.toldCaptured > 0:
-		return state == "REFUNDED" || state == "CAPTURED"
-	case o.held:
-		return state == "AUTHORIZED" || state == "VOIDED" || state == "CAPTURED"
+		return state == "REFUNDED" // by one refund or by several
 	default:
-		return state == "CAPTURED" // it costs nothing
+		return state == "VOIDED" // it was only held, and nothing has left
 	}
 }
 

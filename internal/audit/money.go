@@ -87,6 +87,7 @@ func (p payment) moving() bool {
 // charge at the card network.
 type charge struct {
 	held, captured, refunded int64
+	voided                   bool // what was not captured was let go of
 }
 
 func readPayments(ctx context.Context, deps Deps, f *findings, orders map[string]*order) error {
@@ -164,6 +165,7 @@ func (o *order) moved(e cardnetwork.Entry) {
 		c.refunded += e.Amount
 		o.refunded += e.Amount
 	case cardnetwork.KindVoid:
+		c.voided = true
 	case cardnetwork.KindDecline:
 		return // it moved nothing
 	}
@@ -211,6 +213,8 @@ func (o *order) checkMoney(f *findings, id string) {
 		f.add(noDoubleCharge, id, "%d taken for an order that does not exist", kept)
 	case !o.missing && !o.live() && o.pay == nil && kept != 0:
 		f.add(noDoubleCharge, id, "%d taken, and it has no payment", kept)
+	case !o.live() && o.pay == nil && o.captured == 0 && o.holds() != 0:
+		f.add(noDoubleCharge, id, "the card network holds %d, and it has no payment", o.holds())
 	}
 	if _, told := f.wrong[noDoubleCharge][id]; told || o.pay == nil || o.pay.moving() || o.live() {
 		return
@@ -230,7 +234,28 @@ func (p payment) check(f *findings, id string, o *order) {
 		f.add(noDoubleCharge, id, "gift cards and wallet gave %d, its payment says %d", p.drawn, p.credit)
 	case held != 0 && p.state != "AUTHORIZED":
 		f.add(noDoubleCharge, id, "is %s, and %d of gift cards and wallet is held", p.state, held)
+	case p.state == "AUTHORIZED" && o.holds() != p.amount-p.credit:
+		f.add(noDoubleCharge, id, "the card network holds %d, its payment says %d", o.holds(), p.amount-p.credit)
+	case p.state != "AUTHORIZED" && o.captured == 0 && o.holds() != 0:
+		f.add(noDoubleCharge, id, "is %s, and the card network still holds %d", p.state, o.holds())
 	}
+}
+
+// ended tells that a payment keeps and holds nothing.
+func (p payment) ended() bool {
+	return p.state == "DECLINED" || p.state == "VOIDED" || p.state == "REFUNDED"
+}
+
+// holds is what the network held at first of charges that were not voided since. What a last capture lets go of has no
+// entry of its own, so how much of a charge is still held can be told only until something is captured of it.
+func (o *order) holds() int64 {
+	var n int64
+	for _, c := range o.charges {
+		if !c.voided {
+			n += c.held
+		}
+	}
+	return n
 }
 
 // lookAtBooks proves the double-entry ledger of gift cards and wallets: every movement sums to zero over its two entries,

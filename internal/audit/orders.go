@@ -248,6 +248,8 @@ func (o *order) checkWhole(f *findings, id string) {
 		f.add(allOrNothing, id, "is %s, with %d of %d units sold", o.status, sold, o.sold())
 	case !o.paid() && kept != 0:
 		f.add(allOrNothing, id, "is %s, and %d is taken", o.status, kept)
+	case !o.paid() && o.pay != nil && !o.pay.ended():
+		f.add(allOrNothing, id, "is %s, and its payment %s", o.status, o.payState())
 	case !o.paid() && sold != 0:
 		f.add(allOrNothing, id, "is %s, and %d units are sold", o.status, sold)
 	case !o.paid() && len(open) > 0 && o.saga == "UNDONE":
