@@ -13,7 +13,7 @@ TOOLS := bin/tools
 VERSION = $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS = -X github.com/cellar-commerce/cellar/internal/telemetry.Version=$(VERSION)
 # Packages whose tests need the built programs; `make e2e` runs them.
-E2E := ./e2e/...
+E2E := ./e2e
 ARGS ?=
 # Runs a command with a throw-away PostgreSQL.
 SHARED := go run ./internal/sqldb/sqldbtest/shared --

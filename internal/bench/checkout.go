@@ -80,6 +80,9 @@ func Checkout(ctx context.Context, cfg CheckoutConfig) (r Report, err error) {
 	if err := b.measure(ctx); err != nil {
 		return r, err
 	}
+	if err := b.orders(ctx, p.DatabaseURL()); err != nil {
+		return r, err
+	}
 	b.report.Seconds = time.Since(begun).Seconds()
 	return b.report, nil
 }

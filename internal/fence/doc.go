@@ -10,6 +10,11 @@
 //	write:  BEGIN → read slot row (shared) → owner is me? → effect → COMMIT
 //	move:   BEGIN → update slot row (exclusive: waits) → COMMIT
 //
+// InSlotTx gives a closure the whole of such a transaction. Send writes a batch of statements in one round trip, with a
+// guard in front that ends the transaction where the slot is somebody else's. Join does the same for parts of ops, and
+// lets callers who come at the same time share the transaction: one guard for all slots, one execution of each statement
+// for all rows, one commit. Should that fail, each is tried by itself, so nobody is refused for another's fault.
+//
 // The map in memory answers Check without I/O; it may be old, and is only there to refuse
 // early. The row decides.
 package fence

@@ -11,7 +11,9 @@
 // a step done twice is as done once; a step undone twice is as undone once; undo works on a
 // step that was half done, or not done at all.
 //
-// The state is written after each step, in a transaction of the customer's slot. One run
+// The state is written after each step that is not quiet, in a transaction of the customer's slot, together with what goes
+// with the step; many sagas share such a transaction. A quiet step gives the same when it is done again, so a run that
+// takes over begins at the last step that was stored, and undoes from the last that may have begun. One run
 // holds a saga at a time: it is the row's holder until due_at, and pushes due_at on with
 // every step. A run that died is found by the sweep of the cell that owns the slot then,
 // the same cell or another. A run that merely slept too long finds another holder's name in
