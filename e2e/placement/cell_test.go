@@ -29,6 +29,7 @@ type cell struct {
 	faults   *faults
 	carts    *cart.Service
 	orders   *order.Service
+	payments *payment.Service
 	checkout *checkout.Service
 	client   checkoutv1connect.CheckoutServiceClient
 	server   *httptest.Server
@@ -36,6 +37,8 @@ type cell struct {
 
 // quoteKey is the same in every cell.
 var quoteKey = bytes.Repeat([]byte("q"), 32)
+
+var giftCardKey = bytes.Repeat([]byte("g"), 32)
 
 // cell that serves until the test ends.
 func (w *world) cell(t *testing.T, name string) *cell {
@@ -46,24 +49,28 @@ func (w *world) cell(t *testing.T, name string) *cell {
 }
 
 // start a cell; the caller stops it.
-func (w *world) start(t reporter, name string) *cell {
+func (w *world) start(t reporter, name string, settings ...func(*checkout.Deps)) *cell {
 	t.Helper()
 	f := &faults{}
 	c := &cell{world: w, faults: f}
 	fenced, log := faultyFence{w.fence, f}, slog.New(slog.DiscardHandler)
 	c.carts = cart.New(cart.Deps{DB: w.customers, Fence: fenced, Products: w.catalog, Clock: w.clock})
 	c.orders = order.New(order.Deps{DB: w.customers, Fence: fenced, Clock: w.clock})
-	payments := payment.New(payment.Deps{DB: w.customers, Fence: fenced, Provider: faultyNetwork{w.network, f}, Clock: w.clock})
+	c.payments = payment.New(payment.Deps{DB: w.customers, Fence: fenced, Provider: faultyNetwork{w.network, f}, GiftCardKey: giftCardKey, Clock: w.clock})
 	stock := map[ident.Region]checkout.Stock{}
 	for _, region := range ident.Regions() {
 		stock[region] = faultyStock{w.stock[region], f, func() error { return w.reach(region) }}
 	}
 	var err error
-	c.checkout, err = checkout.New(checkout.Deps{
+	deps := checkout.Deps{
 		DB: w.customers, Global: w.global, Fence: fenced, Clock: w.clock, Log: log, Tax: tax.None{}, PrimaryRegion: here, Accounts: w.accounts, Carts: faultyCarts{c.carts, f},
-		Products: faultyProducts{w.catalog, f}, Planner: faultyPlanner{w.planner, f}, Stock: stock, Payments: faultyPayments{payments, f},
+		Products: faultyProducts{w.catalog, f}, Planner: faultyPlanner{w.planner, f}, Stock: stock, Payments: faultyPayments{c.payments, f},
 		Orders: faultyOrders{c.orders, f}, ValidateAddress: postal.Validate, QuoteKey: quoteKey, Cell: name, Owned: everything,
-	})
+	}
+	for _, set := range settings {
+		set(&deps)
+	}
+	c.checkout, err = checkout.New(deps)
 	must(t, err)
 	mux := http.NewServeMux()
 	mux.Handle(checkoutv1connect.NewCheckoutServiceHandler(c.checkout, rpc.HandlerOptions(log, nobody{})...))

@@ -227,6 +227,10 @@ func (s faultyPayments) Capture(ctx context.Context, q *paymentv1.CaptureRequest
 	return through(ctx, s.f, "Capture", s.Payments.Capture, q)
 }
 
+func (s faultyPayments) Authorize(ctx context.Context, q *paymentv1.AuthorizeRequest) (*paymentv1.AuthorizeResponse, error) {
+	return through(ctx, s.f, "Authorize", s.Payments.Authorize, q)
+}
+
 func (s faultyPayments) Refund(ctx context.Context, q *paymentv1.RefundRequest) (*paymentv1.RefundResponse, error) {
 	return through(ctx, s.f, "Refund", s.Payments.Refund, q)
 }
