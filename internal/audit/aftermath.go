@@ -189,8 +189,6 @@ func (o *order) paymentFits() bool {
 	switch {
 	case o.pay.amount != o.total:
 		return false
-	case o.total == 0:
-		return state == "CAPTURED" || state == "VOIDED" // nothing was asked for; a cancellation leaves a tombstone
 	case o.held && o.toldCaptured < o.total && o.waits():
 		return state == "AUTHORIZED" // whatever came back of the parcels that have left
 	case o.keeps() > 0:
@@ -198,7 +196,7 @@ func (o *order) paymentFits() bool {
 	case o.toldCaptured > 0:
 		return state == "REFUNDED" // by one refund or by several
 	default:
-		return state == "VOIDED" // it was only held, and nothing has left
+		return state == "VOIDED" // it was only held, or costs nothing: a cancellation leaves a tombstone
 	}
 }
 

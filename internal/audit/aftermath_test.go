@@ -166,3 +166,27 @@ func TestWhatASagaWorksOnIsNotJudgedYet(t *testing.T) {
 	got, _ := w.audit(t)
 	only(t, got, "5 iad1/stout: reserved 1, but orders hold 3") // of the stock itself everything is judged
 }
+
+// One parcel of 700 has left, the other, of 300, waits unless it was canceled.
+func TestThePaymentOfAShipmentFollowsWhatLeavesAndComesBack(t *testing.T) {
+	for name, c := range map[string]struct {
+		canceled        bool
+		taken, refunded int64
+		want            string
+	}{
+		"one parcel waits":                            {taken: 700, want: "AUTHORIZED"},
+		"one parcel waits, and the other came back":   {taken: 700, refunded: 700, want: "AUTHORIZED"},
+		"the other was canceled":                      {canceled: true, taken: 700, want: "CAPTURED"},
+		"the other was canceled, and all came back":   {canceled: true, taken: 700, refunded: 700, want: "REFUNDED"},
+		"what waits costs nothing":                    {taken: 1000, want: "CAPTURED"},
+		"what waits costs nothing, and all came back": {taken: 1000, refunded: 1000, want: "REFUNDED"},
+	} {
+		for _, state := range []string{"PENDING", "AUTHORIZED", "CAPTURED", "DECLINED", "REFUNDED", "VOIDED"} {
+			o := &order{total: 1000, parcels: map[string]int64{"iad1": 1, "sea1": 1}, shippedBy: []string{"sea1"}, pay: &payment{state: state, amount: 1000}}
+			o.held, o.toldCaptured, o.toldRefunded, o.canceled = true, c.taken, c.refunded, map[string]bool{"iad1": c.canceled}
+			if o.paymentFits() != (state == c.want) {
+				t.Errorf("%s: %s fits: %t", name, state, o.paymentFits())
+			}
+		}
+	}
+}

@@ -125,6 +125,8 @@ var defects = map[string]defect{
 	"a promise of a refused order":  {customers: "UPDATE idempotency_keys SET resource_id = 'refused'", want: "3 refused: was acknowledged, and is FAILED"},
 	"a parcel nobody asked for":     {regional: "DELETE FROM shipments WHERE fc_id = 'sea1'", want: "3 whole: sea1 was never asked for its parcel"},
 	"a parcel the order missed":     {customers: "UPDATE orders SET status = 'PAID'" + whole, want: "3 whole: all its parcels have left, and it is PAID since"},
+	"a refused order with stock":    {regional: "UPDATE reservations SET state = 'HELD', expires_at = " + ago(-time.Minute) + refused + " AND line = 1", want: "5 refused: is undone, and stock is held at iad1"},
+	"another share than was drawn":  {customers: "UPDATE payments SET credit_minor_units = 501" + mixed, want: "2 mixed: gift cards and wallet gave 500, its payment says 501"},
 	"a refused order's hold":        {entry: entry(cardnetwork.KindAuthorize, "refused", 1000), want: "2 refused: is DECLINED, and the card network still holds 1000"},
 	"a hold without a payment":      {customers: "DELETE FROM payments" + refused, entry: entry(cardnetwork.KindAuthorize, "refused", 1000), want: "2 refused: the card network holds 1000, and it has no payment"},
 	"a hold for no order":           {entry: entry(cardnetwork.KindAuthorize, "nothing", 7), want: "2 nothing: the card network holds 7, and it has no payment"},
