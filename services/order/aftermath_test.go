@@ -171,7 +171,7 @@ func TestTheReturnWindowCloses(t *testing.T) {
 	refused(t, err, problem.Precondition, "RETURNS_TOO_MUCH")
 }
 
-// CASES row 25: shipping is charged once and refunded once, and never more is given back than was taken.
+// Shipping is charged once and refunded once, and never more is given back than was taken.
 func TestDeliveryIsRefundedOnceAndOnlyWithAWholeOrder(t *testing.T) {
 	w := newWorld(t)
 	whole, parts := newPlacement(), newPlacement()

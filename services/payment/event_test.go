@@ -32,7 +32,7 @@ func (w world) hear(how byte, p purchase) error {
 	return err
 }
 
-// CASES row 6: the client's answer (A), the network's event (W) and a poll (P).
+// The client's answer (A), the network's event (W) and a poll (P).
 func TestAnswerEventAndPollInAnyOrderMakeOneCaptureAndOneState(t *testing.T) {
 	w := newWorld(t)
 	for token, want := range map[string]paymentv1.State{"tok_visa": captured, "tok_declined": paymentv1.State_STATE_DECLINED} {

@@ -137,6 +137,9 @@ func (p *Payment) allow(moves Moves, w part) (Move, error) {
 	}
 	open, sum := moves.pending(MoveCapture)
 	tooMuch := problem.New(problem.Precondition, "CAPTURES_TOO_MUCH", "less than that is still held")
+	if p.State == Captured && w.amount.Minor == 0 && w.last && len(open) == 0 {
+		return m, nil // nothing is held any more: an earlier part took it all
+	}
 	if p.State != Authorized || w.amount.Minor > p.Uncaptured-sum {
 		return m, tooMuch
 	}

@@ -9,7 +9,6 @@ import (
 	"github.com/cellar-commerce/cellar/internal/problem"
 )
 
-// CASES row 25.
 func TestCapturesOfShipmentsSumToTheTotalAndCountOnceEach(t *testing.T) {
 	w, p := newWorld(t), newPurchase()
 	for range 2 {
@@ -30,6 +29,21 @@ func TestCapturesOfShipmentsSumToTheTotalAndCountOnceEach(t *testing.T) {
 	}
 	_, err = w.ship(p, "s4", 1, false)
 	refused(t, err, problem.Precondition, "CAPTURES_TOO_MUCH")
+	w.expectAtNetwork(t, p, 1999, 0)
+}
+
+// The parcel that costs nothing leaves last.
+func TestALastCaptureOfNothingIsFineWhenAllWasTakenBefore(t *testing.T) {
+	w, p := newWorld(t), newPurchase()
+	if _, err := w.hold(p, 1999, card("tok_visa")); err != nil {
+		t.Fatal(err)
+	}
+	got, err := w.ship(p, "s1", 1999, false)
+	shows(t, got, err, captured, 1999, 0)
+	for range 2 {
+		got, err = w.ship(p, "s2", 0, true)
+		shows(t, got, err, captured, 1999, 0)
+	}
 	w.expectAtNetwork(t, p, 1999, 0)
 }
 
@@ -73,7 +87,7 @@ func TestTheLastCaptureLetsGoOfWhatIsStillHeld(t *testing.T) {
 	w.checkBooks(t)
 }
 
-// CASES row 25: the policy is card first, then wallet, then gift cards.
+// The policy is card first, then wallet, then gift cards.
 func TestRefundsOfPartsGoBackInReverseAndNeverExceedWhatWasCaptured(t *testing.T) {
 	w, p := newWorld(t), newPurchase()
 	code := w.gift(t, 300)

@@ -109,7 +109,6 @@ func TestATenderThatRefusesUndoesWhatTheEarlierOnesGave(t *testing.T) {
 	w.checkBooks(t)
 }
 
-// CASES row 14.
 func TestAGiftCardSpentByManyOrdersAtOnceIsNeverOverspentAndALosersUndoNeverTouchesAWinner(t *testing.T) {
 	const orders, each, worth = 12, 300, 1000
 	w := newWorld(t)

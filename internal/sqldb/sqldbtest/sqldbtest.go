@@ -110,7 +110,7 @@ func NewWithURL(t testing.TB, database sqldb.Database, options ...Option) (pool 
 	name := "t_" + strings.ToLower(rand.Text()[:12])
 	exec(t, admin, fmt.Sprintf("CREATE DATABASE %s TEMPLATE %s", name, template))
 	url = strings.Replace(base, "/postgres?", "/"+name+"?", 1)
-	cfg := sqldb.Config{URL: url, Database: database, KeepDatabase: true, RuntimeParams: map[string]string{"enable_seqscan": "off"}}
+	cfg := sqldb.Config{URL: url, Database: database, KeepDatabase: true, RuntimeParams: map[string]string{"enable_seqscan": "off", "jit": "off"}}
 	for _, o := range options {
 		o(&cfg)
 	}
