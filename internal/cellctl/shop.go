@@ -22,6 +22,9 @@ import (
 	"github.com/cellar-commerce/cellar/internal/stockroom"
 )
 
+// askingFor is the time it may take to ask for one order until it has been sent, and to send something of it back.
+const askingFor = 50 * time.Millisecond
+
 func (o *options) shop() *cobra.Command {
 	var cfg shop.Config
 	var await, flash bool
@@ -60,7 +63,7 @@ func (o *options) shop() *cobra.Command {
 				return err
 			}
 			if await {
-				cfg.AwaitShipped = time.Minute
+				cfg.AwaitShipped = time.Minute + time.Duration(cfg.Orders)*askingFor
 			}
 			t.seed = cfg.Seed
 			report, err := t.during(cmd.Context(), o.dir, func() (shop.Report, error) { return shop.Run(cmd.Context(), cfg) })
