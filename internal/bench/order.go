@@ -52,12 +52,14 @@ type mine struct{}
 // Owner implements fence.Owners.
 func (mine) Owner(ident.CustomerID) (string, uint64, bool) { return orderCell, 1, true }
 
+var nothing = &moneyv1.Money{CurrencyCode: "USD"}
+
 // orderLines of every order of the bench.
 func orderLines() (lines []*orderv1.Line, total int64) {
 	for i := range 3 {
 		price := int64(1000 * (i + 1))
 		lines = append(lines, &orderv1.Line{
-			Line: int32(i + 1), Sku: skuName(i), Title: "A thing that somebody ordered", Quantity: 1, UnitPrice: &moneyv1.Money{MinorUnits: price, CurrencyCode: "USD"},
+			Line: int32(i + 1), Sku: skuName(i), Title: "A thing that somebody ordered", Quantity: 1, UnitPrice: &moneyv1.Money{MinorUnits: price, CurrencyCode: "USD"}, Discount: nothing, Tax: nothing,
 		})
 		total += price
 	}
@@ -136,7 +138,8 @@ func serviceOrder(db *sqldb.DB, customer func() ident.CustomerID) (take, error) 
 	return func(ctx context.Context, _, _ string) error {
 		id := customer()
 		_, err := s.CreateOrder(ctx, &orderv1.CreateOrderRequest{Order: &orderv1.Order{
-			OrderId: string(ident.NewOrder("use1")), CustomerId: string(id), Lines: lines, ShipTo: checkoutAddresses[0], ItemsTotal: amount, Total: amount,
+			OrderId: string(ident.NewOrder("use1")), CustomerId: string(id), Lines: lines, ShipTo: checkoutAddresses[0], ItemsTotal: amount, Discount: nothing, Shipping: nothing,
+			Tax: nothing, ShippingTax: nothing, Total: amount,
 		}})
 		return err
 	}, nil

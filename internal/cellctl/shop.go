@@ -85,7 +85,7 @@ func (o *options) shop() *cobra.Command {
 	cmd.Flags().StringSliceVar(&cfg.Routers, "router", nil, "shop at this router, http://host:port; repeat for several (default: those of the platform here)")
 	cmd.Flags().BoolVar(&flash, "flash-sale", false, "all want one product until it is sold out; 256 shoppers unless --shoppers says otherwise")
 	cmd.Flags().IntVar(&units, "units", 1000, "of the product of a --flash-sale")
-	cmd.Flags().BoolVar(&await, "await-shipped", false, "wait up to a minute until every order placed shows SHIPPED")
+	cmd.Flags().BoolVar(&await, "await-shipped", false, "wait until every order placed shows SHIPPED: a minute, and a twentieth of a second for each")
 	cmd.Flags().IntVar(&t.decline, "decline", 0, "percent of charges that the issuer declines")
 	cmd.Flags().IntVar(&t.timeout, "timeout-after-success", 0, "percent of the card network's effects that are not answered")
 	cmd.Flags().DurationVar(&t.killEvery, "kill-every", 0, "kill -9 a cell of the platform here this often, and start it again")
