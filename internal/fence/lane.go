@@ -125,13 +125,18 @@ func (f *SlotFence) write(ring ident.Region, group []*join) {
 		return
 	}
 	for _, j := range group {
-		go f.writeAlone(ring, j) // no more of them than may wait in the lane
+		go f.writeAlone(ring, j)
 	}
 }
 
 func (f *SlotFence) writeAlone(ring ident.Region, j *join) {
-	f.apart <- struct{}{}
-	defer func() { <-f.apart }()
+	select {
+	case f.apart <- struct{}{}:
+		defer func() { <-f.apart }()
+	case <-j.ctx.Done(): // nobody waits any more
+		j.done <- j.ctx.Err()
+		return
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), groupTimeout)
 	defer cancel()
 	j.done <- f.send(ctx, ring, []*join{j}, false)
