@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -60,7 +61,7 @@ type Engine struct {
 	swept chan struct{} // one for each run that a sweep has begun
 
 	mu   sync.Mutex
-	seen map[ident.Region]string // the slots owned at the last sweep
+	seen map[ident.Region][]int16 // the slots owned at the last sweep
 }
 
 // New engine.
@@ -68,7 +69,7 @@ func New(deps Deps) *Engine {
 	if deps.Observe == nil {
 		deps.Observe = noObserver{}
 	}
-	e := &Engine{deps: deps, kinds: map[string]*Definition{}, swept: make(chan struct{}, sweepLimit), seen: map[ident.Region]string{}}
+	e := &Engine{deps: deps, kinds: map[string]*Definition{}, swept: make(chan struct{}, sweepLimit), seen: map[ident.Region][]int16{}}
 	for _, d := range deps.Definitions {
 		e.kinds[d.Kind] = d
 		e.names = append(e.names, d.Kind)
@@ -363,12 +364,13 @@ func (e *Engine) leave() { <-e.swept }
 // slotsChanged since the last sweep: then sagas of an owner before may be there, whose runs the fence lets do nothing any
 // more. They need not be waited for.
 func (e *Engine) slotsChanged(ring ident.Region, slots []int16) bool {
-	now := fmt.Sprint(slots)
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	changed := e.seen[ring] != now
-	e.seen[ring] = now
-	return changed
+	if seen, looked := e.seen[ring]; looked && slices.Equal(seen, slots) {
+		return false
+	}
+	e.seen[ring] = slices.Clone(slots)
+	return true
 }
 
 // forget what was owned, so that the next sweep looks again for what others held.
