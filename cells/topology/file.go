@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/cellar-commerce/cellar/internal/clock"
@@ -31,6 +32,8 @@ type content struct {
 	Version uint64 `json:"version"`
 	Cells   []Cell `json:"cells"`
 	Rings   []ring `json:"rings"`
+	// Overrides by customer.
+	Overrides map[ident.CustomerID]string `json:"overrides,omitempty"`
 }
 
 type ring struct {
@@ -55,6 +58,12 @@ func Marshal(m *Map) ([]byte, error) {
 	for i := range m.Rings {
 		c.Rings = append(c.Rings, ring{Region: m.Rings[i].Region, Runs: m.runs(&m.Rings[i])})
 	}
+	for _, o := range m.Overrides {
+		if c.Overrides == nil {
+			c.Overrides = map[ident.CustomerID]string{}
+		}
+		c.Overrides[o.Customer] = m.Cells[o.Cell].ID
+	}
 	sum, err := checksum(c)
 	if err != nil {
 		return nil, err
@@ -65,7 +74,7 @@ func Marshal(m *Map) ([]byte, error) {
 func (m *Map) runs(r *Ring) []run {
 	var runs []run
 	for s, o := range r.Slots {
-		if s > 0 && o == r.Slots[s-1] {
+		if s > 0 && o.Cell == r.Slots[s-1].Cell && o.Epoch == r.Slots[s-1].Epoch {
 			runs[len(runs)-1].To = s
 			continue
 		}
@@ -102,6 +111,15 @@ func Parse(b []byte) (*Map, error) {
 		}
 		m.Rings = append(m.Rings, out)
 	}
+	var overrides []Override
+	for id, name := range d.Content.Overrides {
+		cell := m.index(name)
+		if cell < 0 {
+			return nil, fmt.Errorf("topology: the override of %s names the unknown cell %q", id, name)
+		}
+		overrides = append(overrides, Override{Customer: id, Cell: uint16(cell)})
+	}
+	m.SetOverrides(overrides)
 	return m, m.Validate()
 }
 
@@ -112,12 +130,7 @@ func (m *Map) fill(r *Ring, runs []run) error {
 		if x.From != next || x.To < x.From || x.To >= ident.Slots {
 			return fmt.Errorf("topology: the slots of %s are not covered once each, at %d", r.Region, x.From)
 		}
-		cell := -1
-		for i := range m.Cells {
-			if m.Cells[i].ID == x.Owner {
-				cell = i
-			}
-		}
+		cell := m.index(x.Owner)
 		if cell < 0 || cell >= maxCells {
 			return fmt.Errorf("topology: slot %d of %s belongs to the unknown cell %q", x.From, r.Region, x.Owner)
 		}
@@ -130,6 +143,11 @@ func (m *Map) fill(r *Ring, runs []run) error {
 		return fmt.Errorf("topology: the slots of %s end at %d", r.Region, next)
 	}
 	return nil
+}
+
+// index of a cell by its id; negative when there is none.
+func (m *Map) index(id string) int {
+	return slices.IndexFunc(m.Cells, func(c Cell) bool { return c.ID == id })
 }
 
 // ReadFile reads a map.

@@ -1,6 +1,7 @@
 package topology
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -23,6 +24,8 @@ const (
 	Evacuated State = "evacuated"
 	// Quarantined cells are held apart for people to look at.
 	Quarantined State = "quarantined"
+	// Canary cells serve a small share, to show that what is new there works.
+	Canary State = "canary"
 )
 
 // Cell is one full service set.
@@ -32,6 +35,8 @@ type Cell struct {
 	State  State        `json:"state"`
 	// Weight is the cell's share of a ring, relative to the others'.
 	Weight int `json:"weight"`
+	// Capacity is how many requests a second the cell can carry; 0 when nobody has said.
+	Capacity int `json:"capacity,omitempty"`
 	// Public is the address that routers use, Internal that of other cells, Admin that of probes; host:port.
 	Public   string `json:"public"`
 	Internal string `json:"internal"`
@@ -39,13 +44,23 @@ type Cell struct {
 }
 
 // Serves tells whether a cell may be asked at all.
-func (c *Cell) Serves() bool { return c.State == Active || c.State == Draining }
+func (c *Cell) Serves() bool { return c.State == Active || c.State == Draining || c.State == Canary }
 
 // SlotOwner is who owns a slot.
 type SlotOwner struct {
 	// Cell is an index into Map.Cells.
-	Cell  uint16
-	Epoch uint64
+	Cell uint16
+	// Overridden says that Map.Overrides has customers of this slot.
+	Overridden bool
+	Epoch      uint64
+}
+
+// Override has one customer served by another cell than the owner of the slot. Any change of a slot's overrides is a new
+// epoch of the slot.
+type Override struct {
+	Customer ident.CustomerID
+	// Cell is an index into Map.Cells.
+	Cell uint16
 }
 
 // Ring is the key space of the customers homed in a region.
@@ -59,12 +74,16 @@ type Map struct {
 	Version uint64
 	Cells   []Cell
 	Rings   []Ring
+	// Overrides by customer, ascending; SetOverrides puts them in.
+	Overrides []Override
 }
 
-// Limits of a map: what a region of the largest cloud would need, and what a router can still hold in its cache.
+// Limits of a map: what a region of the largest cloud would need, and what a router can still hold in its cache. Overrides
+// are for single customers with trouble; whoever needs more of them wants to move a slot.
 const (
-	maxCells = 1024
-	maxRings = 64
+	maxCells     = 1024
+	maxRings     = 64
+	MaxOverrides = 512
 )
 
 // ring of a region; nil when there is none.
@@ -77,14 +96,49 @@ func (m *Map) ring(region ident.Region) *Ring {
 	return nil
 }
 
-// OwnerOf a customer's slot; false when the map has no such ring. It does not allocate.
+// OwnerOf a customer, with the epoch of the slot; false when the map has no such ring. It does not allocate.
 func (m *Map) OwnerOf(id ident.CustomerID) (cell *Cell, epoch uint64, ok bool) {
 	r := m.ring(id.Region())
 	if r == nil {
 		return nil, 0, false
 	}
 	o := &r.Slots[id.Slot()]
+	if o.Overridden {
+		if at, found := m.override(id); found {
+			return &m.Cells[m.Overrides[at].Cell], o.Epoch, true
+		}
+	}
 	return &m.Cells[o.Cell], o.Epoch, true
+}
+
+func (m *Map) override(id ident.CustomerID) (at int, found bool) {
+	return slices.BinarySearchFunc(m.Overrides, id, func(o Override, id ident.CustomerID) int { return cmp.Compare(o.Customer, id) })
+}
+
+// SetOverrides of a map that is not shared yet, in any order.
+func (m *Map) SetOverrides(overrides []Override) {
+	m.Overrides = slices.SortedFunc(slices.Values(overrides), func(a, b Override) int { return cmp.Compare(a.Customer, b.Customer) })
+	for i := range m.Rings {
+		for s := range m.Rings[i].Slots {
+			m.Rings[i].Slots[s].Overridden = false
+		}
+	}
+	for _, o := range m.Overrides {
+		if r := m.ring(o.Customer.Region()); r != nil {
+			r.Slots[o.Customer.Slot()].Overridden = true
+		}
+	}
+}
+
+// OverridesTo a cell: the customers that it serves though it does not own their slots.
+func (m *Map) OverridesTo(cell string) []ident.CustomerID {
+	var ids []ident.CustomerID
+	for _, o := range m.Overrides {
+		if m.Cells[o.Cell].ID == cell {
+			ids = append(ids, o.Customer)
+		}
+	}
+	return ids
 }
 
 // Owner implements fence.Owners.
@@ -152,6 +206,34 @@ func (m *Map) Validate() error {
 			return err
 		}
 	}
+	return m.validateOverrides()
+}
+
+func (m *Map) validateOverrides() error {
+	if len(m.Overrides) > MaxOverrides {
+		return fmt.Errorf("topology: a map has at most %d overrides", MaxOverrides)
+	}
+	overridden := map[*SlotOwner]bool{}
+	for i, o := range m.Overrides {
+		if _, err := ident.Parse(string(o.Customer)); err != nil {
+			return fmt.Errorf("topology: an override of %q: %w", o.Customer, err)
+		}
+		if i > 0 && m.Overrides[i-1].Customer >= o.Customer {
+			return fmt.Errorf("topology: the overrides are not in order at %s", o.Customer)
+		}
+		r := m.ring(o.Customer.Region())
+		if r == nil || int(o.Cell) >= len(m.Cells) {
+			return fmt.Errorf("topology: the override of %s names no ring or no cell", o.Customer)
+		}
+		overridden[&r.Slots[o.Customer.Slot()]] = true
+	}
+	for i := range m.Rings {
+		for s := range m.Rings[i].Slots {
+			if o := &m.Rings[i].Slots[s]; o.Overridden != overridden[o] {
+				return fmt.Errorf("topology: slot %d of %s is marked wrongly as overridden", s, m.Rings[i].Region)
+			}
+		}
+	}
 	return nil
 }
 
@@ -175,11 +257,14 @@ func (c *Cell) validate() error {
 	if c.ID == "" || len(c.ID) > 64 {
 		return errors.New("topology: a cell has an id of 1 to 64 characters")
 	}
-	if !slices.Contains([]State{Active, Draining, Evacuated, Quarantined}, c.State) {
+	if !slices.Contains([]State{Active, Draining, Evacuated, Quarantined, Canary}, c.State) {
 		return fmt.Errorf("topology: cell %s has the unknown state %q", c.ID, c.State)
 	}
 	if c.Weight < 0 || c.Weight > 10_000 {
 		return fmt.Errorf("topology: the weight of cell %s is not 0 to 10,000", c.ID)
+	}
+	if c.Capacity < 0 || c.Capacity > 10_000_000 {
+		return fmt.Errorf("topology: the capacity of cell %s is not 0 to 10,000,000 requests a second", c.ID)
 	}
 	for _, address := range []string{c.Public, c.Internal, c.Admin} {
 		if _, _, err := net.SplitHostPort(address); err != nil {

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -61,6 +62,11 @@ func TestAFileGivesTheSameMapBack(t *testing.T) {
 			slot := rapid.IntRange(0, ident.Slots-1).Draw(t, "slot")
 			m.Rings[ring].Slots[slot] = topology.SlotOwner{Cell: uint16(rapid.IntRange(0, len(m.Cells)-1).Draw(t, "cell")), Epoch: rapid.Uint64Range(1, 99).Draw(t, "epoch")}
 		}
+		var overrides []topology.Override
+		for range rapid.IntRange(0, 5).Draw(t, "overrides") {
+			overrides = append(overrides, topology.Override{Customer: ident.NewCustomer("use1"), Cell: uint16(rapid.IntRange(0, len(m.Cells)-1).Draw(t, "override"))})
+		}
+		m.SetOverrides(overrides)
 		b, err := topology.Marshal(m)
 		if err != nil {
 			t.Fatal(err)
@@ -73,6 +79,9 @@ func TestAFileGivesTheSameMapBack(t *testing.T) {
 			if m.Rings[i] != back.Rings[i] {
 				t.Fatal("a ring has changed")
 			}
+		}
+		if !slices.Equal(m.Overrides, back.Overrides) {
+			t.Fatal("the overrides have changed")
 		}
 	})
 }
@@ -149,5 +158,31 @@ func BenchmarkOwnerOf(b *testing.B) {
 	m, id := even(b), ident.NewCustomer("usw2")
 	for b.Loop() {
 		m.OwnerOf(id)
+	}
+}
+
+func TestAnOverrideTakesOneCustomerAndNoOther(t *testing.T) {
+	m := even(t)
+	one, other := ident.NewCustomer("use1"), ident.NewCustomer("use1")
+	for one.Slot() != other.Slot() {
+		other = ident.NewCustomer("use1")
+	}
+	was, _, _ := m.OwnerOf(one)
+	m.SetOverrides([]topology.Override{{Customer: one, Cell: uint16(len(m.Cells) - 1)}})
+	if err := m.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	if c, _, _ := m.OwnerOf(one); c != &m.Cells[len(m.Cells)-1] {
+		t.Errorf("the customer is served by %s", c.ID)
+	}
+	if c, _, _ := m.OwnerOf(other); c != was {
+		t.Errorf("a neighbour in the slot is served by %s", c.ID)
+	}
+	if got := m.OverridesTo(m.Cells[len(m.Cells)-1].ID); len(got) != 1 || got[0] != one {
+		t.Errorf("overrides to the cell: %v", got)
+	}
+	m.SetOverrides(nil)
+	if c, _, _ := m.OwnerOf(one); c != was || m.Validate() != nil {
+		t.Error("the override is still there")
 	}
 }

@@ -8,6 +8,7 @@ CREATE TABLE IF NOT EXISTS slots (
   owner text NOT NULL, -- cell that may write
   epoch int8 NOT NULL, -- grows by one at each change of owner
   changed_at timestamptz NOT NULL, -- time of the last change
+  overrides jsonb, -- customers of the slot whom another cell serves, id to cell; any change is a new epoch
   CONSTRAINT slots_pk PRIMARY KEY (region, slot),
   CONSTRAINT slots_slot_is_in_range CHECK (slot BETWEEN 0 AND 4095),
   CONSTRAINT slots_epoch_is_positive CHECK (epoch > 0)

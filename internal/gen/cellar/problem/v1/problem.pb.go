@@ -34,7 +34,9 @@ type WrongCell struct {
 	// Cell that owns the slot, as far as the answering cell knows; empty when it does not know.
 	Owner string `protobuf:"bytes,3,opt,name=owner,proto3" json:"owner,omitempty"`
 	// Epoch of the slot under that owner.
-	Epoch         uint64 `protobuf:"varint,4,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Epoch uint64 `protobuf:"varint,4,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// Set when the owner is that of this one customer only, by an override.
+	CustomerId    string `protobuf:"bytes,5,opt,name=customer_id,json=customerId,proto3" json:"customer_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -95,6 +97,13 @@ func (x *WrongCell) GetEpoch() uint64 {
 		return x.Epoch
 	}
 	return 0
+}
+
+func (x *WrongCell) GetCustomerId() string {
+	if x != nil {
+		return x.CustomerId
+	}
+	return ""
 }
 
 // OutOfStock names the lines that cannot be had in the quantity asked for.
@@ -462,12 +471,14 @@ var File_cellar_problem_v1_problem_proto protoreflect.FileDescriptor
 
 const file_cellar_problem_v1_problem_proto_rawDesc = "" +
 	"\n" +
-	"\x1fcellar/problem/v1/problem.proto\x12\x11cellar.problem.v1\x1a\x1bcellar/money/v1/money.proto\"_\n" +
+	"\x1fcellar/problem/v1/problem.proto\x12\x11cellar.problem.v1\x1a\x1bcellar/money/v1/money.proto\"\x80\x01\n" +
 	"\tWrongCell\x12\x12\n" +
 	"\x04ring\x18\x01 \x01(\tR\x04ring\x12\x12\n" +
 	"\x04slot\x18\x02 \x01(\rR\x04slot\x12\x14\n" +
 	"\x05owner\x18\x03 \x01(\tR\x05owner\x12\x14\n" +
-	"\x05epoch\x18\x04 \x01(\x04R\x05epoch\"G\n" +
+	"\x05epoch\x18\x04 \x01(\x04R\x05epoch\x12\x1f\n" +
+	"\vcustomer_id\x18\x05 \x01(\tR\n" +
+	"customerId\"G\n" +
 	"\n" +
 	"OutOfStock\x129\n" +
 	"\tshortages\x18\x01 \x03(\v2\x1b.cellar.problem.v1.ShortageR\tshortages\"X\n" +
