@@ -98,8 +98,8 @@ func TestABookingIsOneHoweverOftenItIsSent(t *testing.T) {
 func TestWhatCannotBeMeantIsRefused(t *testing.T) {
 	y := newYard(t, CarrierDeps{})
 	for wrong, code := range map[string]string{
-		strings.Replace(booking("x"), "standard", "balloon", 1):         "invalid_service",
-		strings.Replace(booking("x"), "39.04", "99", 1):                 "invalid_place",
+		strings.Replace(booking("x"), "standard", "balloon", 1): "invalid_service",
+		strings.Replace(booking("x"), "39.04", "99", 1):         "invalid_place",
 		booking(""): "invalid_reference",
 		strings.Replace(booking("x"), "2031-04", "2032-04", 1):          "invalid_promise",
 		strings.Replace(booking("x"), `"service"`, `"weight":1,"x"`, 1): "unknown_field",

@@ -139,13 +139,6 @@ func (j *journal[T]) drain() {
 	j.writing = false
 }
 
-// health is nil while the journal takes entries.
-func (j *journal[T]) health() error {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.broken
-}
-
 // close the file; later appends fail.
 func (j *journal[T]) close() error {
 	j.mu.Lock()
