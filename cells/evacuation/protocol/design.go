@@ -45,6 +45,8 @@ type Design struct {
 	TakesOlderMaps bool
 	// HintsWithoutEpochs: a router believes the last redirect it has heard.
 	HintsWithoutEpochs bool
+	// WaitsForHints: a router that has heard of a newer owner waits for it also when its map says that it is not to be asked.
+	WaitsForHints bool
 	// RefusesByMap: a cell whose map gives a customer to another sends a request there, and does not look at the row.
 	RefusesByMap bool
 	// SweepsByMap: a cell looks for sagas in the slots that its map gives it.

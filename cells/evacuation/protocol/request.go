@@ -23,13 +23,13 @@ func (x *stepper) clientAndRouter(r uint8) {
 func (x *stepper) route(r uint8) Cell {
 	q := x.Requests[r]
 	t := &x.s.routers[q.Router]
-	if hint := t.hints[q.Slot]; hint != 0 && x.mayAsk(r, hint.owner()) && (x.HintsWithoutEpochs || hint.epoch() > t.known[q.Slot].epoch()) {
+	if hint := t.hints[q.Slot]; hint != 0 && (x.WaitsForHints || hint.owner() != A || !t.retired) && (x.HintsWithoutEpochs || hint.epoch() > t.known[q.Slot].epoch()) {
 		return hint.owner()
 	}
 	return t.known[q.Slot].serving(q.Pinned)
 }
 
-// mayAsk a cell: it is to be asked, by the router's map.
+// mayAsk a cell: it is to be asked, by the router's map, and can be reached.
 func (x *stepper) mayAsk(r uint8, c Cell) bool {
 	return c != None && (c != A || !x.s.routers[x.Requests[r].Router].retired) && x.s.cells[c].life != dead
 }
