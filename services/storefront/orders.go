@@ -35,7 +35,7 @@ var (
 		orderv1.PaymentStatus_PAYMENT_STATUS_PARTLY_REFUNDED: "Partly refunded", orderv1.PaymentStatus_PAYMENT_STATUS_REFUNDED: "Refunded", orderv1.PaymentStatus_PAYMENT_STATUS_VOIDED: "Nothing was taken",
 	}
 	eventTexts = map[string]string{
-		"created": "Order received", "paid": "Order placed", "failed": "Order not placed", "packed": "Packed", "shipped": "Left the fulfilment centre", "captured": "Payment taken",
+		"placed": "Order received", "paid": "Order placed", "failed": "Order not placed", "packed": "Packed", "shipped": "Left the fulfilment centre", "captured": "Payment taken",
 		"cancel_requested": "Cancellation asked for", "canceled": "Canceled", "refunded": "Money sent back", "return_requested": "Return registered", "returned": "Return received",
 	}
 )
