@@ -31,14 +31,16 @@ var labels = map[string]string{
 
 // withWrongs puts what is wrong beside its field.
 func withWrongs(fields []field, all []wrong) []field {
-	for i := range fields {
-		for _, w := range all {
-			if w.Field == fields[i].ID {
-				fields[i].Wrong = w.Text
-			}
-		}
+	texts := map[string]string{}
+	for _, w := range all {
+		texts[w.Field] = w.Text
 	}
-	return fields
+	shown := make([]field, 0, len(fields))
+	for _, f := range fields {
+		f.Wrong = texts[f.ID]
+		shown = append(shown, f)
+	}
+	return shown
 }
 
 // localPath keeps a page to go on to within the shop.

@@ -239,6 +239,7 @@ func (s *Service) checkoutStatus(w http.ResponseWriter, r *http.Request) error {
 		state = "failed"
 	case checkoutv1.State_STATE_IN_PROGRESS:
 		state, c.Refresh = "checking", "2"
+	case checkoutv1.State_STATE_UNSPECIFIED: // nothing is known of it
 	}
 	text := ""
 	if state == "failed" {

@@ -34,7 +34,6 @@ type shop struct {
 	who     session.Principal // nobody when empty
 	wrong   error             // that the router was told of
 	refused error             // by whatever is asked next
-	placed  []string          // keys
 	query   string
 }
 

@@ -75,7 +75,7 @@ func lead(w http.ResponseWriter, r *http.Request, to, notice string) {
 		remember(w, noticeCookie, notice, time.Minute)
 	}
 	w.Header().Set("Cache-Control", "no-store")
-	http.Redirect(w, r, to, http.StatusSeeOther)
+	http.Redirect(w, r, to, http.StatusSeeOther) //nolint:gosec // G710: what comes from outside has been through localPath
 }
 
 // draw a page and send it.

@@ -10,6 +10,8 @@ import (
 )
 
 // sentences for shoppers, by reason. What is not here is said in the service's own words.
+//
+//nolint:gosec // G101: these are no credentials, but what is said of wrong ones
 var sentences = map[string]string{
 	"BAD_CREDENTIALS":      "The e-mail address or the password is not right.",
 	"EMAIL_TAKEN":          "There is an account with this e-mail address already. Sign in instead.",
@@ -82,6 +84,7 @@ func refusedForm(err error) bool {
 		return true
 	case problem.Unauthenticated:
 		return problem.Is(err, "BAD_CREDENTIALS")
+	default:
+		return false
 	}
-	return false
 }
