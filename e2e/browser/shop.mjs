@@ -1,13 +1,13 @@
 // What the journeys share: a platform of their own, a browser, and how a shopper does things.
 import { spawn } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { chromium } from "playwright-core";
 
 const require = createRequire(import.meta.url);
-const axeSource = require.resolve("axe-core/axe.min.js");
+const axeText = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
 
 /** The repository's root. */
 export const root = resolve(import.meta.dirname, "../..");
@@ -73,8 +73,6 @@ export async function examine(page, look, name) {
   for (const v of violations) found.push(`${name}, ${look.name}: ${v.id}: ${v.help}\n    ${v.nodes.slice(0, 3).map((n) => n.html).join("\n    ")}`);
   return found;
 }
-import { readFileSync } from "node:fs";
-const axeText = readFileSync(axeSource, "utf8");
 
 export const home = { recipient: "Ada L.", line1: "1 Main St", postal: "02108", locality: "Boston", area: "MA" };
 

@@ -17,6 +17,7 @@ async function shopper(t, options = {}) {
     p.on("pageerror", (e) => complaints.push(String(e)));
   });
   t.after(async () => { await context.close(); assert.deepEqual(complaints, []); });
+  context.setDefaultTimeout(15_000);
   return context.newPage();
 }
 
@@ -52,7 +53,7 @@ describe("every page", { concurrency: false }, () => {
       await page.waitForURL("**/p/**");
       await look_("product");
       await putIn(page, shop.at, "desk", 2);
-      await putIn(page, shop.at, "lamp", 1);
+      await putIn(page, shop.at, "kettle", 1);
       await look_("cart");
       await page.goto(`${shop.at}/checkout`);
       await look_("delivery");
@@ -112,7 +113,7 @@ describe("a journey", { concurrency: false }, () => {
     await first.getByText("Welcome").waitFor();
     const own = await putIn(first, shop.at, "chair");
     const second = await shopper(t);
-    const guests = await putIn(second, shop.at, "lamp");
+    const guests = await putIn(second, shop.at, "kettle");
     await second.goto(`${shop.at}/signin?to=/cart`);
     await second.getByLabel("E-mail address").fill(email);
     await second.getByLabel("Password").fill("a long enough password");
@@ -140,7 +141,7 @@ describe("a journey", { concurrency: false }, () => {
 
   it("finds its order when the answer is lost", { timeout: 60_000 }, async (t) => {
     const page = await shopper(t);
-    await putIn(page, shop.at, "lamp");
+    await putIn(page, shop.at, "kettle");
     await deliver(page, shop.at);
     await order(page, "its answer gets lost");
     await page.getByRole("heading", { name: "Thank you" }).waitFor({ timeout: 45_000 });
@@ -150,7 +151,7 @@ describe("a journey", { concurrency: false }, () => {
 
   it("takes nothing when the card is declined, and lets another one be tried", { timeout: 60_000 }, async (t) => {
     const page = await shopper(t);
-    await putIn(page, shop.at, "lamp");
+    await putIn(page, shop.at, "kettle");
     await deliver(page, shop.at);
     await order(page, "Test card: is declined");
     await page.getByText("Your payment was declined, and nothing was taken").waitFor();
@@ -169,7 +170,7 @@ describe("a journey", { concurrency: false }, () => {
 
   it("says what is wrong with an address, beside its field", { timeout: 60_000 }, async (t) => {
     const page = await shopper(t, { javaScriptEnabled: false });
-    await putIn(page, shop.at, "lamp");
+    await putIn(page, shop.at, "kettle");
     await page.goto(`${shop.at}/checkout`);
     for (const [field, value] of Object.entries({ recipient: "Ada", line1: "1 Main St", postal: "0210", locality: "Boston", area: "Massachusetts" })) await page.locator(`#${field}`).fill(value);
     await page.getByRole("button", { name: "Go on" }).click();
@@ -181,7 +182,7 @@ describe("a journey", { concurrency: false }, () => {
   it("suggests while typing", { timeout: 60_000 }, async (t) => {
     const page = await shopper(t);
     await page.goto(shop.at);
-    await page.locator("#q").pressSequentially("des", { delay: 60 });
+    await page.locator("#q").pressSequentially("head", { delay: 60 });
     await page.getByRole("option").first().waitFor();
     await page.keyboard.press("ArrowDown");
     await page.keyboard.press("Enter");

@@ -100,8 +100,9 @@ func (s *Service) draw(w http.ResponseWriter, r *http.Request, status int, page 
 	if status != http.StatusOK || known || r.Method != http.MethodGet || len(r.Cookies()) > 0 {
 		h.Set("Cache-Control", "private, no-store")
 	} else {
-		// The same for every stranger: kept for a moment, and then asked for by its tag.
-		h.Set("Cache-Control", "public, max-age=15, stale-while-revalidate=60")
+		// The same for every stranger: kept, and asked for by its tag each time. Without asking, a browser would show it
+		// to the same person once signed in: cookies are not part of what it keeps pages by.
+		h.Set("Cache-Control", "no-cache")
 		h.Set("Vary", "Cookie, Authorization")
 		sum := sha256.Sum256(body.Bytes())
 		tag := `"` + hex.EncodeToString(sum[:12]) + `"`
