@@ -35,6 +35,7 @@ type shop struct {
 	wrong   error             // that the router was told of
 	refused error             // by whatever is asked next
 	query   string
+	clock   *clock.Manual
 }
 
 type catalogFake struct {
@@ -175,10 +176,10 @@ var now = time.Date(2031, time.May, 4, 12, 0, 0, 0, time.UTC)
 
 func newShop(t testing.TB) *shop {
 	t.Helper()
-	s := &shop{}
+	s := &shop{clock: clock.NewManual(now)}
 	service, err := New(Deps{
 		Sessions: s, Catalog: catalogFake{shop: s}, Search: searchFake{shop: s}, Carts: cartFake{shop: s}, Checkout: checkoutFake{shop: s}, Orders: orderFake{shop: s}, Accounts: accountFake{shop: s},
-		Clock: clock.NewManual(now), Log: slog.New(slog.DiscardHandler), TestCards: true,
+		Clock: s.clock, Log: slog.New(slog.DiscardHandler), TestCards: true,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -82,7 +82,9 @@ type orderPage struct {
 	Parcels               []parcel
 	Events                []event
 	CanCancel, CanReturn  bool
-	Key                   string
+	// Last event that is shown.
+	Last int64
+	Key  string
 }
 
 type orderLine struct {
@@ -139,7 +141,7 @@ func (s *Service) invoice(w http.ResponseWriter, r *http.Request) error {
 }
 
 func pageOf(o *orderv1.Order) orderPage {
-	p := orderPage{Order: o, Status: statuses[o.GetStatus()], Payment: paymentStatuses[o.GetPaymentStatus()], Link: orderLink(o.GetOrderId())}
+	p := orderPage{Order: o, Status: statuses[o.GetStatus()], Payment: paymentStatuses[o.GetPaymentStatus()], Link: orderLink(o.GetOrderId()), Last: lastEvent(o)}
 	shipped := map[int32]int64{}
 	for i, x := range o.GetParcels() {
 		shown := parcel{Parcel: x, Number: i + 1, State: parcelStates[x.GetState()]}
@@ -225,15 +227,20 @@ func (s *Service) returnItems(w http.ResponseWriter, r *http.Request) error {
 }
 
 // news tells a page when its order has changed, as server-sent events: "changed" with the number of the order's last event
-// as id, so that a browser that comes back after a break hears what it missed; "ended" when nothing more will come soon.
+// as id, so that a browser that comes back after a break hears what it missed, as does a page that says what it has seen;
+// "ended" when nothing more will come soon.
 func (s *Service) news(w http.ResponseWriter, r *http.Request) error {
 	o, err := s.orderOf(r)
 	if err != nil {
 		return err
 	}
 	last := lastEvent(o)
-	if seen, err := strconv.ParseInt(r.Header.Get("Last-Event-ID"), 10, 64); err == nil && seen < last {
-		last = seen
+	seen := r.Header.Get("Last-Event-ID")
+	if seen == "" {
+		seen = r.URL.Query().Get("seen")
+	}
+	if n, err := strconv.ParseInt(seen, 10, 64); err == nil && n < last {
+		last = n
 	}
 	out := http.NewResponseController(w)
 	h := w.Header()

@@ -141,6 +141,28 @@ func TestALostAnswerIsAskedForAndNotOrderedAgain(t *testing.T) {
 	}
 }
 
+func TestAPageHearsWhatItHasMissed(t *testing.T) {
+	for path, want := range map[string]bool{"/orders/use1-1/news?seen=1": true, "/orders/use1-1/news?seen=2": false, "/orders/use1-1/news": false} {
+		s := newShop(t)
+		s.who = guest
+		ctx, cancel := context.WithCancel(t.Context())
+		w := httptest.NewRecorder()
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			s.ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodGet, path, nil))
+		}()
+		if err := s.clock.AwaitSleepers(t.Context(), 1); err != nil {
+			t.Fatal(err)
+		}
+		cancel()
+		<-done
+		if told := strings.Contains(w.Body.String(), "id: 2\nevent: changed\n"); told != want {
+			t.Errorf("%s: %q", path, w.Body)
+		}
+	}
+}
+
 func TestPricesForPeople(t *testing.T) {
 	for _, c := range []struct {
 		minor    int64
