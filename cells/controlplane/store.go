@@ -52,7 +52,7 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 ON CONFLICT (cell_id) DO NOTHING`)
 	stmtUpdateCell = sqldb.Define(sqldb.Global, "controlplane.update_cell", `
 UPDATE cells
-SET state = $2, weight = $3, changed_at = $4
+SET state = $2, weight = $3, capacity = $4, public_address = $5, internal_address = $6, admin_address = $7, changed_at = $8
 WHERE cell_id = $1`)
 
 	stmtListOverrides = sqldb.Define(sqldb.Global, "controlplane.list_overrides", `
@@ -89,6 +89,11 @@ WHERE name = 'evacuation'`)
 UPDATE automation
 SET moved_cell = $1, moved_at = $2
 WHERE name = 'evacuation' AND enabled AND moved_at = $3`)
+
+	stmtForgetMove = sqldb.Define(sqldb.Global, "controlplane.forget_move", `
+UPDATE automation
+SET moved_cell = '', moved_at = $1
+WHERE name = 'evacuation'`)
 
 	stmtInsertChange = sqldb.Define(sqldb.Global, "controlplane.insert_change", `
 INSERT INTO topology_changes (change_id, at, who, reason, action, subject, map_version)
@@ -187,9 +192,9 @@ func insertCell(ctx context.Context, tx sqldb.Tx, c topology.Cell, at time.Time)
 	return n == 1, err
 }
 
-// updateCell's state and weight.
+// updateCell's state, weight, capacity and addresses.
 func updateCell(ctx context.Context, tx sqldb.Tx, c topology.Cell, at time.Time) error {
-	_, err := tx.Exec(ctx, stmtUpdateCell, c.ID, string(c.State), c.Weight, at)
+	_, err := tx.Exec(ctx, stmtUpdateCell, c.ID, string(c.State), c.Weight, c.Capacity, c.Public, c.Internal, c.Admin, at)
 	return err
 }
 
@@ -258,6 +263,12 @@ func setLever(ctx context.Context, tx sqldb.Tx, enabled bool, cause Cause, at ti
 func (s store) claimMove(ctx context.Context, cell string, at, seen time.Time) (bool, error) {
 	n, err := s.db.Exec(ctx, stmtClaimMove, cell, at, seen)
 	return n == 1, err
+}
+
+// forgetMove that automation has made: a person has taken it back, and need not be waited for any more.
+func (s store) forgetMove(ctx context.Context) error {
+	_, err := s.db.Exec(ctx, stmtForgetMove, never)
+	return err
 }
 
 // change of the audit trail.
