@@ -108,7 +108,8 @@ func (b *board) shownHealth(m *topology.Map) []*topologyv1.CellHealth {
 	for i := range m.Cells {
 		id := m.Cells[i].ID
 		p := b.probe(id)
-		h := &topologyv1.CellHealth{CellId: id, ProbeHealthy: p.sight == ready, Load: b.load(id), Verdict: verdicts[id].text}
+		load, _ := b.load(id)
+		h := &topologyv1.CellHealth{CellId: id, ProbeHealthy: p.sight == ready, Load: load, Verdict: verdicts[id].text}
 		if !p.down.IsZero() {
 			h.FailingSince = timestamppb.New(p.down)
 		}

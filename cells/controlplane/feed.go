@@ -3,8 +3,8 @@ package controlplane
 import (
 	"context"
 	"sync"
-	"time"
 
+	"github.com/cellar-commerce/cellar/cells/topology"
 	"github.com/cellar-commerce/cellar/internal/clock"
 	topologyv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/topology/v1"
 	"github.com/cellar-commerce/cellar/internal/problem"
@@ -58,8 +58,6 @@ func (f *feed) offer(p *publication) {
 // end all streams: the process stops, and those who watch are to find another.
 func (f *feed) end() { f.once.Do(func() { close(f.ended) }) }
 
-// heartbeat of a stream on which nothing happens: a watcher tells a silent control plane from one that is gone.
-const heartbeat = 5 * time.Second
 
 // watch sends the newest map, unless the watcher has seen it, and each that follows, until ctx ends. Between maps a message
 // without a snapshot says that the stream lives. UNAVAILABLE (TOO_MANY_WATCHERS, STOPPING).
@@ -101,7 +99,7 @@ func (f *feed) watch(ctx context.Context, c clock.Clock, seen uint64, send func(
 
 // beat until ctx ends; a watcher that is busy misses some.
 func beat(ctx context.Context, c clock.Clock, beats chan<- struct{}) {
-	for c.Sleep(ctx, heartbeat) == nil {
+	for c.Sleep(ctx, topology.HeartbeatEvery) == nil {
 		select {
 		case beats <- struct{}{}:
 		case <-ctx.Done():

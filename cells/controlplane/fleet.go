@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -106,37 +107,48 @@ func deal(cells []topology.Cell) []fence.Assignment {
 
 // setWeight of a cell. UNKNOWN_CELL.
 func (p *publisher) setWeight(ctx context.Context, id string, weight int, cause Cause) (*publication, error) {
-	return p.updateCell(ctx, id, cause, fmt.Sprintf("weight set to %d", weight), func(_ *draft, c *topology.Cell) error {
+	at := p.clock.Now()
+	return p.editCell(ctx, id, cause, fmt.Sprintf("weight set to %d", weight), func(ctx context.Context, tx sqldb.Tx, _ *draft, c *topology.Cell) error {
 		c.Weight = weight
-		return nil
+		return setWeight(ctx, tx, id, weight, at)
 	})
 }
 
 // setState of a cell. UNKNOWN_CELL, CELL_OWNS_SLOTS.
 func (p *publisher) setState(ctx context.Context, id string, state topology.State, cause Cause) (*publication, error) {
-	return p.updateCell(ctx, id, cause, "state set to "+string(state), func(d *draft, c *topology.Cell) error {
+	at := p.clock.Now()
+	return p.editCell(ctx, id, cause, "state set to "+string(state), func(ctx context.Context, tx sqldb.Tx, d *draft, c *topology.Cell) error {
 		slots, customers := d.owned(id)
 		if c.State = state; !c.Serves() && slots+customers > 0 {
 			return problem.New(problem.Precondition, "CELL_OWNS_SLOTS",
 				fmt.Sprintf("%s serves %d slots and %d single customers, and cannot be %s: evacuate it first", id, slots, customers, state))
 		}
-		return nil
+		return setState(ctx, tx, id, state, at)
 	})
 }
 
-// updateCell in the fleet.
-func (p *publisher) updateCell(ctx context.Context, id string, cause Cause, action string, update func(d *draft, c *topology.Cell) error) (*publication, error) {
-	at := p.clock.Now()
+// editCell of the fleet: the update changes the draft's cell and its row.
+func (p *publisher) editCell(ctx context.Context, id string, cause Cause, action string, update func(context.Context, sqldb.Tx, *draft, *topology.Cell) error) (*publication, error) {
 	return p.publish(ctx, edit{cause: cause, action: action, subject: id, apply: func(ctx context.Context, tx sqldb.Tx, d *draft) error {
 		c := d.cell(id)
 		if c == nil {
 			return unknownCell(id)
 		}
-		if err := update(d, c); err != nil {
-			return err
-		}
-		return updateCell(ctx, tx, *c, at)
+		return update(ctx, tx, d, c)
 	}})
+}
+
+// mark cells with states, for the maps to come.
+func (p *publisher) mark(ctx context.Context, states map[string]topology.State) error {
+	at := p.clock.Now()
+	return p.store.db.InTx(ctx, func(tx sqldb.Tx) error {
+		for _, id := range slices.Sorted(maps.Keys(states)) {
+			if err := setState(ctx, tx, id, states[id], at); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 func unknownCell(id string) error {
@@ -183,7 +195,7 @@ func (d *draft) deployCell(ctx context.Context, tx sqldb.Tx, c topology.Cell, at
 		return nil
 	}
 	there.Public, there.Internal, there.Admin = c.Public, c.Internal, c.Admin
-	return updateCell(ctx, tx, *there, at)
+	return setAddresses(ctx, tx, *there, at)
 }
 
 // order the cells by id, as the table lists them.

@@ -23,6 +23,8 @@ const (
 	maxReporters = 4096
 	// loadOver is the time over which a load is smoothed: a burst is no load, and a plan looks at minutes.
 	loadOver = 5 * time.Second
+	// loadKept is that time for a cell that fails: whoever gets its customers gets what it carried before.
+	loadKept = 5 * time.Minute
 )
 
 // outlook is what a reporter sees of a cell.
@@ -107,7 +109,11 @@ func (b *board) hear(r report) {
 	for _, c := range r.cells {
 		o := outlook{healthy: c.healthy}
 		if before != nil {
-			o.rate = smoothed(before.cells[c.cell].rate, c.requests, now.Sub(before.at))
+			over := loadOver
+			if !c.healthy {
+				over = loadKept
+			}
+			o.rate = smoothed(before.cells[c.cell].rate, c.requests, now.Sub(before.at), over)
 		}
 		next.cells[c.cell] = o
 	}
@@ -115,11 +121,11 @@ func (b *board) hear(r report) {
 }
 
 // smoothed rate after requests in a time: the older it is, the less the rate before counts.
-func smoothed(rate float64, requests int64, took time.Duration) float64 {
+func smoothed(rate float64, requests int64, took, over time.Duration) float64 {
 	if took <= 0 {
 		return rate
 	}
-	keep := math.Exp(-took.Seconds() / loadOver.Seconds())
+	keep := math.Exp(-took.Seconds() / over.Seconds())
 	return keep*rate + (1-keep)*float64(requests)/took.Seconds()
 }
 
@@ -188,15 +194,15 @@ func (b *board) probe(cell string) probed {
 	return b.probes[cell]
 }
 
-// load of a cell in requests a second, summed over the routers that have spoken lately.
-func (b *board) load(cell string) (sum float64) {
+// load of a cell in requests a second, summed over the routers that have spoken lately; false when none has.
+func (b *board) load(cell string) (sum float64, known bool) {
 	now := b.clock.Now()
 	for _, r := range b.routers() {
-		if now.Sub(r.at) <= freshFor {
-			sum += r.cells[cell].rate
+		if o, sees := r.cells[cell]; sees && now.Sub(r.at) <= freshFor {
+			sum, known = sum+o.rate, true
 		}
 	}
-	return sum
+	return sum, known
 }
 
 // healthy tells whether a cell serves, by the control plane's own probe.

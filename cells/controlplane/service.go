@@ -43,6 +43,7 @@ type Deps struct {
 
 // Service implements cellar.topology.v1.TopologyService.
 type Service struct {
+	unmoved
 	deps       Deps
 	store      store
 	publisher  *publisher

@@ -50,9 +50,17 @@ ORDER BY cell_id`)
 INSERT INTO cells (cell_id, region, state, weight, capacity, public_address, internal_address, admin_address, changed_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 ON CONFLICT (cell_id) DO NOTHING`)
-	stmtUpdateCell = sqldb.Define(sqldb.Global, "controlplane.update_cell", `
+	stmtSetState = sqldb.Define(sqldb.Global, "controlplane.set_state", `
 UPDATE cells
-SET state = $2, weight = $3, capacity = $4, public_address = $5, internal_address = $6, admin_address = $7, changed_at = $8
+SET state = $2, changed_at = $3
+WHERE cell_id = $1`)
+	stmtSetWeight = sqldb.Define(sqldb.Global, "controlplane.set_weight", `
+UPDATE cells
+SET weight = $2, changed_at = $3
+WHERE cell_id = $1`)
+	stmtSetAddresses = sqldb.Define(sqldb.Global, "controlplane.set_addresses", `
+UPDATE cells
+SET public_address = $2, internal_address = $3, admin_address = $4, changed_at = $5
 WHERE cell_id = $1`)
 
 	stmtListOverrides = sqldb.Define(sqldb.Global, "controlplane.list_overrides", `
@@ -192,9 +200,20 @@ func insertCell(ctx context.Context, tx sqldb.Tx, c topology.Cell, at time.Time)
 	return n == 1, err
 }
 
-// updateCell's state, weight, capacity and addresses.
-func updateCell(ctx context.Context, tx sqldb.Tx, c topology.Cell, at time.Time) error {
-	_, err := tx.Exec(ctx, stmtUpdateCell, c.ID, string(c.State), c.Weight, c.Capacity, c.Public, c.Internal, c.Admin, at)
+// Each setting has a statement of its own, so that two that are changed at once do not undo each other.
+
+func setState(ctx context.Context, q sqldb.Querier, cell string, state topology.State, at time.Time) error {
+	_, err := q.Exec(ctx, stmtSetState, cell, string(state), at)
+	return err
+}
+
+func setWeight(ctx context.Context, q sqldb.Querier, cell string, weight int, at time.Time) error {
+	_, err := q.Exec(ctx, stmtSetWeight, cell, weight, at)
+	return err
+}
+
+func setAddresses(ctx context.Context, q sqldb.Querier, c topology.Cell, at time.Time) error {
+	_, err := q.Exec(ctx, stmtSetAddresses, c.ID, c.Public, c.Internal, c.Admin, at)
 	return err
 }
 

@@ -1,4 +1,4 @@
--- The fleet: what the map says of cells beside what they own. It changes only in the transaction of a new map.
+-- The fleet: what the map says of cells beside what they own. Whatever changes here is in the next map.
 CREATE TABLE IF NOT EXISTS cells (
   cell_id text NOT NULL, -- for example "use1-a"
   region text NOT NULL, -- where it runs
