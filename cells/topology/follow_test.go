@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -61,6 +62,7 @@ type process struct {
 	saved    chan uint64
 
 	mu     sync.Mutex
+	more   *sync.Cond // of events
 	events []string
 	log    bytes.Buffer
 }
@@ -69,6 +71,7 @@ func newProcess(t *testing.T) *process {
 	t.Helper()
 	dir := t.TempDir()
 	p := &process{t: t, clock: clock.NewManual(time.Unix(1_000_000, 0)), path: filepath.Join(dir, "map"), keyPath: filepath.Join(dir, "map.pub"), key: keyOf(t, 1), saved: make(chan uint64, 100)}
+	p.more = sync.NewCond(&p.mu)
 	if err := topology.WriteKeys(p.keyPath, p.key.Public()); err != nil {
 		t.Fatal(err)
 	}
@@ -108,6 +111,16 @@ func (p *process) happened(format string, args ...any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.events = append(p.events, fmt.Sprintf(format, args...))
+	p.more.Broadcast()
+}
+
+// await something that the observer is told.
+func (p *process) await(event string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for !slices.Contains(p.events, event) {
+		p.more.Wait()
+	}
 }
 
 // told of something so often.
