@@ -8,7 +8,6 @@ import (
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/cellar-commerce/cellar/cells/topology"
 	"github.com/cellar-commerce/cellar/internal/bus"
 	fulfillmentv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/fulfillment/v1"
 	orderv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1"
@@ -28,9 +27,7 @@ func (c *Cell) workers() []process.Worker {
 	}
 	attached := make(chan struct{})
 	all := []process.Worker{
-		{Name: "map", Run: forever(func(ctx context.Context) {
-			topology.FileSource{Path: c.cfg.Map, Clock: c.clock, Log: c.log}.Watch(ctx, c.maps)
-		})},
+		{Name: "map", Run: forever(c.follower.Run)},
 		{Name: "events of customers", Run: forever(c.relays.customers.Run)},
 		{Name: "events of the region", Run: forever(c.relays.regional.Run)},
 		{Name: "placements", Run: forever(c.services.checkout.Run)},

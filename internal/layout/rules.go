@@ -88,6 +88,7 @@ var owned = []technology{
 	{"github.com/sony/gobreaker", []string{"internal/breaker", "router"}}, // regions' breakers, and cells'
 	{"github.com/prometheus/", []string{"internal/telemetry"}},
 	{"github.com/stripe/", []string{"internal/stripe"}},
+	{"github.com/hashicorp/consul", []string{"cells/topology"}},
 	{"github.com/spf13/cobra", []string{"internal/cellctl"}},
 	{"golang.org/x/crypto", []string{"services/account"}},
 	{"net/http/httputil", nil},

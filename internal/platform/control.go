@@ -29,13 +29,21 @@ type Info struct {
 	Dir         string `json:"dir"`
 	DatabaseURL string `json:"database_url"`
 	PortOffset  int    `json:"port_offset"`
-	Map         string `json:"map"`
 	PeerKey     string `json:"peer_key_file"`
+	// Map is the newest snapshot that the platform has signed. Every process has a file of its own, which it keeps.
+	Map string `json:"map"`
+	// MapKeys are the public keys of maps, MapKey what the platform signs them with.
+	MapKeys string `json:"map_keys_file"`
+	MapKey  string `json:"map_key_file"`
 }
 
 // Info about this platform.
 func (p *Platform) Info() Info {
-	return Info{Dir: p.cfg.Dir, DatabaseURL: p.database.URL(), PortOffset: p.cfg.PortOffset, Map: p.MapFile(), PeerKey: keyFile(p.path("keys"), KeyPeer)}
+	keys := p.path("keys")
+	return Info{
+		Dir: p.cfg.Dir, DatabaseURL: p.database.URL(), PortOffset: p.cfg.PortOffset, PeerKey: keyFile(keys, KeyPeer),
+		Map: mapFile(p.cfg.Dir), MapKeys: publicKeyFile(keys), MapKey: keyFile(keys, KeyMap),
+	}
 }
 
 // ErrNotRunning: no platform runs in this directory.

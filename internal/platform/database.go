@@ -147,16 +147,15 @@ func (p *Platform) prepareMap(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if old, err := topology.ReadFile(p.MapFile()); err == nil {
-		m.Version = old.Version + 1
-	}
+	info := p.Info()
+	m.Version = info.newestVersion(p.layout.processes()) + 1
 	now := clock.System{}.Now()
 	for i := range m.Rings {
 		if err := assignRing(ctx, pool, m, &m.Rings[i], now); err != nil {
 			return err
 		}
 	}
-	return topology.WriteFile(p.MapFile(), m)
+	return info.publishMap(m, p.layout.processes())
 }
 
 func (l Layout) topologyCells() []topology.Cell {

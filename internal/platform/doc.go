@@ -9,7 +9,8 @@
 //	<dir>/
 //	  platform.lock   held while a platform runs here
 //	  control.sock    what `cellctl status|restart|down` talk to
-//	  map.json        the topology that routers and cells watch
+//	  map             the newest map, signed
+//	  maps/           each router's and cell's own last good map
 //	  keys/           secrets of this platform, made once
 //	  logs/           one file a process
 //	  nats/ sandbox/ postgres/   data

@@ -227,7 +227,7 @@ func (p *Platform) cellChildren() []*child {
 	for _, c := range p.layout.Cells {
 		all = append(all, p.child("cell-"+c.ID, "cell", "http://"+c.Admin+"/readyz",
 			"--id", c.ID, "--region", string(c.Region), "--public", c.Public, "--internal", c.Internal, "--admin", c.Admin,
-			"--map", p.MapFile(), "--database-url", p.database.URL(), "--brokers", cells.FormatBrokers(p.layout.BrokerURLs()),
+			"--map", processMap(p.cfg.Dir, "cell-"+c.ID), "--map-key-file", publicKeyFile(p.path("keys")), "--database-url", p.database.URL(), "--brokers", cells.FormatBrokers(p.layout.BrokerURLs()),
 			"--card-network", "http://"+p.layout.Sandbox, "--session-key-file", keyFile(p.path("keys"), KeySession),
 			"--quote-key-file", keyFile(p.path("keys"), KeyQuote), "--peer-key-file", keyFile(p.path("keys"), KeyPeer),
 			"--gift-card-key-file", keyFile(p.path("keys"), KeyGiftCards), "--card-events-key-file", keyFile(p.path("keys"), KeyCardEvents)))
@@ -241,13 +241,11 @@ func (p *Platform) routerChildren() []*child {
 	var all []*child
 	for _, r := range p.layout.Routers {
 		all = append(all, p.child("router-"+string(r.Region), "router", "http://"+r.Listen+"/readyz",
-			"--region", string(r.Region), "--listen", r.Listen, "--admin", r.Admin, "--map", p.MapFile()))
+			"--region", string(r.Region), "--listen", r.Listen, "--admin", r.Admin,
+			"--map", processMap(p.cfg.Dir, "router-"+string(r.Region)), "--map-key-file", publicKeyFile(p.path("keys"))))
 	}
 	return all
 }
-
-// MapFile that routers and cells watch.
-func (p *Platform) MapFile() string { return p.path("map.json") }
 
 // Layout of the platform.
 func (p *Platform) Layout() Layout { return p.layout }

@@ -50,7 +50,7 @@ func takeOwners(ctx context.Context, pool *sqldb.DB, m *topology.Map, r *topolog
 // MoveSlots of one cell to another of its region: first in the database, which decides, then in the map that routers and
 // cells watch. Gives how many there were.
 func MoveSlots(ctx context.Context, info Info, from, to string) (int64, error) {
-	m, err := topology.ReadFile(info.Map)
+	m, err := info.ReadMap()
 	if err != nil {
 		return 0, err
 	}
@@ -75,5 +75,5 @@ func MoveSlots(ctx context.Context, info Info, from, to string) (int64, error) {
 		moved += n
 	}
 	m.Version++
-	return moved, topology.WriteFile(info.Map, m)
+	return moved, info.publishMap(m, NewLayout(info.PortOffset).processes())
 }
