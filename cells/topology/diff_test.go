@@ -79,7 +79,7 @@ func TestADiffSaysAllThatChanged(t *testing.T) {
 		for _, c := range topology.Diff(from, to) {
 			switch c.Kind {
 			case topology.SlotsChanged:
-				r := slices.IndexFunc(done.Rings, func(r topology.Ring) bool { return r.Region == c.Ring })
+				r := slices.Index(ident.Regions(), c.Ring)
 				for s := c.After.From; s <= c.After.To; s++ {
 					done.Rings[r].Slots[s] = topology.SlotOwner{Cell: index(c.After.Owner), Epoch: c.After.Epoch}
 				}

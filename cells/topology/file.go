@@ -82,21 +82,24 @@ var _ Source = File{}
 // Name implements Source.
 func (File) Name() string { return "file" }
 
-// Watch implements Source: whatever the file holds, at the beginning and at each change.
+// Watch implements Source: whatever the file holds, at the beginning and at each change; nothing, when it has gone.
 func (s File) Watch(ctx context.Context, offer func(snapshot []byte) error) error {
 	var seen fs.FileInfo
 	for {
 		info, err := os.Stat(s.Path)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		switch {
+		case errors.Is(err, fs.ErrNotExist) && seen != nil:
+			seen = nil
+			_ = offer(nil) // the follower has told about it, as below
+		case err != nil && !errors.Is(err, fs.ErrNotExist):
 			return fmt.Errorf("topology: watch map: %w", err)
-		}
-		if err == nil && !same(seen, info) {
+		case err == nil && !same(seen, info):
 			b, err := readSnapshot(s.Path)
 			if err != nil {
 				return err
 			}
 			seen = info
-			_ = offer(b) // the follower has told about it
+			_ = offer(b)
 		}
 		if err := s.Clock.Sleep(ctx, watchEvery); err != nil {
 			return err

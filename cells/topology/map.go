@@ -93,12 +93,20 @@ const (
 
 // ring of a region; nil when there is none.
 func (m *Map) ring(region ident.Region) *Ring {
-	for i := range m.Rings {
-		if m.Rings[i].Region == region {
-			return &m.Rings[i]
-		}
+	if i := m.ringIndex(region); i >= 0 {
+		return &m.Rings[i]
 	}
 	return nil
+}
+
+// ringIndex of a region; negative when it has no ring. Rings are too big to be handed to a func of slices.
+func (m *Map) ringIndex(region ident.Region) int {
+	for i := range m.Rings {
+		if m.Rings[i].Region == region {
+			return i
+		}
+	}
+	return -1
 }
 
 // OwnerOf a customer, with the epoch of the slot; false when the map has no such ring. It does not allocate.

@@ -138,8 +138,7 @@ const (
 )
 
 func (m *Map) appendOverride(b []byte, o Override) []byte {
-	ring := slices.IndexFunc(m.Rings, func(r Ring) bool { return r.Region == o.Customer.Region() })
-	kind := byte(ring) << 1
+	kind := byte(m.ringIndex(o.Customer.Region())) << 1
 	if o.Customer.Guest() {
 		kind |= 1
 	}
