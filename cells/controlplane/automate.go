@@ -11,12 +11,12 @@ import (
 	"github.com/cellar-commerce/cellar/internal/problem"
 )
 
-// mover starts what automation has decided.
+// mover moves what automation has decided to.
 type mover interface {
-	// evacuate a cell, if every survivor can carry what it gets; the id of the move.
-	evacuate(ctx context.Context, cell string, cause Cause) (id string, err error)
-	// moving tells whether a move of slots is under way.
-	moving(ctx context.Context) (bool, error)
+	// plan the evacuation of a cell; its hash. A Problem says why it cannot be: no survivor may get more than it can carry.
+	plan(ctx context.Context, cell string) (hash string, err error)
+	// start what was planned; the id of the move.
+	start(ctx context.Context, cell, hash string, cause Cause) (id string, err error)
 }
 
 // automation is the loop that decides about cells while this process leads.
@@ -90,25 +90,31 @@ func (a *automation) move(ctx context.Context, cell string, v verdict) verdict {
 		return a.board.decided()[cell]
 	}
 	a.attempted[cell] = now
-	if busy, err := a.mover.moving(ctx); err != nil || busy {
-		return verdict{guard: guardUnderWay, text: "it fails, but another move of slots is under way: one at a time"}
+	hash, err := a.mover.plan(ctx, cell)
+	if err != nil {
+		return a.refused(ctx, cell, v, err)
 	}
 	claimed, err := a.store.claimMove(ctx, cell, now, a.lever.movedAt)
-	a.leverAt = time.Time{} // it has another time now
+	a.leverAt = time.Time{} // it has another time now, or had
 	if err != nil || !claimed {
 		return verdict{guard: guardUnderWay, text: "it fails, but the lever was pulled, or another cell was moved, just now"}
 	}
-	id, err := a.mover.evacuate(ctx, cell, Cause{Who: automaticWho, Reason: v.text})
-	if err == nil {
-		a.log.WarnContext(ctx, "a cell is evacuated automatically", "cell", cell, "move", id, "why", v.text)
-		return verdict{move: true, text: v.text + " (" + id + ")"}
+	id, err := a.mover.start(ctx, cell, hash, Cause{Who: automaticWho, Reason: v.text})
+	if id == "" { // nothing was moved, so that nothing has to cool down
+		if err := a.store.forgetMove(ctx); err != nil {
+			a.log.WarnContext(ctx, "a claim could not be taken back", "error", err)
+		}
+		return a.refused(ctx, cell, v, err)
 	}
+	a.log.WarnContext(ctx, "a cell is evacuated automatically", "cell", cell, "move", id, "why", v.text)
+	return verdict{move: true, text: v.text + " (" + id + ")"}
+}
+
+// refused move of a cell: by a rule, or because it could not be done just now.
+func (a *automation) refused(ctx context.Context, cell string, v verdict, err error) verdict {
 	a.log.ErrorContext(ctx, "a cell that fails cannot be evacuated", "cell", cell, "why", v.text, "error", err)
-	if err := a.store.forgetMove(ctx); err != nil { // nothing was moved, so that nothing has to cool down
-		a.log.WarnContext(ctx, "a claim could not be taken back", "error", err)
-	}
 	if p := problem.As(err); p != nil {
-		return verdict{guard: guardCapacity, text: "it fails, and its evacuation is refused: " + p.Message}
+		return verdict{guard: "plan: " + p.Reason, text: "it fails, and its evacuation is refused: " + p.Message}
 	}
 	return verdict{guard: guardFailed, text: "it fails, and its evacuation could not be started; it is tried again"}
 }

@@ -48,7 +48,6 @@ const (
 	guardQuorum   = "quorum"
 	guardTime     = "time"
 	guardCoolDown = "cool-down"
-	guardCapacity = "capacity"
 	guardUnderWay = "under way"
 	guardFailed   = "failed"
 )
@@ -127,7 +126,9 @@ func what(s sight) string {
 	}
 }
 
-func (s *situation) age(since time.Time) time.Duration { return s.now.Sub(since).Round(100 * time.Millisecond) }
+func (s *situation) age(since time.Time) time.Duration {
+	return s.now.Sub(since).Round(100 * time.Millisecond)
+}
 
 // owns counts the slots and single customers of a cell.
 func (s *situation) owns(cell string) (n int) {

@@ -20,14 +20,16 @@ type feed struct {
 	once    sync.Once
 	// places for those who watch.
 	places chan struct{}
+	// observe is told of each version that is held.
+	observe func(version uint64)
 }
 
 // maxWatchers of one process: every router and cell of a large fleet, twice while they are replaced. Each costs a
 // goroutine and a connection; whoever comes beyond it asks another instance, or again later, and has the map it has.
 const maxWatchers = 2048
 
-func newFeed(watchers int) *feed {
-	return &feed{changed: make(chan struct{}), ended: make(chan struct{}), places: make(chan struct{}, watchers)}
+func newFeed(watchers int, observe func(uint64)) *feed {
+	return &feed{changed: make(chan struct{}), ended: make(chan struct{}), places: make(chan struct{}, watchers), observe: observe}
 }
 
 // newest map; nil before the first.
@@ -51,13 +53,13 @@ func (f *feed) offer(p *publication) {
 		return
 	}
 	f.held = p
+	f.observe(p.m.Version)
 	close(f.changed)
 	f.changed = make(chan struct{})
 }
 
 // end all streams: the process stops, and those who watch are to find another.
 func (f *feed) end() { f.once.Do(func() { close(f.ended) }) }
-
 
 // watch sends the newest map, unless the watcher has seen it, and each that follows, until ctx ends. Between maps a message
 // without a snapshot says that the stream lives. UNAVAILABLE (TOO_MANY_WATCHERS, STOPPING).

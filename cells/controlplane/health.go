@@ -187,6 +187,18 @@ func (b *board) heard() []reporter {
 	return all
 }
 
+// reporting counts the reporters that are known, and those that have spoken lately.
+func (b *board) reporting() (known, fresh int) {
+	now := b.clock.Now()
+	for _, r := range b.heard() {
+		known++
+		if now.Sub(r.at) <= freshFor {
+			fresh++
+		}
+	}
+	return known, fresh
+}
+
 // probe of a cell.
 func (b *board) probe(cell string) probed {
 	b.mu.Lock()

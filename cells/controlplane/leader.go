@@ -21,6 +21,7 @@ type leader struct {
 	// name and address of this process, as the lease has them.
 	name, address string
 	log           *slog.Logger
+	observe       func(bool)
 	leads         atomic.Bool
 }
 
@@ -31,9 +32,11 @@ func holderOf(name, address string) string { return name + "@" + address }
 func (l *leader) run(ctx context.Context, work func(ctx context.Context)) {
 	l.keeper.Run(ctx, leaseName, func(ctx context.Context) {
 		l.leads.Store(true)
+		l.observe(true)
 		l.log.InfoContext(ctx, "this control plane leads")
 		defer func() {
 			l.leads.Store(false)
+			l.observe(false)
 			l.log.Info("this control plane leads no more")
 		}()
 		work(ctx)

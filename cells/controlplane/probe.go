@@ -64,6 +64,8 @@ type probes struct {
 	board *board
 	probe prober
 	clock clock.Clock
+	// observe is told how many reporters there are, and how many have spoken lately.
+	observe func(known, fresh int)
 
 	mu      sync.Mutex
 	pending map[string]bool
@@ -103,6 +105,7 @@ func (p *probes) round(ctx context.Context, wg *sync.WaitGroup) {
 		})
 	}
 	p.board.keep(ids)
+	p.observe(p.board.reporting())
 }
 
 func (p *probes) begin(cell string) bool {

@@ -70,7 +70,7 @@ func (p *Process) assemble(ctx context.Context) (err error) {
 	}
 	p.service = New(Deps{
 		Global: p.global, Customers: p.customers, Key: key, Keys: keys, Primary: ident.Regions()[0], Name: p.cfg.Name, Address: p.cfg.Listen,
-		Deployed: deployed, Automation: p.cfg.Automation, CoolDown: p.cfg.CoolDown, Clock: clock.System{}, Log: p.log,
+		Deployed: deployed, Automation: p.cfg.Automation, CoolDown: p.cfg.CoolDown, Clock: clock.System{}, Log: p.log, Observe: telemetry.NewControlPlaneMetrics(p.metrics),
 	})
 	p.outlets = []outlet{fileOutlet(p.cfg.Map)}
 	if p.cfg.Consul == "" {

@@ -6,9 +6,11 @@ import (
 	"sync"
 	"time"
 
+	"github.com/cellar-commerce/cellar/cells/evacuation"
 	"github.com/cellar-commerce/cellar/cells/topology"
 	"github.com/cellar-commerce/cellar/internal/clock"
 	"github.com/cellar-commerce/cellar/internal/fence"
+	topologyv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/topology/v1"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/topology/v1/topologyv1connect"
 	"github.com/cellar-commerce/cellar/internal/ident"
 	"github.com/cellar-commerce/cellar/internal/lease"
@@ -38,12 +40,33 @@ type Deps struct {
 	Clock    clock.Clock
 	Log      *slog.Logger
 
+	// Observe may be nil.
+	Observe Observer
+
 	probe prober // tests have their own
 }
 
+// Observer is told what the control plane does.
+type Observer interface {
+	// MapHeld: the newest map that this process has is of that version.
+	MapHeld(version uint64)
+	// Leads tells whether this process leads.
+	Leads(bool)
+	// Reporters that are known, and those of them that have spoken lately.
+	Reporters(known, fresh int)
+	// MoveChanged: a move of slots has come to that state.
+	MoveChanged(state string)
+}
+
+type noObserver struct{}
+
+func (noObserver) MapHeld(uint64)     {}
+func (noObserver) Leads(bool)         {}
+func (noObserver) Reporters(int, int) {}
+func (noObserver) MoveChanged(string) {}
+
 // Service implements cellar.topology.v1.TopologyService.
 type Service struct {
-	unmoved
 	deps       Deps
 	store      store
 	publisher  *publisher
@@ -52,6 +75,9 @@ type Service struct {
 	leader     *leader
 	probes     *probes
 	automation *automation
+	moves      *evacuation.Moves
+	// stepped moves, for the audit trail.
+	stepped chan *topologyv1.Evacuation
 }
 
 var _ topologyv1connect.TopologyServiceHandler = (*Service)(nil)
@@ -61,17 +87,25 @@ func New(deps Deps) *Service {
 	if deps.probe == nil {
 		deps.probe = newProber()
 	}
-	s := &Service{deps: deps, store: store{deps.Global}, feed: newFeed(maxWatchers), board: newBoard(deps.Clock)}
+	if deps.Observe == nil {
+		deps.Observe = noObserver{}
+	}
+	s := &Service{
+		deps: deps, store: store{deps.Global}, feed: newFeed(maxWatchers, deps.Observe.MapHeld), board: newBoard(deps.Clock), stepped: make(chan *topologyv1.Evacuation, maxStepped),
+	}
 	s.publisher = &publisher{
 		store: s.store, customers: deps.Customers, key: deps.Key, keys: deps.Keys, clock: deps.Clock, log: deps.Log, feed: s.feed,
 	}
+	s.moves = evacuation.New(evacuation.Deps{
+		Global: deps.Global, Customers: deps.Customers, Fleet: seams{s.publisher, s.board}, Clock: deps.Clock, Log: deps.Log, Changed: s.moveChanged,
+	})
 	s.leader = &leader{
-		name: deps.Name, address: deps.Address, log: deps.Log,
+		name: deps.Name, address: deps.Address, log: deps.Log, observe: deps.Observe.Leads,
 		keeper: lease.New(lease.Deps{
 			DB: deps.Global, Region: deps.Primary, Holder: holderOf(deps.Name, deps.Address), TTL: deps.LeaseTTL, Clock: deps.Clock, Log: deps.Log,
 		}),
 	}
-	s.probes = &probes{feed: s.feed, board: s.board, probe: deps.probe, clock: deps.Clock, pending: map[string]bool{}}
+	s.probes = &probes{feed: s.feed, board: s.board, probe: deps.probe, clock: deps.Clock, observe: deps.Observe.Reporters, pending: map[string]bool{}}
 	s.automation = &automation{
 		store: s.store, feed: s.feed, board: s.board, clock: deps.Clock, log: deps.Log, mover: s, coolDown: deps.CoolDown,
 	}
@@ -96,7 +130,8 @@ func (s *Service) lead(ctx context.Context) {
 	defer wg.Wait()
 	wg.Go(func() { s.automation.run(ctx) })
 	wg.Go(func() { s.keepOverrides(ctx) })
-	s.drive(ctx)
+	wg.Go(func() { s.keepTrail(ctx) })
+	s.moves.Run(ctx)
 }
 
 // beginEvery is the pause after a start that failed.
