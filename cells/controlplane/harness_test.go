@@ -10,6 +10,7 @@ import (
 
 	"github.com/cellar-commerce/cellar/cells/topology"
 	"github.com/cellar-commerce/cellar/internal/clock"
+	"github.com/cellar-commerce/cellar/internal/fence"
 	topologyv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/topology/v1"
 	"github.com/cellar-commerce/cellar/internal/ident"
 	"github.com/cellar-commerce/cellar/internal/problem"
@@ -141,4 +142,18 @@ func (o outcome[A]) must(t *testing.T) A {
 		t.Fatal(o.err)
 	}
 	return o.answer
+}
+
+// assignAll slots of a ring to a cell.
+func assignAll(ctx context.Context, w *world, ring ident.Region, cell string) error {
+	all := make([]fence.Assignment, ident.Slots)
+	for i := range all {
+		all[i] = fence.Assignment{Slot: ident.Slot(i), Owner: cell, Epoch: 1}
+	}
+	return fence.Assign(ctx, w.customers, ring, w.clock.Now(), all)
+}
+
+func clearOverride(ctx context.Context, w *world, id ident.CustomerID) error {
+	_, err := fence.SetOverride(ctx, w.customers, id, "", w.clock.Now())
+	return err
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/cellar-commerce/cellar/cells/topology"
@@ -299,9 +300,19 @@ type change struct {
 	version         uint64
 }
 
+// lastRecorded keeps the changes of this process in order, also those of one moment.
+var lastRecorded atomic.Int64
+
 // record a change.
 func record(ctx context.Context, q sqldb.Querier, c change) error {
-	id := fmt.Sprintf("%016x-%s", c.at.UnixMicro(), strings.ToLower(rand.Text()[:6]))
+	at := c.at.UnixMicro()
+	for {
+		last := lastRecorded.Load()
+		if at = max(at, last+1); lastRecorded.CompareAndSwap(last, at) {
+			break
+		}
+	}
+	id := fmt.Sprintf("%016x-%s", at, strings.ToLower(rand.Text()[:6]))
 	_, err := q.Exec(ctx, stmtInsertChange, id, c.at, c.cause.Who, c.cause.Reason, c.action, c.subject, int64(c.version))
 	return err
 }
