@@ -448,6 +448,9 @@ SELECT $1::crdb_internal_region, s.slot, s.owner, s.epoch, $5
 FROM unnest($2::int2[], $3::text[], $4::int8[]) AS s (slot, owner, epoch)
 ON CONFLICT (region, slot) DO NOTHING;
 
+-- fence.end_blockers (cellar_customer)
+SELECT 0;
+
 -- fence.guard (cellar_customer)
 SELECT 1 / count(*)
 FROM (
