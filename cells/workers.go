@@ -29,7 +29,7 @@ func (c *Cell) workers() []process.Worker {
 	attached := make(chan struct{})
 	all := []process.Worker{
 		{Name: "map", Run: forever(func(ctx context.Context) {
-			topology.FileSource{Path: c.cfg.Map, Clock: c.clock, Log: c.log}.Watch(ctx, c.maps)
+			topology.FileSource{Path: c.cfg.Map, Clock: c.clock, Log: c.log, Changed: c.mapChanged}.Watch(ctx, c.maps)
 		})},
 		{Name: "events of customers", Run: forever(c.relays.customers.Run)},
 		{Name: "events of the region", Run: forever(c.relays.regional.Run)},
