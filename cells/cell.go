@@ -13,6 +13,7 @@ import (
 	"github.com/cellar-commerce/cellar/internal/breaker"
 	"github.com/cellar-commerce/cellar/internal/bus"
 	"github.com/cellar-commerce/cellar/internal/clock"
+	"github.com/cellar-commerce/cellar/internal/fence"
 	"github.com/cellar-commerce/cellar/internal/ident"
 	"github.com/cellar-commerce/cellar/internal/outbox"
 	"github.com/cellar-commerce/cellar/internal/process"
@@ -128,7 +129,10 @@ func (c *Cell) openDatabases(ctx context.Context) (err error) {
 		into     **sqldb.DB
 		database sqldb.Database
 	}{{&c.global, sqldb.Global}, {&c.customers, sqldb.Customer}, {&c.regional, sqldb.Regional}} {
-		*d.into, err = sqldb.Open(ctx, sqldb.Config{URL: c.cfg.DatabaseURL, Database: d.database, MaxConns: c.cfg.PoolSize, PointPlans: true, ApplicationName: "cell " + c.cfg.Cell, Observe: c.metrics})
+		*d.into, err = sqldb.Open(ctx, sqldb.Config{
+			URL: c.cfg.DatabaseURL, Database: d.database, MaxConns: c.cfg.PoolSize, PointPlans: true, Observe: c.metrics, ApplicationName: fence.ApplicationName(c.cfg.Cell),
+			RuntimeParams: map[string]string{"idle_in_transaction_session_timeout": fence.IdleInTransaction.String()},
+		})
 		if err != nil {
 			return err
 		}

@@ -448,12 +448,15 @@ SELECT $1::crdb_internal_region, s.slot, s.owner, s.epoch, $5
 FROM unnest($2::int2[], $3::text[], $4::int8[]) AS s (slot, owner, epoch)
 ON CONFLICT (region, slot) DO NOTHING;
 
+-- fence.end_blockers (cellar_customer)
+SELECT 0;
+
 -- fence.guard (cellar_customer)
 SELECT 1 / count(*)
 FROM (
   SELECT 1
   FROM slots
-  WHERE region = $1 AND slot = $2 AND owner = $3
+  WHERE region = $1 AND slot = $2 AND coalesce(overrides ->> $4::text, owner) = $3
   
 ) AS s;
 
@@ -461,8 +464,16 @@ FROM (
 SELECT 1 / (count(*) = $4)::int
 FROM (
   SELECT 1
-  FROM slots
-  WHERE region = $1 AND slot = ANY ($2::int2[]) AND owner = $3
+  FROM slots AS o
+  WHERE region = $1 AND slot = ANY ($2::int2[])
+    AND CASE
+      WHEN overrides IS NULL THEN owner = $3
+      ELSE NOT EXISTS (
+        SELECT 1
+        FROM unnest($2::int2[], string_to_array($5::text, ',')) AS c (slot, customer_id)
+        WHERE c.slot = o.slot AND coalesce(o.overrides ->> c.customer_id, o.owner) <> $3
+      )
+    END
   
 ) AS s;
 
@@ -476,7 +487,7 @@ WHERE region = $1
 ORDER BY slot;
 
 -- fence.lock_slot (cellar_customer)
-SELECT owner, epoch
+SELECT owner, epoch, overrides ->> $3::text
 FROM slots
 WHERE region = $1 AND slot = $2;
 
@@ -486,7 +497,7 @@ SET owner = $3, epoch = epoch + 1, changed_at = $4
 WHERE region = $1 AND owner = $2;
 
 -- fence.read_slot (cellar_customer)
-SELECT owner, epoch
+SELECT owner, epoch, overrides ->> $3::text
 FROM slots
 WHERE region = $1 AND slot = $2;
 
