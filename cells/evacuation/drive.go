@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -276,28 +277,41 @@ func (m *Moves) publish(ctx context.Context, mv *move) error {
 
 // converge: wait for those who need the map, but for nobody who is not there.
 func (m *Moves) converge(ctx context.Context, mv *move) error {
-	missing, err := m.await(ctx, mv)
+	missing, excused, err := m.await(ctx, mv)
 	if err != nil {
 		return err
 	}
-	text := fmt.Sprintf("all routers and cells have map %d", mv.version)
+	text := fmt.Sprintf("routers and cells have map %d", mv.version)
 	if len(missing) > 0 {
-		text = fmt.Sprintf("without map %d so far: %s; the fence holds without them", mv.version, strings.Join(missing, ", "))
+		text = fmt.Sprintf("without map %d so far: %s; whoever asks the former owner is redirected by the fence", mv.version, strings.Join(missing, ", "))
 	}
-	mv.e.Findings = append(mv.e.Findings, &topologyv1.Finding{Name: findConverged, Holds: len(missing) == 0, Checked: int64(mv.version), Text: text})
+	if len(excused) > 0 {
+		text += "; not awaited, as slots have left it: " + strings.Join(excused, ", ")
+	}
+	mv.e.Findings = append(mv.e.Findings, &topologyv1.Finding{Name: findConverged, Holds: len(missing) == 0, Checked: 1, Text: text})
 	return m.advance(ctx, mv, verifying, text)
 }
 
-func (m *Moves) await(ctx context.Context, mv *move) (missing []string, err error) {
+// await the map everywhere, for convergeTime: who does not have it, and who need not.
+func (m *Moves) await(ctx context.Context, mv *move) (missing, excused []string, err error) {
 	for late := m.deps.Clock.Now().Add(convergeTime); ; {
-		if missing, err = m.deps.Fleet.Missing(ctx, mv.version); err != nil {
-			return nil, err
+		all, err := m.deps.Fleet.Missing(ctx, mv.version)
+		if err != nil {
+			return nil, nil, err
+		}
+		missing, excused = nil, nil
+		for _, name := range all {
+			if slices.Contains(leaving(mv.e), name) {
+				excused = append(excused, name)
+			} else {
+				missing = append(missing, name)
+			}
 		}
 		if len(missing) == 0 || !m.deps.Clock.Now().Before(late) {
-			return missing, nil
+			return missing, excused, nil
 		}
 		if err := m.deps.Clock.Sleep(ctx, convergePoll); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 }

@@ -24,7 +24,8 @@ type Fleet interface {
 	// Publish a map of what cells and slots say now, unless the newest says the same, and hand it out. It tells the version
 	// that has it.
 	Publish(ctx context.Context, cause Cause) (version uint64, err error)
-	// Missing names the routers and cells that do not have this version of the map, or a newer one, as far as is known.
+	// Missing names the routers and cells that do not have this version of the map, or a newer one, as far as is known; cells
+	// by their ids.
 	Missing(ctx context.Context, version uint64) ([]string, error)
 	// Load of a cell in requests a second; of one that has just failed, what it was before. False when nobody has counted.
 	Load(cell string) (perSecond float64, known bool)

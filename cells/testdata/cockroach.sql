@@ -451,12 +451,38 @@ ON CONFLICT (region, slot) DO NOTHING;
 -- fence.end_blockers (cellar_customer)
 SELECT 0;
 
+-- fence.flip (cellar_customer)
+WITH wanted AS (
+  SELECT n.slot, n.epoch, n.owner, n.overrides
+  FROM unnest($2::int2[], $3::int8[], $4::text[], $5::text[]) AS n (slot, epoch, owner, overrides)
+)
+
+UPDATE slots AS s
+SET owner = n.owner, epoch = s.epoch + 1, overrides = n.overrides::jsonb, changed_at = $6
+FROM wanted AS n
+
+WHERE s.region = $1 AND s.slot = n.slot AND s.epoch = n.epoch
+RETURNING s.slot;
+
+-- fence.flip_waiting (cellar_customer)
+WITH wanted AS (
+  SELECT n.slot, n.epoch, n.owner, n.overrides
+  FROM unnest($2::int2[], $3::int8[], $4::text[], $5::text[]) AS n (slot, epoch, owner, overrides)
+)
+
+UPDATE slots AS s
+SET owner = n.owner, epoch = s.epoch + 1, overrides = n.overrides::jsonb, changed_at = $6
+FROM wanted AS n
+
+WHERE s.region = $1 AND s.slot = n.slot AND s.epoch = n.epoch
+RETURNING s.slot;
+
 -- fence.guard (cellar_customer)
 SELECT 1 / count(*)
 FROM (
   SELECT 1
   FROM slots
-  WHERE region = $1 AND slot = $2 AND owner = $3
+  WHERE region = $1 AND slot = $2 AND coalesce(overrides ->> $4::text, owner) = $3
   
 ) AS s;
 
@@ -464,8 +490,16 @@ FROM (
 SELECT 1 / (count(*) = $4)::int
 FROM (
   SELECT 1
-  FROM slots
-  WHERE region = $1 AND slot = ANY ($2::int2[]) AND owner = $3
+  FROM slots AS o
+  WHERE region = $1 AND slot = ANY ($2::int2[])
+    AND CASE
+      WHEN overrides IS NULL THEN owner = $3
+      ELSE NOT EXISTS (
+        SELECT 1
+        FROM unnest($2::int2[], string_to_array($5::text, ',')) AS c (slot, customer_id)
+        WHERE c.slot = o.slot AND coalesce(o.overrides ->> c.customer_id, o.owner) <> $3
+      )
+    END
   
 ) AS s;
 
@@ -479,19 +513,28 @@ WHERE region = $1
 ORDER BY slot;
 
 -- fence.lock_slot (cellar_customer)
-SELECT owner, epoch
+SELECT owner, epoch, overrides ->> $3::text
 FROM slots
 WHERE region = $1 AND slot = $2;
 
--- fence.move_slots (cellar_customer)
-UPDATE slots
-SET owner = $3, epoch = epoch + 1, changed_at = $4
-WHERE region = $1 AND owner = $2;
+-- fence.read_ring (cellar_customer)
+SELECT slot, owner, epoch, overrides
+FROM slots
+WHERE region = $1
+ORDER BY slot;
 
 -- fence.read_slot (cellar_customer)
-SELECT owner, epoch
+SELECT owner, epoch, overrides ->> $3::text
 FROM slots
 WHERE region = $1 AND slot = $2;
+
+-- fence.set_override (cellar_customer)
+UPDATE slots
+SET overrides = nullif(coalesce(overrides, '{}'::jsonb) - $3::text || CASE WHEN $4::text = '' THEN '{}'::jsonb ELSE jsonb_build_object($3::text, $4::text) END, '{}'::jsonb),
+  epoch = epoch + 1,
+  changed_at = $5
+WHERE region = $1 AND slot = $2
+  AND coalesce(overrides ->> $3::text, '') <> $4::text;
 
 -- fulfillment.cancel (cellar_regional)
 INSERT INTO shipments (region, fc_id, order_id, shipment_id, customer_id, state, lines, tracking_number, requested_at, due_at)
@@ -1046,6 +1089,16 @@ FROM wallets
 WHERE region = $1 AND customer_id = $2
 ORDER BY currency;
 
+-- saga.behind (cellar_customer)
+SELECT count(*), count(*) FILTER (WHERE b.updated_at > $3)
+FROM (
+  SELECT s.updated_at
+  FROM sagas AS s
+  JOIN slots AS o ON o.region = s.region AND o.slot = s.slot
+  WHERE s.region = $1 AND s.slot = ANY ($2::int2[]) AND s.status IN ('RUNNING', 'UNDOING') AND s.epoch < o.epoch
+  LIMIT $4
+) AS b;
+
 -- saga.claim (cellar_customer)
 UPDATE sagas AS s
 SET holder = $3, due_at = $4, updated_at = $5, epoch = o.epoch
@@ -1054,10 +1107,11 @@ WHERE s.region = $1 AND s.saga_id = $2 AND s.status IN ('RUNNING', 'UNDOING') AN
 RETURNING kind, customer_id, status, step, state, attempts, due_at, last_error, created_at;
 
 -- saga.count_parked (cellar_customer)
-SELECT kind, count(*)
-FROM sagas
-WHERE region = $1 AND slot = ANY ($2::int2[]) AND status = 'PARKED'
-GROUP BY kind;
+SELECT s.kind, count(*)
+FROM sagas AS s
+LEFT JOIN slots AS o ON o.region = s.region AND o.slot = s.slot
+WHERE s.region = $1 AND s.status = 'PARKED' AND coalesce(o.overrides ->> s.customer_id, o.owner, $2) = $2
+GROUP BY s.kind;
 
 -- saga.decide (cellar_customer)
 UPDATE sagas
@@ -1065,10 +1119,12 @@ SET status = $3, step = $4, state = $5, attempts = 0, due_at = $6, holder = '', 
 WHERE region = $1 AND saga_id = $2;
 
 -- saga.due (cellar_customer)
-SELECT saga_id, customer_id
-FROM sagas
-WHERE region = $1 AND due_at <= $2 AND slot = ANY ($3::int2[]) AND kind = ANY ($5::text[]) AND status IN ('RUNNING', 'UNDOING')
-ORDER BY due_at
+SELECT s.saga_id, s.customer_id
+FROM sagas AS s
+LEFT JOIN slots AS o ON o.region = s.region AND o.slot = s.slot
+WHERE s.region = $1 AND s.due_at <= $2 AND s.kind = ANY ($5::text[]) AND s.status IN ('RUNNING', 'UNDOING')
+  AND coalesce(o.overrides ->> s.customer_id, o.owner, $3) = $3
+ORDER BY s.due_at
 LIMIT $4;
 
 -- saga.get (cellar_customer)
@@ -1129,6 +1185,21 @@ FROM saved;
 SELECT s.saga_id, s.customer_id
 FROM sagas AS s
 JOIN slots AS o ON o.region = s.region AND o.slot = s.slot
-WHERE s.region = $1 AND s.due_at > $2 AND s.slot = ANY ($3::int2[]) AND s.kind = ANY ($5::text[]) AND s.status IN ('RUNNING', 'UNDOING') AND s.epoch < o.epoch
+WHERE s.region = $1 AND s.due_at > $2 AND s.kind = ANY ($5::text[]) AND s.status IN ('RUNNING', 'UNDOING')
+  AND s.epoch < o.epoch AND coalesce(o.overrides ->> s.customer_id, o.owner) = $3
 ORDER BY s.due_at
 LIMIT $4;
+
+-- saga.status (cellar_customer)
+SELECT status
+FROM sagas
+WHERE region = $1 AND saga_id = $2;
+
+-- saga.under_way (cellar_customer)
+SELECT count(*)
+FROM (
+  SELECT 1
+  FROM sagas
+  WHERE region = $1 AND slot = ANY ($2::int2[]) AND status IN ('RUNNING', 'UNDOING')
+  LIMIT $3
+) AS s;
