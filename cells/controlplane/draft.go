@@ -44,14 +44,24 @@ type draft struct {
 	// cells of the fleet, by id.
 	cells []topology.Cell
 	slots holdings
+	// floor is below the version of the first map.
+	floor uint64
 }
 
 // version that the draft will have.
 func (d *draft) version() uint64 {
 	if d.prev == nil {
-		return 1
+		return d.floor + 1
 	}
 	return d.prev.Version + 1
+}
+
+// stored is the version that the history has now; 0 for none.
+func (d *draft) stored() uint64 {
+	if d.prev == nil {
+		return 0
+	}
+	return d.prev.Version
 }
 
 // cell by its id; nil when there is none.

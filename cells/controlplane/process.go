@@ -70,7 +70,7 @@ func (p *Process) assemble(ctx context.Context) (err error) {
 	}
 	p.service = New(Deps{
 		Global: p.global, Customers: p.customers, Key: key, Keys: keys, Primary: ident.Regions()[0], Name: p.cfg.Name, Address: p.cfg.Listen,
-		Deployed: deployed, Automation: p.cfg.Automation, CoolDown: p.cfg.CoolDown, Clock: clock.System{}, Log: p.log, Observe: telemetry.NewControlPlaneMetrics(p.metrics),
+		Floor: versionIn(p.cfg.Map, keys), Deployed: deployed, Automation: p.cfg.Automation, CoolDown: p.cfg.CoolDown, Clock: clock.System{}, Log: p.log, Observe: telemetry.NewControlPlaneMetrics(p.metrics),
 	})
 	p.outlets = []outlet{fileOutlet(p.cfg.Map)}
 	if p.cfg.Consul == "" {
@@ -79,6 +79,15 @@ func (p *Process) assemble(ctx context.Context) (err error) {
 	consul, err := topology.NewConsul(topology.ConsulConfig{Address: p.cfg.Consul, Key: p.cfg.ConsulKey, Clock: clock.System{}})
 	p.outlets = append(p.outlets, consulOutlet(consul, keys))
 	return err
+}
+
+// versionIn a file of the map; 0 when there is none that is good.
+func versionIn(path string, keys topology.Keys) uint64 {
+	m, err := topology.ReadFile(path, keys)
+	if err != nil {
+		return 0
+	}
+	return m.Version
 }
 
 func (p *Process) open(ctx context.Context) (err error) {

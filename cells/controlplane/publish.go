@@ -49,6 +49,8 @@ type publisher struct {
 	clock clock.Clock
 	log   *slog.Logger
 	feed  *feed
+	// floor is a version that some process may have a map of, though the history has none: after the database was made anew.
+	floor uint64
 
 	mu sync.Mutex // one at a time in this process; the maps' key decides between processes
 }
@@ -89,12 +91,12 @@ func (p *publisher) try(ctx context.Context, e edit) (*publication, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := draft{}
+	d := draft{floor: p.floor}
 	if prev != nil {
 		d.prev = prev.m
 	}
 	if e.cause.Seen != 0 && (prev == nil || prev.m.Version != e.cause.Seen) {
-		return nil, mapChanged(e.cause.Seen, d.version()-1)
+		return nil, mapChanged(e.cause.Seen, d.stored())
 	}
 	if d.slots, err = readHoldings(ctx, p.customers); err != nil {
 		return nil, err
@@ -114,7 +116,7 @@ func (p *publisher) commit(ctx context.Context, tx sqldb.Tx, e edit, d draft, pr
 	if err != nil {
 		return nil, err
 	}
-	if version != d.version()-1 {
+	if version != d.stored() {
 		return nil, errConflict
 	}
 	if d.cells, err = listCells(ctx, tx); err != nil {

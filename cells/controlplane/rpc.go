@@ -29,8 +29,9 @@ const (
 	maxExpiry = 30 * 24 * time.Hour
 	// maxReported cells of one report: as many as a map may have.
 	maxReported = 1024
-	// maxName of a reporter, in bytes.
-	maxName = 64
+	// maxName of a cell, and maxReporter of a reporter, in bytes: the latter may have a host's name in it.
+	maxName     = 64
+	maxReporter = 400
 )
 
 func checkCause(v *problem.Violations, c *topologyv1.Cause) {
@@ -284,7 +285,7 @@ func (s *Service) RemoveOverride(ctx context.Context, req *topologyv1.RemoveOver
 // ReportHealth implements TopologyService.
 func (s *Service) ReportHealth(_ context.Context, req *topologyv1.ReportHealthRequest) (*topologyv1.ReportHealthResponse, error) {
 	var v problem.Violations
-	v.Check(req.GetReporter() != "" && len(req.GetReporter()) <= maxName, "reporter", fmt.Sprintf("must be 1 to %d bytes", maxName))
+	v.Check(req.GetReporter() != "" && len(req.GetReporter()) <= maxReporter, "reporter", fmt.Sprintf("must be 1 to %d bytes", maxReporter))
 	_, known := ident.Region(req.GetRegion()).Code()
 	v.Check(known, "region", fmt.Sprintf("must be one of %v", ident.Regions()))
 	v.Check(len(req.GetCells()) <= maxReported, "cells", fmt.Sprintf("must be at most %d", maxReported))

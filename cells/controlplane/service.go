@@ -31,6 +31,8 @@ type Deps struct {
 	Name, Address string
 	// Deployed are the cells that the platform is made of; may be empty. See publisher.deploy.
 	Deployed []topology.Cell
+	// Floor is the version of a map that processes may have though the database has none; 0 for none.
+	Floor uint64
 	// Automation is whether the lever is on before anybody has moved it; CoolDown is the least time between two automatic
 	// moves of different cells.
 	Automation bool
@@ -94,7 +96,7 @@ func New(deps Deps) *Service {
 		deps: deps, store: store{deps.Global}, feed: newFeed(maxWatchers, deps.Observe.MapHeld), board: newBoard(deps.Clock), stepped: make(chan *topologyv1.Evacuation, maxStepped),
 	}
 	s.publisher = &publisher{
-		store: s.store, customers: deps.Customers, key: deps.Key, keys: deps.Keys, clock: deps.Clock, log: deps.Log, feed: s.feed,
+		store: s.store, customers: deps.Customers, key: deps.Key, keys: deps.Keys, clock: deps.Clock, log: deps.Log, feed: s.feed, floor: deps.Floor,
 	}
 	s.moves = evacuation.New(evacuation.Deps{
 		Global: deps.Global, Customers: deps.Customers, Fleet: seams{s.publisher, s.board}, Clock: deps.Clock, Log: deps.Log, Changed: s.moveChanged,

@@ -786,6 +786,11 @@ SET state = excluded.state, expires_at = excluded.expires_at, changed_at = exclu
 DELETE FROM leases
 WHERE region = $1 AND name = $2 AND holder = $3;
 
+-- lease.holder (any)
+SELECT holder
+FROM leases
+WHERE region = $1 AND name = $2 AND until >= now();
+
 -- lease.take (any)
 INSERT INTO leases (region, name, holder, until)
 VALUES ($1, $2, $3, now() + $4::interval)

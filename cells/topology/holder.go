@@ -21,6 +21,14 @@ type subscriber struct{ changed func(*Map) }
 // Load the map; nil before the first.
 func (h *Holder) Load() *Map { return h.current.Load() }
 
+// Version of the map; 0 before the first.
+func (h *Holder) Version() uint64 {
+	if m := h.Load(); m != nil {
+		return m.Version
+	}
+	return 0
+}
+
 // Offer a map: it is taken if it is newer than the one held. Subscribers have been told when Offer returns.
 func (h *Holder) Offer(m *Map) (taken bool) {
 	h.mu.Lock()

@@ -5,18 +5,23 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
+	"os"
 	"time"
 
+	"github.com/cellar-commerce/cellar/cells/controlplane/report"
 	"github.com/cellar-commerce/cellar/cells/topology"
 	"github.com/cellar-commerce/cellar/internal/clock"
 	"github.com/cellar-commerce/cellar/internal/ident"
 	"github.com/cellar-commerce/cellar/internal/rpc"
 	"github.com/cellar-commerce/cellar/internal/secret"
+	"github.com/cellar-commerce/cellar/router"
 )
 
 // config: the environment first (CELLAR_ROUTER_…), flags override it.
 type config struct {
 	Region string        `name:"region" usage:"region of this router"`
+	Name   string        `name:"name" usage:"name of this router in reports, unique among all; empty for its region, host and address"`
 	Listen string        `name:"listen" default:"127.0.0.1:8080" usage:"address for shoppers"`
 	Admin  string        `name:"admin" default:"127.0.0.1:8160" usage:"address of /livez, /readyz and /metrics"`
 	Map    string        `name:"map" usage:"this router's own file of the last good map, watched for changes"`
@@ -44,6 +49,18 @@ func (c config) validate() error {
 
 // follow the map, once there is one.
 func (c config) follow(ctx context.Context, maps *topology.Holder, log *slog.Logger, observe topology.Observer) (*topology.Follower, error) {
+	peers, err := c.peers()
+	if err != nil {
+		return nil, err
+	}
+	return topology.Feed{
+		Map: c.Map, Keys: c.MapKey, ControlPlane: c.Plane, Client: peers, Consul: c.Consul, ConsulKey: c.Key, ConsulMode: c.Mode,
+		Holder: maps, Clock: clock.System{}, Log: log, Observe: observe,
+	}.Start(ctx, func(*topology.Map) error { return nil })
+}
+
+// peers is a client that shows the platform's key, if there is one.
+func (c config) peers() (*http.Client, error) {
 	var key string
 	if c.Peer != "" {
 		var err error
@@ -51,8 +68,30 @@ func (c config) follow(ctx context.Context, maps *topology.Holder, log *slog.Log
 			return nil, err
 		}
 	}
-	return topology.Feed{
-		Map: c.Map, Keys: c.MapKey, ControlPlane: c.Plane, Client: rpc.Peer(key, nil), Consul: c.Consul, ConsulKey: c.Key, ConsulMode: c.Mode,
-		Holder: maps, Clock: clock.System{}, Log: log, Observe: observe,
-	}.Start(ctx, func(*topology.Map) error { return nil })
+	return rpc.Peer(key, nil), nil
+}
+
+// reporter tells the control planes what this router sees of cells.
+func (c config) reporter(maps *topology.Holder, r *router.Router, log *slog.Logger) (*report.Reporter, error) {
+	peers, err := c.peers()
+	if err != nil {
+		return nil, err
+	}
+	name := c.Name
+	if name == "" {
+		host, _ := os.Hostname() // the address alone is a name, too
+		name = "router/" + c.Region + "/" + host + "/" + c.Listen
+	}
+	cells := func() []report.Cell {
+		seen := r.Reports()
+		all := make([]report.Cell, len(seen))
+		for i, s := range seen {
+			all[i] = report.Cell{ID: s.Cell, Healthy: s.Healthy, Requests: s.Requests, Errors: s.Failures}
+		}
+		return all
+	}
+	return report.New(report.Deps{
+		Name: name, Region: ident.Region(c.Region), To: report.Addresses(c.Plane), Peers: peers,
+		Version: maps.Version, Cells: cells, Clock: clock.System{}, Log: log,
+	}), nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/cellar-commerce/cellar/internal/clock"
 	"github.com/cellar-commerce/cellar/internal/ident"
 	"github.com/cellar-commerce/cellar/internal/process"
+	"github.com/cellar-commerce/cellar/internal/rpc"
 	"github.com/cellar-commerce/cellar/internal/settings"
 	"github.com/cellar-commerce/cellar/internal/telemetry"
 	"github.com/cellar-commerce/cellar/router"
@@ -39,14 +40,21 @@ func run(ctx context.Context, from settings.Source, logs io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("router: %w", err)
 	}
-	r := router.New(router.Deps{Region: ident.Region(cfg.Region), Maps: maps, Clock: clock.System{}, Log: log, Observe: telemetry.NewRouterMetrics(metrics)})
+	r := router.New(router.Deps{
+		Region: ident.Region(cfg.Region), Maps: maps, Clock: clock.System{}, Log: log, Observe: telemetry.NewRouterMetrics(metrics), NoSideEffects: rpc.NoSideEffects(),
+	})
 	maps.Subscribe(func(*topology.Map) { r.MapChanged() })
+	reporter, err := cfg.reporter(maps, r, log)
+	if err != nil {
+		return fmt.Errorf("router: %w", err)
+	}
 	return process.Group{
 		Log:       log,
-		Listeners: []process.Listener{{Name: "public", Address: cfg.Listen, Handler: r}, {Name: "admin", Address: cfg.Admin, Handler: telemetry.Admin(metrics, ready)}},
+		Listeners: []process.Listener{{Name: "public", Address: cfg.Listen, Server: router.NewServer(r)}, {Name: "admin", Address: cfg.Admin, Handler: telemetry.Admin(metrics, ready)}},
 		Workers: []process.Worker{
 			{Name: "map", Run: func(ctx context.Context) error { follower.Run(ctx); return nil }},
 			{Name: "health", Run: func(ctx context.Context) error { r.Run(ctx); return nil }},
+			{Name: "reports", Run: func(ctx context.Context) error { reporter.Run(ctx); return nil }},
 		},
 		SetReady: func(up bool) { ready.Set(up); r.SetDraining(!up) },
 		Drain:    cfg.Drain,

@@ -30,11 +30,11 @@ type Info struct {
 	DatabaseURL string `json:"database_url"`
 	PortOffset  int    `json:"port_offset"`
 	PeerKey     string `json:"peer_key_file"`
-	// Map is the newest snapshot that the platform has signed. Every process has a file of its own, which it keeps.
-	Map string `json:"map"`
-	// MapKeys are the public keys of maps, MapKey what the platform signs them with.
+	// Map is the file of the newest map, MapKeys that of the public keys that maps may be signed with.
+	Map     string `json:"map"`
 	MapKeys string `json:"map_keys_file"`
-	MapKey  string `json:"map_key_file"`
+	// ControlPlane has the addresses of the control planes, host:port separated by commas.
+	ControlPlane string `json:"control_plane"`
 }
 
 // Info about this platform.
@@ -42,7 +42,7 @@ func (p *Platform) Info() Info {
 	keys := p.path("keys")
 	return Info{
 		Dir: p.cfg.Dir, DatabaseURL: p.database.URL(), PortOffset: p.cfg.PortOffset, PeerKey: keyFile(keys, KeyPeer),
-		Map: mapFile(p.cfg.Dir), MapKeys: publicKeyFile(keys), MapKey: keyFile(keys, KeyMap),
+		Map: mapFile(p.cfg.Dir), MapKeys: publicKeyFile(keys), ControlPlane: p.controlPlanes(),
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -144,4 +145,14 @@ func (d *destination) tell(ctx context.Context, now time.Time, version uint64, c
 	for _, c := range cells {
 		d.told[c.ID] = c
 	}
+}
+
+// Addresses of control planes in a setting: separated by commas; none for an empty one.
+func Addresses(setting string) (all []string) {
+	for address := range strings.SplitSeq(setting, ",") {
+		if address = strings.TrimSpace(address); address != "" {
+			all = append(all, address)
+		}
+	}
+	return all
 }
