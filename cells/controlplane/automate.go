@@ -124,7 +124,7 @@ func (a *automation) audit(ctx context.Context, verdicts map[string]verdict, ver
 	for _, cell := range slices.Sorted(maps.Keys(verdicts)) {
 		v := verdicts[cell]
 		switch v.guard {
-		case guardNone, guardState, guardEmpty, guardTime, guardPlanned:
+		case guardNone, guardState, guardEmpty, guardTime, guardPlanned, guardUnheard:
 			if v.guard == guardNone {
 				delete(a.refusals, cell)
 			}

@@ -43,6 +43,7 @@ const (
 	guardEmpty    = "empty"
 	guardLever    = "lever"
 	guardPlanned  = "planned"
+	guardUnheard  = "unheard"
 	guardBlind    = "blind"
 	guardMost     = "most"
 	guardQuorum   = "quorum"
@@ -182,6 +183,9 @@ func (s *situation) pulled(_ *topology.Cell, p probed) (verdict, bool) {
 
 // blind: too few routers speak to know what shoppers see.
 func (s *situation) blind(_ *topology.Cell, p probed) (verdict, bool) {
+	if len(s.routers) == 0 {
+		return verdict{guard: guardUnheard, text: what(p.sight) + ", and no router has spoken yet: nobody can miss it"}, true
+	}
 	fresh := s.fresh()
 	if len(fresh) >= s.quorum() && regions(fresh) >= min(2, regions(s.routers)) {
 		return verdict{}, false

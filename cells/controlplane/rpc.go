@@ -98,7 +98,11 @@ func (s *Service) GetMap(ctx context.Context, req *topologyv1.GetMapRequest) (*t
 
 // WatchMap implements TopologyService.
 func (s *Service) WatchMap(ctx context.Context, req *topologyv1.WatchMapRequest, stream *connect.ServerStream[topologyv1.WatchMapResponse]) error {
-	return s.feed.watch(ctx, s.deps.Clock, req.GetSeenVersion(), stream.Send)
+	err := s.feed.watch(ctx, s.deps.Clock, req.GetSeenVersion(), stream.Send)
+	if ctx.Err() != nil {
+		return nil // the watcher has left, and that is no failure
+	}
+	return err
 }
 
 // ListMaps implements TopologyService.
