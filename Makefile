@@ -47,7 +47,7 @@ down: ## Stop the platform that runs here
 	@bin/cellctl down
 
 .PHONY: test
-test: setup ## Run the unit and integration tests with the race detector, then the proofs of stock at full size
+test: setup $(TOOLS)/consul ## Run the unit and integration tests with the race detector, then the proofs of stock at full size
 	@$(SHARED) go test -race -timeout 10m $(ARGS) ./...
 	@if [ -z "$(ARGS)" ]; then $(MAKE) proofs; fi
 
@@ -111,6 +111,11 @@ $(TOOLS)/buf: tools/go.mod tools/go.sum
 $(TOOLS)/golangci-lint: tools/go.mod tools/go.sum
 	@mkdir -p $(TOOLS)
 	go -C tools build -o ../$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+# The agent that tests of the map talk to. Its modules contradict those of the other tools, so it has a go.mod of its own.
+$(TOOLS)/consul: tools/consul/go.mod tools/consul/go.sum
+	@mkdir -p $(TOOLS)
+	go -C tools/consul build -o ../../$@ github.com/hashicorp/consul
 
 $(TOOLS)/protoc-gen-go: tools/go.mod tools/go.sum
 	@mkdir -p $(TOOLS)

@@ -121,13 +121,9 @@ func newWorld(t *testing.T) *world {
 		_, err := w.stock[regions[i]].Restock(t.Context(), &inventoryv1.RestockRequest{FcId: fc, DeliveryId: "d1", Lines: []*inventoryv1.RestockLine{{Sku: "ale", Quantity: opening}}})
 		must(t, err)
 	}
-	slots := make([]int16, ident.Slots)
-	for i := range slots {
-		slots[i] = int16(i)
-	}
 	w.orders = order.New(order.Deps{
 		DB: w.customers, Fence: fencetest.Owner(w.customers, home), Clock: w.clock, Log: log, Payments: w.till, Shipments: shipments, Stock: stock, Cell: "use1-a",
-		Owned: func() map[ident.Region][]int16 { return map[ident.Region][]int16{home: slots} },
+		Rings: func() ([]ident.Region, uint64) { return []ident.Region{home}, 1 },
 	})
 	return w
 }

@@ -18,7 +18,6 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"github.com/cellar-commerce/cellar/cells/topology"
 	recoveryv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/recovery/v1"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/recovery/v1/recoveryv1connect"
 	"github.com/cellar-commerce/cellar/internal/ident"
@@ -49,7 +48,7 @@ func (o *options) recovery(ctx context.Context, named string) (*recovery, error)
 	if err != nil {
 		return nil, err
 	}
-	m, err := topology.ReadFile(info.Map)
+	m, err := info.ReadMap()
 	if err != nil {
 		return nil, err
 	}

@@ -51,6 +51,8 @@ type Deps struct {
 	Region ident.Region
 	// Owners answers from the map.
 	Owners Owners
+	// Overridden tells whether the map has the customer served by another cell than the owner of the slot; nil is never.
+	Overridden func(ident.CustomerID) bool
 }
 
 // SlotFence is the Fence of one cell.
@@ -67,6 +69,9 @@ var _ Fence = (*SlotFence)(nil)
 
 // New fence of a cell. The region must have a ring.
 func New(deps Deps) (*SlotFence, error) {
+	if deps.Overridden == nil {
+		deps.Overridden = func(ident.CustomerID) bool { return false }
+	}
 	ring, ok := deps.Region.Code()
 	if !ok {
 		return nil, fmt.Errorf("fence: region %q has no ring", deps.Region)
@@ -76,17 +81,16 @@ func New(deps Deps) (*SlotFence, error) {
 
 // InSlotTx implements Fence.
 func (f *SlotFence) InSlotTx(ctx context.Context, id ident.CustomerID, fn func(tx sqldb.Tx) error) error {
-	region := id.Region()
-	if region == "" {
-		return problem.New(problem.Invalid, "MALFORMED_CUSTOMER_ID", "the customer id is malformed")
+	if _, err := homeOf(id); err != nil {
+		return err
 	}
 	return f.deps.DB.InTx(ctx, func(tx sqldb.Tx) error {
-		owner, epoch, err := lockSlot(ctx, tx, region, id.Slot())
+		o, err := readSlot(ctx, tx, stmtLockSlot, id)
 		if err != nil {
 			return err
 		}
-		if owner != f.deps.Cell {
-			return wrongCell(region, id.Slot(), owner, epoch)
+		if o.cell != f.deps.Cell {
+			return wrongCell(id, o)
 		}
 		return fn(tx)
 	})
@@ -94,48 +98,65 @@ func (f *SlotFence) InSlotTx(ctx context.Context, id ident.CustomerID, fn func(t
 
 // Send implements Fence.
 func (f *SlotFence) Send(ctx context.Context, id ident.CustomerID, b *sqldb.Batch) error {
-	region := id.Region()
-	if region == "" {
-		return problem.New(problem.Invalid, "MALFORMED_CUSTOMER_ID", "the customer id is malformed")
-	}
-	err := f.deps.DB.Send(ctx, b.After(stmtGuard, string(region), int16(id.Slot()), f.deps.Cell))
-	if !sqldb.GuardFailed(err) {
-		return err
-	}
-	return f.whoseSlot(ctx, region, id.Slot(), err)
-}
-
-// whoseSlot finds out whose guard has failed: the fence's, which is WRONG_CELL, or one of the batch.
-func (f *SlotFence) whoseSlot(ctx context.Context, ring ident.Region, slot ident.Slot, failed error) error {
-	owner, epoch, err := readSlot(ctx, f.deps.DB, stmtReadSlot, ring, slot)
+	region, err := homeOf(id)
 	if err != nil {
 		return err
 	}
-	if owner != f.deps.Cell {
-		return wrongCell(ring, slot, owner, epoch)
+	err = f.deps.DB.Send(ctx, b.After(stmtGuard, string(region), int16(id.Slot()), f.deps.Cell, string(id)))
+	if !sqldb.GuardFailed(err) {
+		return err
+	}
+	return f.whoseSlot(ctx, id, err)
+}
+
+// homeOf a customer. The id is looked at closely: a guard takes it for one, and many of them in a list.
+func homeOf(id ident.CustomerID) (ident.Region, error) {
+	if _, err := ident.Parse(string(id)); err != nil {
+		return "", problem.Wrap(err, problem.Invalid, "MALFORMED_CUSTOMER_ID", "the customer id is malformed")
+	}
+	return id.Region(), nil
+}
+
+// whoseSlot finds out whose guard has failed: the fence's, which is WRONG_CELL, or one of the batch.
+func (f *SlotFence) whoseSlot(ctx context.Context, id ident.CustomerID, failed error) error {
+	o, err := readSlot(ctx, f.deps.DB, stmtReadSlot, id)
+	if err != nil {
+		return err
+	}
+	if o.cell != f.deps.Cell {
+		return wrongCell(id, o)
 	}
 	return failed
 }
 
-func lockSlot(ctx context.Context, tx sqldb.Tx, ring ident.Region, slot ident.Slot) (owner string, epoch uint64, err error) {
-	return readSlot(ctx, tx, stmtLockSlot, ring, slot)
+// owned is who serves a customer.
+type owned struct {
+	cell  string
+	epoch uint64 // of the slot
+	// override: the cell serves this customer only, and need not own the slot.
+	override bool
 }
 
-func readSlot(ctx context.Context, q sqldb.Querier, s *sqldb.Statement, ring ident.Region, slot ident.Slot) (owner string, epoch uint64, err error) {
-	err = q.QueryRow(ctx, s, string(ring), int16(slot)).Scan(&owner, &epoch)
+func readSlot(ctx context.Context, q sqldb.Querier, s *sqldb.Statement, id ident.CustomerID) (owned, error) {
+	var o owned
+	var override *string
+	err := q.QueryRow(ctx, s, string(id.Region()), int16(id.Slot()), string(id)).Scan(&o.cell, &o.epoch, &override)
 	if errors.Is(err, sqldb.ErrNoRows) {
-		return "", 0, nil // a ring without slots: nobody owns it, so nobody writes
+		return owned{}, nil // a ring without slots: nobody owns it, so nobody writes
 	}
-	return owner, epoch, err
+	if override != nil {
+		o.cell, o.override = *override, true
+	}
+	return o, err
 }
 
-// Check implements Fence.
+// Check implements Fence. Should the map change between its two looks, whoever is sent to the wrong cell hears better there.
 func (f *SlotFence) Check(id ident.CustomerID) error {
 	owner, epoch, _ := f.deps.Owners.Owner(id)
 	if owner == f.deps.Cell {
 		return nil
 	}
-	return wrongCell(id.Region(), id.Slot(), owner, epoch)
+	return wrongCell(id, owned{owner, epoch, f.deps.Overridden(id)})
 }
 
 // maxMints bounds the search for an id in a slot of ours. A cell with one slot in a thousand finds one in time; a cell
@@ -159,7 +180,10 @@ func (f *SlotFence) mint(make func(ident.RingCode) ident.CustomerID) ident.Custo
 	return id
 }
 
-func wrongCell(ring ident.Region, slot ident.Slot, owner string, epoch uint64) error {
-	return problem.New(problem.Unavailable, ReasonWrongCell, "another cell serves this customer",
-		&problemv1.WrongCell{Ring: string(ring), Slot: uint32(slot), Owner: owner, Epoch: epoch})
+func wrongCell(id ident.CustomerID, o owned) error {
+	d := &problemv1.WrongCell{Ring: string(id.Region()), Slot: uint32(id.Slot()), Owner: o.cell, Epoch: o.epoch}
+	if o.override {
+		d.CustomerId = string(id)
+	}
+	return problem.New(problem.Unavailable, ReasonWrongCell, "another cell serves this customer", d)
 }

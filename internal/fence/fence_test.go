@@ -135,7 +135,7 @@ func TestCheckAnswersFromTheMapAlone(t *testing.T) {
 
 func TestAMalformedCustomerIsRefusedBeforeAnyTransaction(t *testing.T) {
 	f := newFence(t, nil, everythingIs(me))
-	for _, id := range []ident.CustomerID{"", "c", "c-mars1-000000000000000000000000"} {
+	for _, id := range []ident.CustomerID{"", "c", "c-mars1-000000000000000000000000", "c-use1-0000000000000000000000,0"} {
 		if err := f.InSlotTx(t.Context(), id, nil); !problem.Is(err, "MALFORMED_CUSTOMER_ID") {
 			t.Errorf("%q: got %v", id, err)
 		}

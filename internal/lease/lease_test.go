@@ -62,6 +62,24 @@ func TestALeaseHasOneHolderUntilItIsDroppedOrRunsOut(t *testing.T) {
 	expectTake(t, b, false)
 }
 
+func TestWhoHoldsALeaseIsTold(t *testing.T) {
+	db := sqldbtest.New(t, sqldb.Customer)
+	a, b := keeper(db, "use1-a", clock.System{}), keeper(db, "use1-b", clock.System{})
+	expect := func(want string) {
+		t.Helper()
+		if got, err := b.Holder(t.Context(), work); got != want || err != nil {
+			t.Errorf("got %q, %v; want %q", got, err, want)
+		}
+	}
+	expect("")
+	expectTake(t, a, true)
+	expect("use1-a")
+	expire(t, db)
+	expect("")
+	expectTake(t, b, true)
+	expect("use1-b")
+}
+
 func TestALeaseOfAnotherRegionOrNameIsAnother(t *testing.T) {
 	db := sqldbtest.New(t, sqldb.Customer)
 	expectTake(t, keeper(db, "use1-a", clock.System{}), true)

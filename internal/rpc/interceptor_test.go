@@ -73,7 +73,7 @@ func TestAProblemIsToldWithItsReasonAndNotLogged(t *testing.T) {
 
 func TestARedirectFromWithinAHandlerIsReadableByTheRouter(t *testing.T) {
 	c := newCell(t)
-	id := c.theirs()
+	id := c.theirs(false)
 	c.handle = func(context.Context) error { return fmt.Errorf("read the cart: %w", c.fence.Check(id)) }
 	client := cartv1connect.NewCartServiceClient(rpc.Peer(key, nil), c.peers.URL, rpc.ClientOptions()...)
 	_, err := client.ReadCart(t.Context(), &cartv1.ReadCartRequest{})

@@ -95,9 +95,9 @@ type Deps struct {
 	PrimaryRegion ident.Region
 	// QuoteKey signs quotes: at least 32 bytes, the same in every cell.
 	QuoteKey []byte
-	// Cell and Owned are for the saga engine.
+	// Cell and Rings are for the saga engine.
 	Cell  string
-	Owned func() map[ident.Region][]int16
+	Rings func() (rings []ident.Region, version uint64)
 	// Observe is told how placements end, ObserveSagas how their steps do; may be nil.
 	Observe      Observer
 	ObserveSagas saga.Observer
@@ -132,7 +132,7 @@ func New(deps Deps) (*Service, error) {
 	}
 	s := &Service{deps: deps, sealer: sealer{deps.QuoteKey}, vouchers: newVouchers(deps), limit: limiter{live: map[ident.CustomerID]map[string]int{}}}
 	s.sagas = saga.New(saga.Deps{
-		DB: deps.DB, Fence: deps.Fence, Clock: deps.Clock, Log: deps.Log, Cell: deps.Cell, Owned: deps.Owned,
+		DB: deps.DB, Fence: deps.Fence, Clock: deps.Clock, Log: deps.Log, Cell: deps.Cell, Rings: deps.Rings,
 		Definitions: []*saga.Definition{s.Placement()}, Observe: deps.ObserveSagas,
 	})
 	return s, nil

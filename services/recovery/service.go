@@ -53,9 +53,9 @@ type Deps struct {
 	Engines []Engine
 	// At is this service in another cell.
 	At func(cell string) Peer
-	// Cell and Owned are for the engine of the demo; Observe may be nil.
+	// Cell and Rings are for the engine of the demo; Observe may be nil.
 	Cell    string
-	Owned   func() map[ident.Region][]int16
+	Rings   func() (rings []ident.Region, version uint64)
 	Observe saga.Observer
 }
 
@@ -76,7 +76,7 @@ const maxBegun = 16
 func New(deps Deps) *Service {
 	s := &Service{deps: deps, begun: make(chan saga.Ticket, maxBegun)}
 	s.demos = saga.New(saga.Deps{
-		DB: deps.DB, Fence: deps.Fence, Clock: deps.Clock, Log: deps.Log, Cell: deps.Cell, Owned: deps.Owned, Observe: deps.Observe,
+		DB: deps.DB, Fence: deps.Fence, Clock: deps.Clock, Log: deps.Log, Cell: deps.Cell, Rings: deps.Rings, Observe: deps.Observe,
 		Definitions: []*saga.Definition{s.demo(), release()},
 	})
 	s.engines = append([]Engine{s.demos}, deps.Engines...)
@@ -101,6 +101,9 @@ func (s *Service) Run(ctx context.Context) {
 		}
 	}
 }
+
+// Sagas is the engine that runs the demos.
+func (s *Service) Sagas() *saga.Engine { return s.demos }
 
 // Sweep resumes the demos that are due now, once, and waits for them.
 func (s *Service) Sweep(ctx context.Context) (int, error) { return s.demos.Sweep(ctx) }

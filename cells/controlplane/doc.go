@@ -1,0 +1,2 @@
+// Package controlplane.
+package controlplane
