@@ -149,6 +149,11 @@ FROM reservations AS r
 WHERE r.region = $1 AND r.state IN ('HELD', 'COMMITTED')
 GROUP BY r.fc_id, r.sku;
 
+-- audit.redeemed (cellar_customer)
+SELECT code, order_id
+FROM voucher_redemptions
+WHERE region = $1 AND state = 'REDEEMED';
+
 -- audit.reservations (cellar_regional)
 SELECT fc_id, order_id, line, sku, quantity, state, expires_at
 FROM reservations
@@ -189,6 +194,20 @@ LIMIT $4;
 SELECT count(*)
 FROM outbox
 WHERE region = $1 AND published_at IS NULL;
+
+-- audit.voucher_uses (cellar_customer)
+SELECT u.code, u.holder, u.uses, coalesce(r.redeemed, 0)
+FROM voucher_uses AS u
+LEFT JOIN (
+  SELECT code, holder, count(*) AS redeemed
+  FROM (
+    SELECT code, customer_id AS holder FROM voucher_redemptions WHERE region = $1 AND state = 'REDEEMED'
+    UNION ALL
+    SELECT code, '*' FROM voucher_redemptions WHERE region = $1 AND state = 'REDEEMED'
+  ) AS each
+  GROUP BY code, holder
+) AS r ON r.code = u.code AND r.holder = u.holder
+WHERE u.region = $1;
 
 -- cart.add (cellar_customer)
 INSERT INTO cart_lines (region, customer_id, sku, quantity, price_minor_units, currency, added_at)

@@ -168,6 +168,11 @@ func look(ctx context.Context, deps Deps) (*findings, error) {
 	if err := readPayments(ctx, deps, f, orders); err != nil {
 		return nil, fmt.Errorf("audit payments: %w", err)
 	}
+	for _, region := range deps.Regions {
+		if err := lookAtVouchers(ctx, deps, f, region, orders); err != nil {
+			return nil, fmt.Errorf("audit the vouchers of %s: %w", region, err)
+		}
+	}
 	if err := lookAtBooks(ctx, deps, f); err != nil {
 		return nil, fmt.Errorf("audit the ledger of gift cards and wallets: %w", err)
 	}

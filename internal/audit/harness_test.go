@@ -72,6 +72,9 @@ func newWorld(t *testing.T) *world {
 	w.payment(t, "refused", payment{state: "DECLINED"}, "")
 	w.run(t, w.customers, fmt.Sprintf(`INSERT INTO idempotency_keys (region, customer_id, method, key, fingerprint, resource_id, answer, created_at, expires_at)
 		VALUES ('us-east-1', 'c', 'PlaceOrder', 'k1', '', 'whole', 'x', %[1]s, %[1]s)`, ago(time.Hour)))
+	w.run(t, w.customers, fmt.Sprintf(`INSERT INTO voucher_redemptions (region, code, order_id, customer_id, state, changed_at)
+		VALUES ('us-east-1', 'TEN', 'whole', 'c', 'REDEEMED', %[1]s), ('us-east-1', 'TEN', 'live', 'c', 'GIVEN_BACK', %[1]s)`, ago(time.Hour)))
+	w.run(t, w.customers, "INSERT INTO voucher_uses (region, code, holder, uses) VALUES ('us-east-1', 'TEN', '*', 1), ('us-east-1', 'TEN', 'c', 1)")
 	w.stock(t)
 	w.ledger = entries{
 		{Kind: cardnetwork.KindAuthorize, Reference: "whole", ChargeID: "ch_1", Amount: 1000}, {Kind: cardnetwork.KindCapture, Reference: "whole", ChargeID: "ch_1", Amount: 1000},
@@ -234,7 +237,7 @@ var kinds = map[protoreflect.Name]string{
 func (w *world) keep(t *testing.T) (restore func()) {
 	t.Helper()
 	tables := map[*sqldb.DB][]string{
-		w.customers: {"orders", "order_events", "sagas", "payments", "payment_tenders", "gift_cards", "wallets", "ledger_entries", "idempotency_keys"},
+		w.customers: {"orders", "order_events", "sagas", "payments", "payment_tenders", "gift_cards", "wallets", "ledger_entries", "idempotency_keys", "voucher_redemptions", "voucher_uses"},
 		w.regional:  {"inventory", "inventory_events", "reservations", "shipments"},
 	}
 	each := func(do string) {
