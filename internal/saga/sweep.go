@@ -57,6 +57,9 @@ func (e *Engine) sweep(ctx context.Context, runs *sync.WaitGroup) (int, error) {
 // an epoch may be new because of another customer, or because the slot went and came back.
 func (e *Engine) found(ctx context.Context, ring ident.Region, version uint64) ([]dueSaga, error) {
 	all, err := e.due(ctx, ring)
+	if len(all) >= sweepLimit {
+		e.setCrowded(true) // there may be more than a list holds
+	}
 	if err != nil || e.looked(ring, version) {
 		return all, err
 	}
@@ -67,7 +70,8 @@ func (e *Engine) found(ctx context.Context, ring ident.Region, version uint64) (
 		}
 	}
 	if err != nil || len(stale) >= sweepLimit {
-		e.forget(ring) // there may be more than a list holds
+		e.forget(ring)
+		e.setCrowded(true)
 	}
 	return all, err
 }
