@@ -337,6 +337,13 @@ UPDATE vouchers
 SET disabled = true
 WHERE code = $1;
 
+-- checkout.expired (cellar_customer)
+SELECT expires_at, customer_id, method, key
+FROM idempotency_keys
+WHERE region = $1 AND expires_at <= $2 AND (expires_at, customer_id, method, key) > ($3, $4, $5, $6)
+ORDER BY expires_at, customer_id, method, key
+LIMIT $7;
+
 -- checkout.few_live (cellar_customer)
 SELECT 1 / (count(*) = 0)::int
 FROM unnest($2::text[]) AS c (customer_id)
@@ -349,6 +356,13 @@ WHERE $5 < (
 -- checkout.forget (cellar_customer)
 DELETE FROM idempotency_keys
 WHERE region = $1 AND customer_id = $2 AND method = $3 AND key = $4 AND expires_at <= $5;
+
+-- checkout.forget_expired (cellar_customer)
+DELETE FROM idempotency_keys
+WHERE region = $1 AND expires_at <= $5 AND (customer_id, method, key) IN (
+  SELECT n.customer_id, n.method, n.key
+  FROM unnest($2::text[], $3::text[], $4::text[]) AS n (customer_id, method, key)
+);
 
 -- checkout.free_quote (cellar_customer)
 DELETE FROM idempotency_keys
@@ -419,16 +433,6 @@ FROM vouchers
 WHERE automatic AND NOT disabled AND valid_until > $1
 ORDER BY valid_until, code
 LIMIT $2;
-
--- checkout.sweep_keys (cellar_customer)
-DELETE FROM idempotency_keys
-WHERE region = $1 AND (customer_id, method, key) IN (
-  SELECT customer_id, method, key
-  FROM idempotency_keys
-  WHERE region = $1 AND expires_at <= $2
-  ORDER BY expires_at
-  LIMIT $3
-);
 
 -- checkout.take_use (cellar_customer)
 INSERT INTO voucher_uses (region, code, holder, uses)
@@ -1062,10 +1066,11 @@ WHERE s.region = $1 AND s.saga_id = $2 AND s.status IN ('RUNNING', 'UNDOING') AN
 RETURNING kind, customer_id, status, step, state, attempts, due_at, last_error, created_at;
 
 -- saga.count_parked (cellar_customer)
-SELECT kind, count(*)
-FROM sagas
-WHERE region = $1 AND slot = ANY ($2::int2[]) AND status = 'PARKED'
-GROUP BY kind;
+SELECT s.kind, count(*)
+FROM sagas AS s
+LEFT JOIN slots AS o ON o.region = s.region AND o.slot = s.slot
+WHERE s.region = $1 AND s.status = 'PARKED' AND coalesce(o.overrides ->> s.customer_id, o.owner, $2) = $2
+GROUP BY s.kind;
 
 -- saga.decide (cellar_customer)
 UPDATE sagas
@@ -1073,10 +1078,12 @@ SET status = $3, step = $4, state = $5, attempts = 0, due_at = $6, holder = '', 
 WHERE region = $1 AND saga_id = $2;
 
 -- saga.due (cellar_customer)
-SELECT saga_id, customer_id
-FROM sagas
-WHERE region = $1 AND due_at <= $2 AND slot = ANY ($3::int2[]) AND kind = ANY ($5::text[]) AND status IN ('RUNNING', 'UNDOING')
-ORDER BY due_at
+SELECT s.saga_id, s.customer_id
+FROM sagas AS s
+LEFT JOIN slots AS o ON o.region = s.region AND o.slot = s.slot
+WHERE s.region = $1 AND s.due_at <= $2 AND s.kind = ANY ($5::text[]) AND s.status IN ('RUNNING', 'UNDOING')
+  AND coalesce(o.overrides ->> s.customer_id, o.owner, $3) = $3
+ORDER BY s.due_at
 LIMIT $4;
 
 -- saga.get (cellar_customer)
@@ -1137,6 +1144,12 @@ FROM saved;
 SELECT s.saga_id, s.customer_id
 FROM sagas AS s
 JOIN slots AS o ON o.region = s.region AND o.slot = s.slot
-WHERE s.region = $1 AND s.due_at > $2 AND s.slot = ANY ($3::int2[]) AND s.kind = ANY ($5::text[]) AND s.status IN ('RUNNING', 'UNDOING') AND s.epoch < o.epoch
+WHERE s.region = $1 AND s.due_at > $2 AND s.kind = ANY ($5::text[]) AND s.status IN ('RUNNING', 'UNDOING')
+  AND s.epoch < o.epoch AND coalesce(o.overrides ->> s.customer_id, o.owner) = $3
 ORDER BY s.due_at
 LIMIT $4;
+
+-- saga.status (cellar_customer)
+SELECT status
+FROM sagas
+WHERE region = $1 AND saga_id = $2;
