@@ -337,6 +337,13 @@ UPDATE vouchers
 SET disabled = true
 WHERE code = $1;
 
+-- checkout.expired (cellar_customer)
+SELECT expires_at, customer_id, method, key
+FROM idempotency_keys
+WHERE region = $1 AND expires_at <= $2 AND (expires_at, customer_id, method, key) > ($3, $4, $5, $6)
+ORDER BY expires_at, customer_id, method, key
+LIMIT $7;
+
 -- checkout.few_live (cellar_customer)
 SELECT 1 / (count(*) = 0)::int
 FROM unnest($2::text[]) AS c (customer_id)
@@ -349,6 +356,13 @@ WHERE $5 < (
 -- checkout.forget (cellar_customer)
 DELETE FROM idempotency_keys
 WHERE region = $1 AND customer_id = $2 AND method = $3 AND key = $4 AND expires_at <= $5;
+
+-- checkout.forget_expired (cellar_customer)
+DELETE FROM idempotency_keys
+WHERE region = $1 AND expires_at <= $5 AND (customer_id, method, key) IN (
+  SELECT n.customer_id, n.method, n.key
+  FROM unnest($2::text[], $3::text[], $4::text[]) AS n (customer_id, method, key)
+);
 
 -- checkout.free_quote (cellar_customer)
 DELETE FROM idempotency_keys
@@ -419,16 +433,6 @@ FROM vouchers
 WHERE automatic AND NOT disabled AND valid_until > $1
 ORDER BY valid_until, code
 LIMIT $2;
-
--- checkout.sweep_keys (cellar_customer)
-DELETE FROM idempotency_keys
-WHERE region = $1 AND (customer_id, method, key) IN (
-  SELECT customer_id, method, key
-  FROM idempotency_keys
-  WHERE region = $1 AND expires_at <= $2
-  ORDER BY expires_at
-  LIMIT $3
-);
 
 -- checkout.take_use (cellar_customer)
 INSERT INTO voucher_uses (region, code, holder, uses)
