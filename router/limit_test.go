@@ -51,7 +51,7 @@ func TestCellsThatLeaveTheMapAreForgotten(t *testing.T) {
 	next.Version++
 	maps.Offer(&next)
 	r.MapChanged()
-	if len(r.nodes.byID) != 1 || r.nodes.of("use1-a") != kept {
-		t.Errorf("got %v", r.nodes.byID)
+	if len(*r.nodes.byID.Load()) != 1 || r.nodes.of("use1-a") != kept {
+		t.Errorf("got %v", *r.nodes.byID.Load())
 	}
 }

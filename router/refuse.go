@@ -26,14 +26,25 @@ var (
 	errAnswerLost  = comeBack(problem.Unavailable, "ANSWER_LOST", "the cell's answer was lost; the request may have taken effect")
 	errTooLate     = comeBack(problem.Unavailable, "DEADLINE_EXCEEDED", "the cell took too long; the request may have taken effect")
 	errGone        = problem.New(problem.Unavailable, "CANCELED", "the client gave the request up")
+	errBusy        = comeBack(problem.Exhausted, "CELL_OVERLOADED", "the cell that should serve this has too many requests at once; nothing was done")
 	errOverloaded  = comeBack(problem.Exhausted, "ROUTER_OVERLOADED", "too many requests at once; try again in a moment")
 	errBodyTooLong = problem.New(problem.Exhausted, "BODY_TOO_LARGE", "a request has at most 1 MiB")
 )
 
-// refuse in the protocol of the request: Connect, gRPC or gRPC-Web; plain Connect JSON for anything else.
-func (r *Router) refuse(w http.ResponseWriter, req *http.Request, p *problem.Problem) {
+// refuse in the protocol of the request, and give the reason back: Connect, gRPC or gRPC-Web; plain Connect JSON for
+// anything else.
+func (r *Router) refuse(w http.ResponseWriter, req *http.Request, p *problem.Problem) string {
 	if _, passes := problem.Detail[*errdetails.RetryInfo](p); passes {
 		w.Header().Set("Retry-After", strconv.Itoa(int(retryAfter.Seconds())))
 	}
 	_ = r.errors.Write(w, req, problem.ToConnect(p)) // it fails only when nobody listens any more
+	return p.Reason
+}
+
+// own pages of the router: /livez and /readyz.
+func (r *Router) own(path string) (status int, body []byte) {
+	if path == "/readyz" && !r.Ready() {
+		return http.StatusServiceUnavailable, []byte("no cell of this region serves\n")
+	}
+	return http.StatusOK, []byte("ok\n")
 }

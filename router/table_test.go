@@ -167,7 +167,7 @@ func TestABreakerKnowsForHowLongItsCellIsAway(t *testing.T) {
 		if !ok {
 			t.Fatal("it is ejected too early")
 		}
-		done(errEjected)
+		b.ended(done, errEjected)
 	}
 	c.Advance(3 * time.Second)
 	if _, ok := b.allow(); ok || !b.open() || b.away() != 3*time.Second {

@@ -14,6 +14,7 @@ import (
 	"github.com/cellar-commerce/cellar/internal/clock"
 	"github.com/cellar-commerce/cellar/internal/ident"
 	"github.com/cellar-commerce/cellar/internal/process"
+	"github.com/cellar-commerce/cellar/internal/rpc"
 	"github.com/cellar-commerce/cellar/internal/settings"
 	"github.com/cellar-commerce/cellar/internal/telemetry"
 	"github.com/cellar-commerce/cellar/router"
@@ -61,11 +62,13 @@ func run(ctx context.Context, from settings.Source, logs io.Writer) error {
 	metrics := telemetry.NewMetrics(map[string]string{"region": cfg.Region})
 	maps, ready := &topology.Holder{}, &telemetry.Readiness{}
 	maps.Offer(m)
-	r := router.New(router.Deps{Region: ident.Region(cfg.Region), Maps: maps, Clock: clock.System{}, Log: log, Observe: telemetry.NewRouterMetrics(metrics)})
+	r := router.New(router.Deps{
+		Region: ident.Region(cfg.Region), Maps: maps, Clock: clock.System{}, Log: log, Observe: telemetry.NewRouterMetrics(metrics), NoSideEffects: rpc.NoSideEffects(),
+	})
 	source := topology.FileSource{Path: cfg.Map, Clock: clock.System{}, Log: log, Changed: r.MapChanged}
 	return process.Group{
 		Log:       log,
-		Listeners: []process.Listener{{Name: "public", Address: cfg.Listen, Handler: r}, {Name: "admin", Address: cfg.Admin, Handler: telemetry.Admin(metrics, ready)}},
+		Listeners: []process.Listener{{Name: "public", Address: cfg.Listen, Server: router.NewServer(r)}, {Name: "admin", Address: cfg.Admin, Handler: telemetry.Admin(metrics, ready)}},
 		Workers: []process.Worker{
 			{Name: "map", Run: func(ctx context.Context) error { source.Watch(ctx, maps); return nil }},
 			{Name: "health", Run: func(ctx context.Context) error { r.Run(ctx); return nil }},

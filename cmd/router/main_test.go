@@ -12,8 +12,12 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+
 	"github.com/cellar-commerce/cellar/cells/topology"
 	"github.com/cellar-commerce/cellar/internal/ident"
+	"github.com/cellar-commerce/cellar/internal/rpc"
 	"github.com/cellar-commerce/cellar/internal/settings"
 )
 
@@ -133,5 +137,31 @@ func TestARouterStartsServesAndStops(t *testing.T) {
 	stop()
 	if err := <-ended; err != nil {
 		t.Error(err)
+	}
+}
+
+func TestEveryServicesMethodsAreKnown(t *testing.T) {
+	entries, err := filepath.Glob(filepath.Join("..", "..", "internal", "gen", "cellar", "*", "v1", "*connect"))
+	if err != nil || len(entries) == 0 {
+		t.Fatal(entries, err)
+	}
+	for _, entry := range entries {
+		name := "cellar." + filepath.Base(filepath.Dir(filepath.Dir(entry))) + ".v1"
+		found := false
+		protoregistry.GlobalFiles.RangeFilesByPackage(protoreflect.FullName(name), func(protoreflect.FileDescriptor) bool {
+			found = true
+			return false
+		})
+		if !found {
+			t.Errorf("%s is not linked into the router: add it to methods.go", name)
+		}
+	}
+	paths := rpc.NoSideEffects()
+	for path, want := range map[string]bool{
+		"/cellar.search.v1.SearchService/Search": true, "/cellar.checkout.v1.CheckoutService/PlaceOrder": false, "/cellar.inventory.v1.InventoryService/Reserve": false,
+	} {
+		if paths[path] != want {
+			t.Errorf("%s may be asked twice: %v", path, paths[path])
+		}
 	}
 }
