@@ -13,10 +13,10 @@ import (
 func (o *options) bench() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "bench", Short: "Measure, as ratios against a named peer in the same run",
-		Long: "Measure, as ratios against a named peer in the same run. Each bench makes a private database, and ends by itself\n" +
+		Long: "Measure, as ratios against a named peer in the same run. Each bench makes what it needs, and ends by itself\n" +
 			"within three minutes.",
 	}
-	cmd.AddCommand(o.benchStock(), o.benchCheckout(), o.benchPlan())
+	cmd.AddCommand(o.benchStock(), o.benchCheckout(), o.benchPlan(), o.benchRouter(), o.benchPeer())
 	return cmd
 }
 
