@@ -32,10 +32,13 @@ func (w *who) authorization(value string) {
 
 func (w *who) cookie(line string) {
 	for line != "" && !w.bearer && !w.owned {
-		var pair string
-		pair, line, _ = strings.Cut(line, ";")
-		name, value, _ := strings.Cut(strings.TrimSpace(pair), "=")
-		if name == session.CookieName {
+		pair := line
+		if i := strings.IndexByte(line, ';'); i >= 0 {
+			pair, line = line[:i], line[i+1:]
+		} else {
+			line = ""
+		}
+		if value, ours := strings.CutPrefix(strings.TrimSpace(pair), session.CookieName+"="); ours {
 			// One that is no token may be somebody else's, of a parent domain: the next may be ours.
 			w.customer, w.owned = session.ParseCustomer(strings.Trim(value, `"`))
 		}
