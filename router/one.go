@@ -127,9 +127,7 @@ func (c *client) within(d time.Duration) {
 
 // exchange a request for an answer. False when the connection is to end.
 func (c *client) exchange(head []byte) bool {
-	c.head = append(c.head[:0], head...) // bodies are read into the buffer that it is in
-	c.in.Skip(len(head))
-	if err := http1.ParseRequest(c.head, &c.req); err != nil {
+	if err := c.take(head); err != nil {
 		c.malformed(err)
 		return false
 	}
@@ -141,6 +139,13 @@ func (c *client) exchange(head []byte) bool {
 	cell, result := c.forward(start)
 	c.router.ended(cell, result, start)
 	return c.keep
+}
+
+// take a head from the buffer, since that is where a body is read into, and read it.
+func (c *client) take(head []byte) error {
+	c.head = append(c.head[:0], head...)
+	c.in.Skip(len(head))
+	return http1.ParseRequest(c.head, &c.req)
 }
 
 func (c *client) path() string {

@@ -120,7 +120,7 @@ func ParseRequest(head []byte, r *Request) error {
 		if r.Length == Chunked {
 			return ErrFraming // HTTP/1.0 knows no chunks: whoever is between us may not either
 		}
-		r.Close = r.Close || !r.keep
+		r.Close = true // what "keep-alive" meant there was never written down
 	}
 	r.Host, r.Continue, r.Trailers = r.host, r.continues && !r.Old, r.trailers
 	return nil
