@@ -337,7 +337,8 @@ func (t *trip) wait() bool {
 	r := t.router
 	defer r.waiting.Add(-1)
 	defer r.held.Add(-int64(t.size))
-	if r.waiting.Add(1) > maxWaiting || r.held.Add(int64(t.size)) > maxHeld || r.deps.Clock.Now().Sub(t.begun) >= waitWindow {
+	waiting, held := r.waiting.Add(1), r.held.Add(int64(t.size))
+	if waiting > maxWaiting || held > maxHeld || r.deps.Clock.Now().Sub(t.begun) >= waitWindow {
 		return false
 	}
 	t.named, t.followed = nil, false // ask the table again: it may know better by now
