@@ -168,7 +168,7 @@ func shares(all []member, not string) map[string]float64 {
 }
 
 func TestACellUnlikeAllOthersKeepsToItsShare(t *testing.T) {
-	all := members([]topology.State{topology.Active, topology.Active, "canary"}, 100, 100, 10)
+	all := members([]topology.State{topology.Active, topology.Active, topology.Canary}, 100, 100, 10)
 	for i := range 2 {
 		all[i].node.inFlight.Store(50) // however idle it is
 	}
@@ -226,6 +226,46 @@ func TestPinnedCustomersAreRememberedUpToALimit(t *testing.T) {
 	table.forget()
 	if got := owner(last); got != "use1-a" {
 		t.Errorf("a newer map says otherwise: %s", got)
+	}
+}
+
+func TestAHintThatNamesACellNotToBeAskedIsPassedOver(t *testing.T) {
+	table := testTable(t)
+	id := customerOfRing(table, "use1-a")
+	table.learn(redirect{owner: "use1-b", ring: id.Region(), slot: id.Slot(), epoch: 2})
+	if got := table.owner(id).ID; got != "use1-b" {
+		t.Fatalf("got %s", got)
+	}
+	next := *table.maps.Load()
+	next.Version++
+	next.Cells = slices.Clone(next.Cells)
+	next.Cells[1].State = topology.Evacuated
+	table.maps.Offer(&next)
+	table.forget()
+	if got := table.owner(id); got == nil || got.ID != "use1-a" {
+		t.Errorf("got %v", got)
+	}
+}
+
+func TestWhatIsKnownOfASlotSaysNothingOfPinnedCustomers(t *testing.T) {
+	table := testTable(t)
+	id := customerOfRing(table, "use1-a")
+	next := *table.maps.Load()
+	next.Version++
+	next.Rings = slices.Clone(next.Rings)
+	next.SetOverrides([]topology.Override{{Customer: id, Cell: 2}})
+	if err := next.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	table.maps.Offer(&next)
+	pinned := table.owner(id).ID
+	table.learn(redirect{owner: "use1-b", ring: id.Region(), slot: id.Slot(), epoch: 9})
+	if got := table.owner(id).ID; got != pinned || got == "use1-a" || got == "use1-b" {
+		t.Errorf("got %s, want %s", got, pinned)
+	}
+	table.learn(redirect{owner: "use1-b", ring: id.Region(), slot: id.Slot(), epoch: 9, customer: id})
+	if got := table.owner(id).ID; got != "use1-b" {
+		t.Errorf("got %s", got)
 	}
 }
 

@@ -42,28 +42,30 @@ func (t *table) owner(id ident.CustomerID) *topology.Cell {
 		return nil
 	}
 	if t.hinted.Load() {
-		if hint, known := t.hint(m, id, epoch); known {
-			if named := m.Cell(hint.owner); named != nil {
-				cell = named
-			}
+		// A hint that names a cell which is not to be asked is passed over: the map knows better, or will soon.
+		if named := asked(m.Cell(t.hint(m, id, cell, epoch))); named != nil {
+			cell = named
 		}
 	}
 	return asked(cell)
 }
 
-// hint about a customer that is newer than the epoch of its owner in the map. What is known of a slot says nothing about
-// customers whom the map gives another owner than the slot.
-func (t *table) hint(m *topology.Map, id ident.CustomerID, epoch uint64) (redirect, bool) {
+// hint who owns a customer, if that is newer than what the map says; else empty. What is known of a slot says nothing
+// about customers whom the map gives another owner than the slot.
+func (t *table) hint(m *topology.Map, id ident.CustomerID, cell *topology.Cell, epoch uint64) (owner string) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	if hint, known := t.pinned[id]; known && hint.epoch > epoch {
-		return hint, true
+		return hint.owner
 	}
 	hint, known := t.hints[hintKey{id.Region(), id.Slot()}]
-	if of, _ := epochOf(m, id.Region(), id.Slot()); !known || of != epoch {
-		return redirect{}, false
+	if !known || hint.epoch <= epoch {
+		return ""
 	}
-	return hint, hint.epoch > epoch
+	if of := slotOf(m, id.Region(), id.Slot()); of == nil || &m.Cells[of.Cell] != cell {
+		return ""
+	}
+	return hint.owner
 }
 
 // asked gives the cell back if it may be asked: what is quarantined or evacuated gets no shoppers, whoever names it.
@@ -92,7 +94,7 @@ func (t *table) learn(r redirect) *topology.Cell {
 		t.pin(m, r)
 		return cell
 	}
-	if epoch, ok := epochOf(m, r.ring, r.slot); !ok || r.epoch <= epoch {
+	if of := slotOf(m, r.ring, r.slot); of == nil || r.epoch <= of.Epoch {
 		return cell
 	}
 	key := hintKey{r.ring, r.slot}
@@ -132,7 +134,7 @@ func (t *table) forget() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for key, hint := range t.hints {
-		if epoch, ok := epochOf(m, key.ring, key.slot); !ok || hint.epoch <= epoch {
+		if of := slotOf(m, key.ring, key.slot); of == nil || hint.epoch <= of.Epoch {
 			delete(t.hints, key)
 		}
 	}
@@ -144,11 +146,12 @@ func (t *table) forget() {
 	t.hinted.Store(len(t.hints)+len(t.pinned) > 0)
 }
 
-func epochOf(m *topology.Map, ring ident.Region, slot ident.Slot) (uint64, bool) {
+// slotOf a ring of the map; nil when it has no such ring.
+func slotOf(m *topology.Map, ring ident.Region, slot ident.Slot) *topology.SlotOwner {
 	for i := range m.Rings {
 		if m.Rings[i].Region == ring {
-			return m.Rings[i].Slots[slot].Epoch, true
+			return &m.Rings[i].Slots[slot]
 		}
 	}
-	return 0, false
+	return nil
 }
