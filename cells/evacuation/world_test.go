@@ -277,7 +277,7 @@ func (s *shopper) shop(ctx context.Context) {
 		if how == begins {
 			s.sagas = append(s.sagas, key)
 		}
-		_ = clock.System{}.Sleep(ctx, time.Duration(s.r.Int64N(int64(4*time.Millisecond)))) // a low load
+		_ = clock.System{}.Sleep(ctx, time.Duration(s.r.Int64N(int64(10*time.Millisecond)))) // a low load
 	}
 }
 
