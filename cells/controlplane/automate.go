@@ -47,7 +47,7 @@ const (
 
 // run until ctx ends. Every start begins with nothing remembered: what counts is in the database.
 func (a *automation) run(ctx context.Context) {
-	a.refusals, a.attempted, a.leverAt = map[string]string{}, map[string]time.Time{}, time.Time{}
+	a.reset()
 	for {
 		if err := a.round(ctx); err != nil && ctx.Err() == nil {
 			a.log.WarnContext(ctx, "automation cannot decide", "error", err)
@@ -56,6 +56,10 @@ func (a *automation) run(ctx context.Context) {
 			return
 		}
 	}
+}
+
+func (a *automation) reset() {
+	a.refusals, a.attempted, a.leverAt = map[string]string{}, map[string]time.Time{}, time.Time{}
 }
 
 // round decides about every cell once, and moves at most one.

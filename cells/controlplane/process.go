@@ -116,11 +116,11 @@ func (p *Process) Close() error {
 }
 
 // handler of the listener: the service for those who show the platform's key, and pages for browsers of this machine.
-func (p *Process) handler() http.Handler {
+func handler(s *Service, peer string, log *slog.Logger, observe rpc.Observer) http.Handler {
 	mux := http.NewServeMux()
-	path, service := topologyv1connect.NewTopologyServiceHandler(p.service, rpc.HandlerOptions(p.log, p.metrics)...)
-	mux.Handle(path, rpc.Internal(p.peer, service))
-	p.service.pages(mux)
+	path, service := topologyv1connect.NewTopologyServiceHandler(s, rpc.HandlerOptions(log, observe)...)
+	mux.Handle(path, rpc.Internal(peer, service))
+	s.pages(mux)
 	return mux
 }
 
@@ -136,7 +136,7 @@ func (p *Process) Run(ctx context.Context) error {
 	group := process.Group{
 		Log: p.log,
 		Listeners: []process.Listener{
-			{Name: "service", Address: p.cfg.Listen, Handler: p.handler()},
+			{Name: "service", Address: p.cfg.Listen, Handler: handler(p.service, p.peer, p.log, p.metrics)},
 			{Name: "admin", Address: p.cfg.Admin, Handler: telemetry.Admin(p.metrics, &p.ready)},
 		},
 		Workers: workers, SetReady: p.setReady, Drain: p.cfg.Drain,

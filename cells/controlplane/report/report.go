@@ -88,14 +88,19 @@ type destination struct {
 
 func (d *destination) run(ctx context.Context) {
 	for {
-		now := d.deps.Clock.Now()
-		version, cells := d.deps.Version(), d.cells()
-		if now.Sub(d.at) >= every || (!d.failing && d.news(version, cells)) {
-			d.tell(ctx, now, version, cells)
-		}
+		d.look(ctx)
 		if d.deps.Clock.Sleep(ctx, lookEvery) != nil {
 			return
 		}
+	}
+}
+
+// look whether there is something to tell. Whoever was away is told at the usual times only.
+func (d *destination) look(ctx context.Context) {
+	now := d.deps.Clock.Now()
+	version, cells := d.deps.Version(), d.cells()
+	if now.Sub(d.at) >= every || (!d.failing && d.news(version, cells)) {
+		d.tell(ctx, now, version, cells)
 	}
 }
 
