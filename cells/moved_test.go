@@ -114,6 +114,7 @@ var workers = map[string]string{
 	"changed products":                    "of the index in memory",
 	"events":                              "the consumer of shipments; the others are of the region's database",
 	"index":                               "in memory",
+	"reports":                             "tells the control plane which map this cell has",
 }
 
 func TestEveryWorkerOfACellIsLookedAt(t *testing.T) {

@@ -85,15 +85,23 @@ func TestStatementsOnHomedRowsNameTheRegion(t *testing.T) {
 
 // whole passes that are meant: small tables, and reports over everything.
 var wholePasses = map[string]string{
-	"catalog.categories":       "counts every listing; its answer is kept for half a minute",
-	"fulfillment.list_centers": "175 rows, kept for a minute",
-	"migrate.applied":          "some dozens of rows",
-	"outbox.lag":               "the index has only what is pending",
-	"saga.behind":              "the index has only what is live, and it is asked when slots have moved",
-	"saga.count_parked":        "the index has only what is parked",
-	"saga.due":                 "the index has only what is live",
-	"saga.stale":               "the index has only what is live, and it is asked when slots have come",
-	"saga.under_way":           "the index has only what is live, and it is asked when a move is planned",
+	"catalog.categories":          "counts every listing; its answer is kept for half a minute",
+	"controlplane.list_cells":     "at most 1,024 cells",
+	"controlplane.list_changes":   "by the time that leads the index, with a limit",
+	"controlplane.list_maps":      "by version, with a limit",
+	"controlplane.list_overrides": "at most 512 overrides",
+	"controlplane.newest_map":     "the last of the index",
+	"controlplane.newest_version": "the last of the index",
+	"evacuation.list":             "by the time that leads the index, with a limit",
+	"evacuation.open":             "the index has only what is open",
+	"fulfillment.list_centers":    "175 rows, kept for a minute",
+	"migrate.applied":             "some dozens of rows",
+	"outbox.lag":                  "the index has only what is pending",
+	"saga.behind":                 "the index has only what is live, and it is asked when slots have moved",
+	"saga.count_parked":           "the index has only what is parked",
+	"saga.due":                    "the index has only what is live",
+	"saga.stale":                  "the index has only what is live, and it is asked when slots have come",
+	"saga.under_way":              "the index has only what is live, and it is asked when a move is planned",
 }
 
 func TestEveryStatementFindsItsRowsByAnIndex(t *testing.T) {

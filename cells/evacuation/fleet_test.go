@@ -30,10 +30,10 @@ type fleet struct {
 	// offer of a new map to those who use it; may be nil. It must not wait.
 	offer func(*topology.Map)
 
-	mu      sync.Mutex
-	cells   []topology.Cell
-	rings   []ident.Region
-	newest  *topology.Map
+	mu     sync.Mutex
+	cells  []topology.Cell
+	rings  []ident.Region
+	newest *topology.Map
 	// spare owns, in maps, the slots that have no row.
 	spare   uint16
 	missing []string

@@ -189,7 +189,9 @@ func (c *simCell) trip() *saga.Definition {
 func keyOf(state proto.Message) string { return state.(*wrapperspb.StringValue).GetValue() } //nolint:forcetypeassert // NewState makes nothing else
 
 // keys begin with the customer's id.
-func customerOf(key string) ident.CustomerID { return ident.CustomerID(key[:len("c-use1-000000000000000000000000")]) }
+func customerOf(key string) ident.CustomerID {
+	return ident.CustomerID(key[:len("c-use1-000000000000000000000000")])
+}
 
 // way to write through the fence.
 type way int
