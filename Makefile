@@ -64,8 +64,8 @@ soak: setup ## Run the proofs for long: a thousand histories, ten million reserv
 	@$(SHARED) env CELLAR_DEATHS=all go test -count=1 -timeout 1h -v -run '$(DEATHS)' $(ARGS) ./e2e/placement | grep -Ev '^=== |^ +--- PASS'
 
 .PHONY: mutants
-mutants: setup ## Put defects into the stock's code, one by one: each must be caught
-	@$(SHARED) go test -count=1 -timeout 15m -tags mutants -v -run Mutant $(ARGS) ./services/inventory | grep -v '^=== '
+mutants: setup ## Put defects into the stock's code and around the fence, one by one: each must be caught
+	@$(SHARED) go test -count=1 -timeout 20m -p 1 -tags mutants -v -run Mutant $(ARGS) ./services/inventory ./internal/fencecheck | grep -v '^=== '
 
 .PHONY: e2e
 e2e: setup build ## Run the end-to-end tests: real processes, faults, audits

@@ -91,6 +91,9 @@ var (
 	errLater = errors.New("to be tried again by a later sweep")
 )
 
+// Lost tells whether a run ended because another has taken its saga over, here or in another cell: Await its end.
+func Lost(err error) bool { return errors.Is(err, errLost) }
+
 // refusal tells a "no" that undoes the saga from a fault that is tried again.
 func refusal(err error) bool {
 	p := problem.As(err)

@@ -152,21 +152,13 @@ type dueSaga struct {
 	customer ident.CustomerID
 }
 
-func (e *Engine) due(ctx context.Context, ring ident.Region) ([]dueSaga, error) {
-	return e.list(ctx, stmtDue, ring)
-}
-
-// stale sagas are not due, but their runs belong to a cell that does not serve the customer any more.
-func (e *Engine) stale(ctx context.Context, ring ident.Region) ([]dueSaga, error) {
-	return e.list(ctx, stmtStale, ring)
-}
-
-func (e *Engine) list(ctx context.Context, which *sqldb.Statement, ring ident.Region) ([]dueSaga, error) {
+// list sagas of this cell in a ring that are due at a time, or of an owner before.
+func (e *Engine) list(ctx context.Context, which *sqldb.Statement, ring ident.Region, now time.Time) ([]dueSaga, error) {
 	return sqldb.Collect(ctx, e.deps.DB, which, func(r sqldb.Row) (dueSaga, error) {
 		var d dueSaga
 		err := r.Scan(&d.id, &d.customer)
 		return d, err
-	}, string(ring), e.deps.Clock.Now(), e.deps.Cell, sweepLimit, e.names)
+	}, string(ring), now, e.deps.Cell, sweepLimit, e.names)
 }
 
 // status of a saga. NotFound UNKNOWN_SAGA.

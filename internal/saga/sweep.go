@@ -56,18 +56,23 @@ func (e *Engine) sweep(ctx context.Context, runs *sync.WaitGroup) (int, error) {
 // runs the fence lets do nothing any more: they need not be waited for. What this engine itself is at is left to that run:
 // an epoch may be new because of another customer, or because the slot went and came back.
 func (e *Engine) found(ctx context.Context, ring ident.Region, version uint64) ([]dueSaga, error) {
-	all, err := e.due(ctx, ring)
+	now := e.deps.Clock.Now() // of both lists, so that a saga that falls due meanwhile is in one of them
+	all, err := e.list(ctx, stmtDue, ring, now)
+	if len(all) >= sweepLimit {
+		e.setCrowded(true) // there may be more than a list holds
+	}
 	if err != nil || e.looked(ring, version) {
 		return all, err
 	}
-	stale, err := e.stale(ctx, ring)
+	stale, err := e.list(ctx, stmtStale, ring, now)
 	for _, s := range stale {
 		if e.ended(ring, s.id) == nil {
 			all = append(all, s)
 		}
 	}
 	if err != nil || len(stale) >= sweepLimit {
-		e.forget(ring) // there may be more than a list holds
+		e.forget(ring)
+		e.setCrowded(true)
 	}
 	return all, err
 }
