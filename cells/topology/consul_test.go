@@ -164,7 +164,6 @@ type script struct {
 	mu    sync.Mutex
 	steps []scripted
 	asked []string
-	done  chan struct{}
 }
 
 type scripted struct {

@@ -19,7 +19,8 @@ import (
 const (
 	// HeartbeatEvery is how often the control plane sends something on a stream: a map, or a message without a snapshot.
 	HeartbeatEvery = 2 * time.Second
-	// silence after which a stream is taken for dead: its connection may have gone without a word. Two heartbeats may be lost.
+	// silence after which a stream is taken for dead, at the latest after twice as long: its connection may have gone without
+	// a word. Two heartbeats may be late.
 	silence = 3 * HeartbeatEvery
 	// maxAddresses of control planes: a leader and its standbys, with room to spare.
 	maxAddresses = 16

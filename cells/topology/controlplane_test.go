@@ -98,6 +98,9 @@ func TestAStreamThatFallsSilentIsGivenUp(t *testing.T) {
 	c := clock.NewManual(time.Unix(0, 0))
 	p := newPlane(t)
 	offered, ended := watch(t, newControlPlane(t, c, p.address))
+	if err := c.AwaitSleepers(t.Context(), 1); err != nil { // it listens for silence before anything is said
+		t.Fatal(err)
+	}
 	for range 5 { // as long as something comes, it may last
 		p.send <- nil
 		p.send <- []byte("map")

@@ -143,15 +143,15 @@ func (f *Follower) watch(ctx context.Context, wg *sync.WaitGroup) {
 }
 
 const (
-	// pauseMin and pauseMax bound the pause before a source that failed is asked again. It doubles until the source has held
-	// for pauseMax, and is shortened by chance, so that those who lost the same control plane do not come back together.
-	pauseMin = 100 * time.Millisecond
-	pauseMax = 10 * time.Second
+	// firstPause and longestPause bound the pause before a source that failed is asked again. It doubles until the source has held
+	// for longestPause, and is shortened by chance, so that those who lost the same control plane do not come back together.
+	firstPause   = 100 * time.Millisecond
+	longestPause = 10 * time.Second
 )
 
 // follow one source for as long as it takes.
 func (f *Follower) follow(ctx context.Context, s Source) {
-	pause, down := pauseMin, false
+	pause, down := firstPause, false
 	for {
 		begun := f.deps.Clock.Now()
 		err := s.Watch(ctx, func(snapshot []byte) error {
@@ -165,8 +165,8 @@ func (f *Follower) follow(ctx context.Context, s Source) {
 			return
 		}
 		f.deps.Observe.SourceFailed(s.Name())
-		if f.deps.Clock.Now().Sub(begun) >= pauseMax {
-			pause = pauseMin
+		if f.deps.Clock.Now().Sub(begun) >= longestPause {
+			pause = firstPause
 		}
 		if !down { // once an outage
 			f.deps.Log.WarnContext(ctx, "a source of the map fails; the last good map stays", "source", s.Name(), "error", err)
@@ -175,7 +175,7 @@ func (f *Follower) follow(ctx context.Context, s Source) {
 		if f.deps.Clock.Sleep(ctx, pause/2+rand.N(pause/2)) != nil {
 			return
 		}
-		pause = min(2*pause, pauseMax)
+		pause = min(2*pause, longestPause)
 	}
 }
 

@@ -242,13 +242,15 @@ func (m *Map) Validate() error {
 	if len(m.Cells) == 0 || len(m.Cells) > maxCells || len(m.Rings) == 0 || len(m.Rings) > maxRings {
 		return fmt.Errorf("topology: a map has 1 to %d cells and 1 to %d rings", maxCells, maxRings)
 	}
+	named := make(map[string]bool, len(m.Cells))
 	for i := range m.Cells {
 		if err := m.Cells[i].validate(); err != nil {
 			return err
 		}
-		if slices.IndexFunc(m.Cells, func(c Cell) bool { return c.ID == m.Cells[i].ID }) != i {
+		if named[m.Cells[i].ID] {
 			return fmt.Errorf("topology: two cells are named %s", m.Cells[i].ID)
 		}
+		named[m.Cells[i].ID] = true
 	}
 	for i := range m.Rings {
 		if err := m.validateRing(i); err != nil {

@@ -187,7 +187,7 @@ func TestEverySingleFlippedBitIsRefused(t *testing.T) {
 			t.Fatalf("bit %d: %v, want %v", at, err, want)
 		}
 	}
-	for n := range len(good) {
+	for n := range good {
 		if _, err := topology.Open(good[:n], topology.NewKeys(key.Public())); err == nil {
 			t.Fatalf("the first %d bytes were taken", n)
 		}

@@ -1,6 +1,7 @@
 package topology_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/cellar-commerce/cellar/cells/topology"
@@ -93,6 +94,39 @@ func BenchmarkOpen(b *testing.B) {
 	for b.Loop() {
 		if _, err := topology.Open(snapshot, keys); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+func TestWhatNoReaderCouldFollowIsNoMap(t *testing.T) {
+	for name, spoil := range map[string]func(*topology.Map){
+		"two cells of one name": func(m *topology.Map) { m.Cells[1].ID = m.Cells[0].ID },
+		"a cell without a name": func(m *topology.Map) { m.Cells[0].ID = "" },
+		"a cell nowhere":        func(m *topology.Map) { m.Cells[0].Region = "" },
+		"a state of its own":    func(m *topology.Map) { m.Cells[0].State = "tired" },
+		"a weight below nought": func(m *topology.Map) { m.Cells[0].Weight = -1 },
+		"no end of capacity":    func(m *topology.Map) { m.Cells[0].Capacity = 10_000_001 },
+		"an address of no port": func(m *topology.Map) { m.Cells[0].Admin = "127.0.0.1" },
+		"an endless address":    func(m *topology.Map) { m.Cells[0].Admin = strings.Repeat("h", 254) + ":1" },
+		"two rings of a region": func(m *topology.Map) { m.Rings[1].Region = m.Rings[0].Region },
+		"a ring of nowhere":     func(m *topology.Map) { m.Rings[1].Region = "mars-1" },
+		"a slot of nobody":      func(m *topology.Map) { m.Rings[1].Slots[5].Cell = 9 },
+		"a slot at no epoch":    func(m *topology.Map) { m.Rings[1].Slots[5].Epoch = 0 },
+		"a mark for nothing":    func(m *topology.Map) { m.Rings[1].Slots[5].Overridden = true },
+		"no cells":              func(m *topology.Map) { m.Cells = nil },
+		"no rings":              func(m *topology.Map) { m.Rings = nil },
+		"an override twice": func(m *topology.Map) {
+			o := topology.Override{Customer: ident.NewCustomer("use1")}
+			m.SetOverrides([]topology.Override{o, o})
+		},
+		"an override to nobody": func(m *topology.Map) {
+			m.SetOverrides([]topology.Override{{Customer: ident.NewCustomer("use1"), Cell: 9}})
+		},
+		"an override of no id": func(m *topology.Map) { m.SetOverrides([]topology.Override{{Customer: "c-use1-x"}}) },
+	} {
+		m := even(t)
+		if spoil(m); m.Validate() == nil {
+			t.Errorf("%s is valid", name)
 		}
 	}
 }

@@ -146,7 +146,7 @@ func freePorts(t testing.TB, n int) []string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer l.Close() // all are held until the last is found, so that they differ
+		defer func() { _ = l.Close() }() // all are held until the last is found, so that they differ
 		_, port, _ := net.SplitHostPort(l.Addr().String())
 		ports = append(ports, port)
 	}
