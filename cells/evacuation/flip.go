@@ -113,11 +113,7 @@ func leaving(e *topologyv1.Evacuation) []string {
 
 // flip what the plan moves, until the rows say that all has moved.
 func (m *Moves) flip(ctx context.Context, mv *move) error {
-	cut, err := m.flipAll(ctx, mv)
-	if err != nil {
-		return err
-	}
-	moved, _, err := m.placed(ctx, mv)
+	moved, cut, err := m.flipAll(ctx, mv)
 	if err != nil {
 		return err
 	}
@@ -130,28 +126,32 @@ func (m *Moves) flip(ctx context.Context, mv *move) error {
 	return m.advance(ctx, mv, publishing, text)
 }
 
-// flipAll rings of a move, some at once. It tells how many sessions it has ended.
-func (m *Moves) flipAll(ctx context.Context, mv *move) (cut int64, err error) {
+// flipAll rings of a move, some at once. It tells how many slots are where they were to go then, and how many sessions it has
+// ended.
+func (m *Moves) flipAll(ctx context.Context, mv *move) (moved int32, cut int64, err error) {
 	places := placesOf(mv.e.GetPlan())
 	return m.turnRings(ctx, mv, ringsOf(mv.e.GetPlan(), places), func(ring ident.Region) decision {
 		return leave(places[ring], leaving(mv.e))
 	})
 }
 
-func (m *Moves) turnRings(ctx context.Context, mv *move, rings []ident.Region, decide func(ident.Region) decision) (int64, error) {
-	var cut atomic.Int64
+func (m *Moves) turnRings(ctx context.Context, mv *move, rings []ident.Region, decide func(ident.Region) decision) (moved int32, cut int64, err error) {
+	var there atomic.Int32
+	var ended atomic.Int64
+	places := placesOf(mv.e.GetPlan())
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(maxRings)
 	for _, ring := range rings {
 		g.Go(func() error {
-			t := turn{m: m, mv: mv, ring: ring, decide: decide(ring), turned: map[ident.Slot]bool{}}
+			t := turn{m: m, mv: mv, ring: ring, places: places[ring], decide: decide(ring), turned: map[ident.Slot]bool{}}
 			err := t.run(ctx)
-			cut.Add(t.cut)
+			there.Add(t.there)
+			ended.Add(t.cut)
 			return err
 		})
 	}
-	err := g.Wait()
-	return cut.Load(), err
+	err = g.Wait()
+	return there.Load(), ended.Load(), err
 }
 
 // turn of one ring's slots by one driver.
@@ -159,9 +159,12 @@ type turn struct {
 	m      *Moves
 	mv     *move
 	ring   ident.Region
+	places map[ident.Slot]place
 	decide decision
 	// turned slots are not looked at again.
 	turned map[ident.Slot]bool
+	// there is how many slots were where they were to go at the last look.
+	there int32
 	// cut sessions.
 	cut int64
 }
@@ -207,7 +210,11 @@ func (t *turn) look(ctx context.Context) (changes []fence.Change, holders []stri
 	if err != nil {
 		return nil, nil, err
 	}
+	t.there = 0
 	for i := range rows {
+		if p, planned := t.places[rows[i].Slot]; planned && rows[i].Owner == p.to {
+			t.there++
+		}
 		if t.turned[rows[i].Slot] {
 			continue
 		}
@@ -265,26 +272,6 @@ func (m *Moves) stillWanted(ctx context.Context, mv *move) error {
 	return nil
 }
 
-// placed counts the slots of a plan that are where they were to go, and those that somebody else has.
-func (m *Moves) placed(ctx context.Context, mv *move) (there, elsewhere int32, err error) {
-	for ring, places := range placesOf(mv.e.GetPlan()) {
-		rows, err := fence.ReadRing(ctx, m.deps.Customers, ring)
-		if err != nil {
-			return 0, 0, err
-		}
-		for i := range rows {
-			p, planned := places[rows[i].Slot]
-			switch {
-			case planned && rows[i].Owner == p.to:
-				there++
-			case planned && rows[i].Owner != p.from:
-				elsewhere++
-			}
-		}
-	}
-	return there, elsewhere, nil
-}
-
 // giveBack what a move has moved that is given up.
 func (m *Moves) giveBack(ctx context.Context, mv *move) error {
 	if mv.e.GetKind() != undo { // routers have to know the cell again before it gets its slots back
@@ -294,7 +281,7 @@ func (m *Moves) giveBack(ctx context.Context, mv *move) error {
 	}
 	places := placesOf(mv.e.GetPlan())
 	rings := slices.Sorted(maps.Keys(places))
-	if _, err := m.turnRings(ctx, mv, rings, func(ring ident.Region) decision { return goBack(places[ring]) }); err != nil {
+	if _, _, err := m.turnRings(ctx, mv, rings, func(ring ident.Region) decision { return goBack(places[ring]) }); err != nil {
 		return err
 	}
 	if mv.e.GetKind() == undo && len(mv.before) > 0 {

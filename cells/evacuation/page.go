@@ -53,8 +53,10 @@ func Page(w io.Writer, e *topologyv1.Evacuation) error {
 		Refresh bool
 		Facts   []fact
 		Bars    []bar
-		Move    *topologyv1.Evacuation
-	}{Title(e), e.GetEndedAt() == nil, facts(e), bars(e), e})
+		Found   []*topologyv1.Finding
+		Targets []*topologyv1.Target
+		Steps   []string
+	}{Title(e), e.GetEndedAt() == nil, facts(e), bars(e), e.GetFindings(), e.GetPlan().GetTargets(), e.GetPlan().GetSteps()})
 	if err != nil {
 		return fmt.Errorf("evacuation: page of %s: %w", e.GetEvacuationId(), err)
 	}

@@ -22,7 +22,7 @@ const (
 
 // verify from the rows that a move is complete, and wait until what was under way has been taken over.
 func (m *Moves) verify(ctx context.Context, mv *move) error {
-	if _, err := m.flipAll(ctx, mv); err != nil { // an override that somebody made meanwhile
+	if _, _, err := m.flipAll(ctx, mv); err != nil { // an override that somebody made meanwhile
 		return err
 	}
 	slots, err := m.verifySlots(ctx, mv)

@@ -15,41 +15,31 @@ import (
 // leaves the slot alone. Rows are locked in the order of slots, as the guard of a group locks them. What a writer has in
 // its hands is passed over, so that a flip of many slots waits for none and keeps nobody waiting; see flip_waiting.
 var stmtFlip = sqldb.Define(sqldb.Customer, "fence.flip", `
-WITH wanted AS (
-  SELECT n.slot, n.epoch, n.owner, n.overrides
+WITH free AS MATERIALIZED (
+  SELECT s.slot, n.epoch, n.owner, n.overrides
   FROM unnest($2::int2[], $3::int8[], $4::text[], $5::text[]) AS n (slot, epoch, owner, overrides)
+  JOIN slots AS s ON s.region = $1 AND s.slot = n.slot AND s.epoch = n.epoch
+  ORDER BY s.slot
+  /*@PG FOR UPDATE OF s SKIP LOCKED @*/
 )
-/*@PG , free AS MATERIALIZED (
-  SELECT slot
-  FROM slots
-  WHERE region = $1 AND slot = ANY ($2::int2[])
-  ORDER BY slot
-  FOR UPDATE SKIP LOCKED
-) @*/
 UPDATE slots AS s
-SET owner = n.owner, epoch = s.epoch + 1, overrides = n.overrides::jsonb, changed_at = $6
-FROM wanted AS n
-/*@PG JOIN free AS f ON f.slot = n.slot @*/
+SET owner = n.owner, epoch = n.epoch + 1, overrides = n.overrides::jsonb, changed_at = $6
+FROM free AS n
 WHERE s.region = $1 AND s.slot = n.slot AND s.epoch = n.epoch
 RETURNING s.slot`)
 
 // The same for slots that somebody writes all the time: it waits for those who are at it.
 var stmtFlipWaiting = sqldb.Define(sqldb.Customer, "fence.flip_waiting", `
-WITH wanted AS (
-  SELECT n.slot, n.epoch, n.owner, n.overrides
+WITH free AS MATERIALIZED (
+  SELECT s.slot, n.epoch, n.owner, n.overrides
   FROM unnest($2::int2[], $3::int8[], $4::text[], $5::text[]) AS n (slot, epoch, owner, overrides)
+  JOIN slots AS s ON s.region = $1 AND s.slot = n.slot AND s.epoch = n.epoch
+  ORDER BY s.slot
+  /*@PG FOR UPDATE OF s @*/
 )
-/*@PG , free AS MATERIALIZED (
-  SELECT slot
-  FROM slots
-  WHERE region = $1 AND slot = ANY ($2::int2[])
-  ORDER BY slot
-  FOR UPDATE
-) @*/
 UPDATE slots AS s
-SET owner = n.owner, epoch = s.epoch + 1, overrides = n.overrides::jsonb, changed_at = $6
-FROM wanted AS n
-/*@PG JOIN free AS f ON f.slot = n.slot @*/
+SET owner = n.owner, epoch = n.epoch + 1, overrides = n.overrides::jsonb, changed_at = $6
+FROM free AS n
 WHERE s.region = $1 AND s.slot = n.slot AND s.epoch = n.epoch
 RETURNING s.slot`)
 
