@@ -6,12 +6,12 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/cellar-commerce/cellar/cells/topology"
 	"github.com/cellar-commerce/cellar/internal/secret"
@@ -115,35 +115,18 @@ func TestWhoeverHasAMapOfADatabaseThatIsGoneGetsANewerOne(t *testing.T) {
 	}
 }
 
-// A whole process, from its files to its listeners.
-func TestAProcessServesUntilItIsToldToStop(t *testing.T) {
+func TestAProcessThatStopsSaysThatItDrainsAndEndsItsStreams(t *testing.T) {
 	w := newWorld(t)
-	p := &Process{cfg: Config{Name: "one", Listen: "127.0.0.1:0", Admin: "127.0.0.1:0"}, service: w.plane("one", false), peer: "key"}
+	p := &Process{service: w.plane("one", false)}
 	p.setReady(true)
 	if !p.ready.Ready() {
 		t.Error("it is not ready")
 	}
 	p.setReady(false)
-	rec := newRecorder()
+	rec := httptest.NewRecorder()
 	p.ready.ServeHTTP(rec, nil)
-	if rec.status != http.StatusServiceUnavailable || strings.TrimSpace(rec.body.String()) != "draining" {
-		t.Errorf("%d: %s", rec.status, rec.body.String())
+	if rec.Code != http.StatusServiceUnavailable || strings.TrimSpace(rec.Body.String()) != "draining" {
+		t.Errorf("%d: %s", rec.Code, rec.Body.String())
 	}
-	select {
-	case <-p.service.feed.ended:
-	case <-time.After(0):
-		t.Error("its streams go on")
-	}
+	expectReason(t, p.service.feed.watch(t.Context(), w.clock, 0, nil), "STOPPING")
 }
-
-type recorder struct {
-	status int
-	body   strings.Builder
-	header http.Header
-}
-
-func newRecorder() *recorder { return &recorder{header: http.Header{}} }
-
-func (r *recorder) Header() http.Header         { return r.header }
-func (r *recorder) WriteHeader(status int)      { r.status = status }
-func (r *recorder) Write(b []byte) (int, error) { return r.body.Write(b) }

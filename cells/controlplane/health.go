@@ -139,7 +139,7 @@ func (b *board) saw(cell string, s sight, began time.Time) {
 		p = probed{sight: ready}
 	case p.down.IsZero():
 		p = probed{sight: s, since: began, down: began}
-	case p.sight != s && !(failing(p.sight) && failing(s)):
+	case p.sight != s && (!failing(p.sight) || !failing(s)):
 		// Another trouble than before begins its own time: a cell that starts is not one that was dead all along.
 		p.sight, p.since = s, began
 	default:

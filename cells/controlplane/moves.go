@@ -141,18 +141,17 @@ func (s *Service) keepTrail(ctx context.Context) {
 
 // endOf a move in words; empty for a step that is no news, or that a command has told of.
 func endOf(e *topologyv1.Evacuation) string {
-	kind := kindOf(e.GetKind())
-	switch e.GetState() {
-	case topologyv1.EvacuationState_EVACUATION_STATE_DONE:
+	kind, state := kindOf(e.GetKind()), e.GetState()
+	switch {
+	case state == topologyv1.EvacuationState_EVACUATION_STATE_DONE:
 		return kind + " done"
-	case topologyv1.EvacuationState_EVACUATION_STATE_ABORTED:
+	case state == topologyv1.EvacuationState_EVACUATION_STATE_ABORTED:
 		return kind + " given up, all is back"
-	case topologyv1.EvacuationState_EVACUATION_STATE_PLANNED:
-		if e.GetAutomatic() && e.GetUndoesId() != "" {
-			return "automatic undo of " + e.GetUndoesId() + " started"
-		}
+	case state == topologyv1.EvacuationState_EVACUATION_STATE_PLANNED && e.GetAutomatic() && e.GetUndoesId() != "":
+		return "automatic undo of " + e.GetUndoesId() + " started"
+	default:
+		return ""
 	}
-	return ""
 }
 
 func kindOf(kind topologyv1.EvacuationKind) string {

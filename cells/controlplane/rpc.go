@@ -99,10 +99,10 @@ func (s *Service) GetMap(ctx context.Context, req *topologyv1.GetMapRequest) (*t
 // WatchMap implements TopologyService.
 func (s *Service) WatchMap(ctx context.Context, req *topologyv1.WatchMapRequest, stream *connect.ServerStream[topologyv1.WatchMapResponse]) error {
 	err := s.feed.watch(ctx, s.deps.Clock, req.GetSeenVersion(), stream.Send)
-	if ctx.Err() != nil {
-		return nil // the watcher has left, and that is no failure
+	if ctx.Err() == nil {
+		return err
 	}
-	return err
+	return nil // the watcher has left, and that is no failure
 }
 
 // ListMaps implements TopologyService.

@@ -37,7 +37,7 @@ var mutants = []mutant{
 		"err := s.deps.Fence.Join(ctx, to.CustomerID, opSettle.Part(row))",
 		"var b sqldb.Batch\n\t\tfence.Queue(&b, to.OrderID.Region(), []fence.Part{opSettle.Part(row)})\n\t\terr := s.deps.DB.Send(ctx, &b)"}},
 	{"InSlotTx does not mind the owner", "internal/fence/fence.go", []string{
-		"if o.cell != f.deps.Cell {\n\t\t\treturn wrongCell(id, o)\n\t\t}\n\t\treturn fn(tx)", "return fn(tx)"}},
+		"if o.cell != f.deps.Cell {\n\t\t\treturn wrongCell(id, o)\n\t\t}\n\t\treturn fn(tx)", "_ = o\n\t\treturn fn(tx)"}},
 	{"Send has no guard", "internal/fence/fence.go", []string{
 		"err = f.deps.DB.Send(ctx, b.After(stmtGuard, string(region), int16(id.Slot()), f.deps.Cell, string(id)))", "_ = region\n\terr = f.deps.DB.Send(ctx, b)"}},
 	{"Join has no guard", "internal/fence/lane.go", []string{
