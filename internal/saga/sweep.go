@@ -15,7 +15,14 @@ import (
 func (e *Engine) Sweep(ctx context.Context) (int, error) {
 	var runs sync.WaitGroup
 	defer runs.Wait()
-	return e.sweep(ctx, &runs)
+	taken, err := e.sweep(ctx, &runs)
+	return taken, errors.Join(err, e.count(ctx))
+}
+
+// count what is parked in the rings of this cell.
+func (e *Engine) count(ctx context.Context) error {
+	rings, _ := e.deps.Rings()
+	return e.countParked(ctx, rings)
 }
 
 // sweep begins the runs.
@@ -49,7 +56,7 @@ func (e *Engine) sweep(ctx context.Context, runs *sync.WaitGroup) (int, error) {
 			})
 		}
 	}
-	return taken, e.countParked(ctx, rings)
+	return taken, nil
 }
 
 // found sagas of this cell in a ring: those that are due, and after a change of the map those of an owner before, whose
@@ -135,8 +142,13 @@ func (e *Engine) Nudge() {
 func (e *Engine) SweepEvery(ctx context.Context, period time.Duration) {
 	var runs sync.WaitGroup
 	defer runs.Wait()
+	var due time.Time // when what is parked is counted next
 	for ctx.Err() == nil {
-		if _, err := e.sweep(ctx, &runs); err != nil && ctx.Err() == nil {
+		_, err := e.sweep(ctx, &runs)
+		if now := e.deps.Clock.Now(); err == nil && !now.Before(due) {
+			due, err = now.Add(countEvery), e.count(ctx)
+		}
+		if err != nil && ctx.Err() == nil {
 			e.deps.Log.WarnContext(ctx, "the saga sweep failed", "error", err)
 		}
 		e.pause(ctx, period)
