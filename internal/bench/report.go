@@ -21,6 +21,8 @@ type Report struct {
 	Ratios map[string]float64 `json:"ratios"`
 	// Goals by metric.
 	Goals map[string]Goal `json:"goals"`
+	// Costs of one order; only of the bench of checkouts.
+	Costs []Cost `json:"costs,omitempty"`
 }
 
 // Row is one measurement.
@@ -101,6 +103,17 @@ func (r Report) Table(out io.Writer) error {
 			mark = "missed"
 		}
 		line("%s\t%.2f\t%s\t%s", metric, r.Ratios[metric], r.Goals[metric], mark)
+	}
+	if len(r.Costs) > 0 {
+		line("")
+		line("AN ORDER'S COST\tCPU ms\tSWITCHES\tCOUNT")
+	}
+	for _, c := range r.Costs {
+		if c.Count > 0 {
+			line("%s\t\t\t%.1f", c.Part, c.Count)
+			continue
+		}
+		line("%s\t%.2f\t%.1f", c.Part, c.CPUMS, c.Switches)
 	}
 	line("")
 	line("%s; %.0f s", r.Machine, r.Seconds)
