@@ -137,7 +137,7 @@ func (b *checkoutBench) measure(ctx context.Context) error {
 		return fmt.Errorf("fill carts: %w", err)
 	}
 	b.report.Rows = append(b.report.Rows, row("fill a cart", b.cfg.Shoppers, "service", took, filled))
-	before, err := b.rest(ctx)
+	resting, before, err := b.rest(ctx)
 	if err != nil {
 		return err
 	}
@@ -158,7 +158,7 @@ func (b *checkoutBench) measure(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.report.Costs = costs(before, after, len(placed))
+	b.report.Costs = costs(resting, before, after, len(placed))
 	b.report.Ratios["cpu_ms_per_order"] = b.report.Costs[len(meteredParts)].CPUMS
 	orders := row("quote to PAID", b.cfg.Shoppers, "service", took, placed)
 	b.report.Rows = append(b.report.Rows, orders)
@@ -175,21 +175,19 @@ const (
 	settleFor = 10 * time.Second
 )
 
-// rest until what the carts have left is done, and measure what the platform takes by itself.
-func (b *checkoutBench) rest(ctx context.Context) (reading, error) {
-	begun, err := b.settled(ctx)
-	if err != nil {
-		return begun, err
+// rest until what the carts have left is done, and watch what the platform takes by itself.
+func (b *checkoutBench) rest(ctx context.Context) (begun, ended reading, err error) {
+	if begun, err = b.settled(ctx); err != nil {
+		return begun, begun, err
 	}
 	b.say("watching the platform rest for %s", restFor)
 	select {
 	case <-ctx.Done():
-		return begun, ctx.Err()
+		return begun, begun, ctx.Err()
 	case <-time.After(restFor):
 	}
-	r, err := b.meter.read(ctx)
-	b.report.Ratios["idle_cores"] = idle(begun, r)
-	return r, err
+	ended, err = b.meter.read(ctx)
+	return begun, ended, err
 }
 
 // What follows an order belongs to its cost: its events are published, and its parcels are known where they are packed.

@@ -29,6 +29,9 @@ type Cost struct {
 	Switches float64 `json:"switches,omitempty"`
 	// Count of what is counted by number.
 	Count float64 `json:"count,omitempty"`
+	// AtRest is what a platform that has nothing to do uses in a second: milliseconds of processor, or a number. What an
+	// order costs has its share of it.
+	AtRest float64 `json:"at_rest_per_second,omitempty"`
 }
 
 // parts in the order in which they are shown.
@@ -167,33 +170,31 @@ func (m *meter) readMetrics(ctx context.Context, url string, r *reading) error {
 // maxMetrics of one process: a cell has some hundred series.
 const maxMetrics = 4 << 20
 
-// costs of each of n orders between two readings.
-func costs(from, to reading, n int) []Cost {
+// costs of each of n orders: what was used between two readings. Before them the platform had rested.
+func costs(resting, from, to reading, n int) []Cost {
 	if n == 0 {
 		return nil
 	}
+	rested := max(from.at.Sub(resting.at).Seconds(), 0.001)
 	var all []Cost
-	sum := Cost{Part: "all"}
+	sum := Cost{Part: allParts}
 	for _, part := range meteredParts {
-		c := Cost{Part: part, CPUMS: (to.cpu[part] - from.cpu[part]).Seconds() * 1000 / float64(n), Switches: float64(to.switches[part]-from.switches[part]) / float64(n)}
+		c := Cost{
+			Part: part, CPUMS: (to.cpu[part] - from.cpu[part]).Seconds() * 1000 / float64(n), Switches: float64(to.switches[part]-from.switches[part]) / float64(n),
+			AtRest: (from.cpu[part] - resting.cpu[part]).Seconds() * 1000 / rested,
+		}
 		all = append(all, c)
-		sum.CPUMS, sum.Switches = sum.CPUMS+c.CPUMS, sum.Switches+c.Switches
+		sum.CPUMS, sum.Switches, sum.AtRest = sum.CPUMS+c.CPUMS, sum.Switches+c.Switches, sum.AtRest+c.AtRest
 	}
 	all = append(all, sum)
 	for _, name := range counted {
-		all = append(all, Cost{Part: name, Count: (to.counts[name] - from.counts[name]) / float64(n)})
+		all = append(all, Cost{Part: name, Count: (to.counts[name] - from.counts[name]) / float64(n), AtRest: (from.counts[name] - resting.counts[name]) / rested})
 	}
 	return all
 }
 
-// idle is how much of one core the platform uses that has nothing to do.
-func idle(from, to reading) float64 {
-	var used time.Duration
-	for _, part := range meteredParts[:len(meteredParts)-1] { // without this process
-		used += to.cpu[part] - from.cpu[part]
-	}
-	return used.Seconds() / to.at.Sub(from.at).Seconds()
-}
+// allParts together.
+const allParts = "all"
 
 // partOf the platform that a process belongs to.
 func partOf(process string) string {

@@ -13,18 +13,18 @@ func TestCostsAreSharedByTheOrders(t *testing.T) {
 	from := reading{cpu: map[string]time.Duration{"cells": time.Second}, switches: map[string]int64{"cells": 100}, counts: map[string]float64{"sql commits": 5}}
 	to := reading{cpu: map[string]time.Duration{"cells": 3 * time.Second, "database": time.Second}, switches: map[string]int64{"cells": 500}, counts: map[string]float64{"sql commits": 25}}
 	byPart := map[string]Cost{}
-	for _, c := range costs(from, to, 10) {
+	for _, c := range costs(reading{cpu: map[string]time.Duration{"cells": 500 * time.Millisecond}, at: from.at.Add(-2 * time.Second)}, from, to, 10) {
 		byPart[c.Part] = c
 	}
 	for part, want := range map[string]Cost{
-		"cells": {Part: "cells", CPUMS: 200, Switches: 40}, "database": {Part: "database", CPUMS: 100}, "all": {Part: "all", CPUMS: 300, Switches: 40},
-		"sql commits": {Part: "sql commits", Count: 2},
+		"cells": {Part: "cells", CPUMS: 200, Switches: 40, AtRest: 250}, "database": {Part: "database", CPUMS: 100}, "all": {Part: "all", CPUMS: 300, Switches: 40, AtRest: 250},
+		"sql commits": {Part: "sql commits", Count: 2, AtRest: 2.5},
 	} {
 		if byPart[part] != want {
 			t.Errorf("%+v, not %+v", byPart[part], want)
 		}
 	}
-	if all := costs(from, to, 0); all != nil {
+	if all := costs(from, from, to, 0); all != nil {
 		t.Errorf("no orders cost %v", all)
 	}
 }

@@ -106,14 +106,14 @@ func (r Report) Table(out io.Writer) error {
 	}
 	if len(r.Costs) > 0 {
 		line("")
-		line("AN ORDER'S COST\tCPU ms\tSWITCHES\tCOUNT")
+		line("AN ORDER'S COST\tCPU ms\tSWITCHES\tCOUNT\tAT REST, a second")
 	}
 	for _, c := range r.Costs {
 		if c.Count > 0 {
-			line("%s\t\t\t%.1f", c.Part, c.Count)
+			line("%s\t\t\t%.1f\t%.0f", c.Part, c.Count, c.AtRest)
 			continue
 		}
-		line("%s\t%.2f\t%.1f", c.Part, c.CPUMS, c.Switches)
+		line("%s\t%.2f\t%.1f\t\t%.0f ms", c.Part, c.CPUMS, c.Switches, c.AtRest)
 	}
 	line("")
 	line("%s; %.0f s", r.Machine, r.Seconds)
