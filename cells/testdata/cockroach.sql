@@ -742,7 +742,12 @@ WHERE region = $1 AND name = $2 AND holder = $3;
 
 -- lease.take (any)
 INSERT INTO leases (region, name, holder, until)
-VALUES ($1, $2, $3, now() + $4::interval)
+SELECT $1::crdb_internal_region, $2, $3, now() + $4::interval
+WHERE NOT EXISTS (
+  SELECT 1
+  FROM leases
+  WHERE region = $1 AND name = $2 AND holder <> $3 AND until >= now()
+)
 ON CONFLICT (region, name) DO UPDATE
 SET holder = excluded.holder, until = excluded.until
 WHERE leases.holder = excluded.holder OR leases.until < now();

@@ -19,9 +19,15 @@ import (
 )
 
 var (
+	// Who finds that another holds it only reads: those who wait ask every second, and must neither lock the row nor write.
 	stmtTake = sqldb.Define(sqldb.Any, "lease.take", `
 INSERT INTO leases (region, name, holder, until)
-VALUES ($1, $2, $3, now() + $4::interval)
+SELECT $1::crdb_internal_region, $2, $3, now() + $4::interval
+WHERE NOT EXISTS (
+  SELECT 1
+  FROM leases
+  WHERE region = $1 AND name = $2 AND holder <> $3 AND until >= now()
+)
 ON CONFLICT (region, name) DO UPDATE
 SET holder = excluded.holder, until = excluded.until
 WHERE leases.holder = excluded.holder OR leases.until < now()`)

@@ -199,3 +199,21 @@ func TestWorkThatReturnsByItselfIsStartedAgain(t *testing.T) {
 		}
 	}
 }
+
+var stmtRowVersion = sqldb.Define(sqldb.Any, "lease_test.row_version", `SELECT xmin::text || ' ' || xmax::text FROM leases WHERE region = $1 AND name = $2`)
+
+func TestWhoWaitsForALeaseWritesNothing(t *testing.T) {
+	db := sqldbtest.New(t, sqldb.Customer)
+	version := func() (v string) {
+		if err := db.QueryRow(t.Context(), stmtRowVersion, string(home), work).Scan(&v); err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	expectTake(t, keeper(db, "use1-a", clock.System{}), true)
+	before := version()
+	expectTake(t, keeper(db, "use1-b", clock.System{}), false)
+	if after := version(); after != before {
+		t.Errorf("the row was locked or written: %s, then %s", before, after)
+	}
+}
