@@ -58,10 +58,14 @@ func (c *Cell) receive(ctx context.Context, attached func()) error {
 	ring, _ := c.region.Code() // checked when the cell was configured
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
-		return c.bus.Consume(ctx, bus.Consumer{
+		return c.bus.ConsumeBatches(ctx, bus.Consumer{
 			Region: c.region, Stream: bus.StreamFulfillment, Durable: fulfillment.ConsumerName, Subject: "fulfillment." + string(c.region) + ".>",
-		}, func(ctx context.Context, m bus.Message) error {
-			return c.services.fulfillment.Requested(ctx, m.ID, m.Data)
+		}, func(ctx context.Context, all []bus.Message) error {
+			requests := make([]fulfillment.Request, len(all))
+			for i, m := range all {
+				requests[i] = fulfillment.Request{MessageID: m.ID, Payload: m.Data}
+			}
+			return c.services.fulfillment.Requested(ctx, requests...)
 		})
 	})
 	g.Go(func() error {

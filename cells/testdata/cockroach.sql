@@ -533,7 +533,8 @@ RETURNING s.fc_id, s.order_id, s.shipment_id, s.customer_id, s.lines, s.requeste
 
 -- fulfillment.request (cellar_regional)
 INSERT INTO shipments (region, fc_id, order_id, shipment_id, customer_id, state, lines, tracking_number, requested_at, due_at)
-VALUES ($1, $2, $3, $4, $5, 'REQUESTED', $6, '', $7, $8)
+SELECT $1::crdb_internal_region, n.fc_id, n.order_id, n.shipment_id, n.customer_id, 'REQUESTED', n.lines, '', $7, $8
+FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[]) AS n (fc_id, order_id, shipment_id, customer_id, lines)
 ON CONFLICT (region, fc_id, order_id) DO NOTHING;
 
 -- fulfillment.shipped (cellar_regional)
@@ -560,6 +561,12 @@ WHERE fulfillment_centers.region = excluded.region;
 -- inbox.receive (any)
 INSERT INTO inbox (region, consumer, message_id, received_at)
 VALUES ($1, $2, $3, $4)
+ON CONFLICT (region, consumer, message_id) DO NOTHING;
+
+-- inbox.receive_all (any)
+INSERT INTO inbox (region, consumer, message_id, received_at)
+SELECT $1::crdb_internal_region, $2, n.message_id, $4
+FROM unnest($3::text[]) AS n (message_id)
 ON CONFLICT (region, consumer, message_id) DO NOTHING;
 
 -- inventory.add (cellar_regional)

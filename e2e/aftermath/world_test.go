@@ -211,7 +211,7 @@ func (w *world) request(ctx context.Context, p purchase) error {
 	all, err := events(ctx, w.customers, "order/"+p.id+"/%/requested")
 	for _, e := range all {
 		if err == nil {
-			err = w.shipping[ident.Region(e.destination)].Requested(ctx, e.id, e.payload)
+			err = w.shipping[ident.Region(e.destination)].Requested(ctx, fulfillment.Request{MessageID: e.id, Payload: e.payload})
 		}
 	}
 	return err
