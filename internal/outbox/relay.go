@@ -66,8 +66,9 @@ const (
 	// batch of events of a shard that are published at once: past some hundred the broker's disk is the limit, not the
 	// round trips.
 	batch = 200
-	// pollEvery bounds the delay of events whose transaction was committed by another process.
-	pollEvery = 200 * time.Millisecond
+	// pollEvery bounds the delay of events whose transaction was committed by another process. Half of what a platform at
+	// rest asks its database are these questions.
+	pollEvery = 400 * time.Millisecond
 	// gather is the least time between two rounds of a lease: under load each then takes a handful of events, and not one.
 	// What a round costs, two waits for the database and one for the broker's disk, is shared by all that it takes; what
 	// hangs on an event is the packing of a parcel, which has more time than that.

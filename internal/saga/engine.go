@@ -307,7 +307,8 @@ func reason(err error) string {
 func (e *Engine) Sweep(ctx context.Context) (int, error) {
 	var runs sync.WaitGroup
 	defer runs.Wait()
-	return e.sweep(ctx, &runs)
+	taken, err := e.sweep(ctx, &runs)
+	return taken, errors.Join(err, e.countParked(ctx, e.deps.Owned()))
 }
 
 // sweep begins the runs.
@@ -346,7 +347,7 @@ func (e *Engine) sweep(ctx context.Context, runs *sync.WaitGroup) (int, error) {
 			})
 		}
 	}
-	return taken, e.countParked(ctx, owned)
+	return taken, nil
 }
 
 // enter a run of a saga that was taken over, if there are not too many.
@@ -385,8 +386,13 @@ func (e *Engine) forget(ring ident.Region) {
 func (e *Engine) SweepEvery(ctx context.Context, period time.Duration) {
 	var runs sync.WaitGroup
 	defer runs.Wait()
+	var count time.Time // of what is parked, next
 	for ctx.Err() == nil {
-		if _, err := e.sweep(ctx, &runs); err != nil && ctx.Err() == nil {
+		_, err := e.sweep(ctx, &runs)
+		if now := e.deps.Clock.Now(); err == nil && !now.Before(count) {
+			count, err = now.Add(countEvery), e.countParked(ctx, e.deps.Owned())
+		}
+		if err != nil && ctx.Err() == nil {
 			e.deps.Log.WarnContext(ctx, "the saga sweep failed", "error", err)
 		}
 		if e.deps.Clock.Sleep(ctx, period) != nil {

@@ -151,6 +151,8 @@ const (
 	// firstBackoff doubles with each try up to maxBackoff.
 	firstBackoff = 50 * time.Millisecond
 	maxBackoff   = 30 * time.Second
+	// countEvery is the pace of counting what is parked: for a gauge, and a person who looks at it.
+	countEvery = 15 * time.Second
 	// sweepLimit is the number of sagas that an engine's sweeps have under way at most.
 	sweepLimit = 64
 )
