@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -195,7 +196,11 @@ func (p *Platform) ended(c *child, err error) {
 }
 
 func (p *Platform) child(name, program, ready string, args ...string) *child {
-	return &child{name: name, program: p.program(program), args: args, logs: p.path("logs"), ready: ready}
+	c := &child{name: name, program: p.program(program), args: args, logs: p.path("logs"), ready: ready}
+	if program != "router" { // of which every request of its region needs some
+		c.env = share(os.Getenv("GOMAXPROCS"), runtime.NumCPU())
+	}
+	return c
 }
 
 func (p *Platform) sandboxChild() *child {

@@ -230,3 +230,14 @@ func TestMissingProgramsAreNamedBeforeAnythingStarts(t *testing.T) {
 		t.Error("something was left behind")
 	}
 }
+
+func TestAProcessTakesItsShareOfTheCoresUnlessTheOperatorSays(t *testing.T) {
+	for cores, want := range map[int]string{1: "GOMAXPROCS=1", 2: "GOMAXPROCS=1", 12: "GOMAXPROCS=2"} {
+		if got := share("", cores); len(got) != 1 || got[0] != want {
+			t.Errorf("of %d cores: %v, not %s", cores, got, want)
+		}
+	}
+	if got := share("4", 2); got != nil {
+		t.Errorf("what is set is overridden by %v", got)
+	}
+}
