@@ -83,7 +83,9 @@ func newStale(t *testing.T) *stale {
 	}
 	must(t, fence.Assign(ctx, s.cell.customers, ringOf, time.Now(), all))
 	s.tables = s.texts("SELECT table_name::text FROM information_schema.tables WHERE table_schema = 'public' AND table_name NOT IN ('slots', 'schema_migrations') ORDER BY 1")
-	s.public, s.internal = httptest.NewServer(s.cell.publicHandler()), httptest.NewServer(s.cell.internalHandler())
+	public, err := s.cell.publicHandler()
+	must(t, err)
+	s.public, s.internal = httptest.NewServer(public), httptest.NewServer(s.cell.internalHandler())
 	t.Cleanup(s.public.Close)
 	t.Cleanup(s.internal.Close)
 	s.stock()

@@ -1,4 +1,4 @@
-// Command sandbox runs the stand-ins for third parties: a card network, with a ledger of its own. See internal/sandbox
+// Command sandbox runs the stand-ins for third parties: a card network and a parcel carrier, with books of their own. See internal/sandbox
 // for what it can be told to do wrong.
 package main
 
@@ -48,20 +48,21 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 		}
 	}
 	network, err := sandbox.NewCardNetwork(sandbox.Deps{
-		Ledger:    ledger,
-		Clock:     clock.System{},
-		Logger:    log,
-		SlowDelay: config.SlowDelay,
-
-		WebhookURL: config.WebhookURL,
-		WebhookKey: key,
+		Ledger: ledger, Clock: clock.System{}, Logger: log, SlowDelay: config.SlowDelay, WebhookURL: config.WebhookURL, WebhookKey: key,
 	})
 	if err != nil {
 		return err
 	}
+	carrier, err := sandbox.NewCarrier(sandbox.CarrierDeps{
+		DataDir: config.DataDir, Clock: clock.System{}, Logger: log, Day: config.CarrierDay, WebhookURL: config.CarrierWebhookURL, WebhookKey: key,
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, carrier.Close()) }()
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", config.Listen)
 	if err != nil {
 		return fmt.Errorf("%w (another address: --listen or CELLAR_SANDBOX_LISTEN)", err)
 	}
-	return sandbox.Serve(ctx, listener, network, log)
+	return sandbox.Serve(ctx, listener, network, carrier, log)
 }

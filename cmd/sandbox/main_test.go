@@ -44,7 +44,7 @@ func TestRunEndsCleanlyWithItsContext(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Fatal(err)
 	}
-	if files, err := filepath.Glob(filepath.Join(dir, "*.jsonl")); err != nil || len(files) != 1 {
+	if files, err := filepath.Glob(filepath.Join(dir, "*.jsonl")); err != nil || len(files) != 2 {
 		t.Fatalf("ledger files %v, %v", files, err)
 	}
 }

@@ -17,6 +17,9 @@ type Config struct {
 	SlowDelay time.Duration
 	// WebhookURL is told of every effect; empty for nobody. WebhookKeyFile has the key that signs it.
 	WebhookURL, WebhookKeyFile string
+	// CarrierDay is how long a day of the parcel carrier takes; CarrierWebhookURL is told of every scan, signed as above.
+	CarrierDay        time.Duration
+	CarrierWebhookURL string
 }
 
 // ParseConfig reads args, without the program's name, over the environment that getenv gives. Usage and complaints
@@ -33,6 +36,8 @@ func ParseConfig(args []string, getenv func(string) string, usage io.Writer) (Co
 	flags.DurationVar(&c.SlowDelay, "slow-delay", defaultSlowDelay, "how long tok_slow thinks")
 	flags.StringVar(&c.WebhookURL, "webhook-url", getenv("CELLAR_SANDBOX_WEBHOOK_URL"), "`address` that is told of every effect; none tells nobody (CELLAR_SANDBOX_WEBHOOK_URL)")
 	flags.StringVar(&c.WebhookKeyFile, "webhook-key-file", getenv("CELLAR_SANDBOX_WEBHOOK_KEY_FILE"), "`file` of the key that signs what is told (CELLAR_SANDBOX_WEBHOOK_KEY_FILE)")
+	flags.DurationVar(&c.CarrierDay, "carrier-day", defaultDay, "how long a day of the parcel carrier takes, from a second")
+	flags.StringVar(&c.CarrierWebhookURL, "carrier-webhook-url", getenv("CELLAR_SANDBOX_CARRIER_WEBHOOK_URL"), "`address` that is told of every scan of a parcel; none tells nobody (CELLAR_SANDBOX_CARRIER_WEBHOOK_URL)")
 	if err := flags.Parse(args); err != nil {
 		return Config{}, err
 	}
@@ -41,6 +46,9 @@ func ParseConfig(args []string, getenv func(string) string, usage io.Writer) (Co
 	}
 	if c.SlowDelay <= 0 || c.SlowDelay > holdLimit {
 		return Config{}, fmt.Errorf("--slow-delay must be above 0 and at most %s", holdLimit)
+	}
+	if c.CarrierDay < minDay || c.CarrierDay > defaultDay {
+		return Config{}, fmt.Errorf("--carrier-day must be %s to %s", minDay, defaultDay)
 	}
 	return c, nil
 }

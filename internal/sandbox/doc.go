@@ -1,6 +1,5 @@
 // Package sandbox stands in for the third parties a store depends on, so that the whole platform can be run, broken
-// and audited on one machine. Today that is a card network; parcel carriers will stand beside it as handlers of their
-// own over the same [Ledger] and [Faults] ideas.
+// and audited on one machine: a card network, and a parcel carrier beside it, below /carrier/.
 //
 // The network owns the money truth. It keeps its own append-only ledger, which an audit compares with what the store
 // believes, so nothing here may be computed from, or shared with, the store's code: the client in internal/cardnetwork
@@ -40,6 +39,10 @@
 // Whoever is named with POST /v1/webhook (or --webhook-url) is told of every effect once it is on disk, by a POST that is
 // signed with the key the network was started with, tried again for some seconds. Events are not kept over a restart, and
 // faults make them come late, twice and in any order: asking by key is what can be relied on.
+//
+// The [Carrier] books parcels, draws their labels, and moves them once they are handed over: its scans can be polled, and
+// are told to a webhook, twice, late, never or in any order if the faults say so. All of a parcel's way follows from its
+// number and its handover, which are on disk; with a short --carrier-day a week takes a minute.
 //
 // A minted token carries brand, last four digits and behaviour inside itself: it survives a restart without being
 // kept anywhere. A real network's would be opaque; callers must treat these so too.

@@ -22,10 +22,16 @@ const (
 	maxHeaderBytes = 16 << 10
 )
 
-// Serve answers on listener until ctx ends, then finishes the requests in flight. It takes listener over.
-func Serve(ctx context.Context, listener net.Listener, network *CardNetwork, log *slog.Logger) error {
+// Serve answers on listener until ctx ends, then finishes the requests in flight. It takes listener over. The carrier may
+// be nil.
+func Serve(ctx context.Context, listener net.Listener, network *CardNetwork, carrier *Carrier, log *slog.Logger) error {
+	routes := http.NewServeMux()
+	routes.Handle("/", network)
+	if carrier != nil {
+		routes.Handle("/carrier/", carrier)
+	}
 	server := &http.Server{
-		Handler:           network,
+		Handler:           routes,
 		ReadHeaderTimeout: readHeaderTimeout,
 		ReadTimeout:       readTimeout,
 		WriteTimeout:      writeTimeout,
@@ -42,6 +48,9 @@ func Serve(ctx context.Context, listener net.Listener, network *CardNetwork, log
 	case <-ctx.Done():
 	}
 	network.Drain()
+	if carrier != nil {
+		carrier.Drain()
+	}
 	// ctx is over already; finishing needs a time of its own.
 	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 	defer cancel()

@@ -21,7 +21,7 @@ func TestServeFinishesRequestsBeforeItStops(t *testing.T) {
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	served := make(chan error, 1)
-	go func() { served <- Serve(ctx, listener, h.CardNetwork, slog.New(slog.DiscardHandler)) }()
+	go func() { served <- Serve(ctx, listener, h.CardNetwork, nil, slog.New(slog.DiscardHandler)) }()
 
 	answered := make(chan int, 1)
 	go func() {
@@ -54,7 +54,7 @@ func TestServeReportsALostListener(t *testing.T) {
 	if err := listener.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := Serve(t.Context(), listener, h.CardNetwork, slog.New(slog.DiscardHandler)); !errors.Is(err, net.ErrClosed) {
+	if err := Serve(t.Context(), listener, h.CardNetwork, nil, slog.New(slog.DiscardHandler)); !errors.Is(err, net.ErrClosed) {
 		t.Fatalf("got %v", err)
 	}
 }
@@ -68,17 +68,17 @@ func TestFlagsOverrideTheEnvironment(t *testing.T) {
 		getenv func(string) string
 		want   Config
 	}{
-		{"", none, Config{Listen: "127.0.0.1:8070", SlowDelay: defaultSlowDelay}},
-		{"", getenv, Config{Listen: "127.0.0.1:1", DataDir: "/env", SlowDelay: defaultSlowDelay, WebhookURL: "http://hook"}},
-		{"--listen 127.0.0.1:2 --data /flag --slow-delay 3s --webhook-url http://flag --webhook-key-file key", getenv,
-			Config{Listen: "127.0.0.1:2", DataDir: "/flag", SlowDelay: 3 * time.Second, WebhookURL: "http://flag", WebhookKeyFile: "key"}},
+		{"", none, Config{Listen: "127.0.0.1:8070", SlowDelay: defaultSlowDelay, CarrierDay: defaultDay}},
+		{"", getenv, Config{Listen: "127.0.0.1:1", DataDir: "/env", SlowDelay: defaultSlowDelay, CarrierDay: defaultDay, WebhookURL: "http://hook"}},
+		{"--listen 127.0.0.1:2 --data /flag --slow-delay 3s --webhook-url http://flag --webhook-key-file key --carrier-day 1m", getenv,
+			Config{Listen: "127.0.0.1:2", DataDir: "/flag", SlowDelay: 3 * time.Second, WebhookURL: "http://flag", WebhookKeyFile: "key", CarrierDay: time.Minute}},
 	} {
 		got, err := ParseConfig(strings.Fields(c.args), c.getenv, io.Discard)
 		if err != nil || got != c.want {
 			t.Errorf("%q: %+v, %v; want %+v", c.args, got, err, c.want)
 		}
 	}
-	for _, bad := range []string{"--nonsense", "extra", "--slow-delay 0s", "--slow-delay 11s"} {
+	for _, bad := range []string{"--nonsense", "extra", "--slow-delay 0s", "--slow-delay 11s", "--carrier-day 25h"} {
 		if _, err := ParseConfig(strings.Fields(bad), none, io.Discard); err == nil {
 			t.Errorf("%q is accepted", bad)
 		}

@@ -15,6 +15,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/cellar-commerce/cellar/internal/clock"
 )
 
 const (
@@ -137,37 +139,46 @@ func (f Faults) webhookDelay(key string, copied int) time.Duration {
 
 // deliver an event until it is taken, or not wanted, or tried often enough.
 func (n *CardNetwork) deliver(target string, e event) {
-	body, err := json.Marshal(e)
-	if err != nil {
-		n.log.Error("an event cannot be written", "error", err)
-		return
-	}
-	pause := firstPause
-	for try := 1; n.draining.Err() == nil; try++ {
-		status := n.post(n.draining, target, body)
-		if status >= 200 && status < 300 {
-			return
-		}
-		if try == deliveryTries {
-			n.log.Warn("an event was never taken", "event", e.ID, "type", e.Type, "status", status)
-			return
-		}
-		n.pause(n.draining, pause)
-		pause *= 2
+	if status := n.events.deliver(n.draining, n.clock, target, signatureHeader, e); status != 0 {
+		n.log.Warn("an event was never taken", "event", e.ID, "type", e.Type, "status", status)
 	}
 }
 
-// post one try; 0 when nobody answered.
-func (n *CardNetwork) post(ctx context.Context, target string, body []byte) (status int) {
+// neverAnswered stands for a status where there was no answer.
+const neverAnswered = -1
+
+// deliver an event until it is taken or ctx ends: 0 then. Tried often enough, it gives the last try's status.
+func (a *announcer) deliver(ctx context.Context, c clock.Clock, target, header string, e any) (status int) {
+	body, err := json.Marshal(e)
+	if err != nil {
+		return neverAnswered
+	}
+	pause := firstPause
+	for try := 1; ctx.Err() == nil; try++ {
+		status := a.post(ctx, c.Now(), target, header, body)
+		if status >= 200 && status < 300 {
+			return 0
+		}
+		if try == deliveryTries {
+			return status
+		}
+		_ = c.Sleep(ctx, pause) // cut short at the end
+		pause *= 2
+	}
+	return 0
+}
+
+// post one try.
+func (a *announcer) post(ctx context.Context, now time.Time, target, header string, body []byte) (status int) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, target, bytes.NewReader(body))
 	if err != nil {
-		return 0
+		return neverAnswered
 	}
 	request.Header.Set("Content-Type", "application/json")
-	request.Header.Set(signatureHeader, n.events.sign(n.clock.Now(), body))
-	response, err := n.events.client.Do(request)
+	request.Header.Set(header, a.sign(now, body))
+	response, err := a.client.Do(request)
 	if err != nil {
-		return 0
+		return neverAnswered
 	}
 	_ = response.Body.Close()
 	return response.StatusCode
