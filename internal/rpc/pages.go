@@ -69,7 +69,7 @@ func (p *Pages) Guest(ctx context.Context, w http.ResponseWriter) context.Contex
 
 // SignOut takes the session away.
 func (p *Pages) SignOut(w http.ResponseWriter) {
-	c := Cookie("", p.gate.Clock.Now(), p.gate.SecureCookies)
+	c := Cookie("", p.gate.Clock.Now(), p.gate.SecureCookies) //nolint:gosec // G124: Cookie sets all three; Secure is the operator's
 	c.MaxAge = -1
 	http.SetCookie(w, c)
 }

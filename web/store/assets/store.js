@@ -77,7 +77,7 @@
     source.addEventListener("changed", async () => {
       const answer = await fetch(location.href, { headers: { accept: "text/html" } });
       if (!answer.ok) return;
-      const next = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("[data-live]");
+      const next = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById(live.id);
       if (next) live.replaceChildren(...next.childNodes);
     });
     source.addEventListener("ended", () => source.close());
