@@ -167,11 +167,7 @@ func (s *stale) webhook(order string) error {
 	r := httptest.NewRequest(http.MethodPost, WebhookPath, bytes.NewReader(body))
 	r.Header.Set(cardnetwork.SignatureHeader, "t="+at+",v1="+hex.EncodeToString(mac.Sum(nil)))
 	w := httptest.NewRecorder()
-	public, err := s.cell.publicHandler()
-	if err != nil {
-		return err
-	}
-	public.ServeHTTP(w, r)
+	s.public.Config.Handler.ServeHTTP(w, r)
 	if w.Code != http.StatusOK {
 		return fmt.Errorf("the webhook answers %d %s", w.Code, w.Header().Get(rpc.WrongCellHeader))
 	}
