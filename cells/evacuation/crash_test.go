@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cellar-commerce/cellar/cells/topology"
 	"github.com/cellar-commerce/cellar/internal/clock"
 	topologyv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/topology/v1"
 	"github.com/cellar-commerce/cellar/internal/ident"
@@ -251,8 +250,8 @@ func (w *world) evacuateOne(seed uint64) {
 		if now, _ := owners(w.t, w.customers, east); back.GetState() != done || now != before {
 			w.t.Errorf("the undo is %s, and owners as before: %v", back.GetState(), now == before)
 		}
-	} else if err := w.moves.announce(w.background, &move{e: e}, map[string]string{leaves: string(topology.Active)}); err != nil {
-		w.t.Fatal(err) // the cell can have slots again
+	} else {
+		w.fleet.welcome(w.t, leaves)
 	}
 	stop()
 	all.Wait()

@@ -285,7 +285,7 @@ func (m *Moves) giveBack(ctx context.Context, mv *move) error {
 		return err
 	}
 	if mv.e.GetKind() == undo && len(mv.before) > 0 {
-		if err := m.deps.Fleet.Mark(ctx, states(mv.before), because(mv.e)); err != nil {
+		if err := m.deps.Fleet.Mark(ctx, states(mv.before), because(mv.e), inState(mv)); err != nil {
 			return err
 		}
 	}

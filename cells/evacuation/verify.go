@@ -3,6 +3,7 @@ package evacuation
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/cellar-commerce/cellar/internal/fence"
@@ -33,7 +34,7 @@ func (m *Moves) verify(ctx context.Context, mv *move) error {
 	if err != nil {
 		return err
 	}
-	found := append(slots, sagas...)
+	found := slices.Concat(slots, sagas)
 	mv.e.Findings = append(mv.e.Findings, found...)
 	if len(mv.after) > 0 {
 		if err := m.announce(ctx, mv, mv.after); err != nil {

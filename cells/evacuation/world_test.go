@@ -110,7 +110,7 @@ func newWorld(t *testing.T, connections int) *world {
 	}
 	spare := cellOf("use1-z", east)
 	spare.State = topology.Quarantined
-	w.fleet = newFleetOf(t, w.customers, slotsOfWorld, cellOf("use1-a", east), cellOf("use1-b", east), cellOf("use1-c", east), spare)
+	w.fleet = newFleetOf(t, w.global, w.customers, slotsOfWorld, cellOf("use1-a", east), cellOf("use1-b", east), cellOf("use1-c", east), spare)
 	w.moves = New(w.deps(w.global, w.customers))
 	ctx, stop := context.WithCancel(context.Background())
 	w.background = ctx
@@ -189,7 +189,9 @@ func (c *simCell) trip() *saga.Definition {
 func keyOf(state proto.Message) string { return state.(*wrapperspb.StringValue).GetValue() } //nolint:forcetypeassert // NewState makes nothing else
 
 // keys begin with the customer's id.
-func customerOf(key string) ident.CustomerID { return ident.CustomerID(key[:len("c-use1-000000000000000000000000")]) }
+func customerOf(key string) ident.CustomerID {
+	return ident.CustomerID(key[:len("c-use1-000000000000000000000000")])
+}
 
 // way to write through the fence.
 type way int

@@ -115,7 +115,5 @@ func (w *world) shove(t *testing.T, cell string) {
 	if err != nil || e.GetState() != done || unmet(e) != "" {
 		t.Fatalf("the move is %s, does not hold: %q, %v", e.GetState(), unmet(e), err)
 	}
-	if err := w.moves.announce(w.background, &move{e: e}, map[string]string{cell: "active"}); err != nil {
-		t.Fatal(err)
-	}
+	w.fleet.welcome(t, cell)
 }

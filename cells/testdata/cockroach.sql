@@ -452,28 +452,30 @@ ON CONFLICT (region, slot) DO NOTHING;
 SELECT 0;
 
 -- fence.flip (cellar_customer)
-WITH wanted AS (
-  SELECT n.slot, n.epoch, n.owner, n.overrides
+WITH free AS MATERIALIZED (
+  SELECT s.slot, n.epoch, n.owner, n.overrides
   FROM unnest($2::int2[], $3::int8[], $4::text[], $5::text[]) AS n (slot, epoch, owner, overrides)
+  JOIN slots AS s ON s.region = $1 AND s.slot = n.slot AND s.epoch = n.epoch
+  ORDER BY s.slot
+  
 )
-
 UPDATE slots AS s
-SET owner = n.owner, epoch = s.epoch + 1, overrides = n.overrides::jsonb, changed_at = $6
-FROM wanted AS n
-
+SET owner = n.owner, epoch = n.epoch + 1, overrides = n.overrides::jsonb, changed_at = $6
+FROM free AS n
 WHERE s.region = $1 AND s.slot = n.slot AND s.epoch = n.epoch
 RETURNING s.slot;
 
 -- fence.flip_waiting (cellar_customer)
-WITH wanted AS (
-  SELECT n.slot, n.epoch, n.owner, n.overrides
+WITH free AS MATERIALIZED (
+  SELECT s.slot, n.epoch, n.owner, n.overrides
   FROM unnest($2::int2[], $3::int8[], $4::text[], $5::text[]) AS n (slot, epoch, owner, overrides)
+  JOIN slots AS s ON s.region = $1 AND s.slot = n.slot AND s.epoch = n.epoch
+  ORDER BY s.slot
+  
 )
-
 UPDATE slots AS s
-SET owner = n.owner, epoch = s.epoch + 1, overrides = n.overrides::jsonb, changed_at = $6
-FROM wanted AS n
-
+SET owner = n.owner, epoch = n.epoch + 1, overrides = n.overrides::jsonb, changed_at = $6
+FROM free AS n
 WHERE s.region = $1 AND s.slot = n.slot AND s.epoch = n.epoch
 RETURNING s.slot;
 
