@@ -23,7 +23,7 @@ const (
 
 // verify from the rows that a move is complete, and wait until what was under way has been taken over.
 func (m *Moves) verify(ctx context.Context, mv *move) error {
-	if _, _, err := m.flipAll(ctx, mv); err != nil { // an override that somebody made meanwhile
+	if _, err := m.flipAll(ctx, mv); err != nil { // an override that somebody made meanwhile
 		return err
 	}
 	slots, err := m.verifySlots(ctx, mv)
@@ -66,7 +66,7 @@ func (m *Moves) verifySlots(ctx context.Context, mv *move) ([]*topologyv1.Findin
 			return nil, err
 		}
 		for i := range rows {
-			if _, _, names := left(&rows[i]); names {
+			if _, names := left(&rows[i]); names {
 				overrides++
 			}
 			p, planned := places[ring][rows[i].Slot]
