@@ -77,6 +77,11 @@ mutants: setup ## Put defects into the stock's code, one by one: each must be ca
 e2e: setup build ## Run the end-to-end tests: real processes, faults, audits
 	@go test -race -count=1 -timeout 10m -tags e2e $(ARGS) $(E2E)
 
+.PHONY: e2e-browser
+e2e-browser: setup build ## Run the shop's journeys in a real browser (needs Node 20; installs Chromium), with pictures of every page
+	@scripts/setup.sh browser
+	cd e2e/browser && npm ci --no-audit --no-fund --loglevel=error && node --test --test-reporter=spec $(ARGS) shop.test.mjs
+
 .PHONY: bench
 bench: setup ## Run the benchmarks; each prints ratios or rates taken in one run
 	@$(SHARED) go test -run '^$$' -bench . -benchtime 1s $(ARGS) ./...

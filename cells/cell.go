@@ -176,10 +176,14 @@ func (c *Cell) Close() error {
 
 // Run the cell until ctx ends.
 func (c *Cell) Run(ctx context.Context) error {
+	public, err := c.publicHandler()
+	if err != nil {
+		return errors.Join(fmt.Errorf("cell %s: %w", c.cfg.Cell, err), c.Close())
+	}
 	group := process.Group{
 		Log: c.log,
 		Listeners: []process.Listener{
-			{Name: "public", Address: c.cfg.Public, Handler: c.publicHandler()},
+			{Name: "public", Address: c.cfg.Public, Handler: public},
 			{Name: "internal", Address: c.cfg.Internal, Handler: c.internalHandler()},
 			{Name: "admin", Address: c.cfg.Admin, Handler: telemetry.Admin(c.metrics, c.ready.answer)},
 		},

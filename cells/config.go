@@ -36,6 +36,7 @@ type Config struct {
 	SessionKey    string        `name:"session-key-file" usage:"file of the key that signs sessions, the same in every cell"`
 	QuoteKey      string        `name:"quote-key-file" usage:"file of the key that signs quotes, the same in every cell"`
 	PeerKey       string        `name:"peer-key-file" usage:"file of the key that the platform's own processes show each other"`
+	TestCards     bool          `name:"test-cards" default:"false" usage:"offer the card network's test cards at checkout; only where nothing is sold"`
 	SecureCookies bool          `name:"secure-cookies" default:"false" usage:"mark session cookies Secure; on wherever routers speak TLS"`
 	HandlingTime  time.Duration `name:"handling-time" default:"1s" usage:"between the request to ship and the hand-over to the carrier"`
 	Drain         time.Duration `name:"drain" default:"1s" usage:"how long requests are still taken after this cell has said that it stops"`

@@ -43,11 +43,14 @@ func TestWithoutAMapAnEventHasNobodyToGoTo(t *testing.T) {
 	}
 }
 
-// Whoever signs its requests needs no session; all else goes through the gate.
+// Whoever signs its requests needs no session; all else is a page, or goes through the gate.
 func TestTheWebhookStandsBeforeTheGate(t *testing.T) {
 	c := &Cell{cfg: goodConfig()}
 	c.services.payment = payment.New(payment.Deps{})
-	handler := c.publicHandler()
+	handler, err := c.publicHandler()
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, r := range []struct {
 		method, path string
 		want         int
@@ -57,7 +60,7 @@ func TestTheWebhookStandsBeforeTheGate(t *testing.T) {
 	} {
 		answer := httptest.NewRecorder()
 		handler.ServeHTTP(answer, httptest.NewRequestWithContext(context.Background(), r.method, r.path, strings.NewReader("{}")))
-		gate := strings.Contains(answer.Body.String(), "no such method")
+		gate := strings.Contains(answer.Body.String(), "This page is not here")
 		if answer.Code != r.want || gate != (r.method == http.MethodGet) {
 			t.Errorf("%s %s: %d %s", r.method, r.path, answer.Code, answer.Body)
 		}

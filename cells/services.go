@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"strings"
 
 	"connectrpc.com/connect"
 
@@ -35,6 +36,7 @@ import (
 	"github.com/cellar-commerce/cellar/services/payment"
 	"github.com/cellar-commerce/cellar/services/recovery"
 	"github.com/cellar-commerce/cellar/services/search"
+	"github.com/cellar-commerce/cellar/services/storefront"
 )
 
 // services of a cell, and what guards them.
@@ -238,11 +240,38 @@ func (c *Cell) mux() *http.ServeMux {
 	return mux
 }
 
-func (c *Cell) publicHandler() http.Handler {
+// publicHandler serves calls, which all have a package of ours in their path, and pages.
+func (c *Cell) publicHandler() (http.Handler, error) {
+	deps := rpc.PublicDeps{Sessions: c.services.sessions, Fence: c.services.fence, Clock: c.clock, SecureCookies: c.cfg.SecureCookies}
+	calls := c.mux()
+	public := rpc.Public(deps, calls)
+	pages, err := c.storefront(deps, calls)
+	if err != nil {
+		return nil, err
+	}
 	mux := http.NewServeMux()
 	mux.Handle("POST "+WebhookPath, c.services.payment.Webhook()) // who signs its requests needs no session
-	mux.Handle("/", rpc.Public(rpc.PublicDeps{Sessions: c.services.sessions, Fence: c.services.fence, Clock: c.clock, SecureCookies: c.cfg.SecureCookies}, c.mux()))
-	return mux
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/cellar.") {
+			public.ServeHTTP(w, r)
+			return
+		}
+		pages.ServeHTTP(w, r)
+	})
+	return mux, nil
+}
+
+// storefront asks the other services as an app would, within this process: behind the gate, since the session is in the
+// context already.
+func (c *Cell) storefront(deps rpc.PublicDeps, calls http.Handler) (*storefront.Service, error) {
+	const here = "http://cell"
+	client, options := &http.Client{Transport: rpc.Loopback(calls)}, connect.WithClientOptions(rpc.ClientOptions()...)
+	return storefront.New(storefront.Deps{
+		Sessions: rpc.NewPages(deps, storefront.Anywhere), Clock: c.clock, Log: c.log, TestCards: c.cfg.TestCards,
+		Accounts: accountv1connect.NewAccountServiceClient(client, here, options), Catalog: catalogv1connect.NewCatalogServiceClient(client, here, options),
+		Search: searchv1connect.NewSearchServiceClient(client, here, options), Carts: cartv1connect.NewCartServiceClient(client, here, options),
+		Checkout: checkoutv1connect.NewCheckoutServiceClient(client, here, options), Orders: orderv1connect.NewOrderServiceClient(client, here, options),
+	})
 }
 
 func (c *Cell) internalHandler() http.Handler { return rpc.Internal(c.keys.peer, c.mux()) }

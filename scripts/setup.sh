@@ -61,6 +61,28 @@ install_postgres() {
   have_postgres || fail "the PostgreSQL server is still not there, or older than version 15"
 }
 
+have_chromium() {
+  [ -n "${CHROMIUM:-}" ] || command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null ||
+    [ -d "/Applications/Google Chrome.app" ]
+}
+
+# For the journeys in a browser only: Node with npm, and Chromium.
+install_browser() {
+  command -v npm >/dev/null && [ "$(node -p 'process.versions.node.split(".")[0]')" -ge 20 ] || fail "Node 20 or newer with npm is missing: see https://nodejs.org"
+  have_chromium && return
+  case "$(uname -s)" in
+    Linux)
+      command -v apt-get >/dev/null || fail "install Chromium with your system's package manager"
+      echo "setup: installing Chromium"
+      as_root apt-get update -qq
+      as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null
+      ;;
+    Darwin) brew install --cask google-chrome ;;
+    *) fail "install Chromium" ;;
+  esac
+}
+
 cd "$(dirname "$0")/.."
 check_go
 have_postgres || install_postgres
+if [ "${1:-}" = browser ]; then install_browser; fi

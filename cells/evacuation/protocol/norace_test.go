@@ -1,0 +1,6 @@
+//go:build !race
+
+package protocol
+
+// raced: the tests run under the race detector, some ten times slower.
+const raced = false

@@ -1,0 +1,213 @@
+// The shop in a real browser: every page in both themes and at two widths, and the journeys that go wrong elsewhere.
+import assert from "node:assert/strict";
+import { after, before, describe, it } from "node:test";
+import { browser, deliver, examine, looks, order, platform, putIn } from "./shop.mjs";
+
+const offset = Number(process.env.CELLAR_PORT_OFFSET || 11000);
+let shop, chrome;
+before(async () => { [shop, chrome] = await Promise.all([platform(offset), browser()]); }, { timeout: 180_000 });
+after(async () => { await chrome?.close(); await shop?.stop(); }, { timeout: 60_000 });
+
+/** A browser window of its own; what its pages' scripts and the policy complain of fails the test. */
+async function shopper(t, options = {}) {
+  const context = await chrome.newContext({ viewport: { width: 1280, height: 900 }, ...options });
+  const complaints = [];
+  context.on("page", (p) => {
+    p.on("console", (m) => { if (m.type() === "error" && !/status of (4|5)\d\d/.test(m.text())) complaints.push(m.text()); });
+    p.on("pageerror", (e) => complaints.push(String(e)));
+  });
+  t.after(async () => { await context.close(); assert.deepEqual(complaints, []); });
+  context.setDefaultTimeout(15_000);
+  return context.newPage();
+}
+
+describe("every page", { concurrency: false }, () => {
+  for (const look of looks) {
+    it(`is accessible and fits: ${look.name}`, { timeout: 120_000 }, async (t) => {
+      const page = await shopper(t, look);
+      const found = [];
+      const look_ = async (name) => { found.push(...(await examine(page, look, name))); };
+      const open = async (path, name) => { await page.goto(shop.at + path); await look_(name); };
+      await open("/", "home");
+      await open("/categories", "categories");
+      await open("/search?q=desk", "search");
+      await open("/search?q=qqqqqqqq", "search-empty");
+      await open("/cart", "cart-empty");
+      await open("/help", "help");
+      await open("/nowhere", "missing");
+      await open("/signin", "signin");
+      await page.getByLabel("E-mail address").fill("nobody@example.com");
+      await page.getByLabel("Password").fill("wrong password");
+      await page.getByRole("button", { name: "Sign in" }).click();
+      await page.getByRole("alert").waitFor();
+      await look_("signin-wrong");
+      await page.goto(`${shop.at}/signup`);
+      await page.getByLabel("Name").fill("Ada L.");
+      await page.getByLabel("E-mail address").fill(`ada-${look.name}-${Date.now()}@example.com`);
+      await page.getByLabel("Password").fill("a long enough password");
+      await look_("signup");
+      await page.getByRole("button", { name: "Make an account" }).click();
+      await page.getByText("Welcome. You are signed in.").waitFor();
+      await page.goto(`${shop.at}/search?q=chair`);
+      await page.locator(".card h3 a").first().click();
+      await page.waitForURL("**/p/**");
+      await look_("product");
+      await putIn(page, shop.at, "desk", 2);
+      await putIn(page, shop.at, "kettle", 1);
+      await look_("cart");
+      await page.goto(`${shop.at}/checkout`);
+      await look_("delivery");
+      await deliver(page, shop.at);
+      await look_("payment");
+      await order(page);
+      await page.getByRole("heading", { name: "Thank you" }).waitFor();
+      await look_("placed");
+      await page.getByText("Left the fulfilment centre").first().waitFor({ timeout: 30_000 });
+      await look_("order");
+      await page.goto(`${shop.at}/orders`);
+      await look_("orders");
+      await page.locator("main .lines a").first().click();
+      await page.getByRole("link", { name: "Invoice" }).click();
+      await page.getByRole("heading", { name: "Invoice" }).waitFor();
+      await look_("invoice");
+      await page.goto(`${shop.at}/account`);
+      await look_("account");
+      assert.deepEqual(found, []);
+    });
+  }
+});
+
+describe("a journey", { concurrency: false }, () => {
+  it("works without script, from the first page to the return", { timeout: 60_000 }, async (t) => {
+    const page = await shopper(t, { javaScriptEnabled: false });
+    await page.goto(shop.at);
+    await page.getByRole("searchbox").fill("desk");
+    await page.getByRole("button", { name: "Search" }).click();
+    await page.locator(".card h3 a").first().click();
+    await page.getByLabel("How many").fill("2");
+    await page.getByRole("button", { name: "Add to cart" }).click();
+    await page.getByLabel(/How many/).fill("3");
+    await page.getByRole("button", { name: /Update/ }).click();
+    await page.getByText("Your cart is updated.").waitFor();
+    await deliver(page, shop.at);
+    await order(page);
+    await page.getByRole("heading", { name: "Thank you" }).waitFor();
+    for (let i = 0; i < 20 && !(await page.getByText("Left the fulfilment centre").count()); i++) {
+      await page.waitForTimeout(500);
+      await page.reload();
+    }
+    await page.getByText("Return something").click();
+    await page.locator("[id^=return-]").first().fill("1");
+    await page.getByRole("button", { name: "Register the return" }).click();
+    await page.getByText("Your return is registered").waitFor();
+  });
+
+  it("keeps the cart when a guest signs in", { timeout: 60_000 }, async (t) => {
+    const email = `bea-${Date.now()}@example.com`;
+    const first = await shopper(t);
+    await first.goto(`${shop.at}/signup`);
+    await first.getByLabel("Name").fill("Bea M.");
+    await first.getByLabel("E-mail address").fill(email);
+    await first.getByLabel("Password").fill("a long enough password");
+    await first.getByRole("button", { name: "Make an account" }).click();
+    await first.getByText("Welcome").waitFor();
+    const own = await putIn(first, shop.at, "chair");
+    const second = await shopper(t);
+    const guests = await putIn(second, shop.at, "kettle");
+    await second.goto(`${shop.at}/signin?to=/cart`);
+    await second.getByLabel("E-mail address").fill(email);
+    await second.getByLabel("Password").fill("a long enough password");
+    await second.getByRole("button", { name: "Sign in" }).click();
+    await second.waitForURL("**/cart");
+    await second.getByText("has been added to your own").waitFor();
+    for (const title of [own, guests]) await second.getByRole("link", { name: title }).waitFor();
+  });
+
+  it("ends at one order after a double click, the back button and a second tab", { timeout: 60_000 }, async (t) => {
+    const page = await shopper(t);
+    await putIn(page, shop.at, "desk");
+    await deliver(page, shop.at);
+    const form = await page.evaluate(() => new URLSearchParams(new FormData(document.querySelector("form[data-once]"))).toString());
+    await page.getByRole("button", { name: "Place order" }).dblclick();
+    await page.getByRole("heading", { name: "Thank you" }).waitFor();
+    const placed = new URL(page.url()).pathname;
+    // The same form once more, as another tab or the back button would send it.
+    const again = await page.request.post(`${shop.at}/checkout/order`, { data: form, headers: { "content-type": "application/x-www-form-urlencoded", origin: shop.at }, maxRedirects: 0 });
+    assert.equal(again.status(), 303);
+    assert.equal(again.headers().location.split("?")[0], placed);
+    await page.goto(`${shop.at}/orders`);
+    assert.equal(await page.locator("main .lines > li").count(), 1);
+  });
+
+  it("finds its order when the answer is lost", { timeout: 60_000 }, async (t) => {
+    const page = await shopper(t);
+    await putIn(page, shop.at, "kettle");
+    await deliver(page, shop.at);
+    await order(page, "its answer gets lost");
+    await page.getByRole("heading", { name: "Thank you" }).waitFor({ timeout: 45_000 });
+    await page.goto(`${shop.at}/orders`);
+    assert.equal(await page.locator("main .lines > li").count(), 1);
+  });
+
+  it("takes nothing when the card is declined, and lets another one be tried", { timeout: 60_000 }, async (t) => {
+    const page = await shopper(t);
+    await putIn(page, shop.at, "kettle");
+    await deliver(page, shop.at);
+    await order(page, "Test card: is declined");
+    await page.getByText("Your payment was declined, and nothing was taken").waitFor();
+    await order(page, "Visa test card");
+    await page.getByRole("heading", { name: "Thank you" }).waitFor();
+  });
+
+  it("survives the death of the shopper's cell between two clicks", { timeout: 90_000 }, async (t) => {
+    const page = await shopper(t);
+    const title = await putIn(page, shop.at, "chair");
+    await shop.cellctl("kill", "cell-use1-a");
+    await shop.cellctl("restart", "cell-use1-a");
+    await page.goto(`${shop.at}/cart`);
+    await page.getByRole("link", { name: title }).waitFor();
+  });
+
+  it("says what is wrong with an address, beside its field", { timeout: 60_000 }, async (t) => {
+    const page = await shopper(t, { javaScriptEnabled: false });
+    await putIn(page, shop.at, "kettle");
+    await page.goto(`${shop.at}/checkout`);
+    for (const [field, value] of Object.entries({ recipient: "Ada", line1: "1 Main St", postal: "0210", locality: "Boston", area: "Massachusetts" })) await page.locator(`#${field}`).fill(value);
+    await page.getByRole("button", { name: "Go on" }).click();
+    await page.getByRole("alert").waitFor();
+    assert.equal(await page.locator("#postal").getAttribute("aria-invalid"), "true");
+    assert.equal(await page.locator("#postal").inputValue(), "0210");
+  });
+
+  it("suggests while typing", { timeout: 60_000 }, async (t) => {
+    const page = await shopper(t);
+    await page.goto(shop.at);
+    await page.locator("#q").pressSequentially("head", { delay: 60 });
+    await page.getByRole("option").first().waitFor();
+    await page.keyboard.press("ArrowDown");
+    await page.keyboard.press("Enter");
+    await page.waitForURL("**/search?**");
+  });
+});
+
+describe("the budgets", { concurrency: false }, () => {
+  it("are reported", { timeout: 60_000 }, async (t) => {
+    const page = await shopper(t);
+    await page.addInitScript(() => {
+      globalThis.seen = { lcp: 0, cls: 0 };
+      new PerformanceObserver((l) => { for (const e of l.getEntries()) globalThis.seen.lcp = e.startTime; }).observe({ type: "largest-contentful-paint", buffered: true });
+      new PerformanceObserver((l) => { for (const e of l.getEntries()) if (!e.hadRecentInput) globalThis.seen.cls += e.value; }).observe({ type: "layout-shift", buffered: true });
+    });
+    const rows = [];
+    await page.goto(`${shop.at}/search?q=desk`);
+    const product = await page.locator(".card h3 a").first().getAttribute("href");
+    for (const path of ["/", "/search?q=desk", product, "/cart"]) {
+      const answer = await page.goto(shop.at + path, { waitUntil: "load" });
+      await page.evaluate(() => new Promise((r) => requestAnimationFrame(() => requestAnimationFrame(r))));
+      const seen = await page.evaluate(() => globalThis.seen);
+      rows.push({ page: path, "LCP ms": Math.round(seen.lcp), CLS: Number(seen.cls.toFixed(3)), "HTML kB": Number(((await answer.body()).length / 1000).toFixed(1)) });
+    }
+    console.table(rows);
+    for (const r of rows) assert.ok(r["HTML kB"] <= 60 && r.CLS <= 0.05, JSON.stringify(r));
+  });
+});

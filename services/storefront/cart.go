@@ -1,0 +1,132 @@
+package storefront
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+
+	cartv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/cart/v1"
+	"github.com/cellar-commerce/cellar/internal/money"
+	"github.com/cellar-commerce/cellar/internal/problem"
+	"github.com/cellar-commerce/cellar/internal/session"
+)
+
+// cartLine as it is shown.
+type cartLine struct {
+	Line  *cartv1.Line
+	Link  string
+	Image string
+	// Sum of the line at today's price.
+	Sum string
+	// Was is the price when it was put in, if that was another; Rose tells which way it went.
+	Was  string
+	Rose bool
+}
+
+// cartLines of whoever asks; a stranger has none.
+func (s *Service) cartLines(ctx context.Context) ([]*cartv1.Line, error) {
+	if _, found := session.From(ctx); !found {
+		return nil, nil
+	}
+	resp, err := s.deps.Carts.GetCart(ctx, &cartv1.GetCartRequest{})
+	return resp.GetCart().GetLines(), err
+}
+
+func (s *Service) cart(w http.ResponseWriter, r *http.Request) error {
+	return s.drawCart(w, r, http.StatusOK, nil)
+}
+
+// drawCart as it stands, with what went wrong.
+func (s *Service) drawCart(w http.ResponseWriter, r *http.Request, status int, problems []wrong) error {
+	var cart *cartv1.Cart
+	if _, found := session.From(r.Context()); found {
+		resp, err := s.deps.Carts.GetCart(r.Context(), &cartv1.GetCartRequest{})
+		if err != nil {
+			return err
+		}
+		cart = resp.GetCart()
+	}
+	c := s.chromeOf(r)
+	c.NoIndex, c.Problems, c.CartUnits = true, problems, 0
+	lines := make([]cartLine, len(cart.GetLines()))
+	for i, l := range cart.GetLines() {
+		lines[i] = shownLine(l)
+		c.CartUnits += l.GetQuantity()
+	}
+	rememberCart(w, c.CartUnits)
+	return s.draw(w, r, status, "cart", struct {
+		Chrome   chrome
+		Lines    []cartLine
+		Subtotal string
+		Buyable  bool
+	}{c, lines, price(cart.GetSubtotal()), cart.GetSubtotal().GetMinorUnits() > 0})
+}
+
+func shownLine(l *cartv1.Line) cartLine {
+	shown := cartLine{Line: l, Link: productLink(l.GetSku()), Image: picture(l.GetSku())}
+	now, then := money.FromProto(l.GetPrice()), money.FromProto(l.GetPriceAtAdd())
+	if sum, err := now.Times(l.GetQuantity()); err == nil {
+		shown.Sum = price(sum.Proto())
+	}
+	if l.GetAvailableForSale() && then.Minor > 0 && then != now {
+		shown.Was, shown.Rose = price(then.Proto()), now.Minor > then.Minor
+	}
+	return shown
+}
+
+// addToCart of the product's page.
+func (s *Service) addToCart(w http.ResponseWriter, r *http.Request) error {
+	quantity, err := strconv.ParseInt(r.PostFormValue("quantity"), 10, 64)
+	if err != nil || quantity < 1 {
+		quantity = 1
+	}
+	ctx := s.deps.Sessions.Guest(r.Context(), w)
+	r = r.WithContext(ctx)
+	resp, err := s.deps.Carts.AddItem(ctx, &cartv1.AddItemRequest{Sku: r.PostFormValue("sku"), Quantity: quantity})
+	if err != nil {
+		return s.cartRefused(w, r, err)
+	}
+	rememberCart(w, unitsOf(resp.GetCart()))
+	lead(w, r, "/cart", "added")
+	return nil
+}
+
+// changeCart sets a line's quantity, or takes it out.
+func (s *Service) changeCart(w http.ResponseWriter, r *http.Request) error {
+	sku := r.PathValue("sku")
+	quantity, err := strconv.ParseInt(r.PostFormValue("quantity"), 10, 64)
+	if r.PostFormValue("remove") != "" || (err == nil && quantity == 0) {
+		resp, err := s.deps.Carts.RemoveItem(r.Context(), &cartv1.RemoveItemRequest{Sku: sku})
+		if err != nil {
+			return s.cartRefused(w, r, err)
+		}
+		rememberCart(w, unitsOf(resp.GetCart()))
+		lead(w, r, "/cart", "removed")
+		return nil
+	}
+	if err != nil || quantity < 0 {
+		return s.drawCart(w, r, http.StatusUnprocessableEntity, []wrong{{Field: "quantity-" + sku, Text: "How many must be a number from 0 to 999."}})
+	}
+	resp, err := s.deps.Carts.SetQuantity(r.Context(), &cartv1.SetQuantityRequest{Sku: sku, Quantity: quantity})
+	if err != nil {
+		return s.cartRefused(w, r, err)
+	}
+	rememberCart(w, unitsOf(resp.GetCart()))
+	lead(w, r, "/cart", "updated")
+	return nil
+}
+
+// cartRefused shows the cart with what is wrong.
+func (s *Service) cartRefused(w http.ResponseWriter, r *http.Request, err error) error {
+	if !refusedForm(err) || problem.Is(err, "SESSION_REQUIRED") {
+		return err
+	}
+	return s.drawCart(w, r, http.StatusUnprocessableEntity, wrongs(err, nil))
+}
+
+func unitsOf(c *cartv1.Cart) (n int64) {
+	for _, l := range c.GetLines() {
+		n += l.GetQuantity()
+	}
+	return n
+}

@@ -1,0 +1,209 @@
+package storefront
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cellar-commerce/cellar/internal/clock"
+	"github.com/cellar-commerce/cellar/internal/gen/cellar/account/v1/accountv1connect"
+	cartv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/cart/v1"
+	"github.com/cellar-commerce/cellar/internal/gen/cellar/cart/v1/cartv1connect"
+	catalogv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/catalog/v1"
+	"github.com/cellar-commerce/cellar/internal/gen/cellar/catalog/v1/catalogv1connect"
+	checkoutv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/checkout/v1"
+	"github.com/cellar-commerce/cellar/internal/gen/cellar/checkout/v1/checkoutv1connect"
+	orderv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1"
+	"github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1/orderv1connect"
+	searchv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/search/v1"
+	"github.com/cellar-commerce/cellar/internal/gen/cellar/search/v1/searchv1connect"
+	"github.com/cellar-commerce/cellar/internal/money"
+	"github.com/cellar-commerce/cellar/internal/problem"
+	"github.com/cellar-commerce/cellar/internal/session"
+)
+
+// shop of services that answer what a test says. A method that a test has not thought of panics.
+type shop struct {
+	*Service
+	who     session.Principal // nobody when empty
+	wrong   error             // that the router was told of
+	refused error             // by whatever is asked next
+	query   string
+	clock   *clock.Manual
+}
+
+type catalogFake struct {
+	catalogv1connect.CatalogServiceClient
+	*shop
+}
+
+type searchFake struct {
+	searchv1connect.SearchServiceClient
+	*shop
+}
+
+type cartFake struct {
+	cartv1connect.CartServiceClient
+	*shop
+}
+
+type checkoutFake struct {
+	checkoutv1connect.CheckoutServiceClient
+	*shop
+}
+
+type orderFake struct {
+	orderv1connect.OrderServiceClient
+	*shop
+}
+
+type accountFake struct {
+	accountv1connect.AccountServiceClient
+	*shop
+}
+
+func lamp() *catalogv1.Product {
+	return &catalogv1.Product{
+		Sku: "LAMP", Title: `A <b>"lamp"</b>`, Brand: "Bright & Sons", CategoryPath: []string{"Home & Kitchen", "Lamps"}, Price: money.USD(123456).Proto(),
+		Description: "</script><script>alert(1)</script>", Attributes: map[string]string{"base_colour": "red"},
+	}
+}
+
+func (f catalogFake) GetProduct(_ context.Context, r *catalogv1.GetProductRequest) (*catalogv1.GetProductResponse, error) {
+	if r.GetSku() != "LAMP" {
+		return nil, problem.New(problem.NotFound, "UNKNOWN_PRODUCT", "there is no such product")
+	}
+	return &catalogv1.GetProductResponse{Product: lamp()}, f.refused
+}
+
+func (f catalogFake) BatchGetProducts(context.Context, *catalogv1.BatchGetProductsRequest) (*catalogv1.BatchGetProductsResponse, error) {
+	return &catalogv1.BatchGetProductsResponse{Products: []*catalogv1.Product{lamp()}}, f.refused
+}
+
+func (f catalogFake) ListCategories(context.Context, *catalogv1.ListCategoriesRequest) (*catalogv1.ListCategoriesResponse, error) {
+	return &catalogv1.ListCategoriesResponse{Categories: []*catalogv1.Category{{Path: "Home & Kitchen > Lamps", Products: 3}, {Path: "Toys", Products: 9}}}, f.refused
+}
+
+func (f searchFake) Search(_ context.Context, r *searchv1.SearchRequest) (*searchv1.SearchResponse, error) {
+	f.query = r.GetQuery() + "|" + r.GetCategory() + "|" + strings.Join(r.GetBrands(), ",")
+	return &searchv1.SearchResponse{
+		Hits:  []*searchv1.Hit{{Sku: "LAMP", Title: lamp().GetTitle(), Price: lamp().GetPrice()}},
+		Total: 1, NextPageToken: "next&page", Facets: []*searchv1.Facet{{Field: "brand", Values: []*searchv1.FacetValue{{Value: "Bright & Sons", Count: 1}}}, {Field: "category", Values: []*searchv1.FacetValue{{Value: "Home & Kitchen > Lamps", Count: 1}}}},
+	}, f.refused
+}
+
+func (f searchFake) Suggest(context.Context, *searchv1.SuggestRequest) (*searchv1.SuggestResponse, error) {
+	return &searchv1.SuggestResponse{Suggestions: []string{"lamp"}}, f.refused
+}
+
+func cartOf(quantity int64) *cartv1.Cart {
+	return &cartv1.Cart{Subtotal: money.USD(123456 * quantity).Proto(), Lines: []*cartv1.Line{{Sku: "LAMP", Title: lamp().GetTitle(), Quantity: quantity, AvailableForSale: true, Price: lamp().GetPrice(), PriceAtAdd: money.USD(100).Proto()}}}
+}
+
+func (f cartFake) GetCart(context.Context, *cartv1.GetCartRequest) (*cartv1.GetCartResponse, error) {
+	return &cartv1.GetCartResponse{Cart: cartOf(2)}, f.refused
+}
+
+func (f cartFake) AddItem(ctx context.Context, r *cartv1.AddItemRequest) (*cartv1.AddItemResponse, error) {
+	if _, err := session.Require(ctx); err != nil {
+		return nil, err
+	}
+	return &cartv1.AddItemResponse{Cart: cartOf(r.GetQuantity())}, f.refused
+}
+
+func (f checkoutFake) Quote(context.Context, *checkoutv1.QuoteRequest) (*checkoutv1.QuoteResponse, error) {
+	m := money.USD(100).Proto()
+	return &checkoutv1.QuoteResponse{QuoteToken: "q", ItemsTotal: m, Shipping: m, Tax: m, Total: m, Lines: []*checkoutv1.QuoteLine{{Sku: "LAMP", Title: "Lamp", Quantity: 1, UnitPrice: m}}}, nil
+}
+
+func (f checkoutFake) PlaceOrder(context.Context, *checkoutv1.PlaceOrderRequest) (*checkoutv1.PlaceOrderResponse, error) {
+	if f.refused != nil {
+		return nil, f.refused
+	}
+	return &checkoutv1.PlaceOrderResponse{Order: &orderv1.Order{OrderId: "use1-1"}}, nil
+}
+
+func (f checkoutFake) GetCheckout(_ context.Context, r *checkoutv1.GetCheckoutRequest) (*checkoutv1.GetCheckoutResponse, error) {
+	switch r.GetIdempotencyKey() {
+	case "placed":
+		return &checkoutv1.GetCheckoutResponse{State: checkoutv1.State_STATE_PLACED, OrderId: "use1-1"}, nil
+	case "running":
+		return &checkoutv1.GetCheckoutResponse{State: checkoutv1.State_STATE_IN_PROGRESS}, nil
+	case "failed":
+		return &checkoutv1.GetCheckoutResponse{State: checkoutv1.State_STATE_FAILED, FailureReason: "OUT_OF_STOCK"}, nil
+	}
+	return nil, problem.New(problem.NotFound, "UNKNOWN_CHECKOUT", "nothing was ordered under this key")
+}
+
+func (f orderFake) GetOrder(context.Context, *orderv1.GetOrderRequest) (*orderv1.GetOrderResponse, error) {
+	m := money.USD(100).Proto()
+	return &orderv1.GetOrderResponse{Order: &orderv1.Order{
+		OrderId: "use1-1", Status: orderv1.Status_STATUS_PAID, ItemsTotal: m, Shipping: m, Tax: m, Total: m, Lines: []*orderv1.Line{{Line: 1, Sku: "LAMP", Title: lamp().GetTitle(), Quantity: 2, UnitPrice: m}},
+		Parcels: []*orderv1.Parcel{{FcId: "bos1", State: orderv1.ParcelState_PARCEL_STATE_REQUESTED, Lines: []*orderv1.ParcelLine{{Line: 1, Quantity: 2}}}}, Events: []*orderv1.Event{{Seq: 1, Kind: "placed"}, {Seq: 2, Kind: "paid"}},
+	}}, f.refused
+}
+
+func (s *shop) Guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.who.CustomerID != "" {
+			r = r.WithContext(session.With(r.Context(), s.who))
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (s *shop) Guest(ctx context.Context, _ http.ResponseWriter) context.Context {
+	if _, found := session.From(ctx); found {
+		return ctx
+	}
+	return session.With(ctx, session.Principal{CustomerID: "g-use1-000000000000000000000000"})
+}
+
+func (s *shop) WrongCell(w http.ResponseWriter, _ *http.Request, err error) {
+	s.wrong = err
+	w.WriteHeader(http.StatusServiceUnavailable)
+}
+
+func (s *shop) SignOut(http.ResponseWriter) {}
+
+var now = time.Date(2031, time.May, 4, 12, 0, 0, 0, time.UTC)
+
+func newShop(t testing.TB) *shop {
+	t.Helper()
+	s := &shop{clock: clock.NewManual(now)}
+	service, err := New(Deps{
+		Sessions: s, Catalog: catalogFake{shop: s}, Search: searchFake{shop: s}, Carts: cartFake{shop: s}, Checkout: checkoutFake{shop: s}, Orders: orderFake{shop: s}, Accounts: accountFake{shop: s},
+		Clock: s.clock, Log: slog.New(slog.DiscardHandler), TestCards: true,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Service = service
+	return s
+}
+
+func (s *shop) get(path string, cookies ...*http.Cookie) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(http.MethodGet, path, nil)
+	for _, c := range cookies {
+		r.AddCookie(c)
+	}
+	w := httptest.NewRecorder()
+	s.ServeHTTP(w, r)
+	return w
+}
+
+func (s *shop) post(path string, form url.Values) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(form.Encode()))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	w := httptest.NewRecorder()
+	s.ServeHTTP(w, r)
+	return w
+}
+
+var errBroken = errors.New("the database's own words")

@@ -1,0 +1,174 @@
+package storefront
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/cellar-commerce/cellar/internal/problem"
+	"github.com/cellar-commerce/cellar/internal/session"
+)
+
+const (
+	// cartCookie has how many units are in the cart, for the badge: what is true stands in the cart.
+	cartCookie = "cellar_units"
+	// noticeCookie has the name of a notice for the next page.
+	noticeCookie = "cellar_notice"
+	// maxUnits that a badge shows: 200 products of 999 units.
+	maxUnits = 200 * 999
+)
+
+// notices that a form leaves for the page it leads to.
+var notices = map[string]string{
+	"added": "Added to your cart.", "updated": "Your cart is updated.", "removed": "Removed from your cart.", "welcome": "Welcome. You are signed in.",
+	"merged": "You are signed in. What was in your cart here has been added to your own.", "bye": "You are signed out.",
+	"saved": "Saved.", "deleted": "Deleted.", "canceled": "Your order is canceled.", "partly": "What had not been packed is canceled; the rest is on its way.",
+	"returned": "Your return is registered. Send the items back; the money follows.",
+}
+
+// policy of every page: nothing but the shop's own, and pictures.
+const policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' https:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+
+// chromeOf a request.
+func (s *Service) chromeOf(r *http.Request) chrome {
+	var c chrome
+	if who, found := session.From(r.Context()); found {
+		c.SignedIn = !who.Guest()
+	}
+	if k, err := r.Cookie(cartCookie); err == nil {
+		if n, err := strconv.ParseInt(k.Value, 10, 64); err == nil && n > 0 && n <= maxUnits {
+			c.CartUnits = n
+		}
+	}
+	if k, err := r.Cookie(noticeCookie); err == nil {
+		c.Notice = notices[k.Value]
+	}
+	return c
+}
+
+// remember something small in the browser, for a time; 0 takes it away.
+func remember(w http.ResponseWriter, name, value string, age time.Duration) {
+	c := &http.Cookie{Name: name, Value: value, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode, MaxAge: int(age.Seconds())} //nolint:gosec // nothing secret is in it
+	if age == 0 {
+		c.MaxAge = -1
+	}
+	http.SetCookie(w, c)
+}
+
+// rememberCart for the badge.
+func rememberCart(w http.ResponseWriter, units int64) {
+	age := session.Lifetime
+	if units == 0 {
+		age = 0
+	}
+	remember(w, cartCookie, strconv.FormatInt(units, 10), age)
+}
+
+// lead on to a page, where a notice is shown.
+func lead(w http.ResponseWriter, r *http.Request, to, notice string) {
+	if notice != "" {
+		remember(w, noticeCookie, notice, time.Minute)
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	http.Redirect(w, r, to, http.StatusSeeOther) //nolint:gosec // G710: what comes from outside has been through localPath
+}
+
+// draw a page and send it.
+func (s *Service) draw(w http.ResponseWriter, r *http.Request, status int, page string, data any) error {
+	var body bytes.Buffer
+	t := s.pages[page]
+	if t == nil {
+		return fmt.Errorf("storefront: there is no page %s", page)
+	}
+	if err := t.Execute(&body, data); err != nil {
+		return fmt.Errorf("draw %s: %w", page, err)
+	}
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Content-Security-Policy", policy)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "same-origin")
+	if _, err := r.Cookie(noticeCookie); err == nil {
+		remember(w, noticeCookie, "", 0)
+	}
+	_, known := session.From(r.Context())
+	if status != http.StatusOK || known || r.Method != http.MethodGet || len(r.Cookies()) > 0 {
+		h.Set("Cache-Control", "private, no-store")
+	} else {
+		// The same for every stranger: kept, and asked for by its tag each time. Without asking, a browser would show it
+		// to the same person once signed in: cookies are not part of what it keeps pages by.
+		h.Set("Cache-Control", "no-cache")
+		h.Set("Vary", "Cookie, Authorization")
+		sum := sha256.Sum256(body.Bytes())
+		tag := `"` + hex.EncodeToString(sum[:12]) + `"`
+		h.Set("ETag", tag)
+		if r.Header.Get("If-None-Match") == tag {
+			w.WriteHeader(http.StatusNotModified)
+			return nil
+		}
+	}
+	w.WriteHeader(status)
+	_, _ = body.WriteTo(w) // the browser may have gone
+	return nil
+}
+
+func notFound() error {
+	return problem.New(problem.NotFound, "NO_SUCH_PAGE", "there is no such page")
+}
+
+// fail shows what went wrong. A customer of another cell is taken there; nothing has been sent yet.
+func (s *Service) fail(w http.ResponseWriter, r *http.Request, err error) {
+	p := problem.As(err)
+	if p != nil && p.Reason == "WRONG_CELL" {
+		s.deps.Sessions.WrongCell(w, r, err)
+		return
+	}
+	status, page := http.StatusInternalServerError, "broken"
+	switch {
+	case p == nil && r.Context().Err() != nil:
+		return // nobody is there any more
+	case p == nil || p.Kind == problem.Internal:
+		s.deps.Log.ErrorContext(r.Context(), "a page failed", "path", r.URL.Path, "error", err)
+	case p.Kind == problem.NotFound:
+		status, page = http.StatusNotFound, "missing"
+	case p.Kind == problem.Unauthenticated || p.Reason == "ACCOUNT_REQUIRED":
+		lead(w, r, "/signin?to="+r.URL.EscapedPath(), "")
+		return
+	case p.Kind == problem.Unavailable:
+		status, page = http.StatusServiceUnavailable, "broken"
+		w.Header().Set("Retry-After", "2")
+	default:
+		status, page = http.StatusBadRequest, "refused"
+	}
+	c := s.chromeOf(r)
+	c.NoIndex, c.Notice = true, ""
+	data := struct {
+		Chrome chrome
+		Text   string
+	}{Chrome: c}
+	if p != nil && p.Kind != problem.Internal {
+		data.Text = sentence(p)
+	}
+	if err := s.draw(w, r, status, page, data); err != nil {
+		s.deps.Log.ErrorContext(r.Context(), "the page of an error failed", "error", err)
+		http.Error(w, "this page could not be made; try again", http.StatusInternalServerError)
+	}
+}
+
+// units of a cart.
+func (s *Service) units(ctx context.Context) (int64, error) {
+	lines, err := s.cartLines(ctx)
+	if err != nil {
+		return 0, err
+	}
+	var n int64
+	for _, l := range lines {
+		n += l.GetQuantity()
+	}
+	return n, nil
+}

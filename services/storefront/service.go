@@ -1,0 +1,111 @@
+package storefront
+
+import (
+	"context"
+	"fmt"
+	"html/template"
+	"log/slog"
+	"net/http"
+	"strings"
+
+	"github.com/cellar-commerce/cellar/internal/clock"
+	"github.com/cellar-commerce/cellar/internal/gen/cellar/account/v1/accountv1connect"
+	"github.com/cellar-commerce/cellar/internal/gen/cellar/cart/v1/cartv1connect"
+	"github.com/cellar-commerce/cellar/internal/gen/cellar/catalog/v1/catalogv1connect"
+	"github.com/cellar-commerce/cellar/internal/gen/cellar/checkout/v1/checkoutv1connect"
+	"github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1/orderv1connect"
+	"github.com/cellar-commerce/cellar/internal/gen/cellar/search/v1/searchv1connect"
+	"github.com/cellar-commerce/cellar/web/store"
+)
+
+// Sessions of the shoppers.
+type Sessions interface {
+	// Guard finds out who asks, and keeps out what is not the shop's own.
+	Guard(next http.Handler) http.Handler
+	// Guest makes a stranger a guest of this cell; whoever is known stays who they are.
+	Guest(ctx context.Context, w http.ResponseWriter) context.Context
+	// WrongCell has the router take the request to the cell that err names.
+	WrongCell(w http.ResponseWriter, r *http.Request, err error)
+	// SignOut takes the session away.
+	SignOut(w http.ResponseWriter)
+}
+
+// Deps of the service.
+type Deps struct {
+	Sessions Sessions
+	Accounts accountv1connect.AccountServiceClient
+	Catalog  catalogv1connect.CatalogServiceClient
+	Search   searchv1connect.SearchServiceClient
+	Carts    cartv1connect.CartServiceClient
+	Checkout checkoutv1connect.CheckoutServiceClient
+	Orders   orderv1connect.OrderServiceClient
+	Clock    clock.Clock
+	Log      *slog.Logger
+	// TestCards offers the card network's test cards at checkout: where nobody has real ones.
+	TestCards bool
+}
+
+// Service serves the shop's pages.
+type Service struct {
+	deps   Deps
+	pages  map[string]*template.Template
+	assets map[string]store.Asset
+	routes http.Handler
+}
+
+var _ http.Handler = (*Service)(nil)
+
+// New service. It fails on a template that does not parse.
+func New(deps Deps) (*Service, error) {
+	s := &Service{deps: deps}
+	var err error
+	if s.assets, err = store.Assets(); err != nil {
+		return nil, fmt.Errorf("storefront: %w", err)
+	}
+	if s.pages, err = store.Pages(template.FuncMap{"asset": s.assetLink, "price": price, "day": day, "moment": moment, "optional": optional}); err != nil {
+		return nil, fmt.Errorf("storefront: %w", err)
+	}
+	s.routes = deps.Sessions.Guard(s.mux())
+	return s, nil
+}
+
+// Anywhere tells which requests any cell may answer, whoever asks: what is the same for everybody, and the forms that
+// change who asks.
+func Anywhere(r *http.Request) bool {
+	for _, prefix := range []string{"/assets/", "/images/", "/suggest", "/robots.txt", "/sitemap"} {
+		if strings.HasPrefix(r.URL.Path, prefix) {
+			return true
+		}
+	}
+	return r.URL.Path == "/signin" || r.URL.Path == "/signup" || r.URL.Path == "/signout"
+}
+
+// ServeHTTP implements http.Handler.
+func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.routes.ServeHTTP(w, r) }
+
+// answer of a page: what to send, or an error that a page can be made of.
+type answer func(w http.ResponseWriter, r *http.Request) error
+
+func (s *Service) mux() *http.ServeMux {
+	mux := http.NewServeMux()
+	for pattern, a := range map[string]answer{
+		"GET /{$}": s.home, "GET /categories": s.categories, "GET /c/{path...}": s.category, "GET /search": s.search, "GET /suggest": s.suggest,
+		"GET /p/{sku}": s.product, "GET /help": s.help,
+		"GET /cart": s.cart, "POST /cart": s.addToCart, "POST /cart/{sku}": s.changeCart,
+		"GET /signin": s.signInForm, "POST /signin": s.signIn, "GET /signup": s.signUpForm, "POST /signup": s.signUp, "POST /signout": s.signOut,
+		"GET /account": s.account, "POST /account/addresses": s.addAddress, "POST /account/addresses/{id}/delete": s.deleteAddress,
+		"POST /account/cards": s.addCard, "POST /account/cards/{id}/delete": s.deleteCard,
+		"GET /checkout": s.checkout, "POST /checkout": s.review, "POST /checkout/order": s.placeOrder, "GET /checkout/{key}": s.checkoutStatus,
+		"GET /orders": s.orders, "GET /orders/{id}": s.order, "GET /orders/{id}/invoice": s.invoice, "GET /orders/{id}/news": s.news,
+		"POST /orders/{id}/cancel": s.cancelOrder, "POST /orders/{id}/return": s.returnItems,
+		"GET /assets/{name}": s.asset, "GET /images/{name}": s.image, "GET /robots.txt": s.robots, "GET /sitemap.xml": s.sitemap,
+		"/": func(http.ResponseWriter, *http.Request) error { return notFound() },
+	} {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			if err := a(w, r); err != nil {
+				s.fail(w, r, err)
+			}
+		})
+	}
+	return mux
+}

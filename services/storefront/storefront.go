@@ -1,0 +1,121 @@
+package storefront
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	catalogv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/catalog/v1"
+	moneyv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/money/v1"
+	searchv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/search/v1"
+)
+
+// chrome is what every page has around its own.
+type chrome struct {
+	Description string
+	// Canonical address of what is shown; empty where there is none.
+	Canonical string
+	// Query in the search field.
+	Query    string
+	SignedIn bool
+	// CartUnits as the browser remembers them.
+	CartUnits int64
+	// Notice of something that was done.
+	Notice   string
+	Problems []wrong
+	NoIndex  bool
+	// Refresh after seconds; empty for never.
+	Refresh string
+}
+
+// wrong is a sentence about a field of a form, or about all of it.
+type wrong struct{ Field, Text string }
+
+// card is a product in a list.
+type card struct {
+	SKU, Title, Brand, Link, Image string
+	Price                          string
+}
+
+// crumb leads back up.
+type crumb struct{ Name, Link string }
+
+// levels of a category are joined by it.
+const levels = " > "
+
+// currencySigns stand before amounts; others have their code behind.
+var currencySigns = map[string]string{"USD": "$", "EUR": "€", "GBP": "£"}
+
+// price for people: "$1,234.50".
+func price(m *moneyv1.Money) string {
+	minor, sign := m.GetMinorUnits(), ""
+	if minor < 0 {
+		minor, sign = -minor, "−"
+	}
+	whole := fmt.Sprint(minor / 100)
+	for i := len(whole) - 3; i > 0; i -= 3 {
+		whole = whole[:i] + "," + whole[i:]
+	}
+	text := fmt.Sprintf("%s.%02d", whole, minor%100)
+	if s, known := currencySigns[m.GetCurrencyCode()]; known {
+		return sign + s + text
+	}
+	return sign + text + " " + m.GetCurrencyCode()
+}
+
+// day for people: "Tuesday, 3 June".
+func day(t time.Time) string { return t.UTC().Format("Monday, 2 January") }
+
+// moment for people: "3 June 2031, 14:05 UTC".
+func moment(t time.Time) string { return t.UTC().Format("2 January 2006, 15:04 UTC") }
+
+func productLink(sku string) string { return "/p/" + url.PathEscape(sku) }
+
+// categoryLink of a path of levels.
+func categoryLink(path string) string {
+	parts := strings.Split(path, levels)
+	for i := range parts {
+		parts[i] = url.PathEscape(parts[i])
+	}
+	return "/c/" + strings.Join(parts, "/")
+}
+
+// crumbs of a category's path, from the top.
+func crumbs(path []string) []crumb {
+	all := make([]crumb, len(path))
+	for i := range path {
+		all[i] = crumb{Name: path[i], Link: categoryLink(strings.Join(path[:i+1], levels))}
+	}
+	return all
+}
+
+// picture of a product: its own, or a drawn one where it has none that can be fetched.
+func picture(sku string, urls ...string) string {
+	for _, u := range urls {
+		if parsed, err := url.Parse(u); err == nil && parsed.Scheme == "https" && !strings.HasSuffix(parsed.Host, ".example") {
+			return u
+		}
+	}
+	return "/images/" + url.PathEscape(sku) + ".svg"
+}
+
+func cardOf(p *catalogv1.Product) card {
+	return card{SKU: p.GetSku(), Title: p.GetTitle(), Brand: p.GetBrand(), Link: productLink(p.GetSku()), Image: picture(p.GetSku(), p.GetImageUrls()...), Price: price(p.GetPrice())}
+}
+
+func cardsOf(products []*catalogv1.Product) []card {
+	all := make([]card, len(products))
+	for i, p := range products {
+		all[i] = cardOf(p)
+	}
+	return all
+}
+
+func hitCards(hits []*searchv1.Hit) []card {
+	all := make([]card, len(hits))
+	for i, h := range hits {
+		all[i] = card{SKU: h.GetSku(), Title: h.GetTitle(), Brand: h.GetBrand(), Link: productLink(h.GetSku()), Image: picture(h.GetSku(), h.GetImageUrl()), Price: price(h.GetPrice())}
+	}
+	return all
+}
