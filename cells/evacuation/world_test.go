@@ -89,7 +89,8 @@ type world struct {
 	fleet                      *fleet
 	cells                      map[string]*simCell
 	names                      []string
-	moves                      *Moves // whose commands operators give; it drives nothing
+	moves                      *Moves  // whose commands operators give; it drives nothing
+	driven                     *driven // what leaders use
 	background                 context.Context
 	running                    sync.WaitGroup
 	acknowledged, crashes, all int
