@@ -22,6 +22,10 @@ PROOFS := EveryHistory|NoUnitIsLost
 # A placement under every mishap; the long part is two cells that die.
 MATRIX := WhateverHappensWherever
 DEATHS := DeathOfTheCellThatTakesOver
+# Evacuations whose drivers die, and writes that come too late.
+EVACUATED := WhoeverDiesDuringAnEvacuation|ALateWriteNeverCommits
+EVACUATIONS := 1000
+ZOMBIES := 10000
 SEEDS := 50
 RESERVATIONS := 1000000
 
@@ -52,10 +56,12 @@ test: setup $(TOOLS)/consul ## Run the unit and integration tests with the race 
 	@if [ -z "$(ARGS)" ]; then $(MAKE) proofs; fi
 
 .PHONY: proofs
-proofs: setup ## Run the proofs: stock against a model and with cells that die, every mishap at every point of an order
+proofs: setup ## Run the proofs: stock against a model and with cells that die, every mishap at every point of an order, drivers of evacuations that die
 	@$(SHARED) env CELLAR_SEEDS=$(SEEDS) CELLAR_RESERVATIONS=$(RESERVATIONS) \
 	  go test -count=1 -timeout 15m -v -run '$(PROOFS)' ./services/inventory | grep -v '^=== '
 	@$(SHARED) env CELLAR_STORIES=all go test -count=1 -timeout 15m -v -run '$(MATRIX)' ./e2e/placement | grep -Ev '^=== |^ +--- PASS'
+	@$(SHARED) env CELLAR_EVACUATIONS=$(EVACUATIONS) CELLAR_ZOMBIES=$(ZOMBIES) \
+	  go test -count=1 -timeout 60m -v -run '$(EVACUATED)' ./cells/evacuation | grep -v '^=== '
 
 .PHONY: soak
 soak: setup ## Run the proofs for long: a thousand histories, ten million reservations, cells that die one after the other

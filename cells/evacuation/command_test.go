@@ -40,7 +40,7 @@ var cause = Cause{Who: "ada", Reason: "its disks are slow"}
 func newDesk(t *testing.T) *desk {
 	t.Helper()
 	d := &desk{t: t, global: sqldbtest.New(t, sqldb.Global), customers: sqldbtest.New(t, sqldb.Customer)}
-	d.fleet = newFleet(t, d.customers, cellOf("use1-a", east), cellOf("use1-b", east), cellOf("usw2-a", west))
+	d.fleet = newFleet(t, d.global, d.customers, cellOf("use1-a", east), cellOf("use1-b", east), cellOf("usw2-a", west))
 	d.moves = d.newMoves()
 	return d
 }

@@ -11,12 +11,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cellar-commerce/cellar/cells/topology"
 	"github.com/cellar-commerce/cellar/internal/clock"
 	topologyv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/topology/v1"
 	"github.com/cellar-commerce/cellar/internal/ident"
 	"github.com/cellar-commerce/cellar/internal/problem"
 	"github.com/cellar-commerce/cellar/internal/sqldb"
+	"github.com/cellar-commerce/cellar/internal/sqldb/sqldbtest"
 )
 
 // sizeOf a proof: what an environment variable says, or a little.
@@ -45,7 +45,8 @@ type fate struct {
 	loseAnswer int64
 }
 
-// leader is a process that drives moves, with connections of its own.
+// leader is a process that drives moves. Leaders share what connections are idle; those that one is using when it dies are
+// cut with it, in the middle of a statement.
 type leader struct {
 	moves  *Moves
 	crash  context.CancelFunc
@@ -54,27 +55,34 @@ type leader struct {
 	thaw   chan struct{}
 }
 
+// driven databases: connections of leaders. Answers of commits are lost when it is their time.
+type driven struct {
+	global, customers *sqldb.DB
+	// losing is how many commits from now the answer is lost; not above 0 for never.
+	losing atomic.Int64
+}
+
+func newDriven(w *world) *driven {
+	d := &driven{}
+	faults := sqldbtest.WithFaults(func(p sqldb.Point) error {
+		if p == sqldb.AfterCommit && d.losing.Add(-1) == 0 {
+			return errCrash
+		}
+		return nil
+	})
+	d.global = sqldbtest.Reopen(w.t, sqldb.Global, w.globalURL, faults)
+	d.customers = sqldbtest.Reopen(w.t, sqldb.Customer, w.customersURL, faults)
+	return d
+}
+
 // lead until the leader's fate, or stop.
 func (w *world) lead(f fate, at func()) *leader {
 	w.t.Helper()
 	ctx, crash := context.WithCancel(w.background)
 	l := &leader{crash: crash, ended: make(chan struct{}), paused: make(chan struct{}), thaw: make(chan struct{})}
-	var commits, points atomic.Int64
-	faults := func(p sqldb.Point) error {
-		if p == sqldb.AfterCommit && commits.Add(1) == f.loseAnswer {
-			return errCrash
-		}
-		return nil
-	}
-	open := func(url string, database sqldb.Database) *sqldb.DB {
-		db, err := sqldb.Open(w.background, sqldb.Config{URL: url, Database: database, KeepDatabase: true, ApplicationName: "leader", Faults: faults})
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		return db
-	}
-	global, customers := open(w.globalURL, sqldb.Global), open(w.customersURL, sqldb.Customer)
-	l.moves = New(w.deps(global, customers))
+	var points atomic.Int64
+	w.driven.losing.Store(f.loseAnswer)
+	l.moves = New(w.deps(w.driven.global, w.driven.customers))
 	l.moves.at = func(ctx context.Context, _ string) error {
 		at()
 		switch points.Add(1) {
@@ -100,8 +108,6 @@ func (w *world) lead(f fate, at func()) *leader {
 	w.running.Go(func() {
 		defer close(l.ended)
 		l.moves.Run(ctx)
-		global.Close()
-		customers.Close()
 	})
 	return l
 }
@@ -251,8 +257,8 @@ func (w *world) evacuateOne(seed uint64) {
 		if now, _ := owners(w.t, w.customers, east); back.GetState() != done || now != before {
 			w.t.Errorf("the undo is %s, and owners as before: %v", back.GetState(), now == before)
 		}
-	} else if err := w.moves.announce(w.background, &move{e: e}, map[string]string{leaves: string(topology.Active)}); err != nil {
-		w.t.Fatal(err) // the cell can have slots again
+	} else {
+		w.fleet.welcome(w.t, leaves)
 	}
 	stop()
 	all.Wait()
@@ -292,6 +298,7 @@ func (w *world) check(e *topologyv1.Evacuation, before [ident.Slots]string, epoc
 // answers at random steps; operators abort some and undo others. CELLAR_EVACUATIONS says how many.
 func TestNoWriteIsLostWhoeverDiesDuringAnEvacuation(t *testing.T) {
 	w := newWorld(t, 6)
+	w.driven = newDriven(w)
 	n := sizeOf(t, "CELLAR_EVACUATIONS", 8)
 	for seed := range n {
 		w.evacuateOne(uint64(seed))

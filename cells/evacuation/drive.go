@@ -231,14 +231,16 @@ func because(e *topologyv1.Evacuation) Cause {
 
 // mark cells: those that are left get nothing new, and those that get slots back are asked again before they have any.
 func (m *Moves) mark(ctx context.Context, mv *move) error {
-	fleet, cause := m.deps.Fleet, because(mv.e)
 	if mv.e.GetKind() != undo {
 		leaving := map[string]topology.State{}
 		for id := range mv.before {
 			leaving[id] = topology.Draining
 		}
 		if len(leaving) > 0 {
-			if err := fleet.Mark(ctx, leaving, cause); err != nil {
+			if err := m.at(ctx, "mark"); err != nil {
+				return err
+			}
+			if err := m.deps.Fleet.Mark(ctx, leaving, because(mv.e), inState(mv)); err != nil {
 				return err
 			}
 		}
@@ -255,7 +257,10 @@ func (m *Moves) announce(ctx context.Context, mv *move, wanted map[string]string
 	if len(wanted) == 0 {
 		return nil
 	}
-	if err := m.deps.Fleet.Mark(ctx, states(wanted), because(mv.e)); err != nil {
+	if err := m.at(ctx, "mark"); err != nil {
+		return err
+	}
+	if err := m.deps.Fleet.Mark(ctx, states(wanted), because(mv.e), inState(mv)); err != nil {
 		return err
 	}
 	if err := m.at(ctx, "marked"); err != nil {

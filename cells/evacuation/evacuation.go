@@ -19,8 +19,9 @@ import (
 type Fleet interface {
 	// Map is the newest one that was published.
 	Map() *topology.Map
-	// Mark cells with states, for the maps to come; it publishes nothing.
-	Mark(ctx context.Context, states map[string]topology.State, cause Cause) error
+	// Mark cells with states, for the maps to come, in a transaction of cellar_global in which wanted is asked first: if it
+	// answers an error, nothing is marked, and that is the answer. Wanted may run several times. Mark publishes nothing.
+	Mark(ctx context.Context, states map[string]topology.State, cause Cause, wanted func(ctx context.Context, tx sqldb.Tx) error) error
 	// Publish a map of what cells and slots say now, unless the newest says the same, and hand it out. It tells the version
 	// that has it.
 	Publish(ctx context.Context, cause Cause) (version uint64, err error)

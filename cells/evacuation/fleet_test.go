@@ -26,7 +26,7 @@ var noon = time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
 
 // fleet of a test: it makes maps of the slots' rows, as the control plane does.
 type fleet struct {
-	customers *sqldb.DB
+	global, customers *sqldb.DB
 	// offer of a new map to those who use it; may be nil. It must not wait.
 	offer func(*topology.Map)
 
@@ -50,16 +50,16 @@ func cellOf(id string, region ident.Region) topology.Cell {
 }
 
 // newFleet gives the slots of each ring to the active cells of its region in equal shares, and publishes that.
-func newFleet(t testing.TB, customers *sqldb.DB, cells ...topology.Cell) *fleet {
+func newFleet(t testing.TB, global, customers *sqldb.DB, cells ...topology.Cell) *fleet {
 	t.Helper()
-	return newFleetOf(t, customers, ident.Slots, cells...)
+	return newFleetOf(t, global, customers, ident.Slots, cells...)
 }
 
 // newFleetOf has rows for the first slots of each ring only, so that reading them costs less. The last cell owns the others
 // in maps; nobody is of those.
-func newFleetOf(t testing.TB, customers *sqldb.DB, slots int, cells ...topology.Cell) *fleet {
+func newFleetOf(t testing.TB, global, customers *sqldb.DB, slots int, cells ...topology.Cell) *fleet {
 	t.Helper()
-	f := &fleet{customers: customers, cells: cells, down: map[string]bool{}, load: map[string]float64{}, spare: uint16(len(cells) - 1)}
+	f := &fleet{global: global, customers: customers, cells: cells, down: map[string]bool{}, load: map[string]float64{}, spare: uint16(len(cells) - 1)}
 	for _, region := range []ident.Region{east, west} {
 		var own []string
 		for _, c := range cells {
@@ -93,7 +93,18 @@ func (f *fleet) Map() *topology.Map {
 }
 
 // Mark implements Fleet.
-func (f *fleet) Mark(_ context.Context, states map[string]topology.State, _ Cause) error {
+func (f *fleet) Mark(ctx context.Context, states map[string]topology.State, _ Cause, wanted func(context.Context, sqldb.Tx) error) error {
+	return f.global.InTx(ctx, func(tx sqldb.Tx) error {
+		if err := wanted(ctx, tx); err != nil {
+			return err
+		}
+		f.mark(states)
+		return nil
+	})
+}
+
+// mark cells without asking.
+func (f *fleet) mark(states map[string]topology.State) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.cells = slices.Clone(f.cells)
@@ -105,7 +116,15 @@ func (f *fleet) Mark(_ context.Context, states map[string]topology.State, _ Caus
 			}
 		}
 	}
-	return nil
+}
+
+// welcome a cell again that was evacuated.
+func (f *fleet) welcome(t testing.TB, cell string) {
+	t.Helper()
+	f.mark(map[string]topology.State{cell: topology.Active})
+	if _, err := f.Publish(context.Background(), Cause{}); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // Publish implements Fleet. The version is read before the rows; a map is made only if none was made since.

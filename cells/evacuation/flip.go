@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -59,8 +58,8 @@ func placesOf(p *topologyv1.Plan) map[ident.Region]map[ident.Slot]place {
 	return all
 }
 
-// decision about a slot, by its row: what it is to be, if anything, and the cell whose writers may be in the way.
-type decision func(h *fence.Holding) (c fence.Change, holder string, change bool)
+// decision about a slot, by its row: what it is to be, if anything is to change.
+type decision func(h *fence.Holding) (c fence.Change, change bool)
 
 // without overrides that name cells.
 func without(overrides map[ident.CustomerID]string, cells []string) (left map[ident.CustomerID]string, fewer bool) {
@@ -71,7 +70,7 @@ func without(overrides map[ident.CustomerID]string, cells []string) (left map[id
 
 // leave: what has not moved yet moves, and overrides to cells that are left end.
 func leave(places map[ident.Slot]place, leaving []string) decision {
-	return func(h *fence.Holding) (fence.Change, string, bool) {
+	return func(h *fence.Holding) (fence.Change, bool) {
 		c := fence.Change{Slot: h.Slot, Epoch: h.Epoch, Owner: h.Owner}
 		var fewer bool
 		c.Overrides, fewer = without(h.Overrides, leaving)
@@ -79,17 +78,17 @@ func leave(places map[ident.Slot]place, leaving []string) decision {
 		if planned && h.Owner == p.from {
 			c.Owner = p.to
 		}
-		return c, h.Owner, fewer || c.Owner != h.Owner
+		return c, fewer || c.Owner != h.Owner
 	}
 }
 
 // goBack: what has moved returns. What has not, or is back already, gets a new epoch all the same: somebody who has read the
 // row before, and still means to move it, comes too late then.
 func goBack(places map[ident.Slot]place) decision {
-	return func(h *fence.Holding) (fence.Change, string, bool) {
+	return func(h *fence.Holding) (fence.Change, bool) {
 		p, planned := places[h.Slot]
 		c := fence.Change{Slot: h.Slot, Epoch: h.Epoch, Owner: p.from, Overrides: h.Overrides}
-		return c, h.Owner, planned && (h.Owner == p.from || (h.Owner == p.to && h.Epoch > p.epoch))
+		return c, planned && (h.Owner == p.from || (h.Owner == p.to && h.Epoch > p.epoch))
 	}
 }
 
@@ -113,45 +112,47 @@ func leaving(e *topologyv1.Evacuation) []string {
 
 // flip what the plan moves, until the rows say that all has moved.
 func (m *Moves) flip(ctx context.Context, mv *move) error {
-	moved, cut, err := m.flipAll(ctx, mv)
+	sum, err := m.flipAll(ctx, mv)
 	if err != nil {
 		return err
 	}
-	mv.e.SlotsMoved = moved
+	mv.e.SlotsMoved = sum.there
 	mv.e.LastOldWrite = durationpb.New(m.deps.Clock.Now().Sub(mv.e.GetStartedAt().AsTime()))
-	text := fmt.Sprintf("%d slots have their new owners", moved)
-	if cut > 0 {
-		text += fmt.Sprintf("; ended %d sessions that held some of them for longer than %s", cut, holdTime)
+	text := fmt.Sprintf("%d slots have their new owners", sum.there)
+	if sum.cut > 0 {
+		text += fmt.Sprintf("; ended %d sessions that held some of them for longer than %s", sum.cut, holdTime)
 	}
 	return m.advance(ctx, mv, publishing, text)
 }
 
-// flipAll rings of a move, some at once. It tells how many slots are where they were to go then, and how many sessions it has
-// ended.
-func (m *Moves) flipAll(ctx context.Context, mv *move) (moved int32, cut int64, err error) {
-	places := placesOf(mv.e.GetPlan())
-	return m.turnRings(ctx, mv, ringsOf(mv.e.GetPlan(), places), func(ring ident.Region) decision {
-		return leave(places[ring], leaving(mv.e))
-	})
+// tally of what a driver has done to the slots of a plan.
+type tally struct {
+	// there and home are how many slots were where the plan has them go, and where it found them, at the last look.
+	there, home int32
+	// cut sessions that were in the way.
+	cut int64
 }
 
-func (m *Moves) turnRings(ctx context.Context, mv *move, rings []ident.Region, decide func(ident.Region) decision) (moved int32, cut int64, err error) {
-	var there atomic.Int32
-	var ended atomic.Int64
+// flipAll rings of a move, some at once.
+func (m *Moves) flipAll(ctx context.Context, mv *move) (tally, error) {
+	return m.turnRings(ctx, mv, func(places map[ident.Slot]place) decision { return leave(places, leaving(mv.e)) })
+}
+
+func (m *Moves) turnRings(ctx context.Context, mv *move, decide func(map[ident.Slot]place) decision) (sum tally, err error) {
 	places := placesOf(mv.e.GetPlan())
+	rings := ringsOf(mv.e.GetPlan(), places)
+	turns := make([]turn, len(rings))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(maxRings)
-	for _, ring := range rings {
-		g.Go(func() error {
-			t := turn{m: m, mv: mv, ring: ring, places: places[ring], decide: decide(ring), turned: map[ident.Slot]bool{}}
-			err := t.run(ctx)
-			there.Add(t.there)
-			ended.Add(t.cut)
-			return err
-		})
+	for i, ring := range rings {
+		turns[i] = turn{m: m, mv: mv, ring: ring, places: places[ring], decide: decide(places[ring]), turned: map[ident.Slot]bool{}}
+		g.Go(func() error { return turns[i].run(ctx) })
 	}
 	err = g.Wait()
-	return there.Load(), ended.Load(), err
+	for i := range turns {
+		sum = tally{sum.there + turns[i].there, sum.home + turns[i].home, sum.cut + turns[i].cut}
+	}
+	return sum, err
 }
 
 // turn of one ring's slots by one driver.
@@ -163,10 +164,7 @@ type turn struct {
 	decide decision
 	// turned slots are not looked at again.
 	turned map[ident.Slot]bool
-	// there is how many slots were where they were to go at the last look.
-	there int32
-	// cut sessions.
-	cut int64
+	tally
 }
 
 // run until a look at the rows finds nothing to change any more. The rows are read first, and then whether the move is
@@ -204,26 +202,32 @@ func (t *turn) run(ctx context.Context) error {
 	}
 }
 
-// look at the rows: what is to be changed still, and whose writers may be in the way.
+// look at the rows: what is to be changed still, and the cells whose writers may be in the way.
 func (t *turn) look(ctx context.Context) (changes []fence.Change, holders []string, err error) {
+	writers := map[string]bool{}
 	rows, err := fence.ReadRing(ctx, t.m.deps.Customers, t.ring)
 	if err != nil {
 		return nil, nil, err
 	}
-	t.there = 0
+	t.there, t.home = 0, 0
 	for i := range rows {
-		if p, planned := t.places[rows[i].Slot]; planned && rows[i].Owner == p.to {
+		h := &rows[i]
+		if p, planned := t.places[h.Slot]; planned && h.Owner == p.to {
 			t.there++
+		} else if planned && h.Owner == p.from {
+			t.home++
 		}
-		if t.turned[rows[i].Slot] {
+		if t.turned[h.Slot] {
 			continue
 		}
-		if c, holder, change := t.decide(&rows[i]); change {
-			changes, holders = append(changes, c), append(holders, holder)
+		if c, change := t.decide(h); change {
+			changes, writers[h.Owner] = append(changes, c), true
+			for _, cell := range h.Overrides {
+				writers[cell] = true
+			}
 		}
 	}
-	slices.Sort(holders)
-	return changes, slices.Compact(holders), nil
+	return changes, slices.Collect(maps.Keys(writers)), nil
 }
 
 // try to flip a batch: what is free, and after a while also what is never free. It tells how many slots were flipped.
@@ -279,13 +283,12 @@ func (m *Moves) giveBack(ctx context.Context, mv *move) error {
 			return err
 		}
 	}
-	places := placesOf(mv.e.GetPlan())
-	rings := slices.Sorted(maps.Keys(places))
-	if _, _, err := m.turnRings(ctx, mv, rings, func(ring ident.Region) decision { return goBack(places[ring]) }); err != nil {
+	sum, err := m.turnRings(ctx, mv, goBack)
+	if err != nil {
 		return err
 	}
 	if mv.e.GetKind() == undo && len(mv.before) > 0 {
-		if err := m.deps.Fleet.Mark(ctx, states(mv.before), because(mv.e)); err != nil {
+		if err := m.deps.Fleet.Mark(ctx, states(mv.before), because(mv.e), inState(mv)); err != nil {
 			return err
 		}
 	}
@@ -294,7 +297,11 @@ func (m *Moves) giveBack(ctx context.Context, mv *move) error {
 		return err
 	}
 	mv.version, mv.e.SlotsMoved = version, 0
-	return m.advance(ctx, mv, aborted, fmt.Sprintf("all slots are back where they were, under new epochs; published map %d", version))
+	text := fmt.Sprintf("%d slots are where they were before, under new epochs; published map %d", sum.home, version)
+	if others := mv.e.GetPlan().GetSlots() - sum.home; others > 0 {
+		text += fmt.Sprintf("; %d have been moved on by others since", others)
+	}
+	return m.advance(ctx, mv, aborted, text)
 }
 
 // endStrayOverrides: an override to a cell that has been evacuated, made by somebody who did not know yet, ends.
@@ -329,7 +336,7 @@ func (m *Moves) endOverrides(ctx context.Context, cell string, strays []ident.Cu
 		}
 		var changes []fence.Change
 		for i := range rows {
-			if c, _, change := leave(nil, []string{cell})(&rows[i]); change {
+			if c, change := leave(nil, []string{cell})(&rows[i]); change {
 				changes = append(changes, c)
 			}
 		}

@@ -3,19 +3,22 @@ package evacuation
 import (
 	"context"
 	"testing"
+
+	"github.com/cellar-commerce/cellar/cells/topology"
 )
 
-// frozenAtFlip is a driver that has read the rows, has seen that its move is wanted, and stops before it flips.
-func (d *desk) frozenAtFlip(id string) (thaw func()) {
+// frozenAt is a driver that stops at the n-th time that it comes to a point: at "flip" it has read the rows and has seen that
+// its move is wanted.
+func (d *desk) frozenAt(point string, n int, id string) (thaw func()) {
 	d.t.Helper()
 	old := d.newMoves()
 	frozen, goOn, over := make(chan struct{}), make(chan struct{}), make(chan struct{})
-	first := true
-	old.at = func(_ context.Context, point string) error {
-		if point == "flip" && first {
-			first = false
-			close(frozen)
-			<-goOn
+	old.at = func(_ context.Context, here string) error {
+		if here == point {
+			if n--; n == 0 {
+				close(frozen)
+				<-goOn
+			}
 		}
 		return nil
 	}
@@ -34,7 +37,7 @@ func TestADriverThatSleptThroughAnAbortMovesNothing(t *testing.T) {
 	d := newDesk(t)
 	before, _ := owners(t, d.customers, east)
 	id := d.start(evacuating("use1-a")).GetEvacuationId()
-	thaw := d.frozenAtFlip(id)
+	thaw := d.frozenAt("flip", 1, id)
 	if _, err := d.moves.Abort(t.Context(), id, cause); err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +54,7 @@ func TestADriverThatSleptThroughTheMoveAndItsUndoMovesNothing(t *testing.T) {
 	d := newDesk(t)
 	before, _ := owners(t, d.customers, east)
 	id := d.start(evacuating("use1-a")).GetEvacuationId()
-	thaw := d.frozenAtFlip(id)
+	thaw := d.frozenAt("flip", 1, id)
 	d.expectState(d.drive(id), done)
 	back, err := d.moves.Undo(t.Context(), id, cause)
 	if err != nil {
@@ -68,9 +71,11 @@ func TestADriverThatSleptThroughTheMoveAndItsUndoMovesNothing(t *testing.T) {
 func TestADriverThatSleptThroughTheNextMoveLeavesThatAlone(t *testing.T) {
 	d := newDesk(t)
 	id := d.start(evacuating("use1-a")).GetEvacuationId()
-	thaw := d.frozenAtFlip(id)
+	thaw := d.frozenAt("flip", 1, id)
 	d.expectState(d.drive(id), done)
-	d.fleet.set(func() { d.fleet.cells = append(d.fleet.cells[:len(d.fleet.cells):len(d.fleet.cells)], cellOf("use1-c", east)) })
+	d.fleet.set(func() {
+		d.fleet.cells = append(d.fleet.cells[:len(d.fleet.cells):len(d.fleet.cells)], cellOf("use1-c", east))
+	})
 	if _, err := d.fleet.Publish(t.Context(), cause); err != nil {
 		t.Fatal(err)
 	}
@@ -79,5 +84,28 @@ func TestADriverThatSleptThroughTheNextMoveLeavesThatAlone(t *testing.T) {
 	thaw()
 	if now, newer := owners(t, d.customers, east); now != after || newer != epochs {
 		t.Error("a driver of a move that was done has changed slots")
+	}
+}
+
+func TestADriverThatSleptMarksNoCellAnyMore(t *testing.T) {
+	for n, last := range []string{"draining", "evacuated"} {
+		t.Run(last, func(t *testing.T) {
+			d := newDesk(t)
+			id := d.start(evacuating("use1-a")).GetEvacuationId()
+			thaw := d.frozenAt("mark", n+1, id)
+			d.expectState(d.drive(id), done)
+			back, err := d.moves.Undo(t.Context(), id, cause)
+			if err != nil {
+				t.Fatal(err)
+			}
+			d.expectState(d.drive(back.GetEvacuationId()), done)
+			thaw()
+			if _, err := d.fleet.Publish(t.Context(), cause); err != nil {
+				t.Fatal(err)
+			}
+			if s := d.fleet.Map().Cell("use1-a").State; s != topology.Active {
+				t.Errorf("the cell is %s, and was brought back", s)
+			}
+		})
 	}
 }

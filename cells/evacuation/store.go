@@ -30,6 +30,13 @@ SELECT evacuation_id, revision, states_before, states_after, map_version, evacua
 FROM evacuations
 WHERE evacuation_id = $1`)
 
+	// Whoever changes the state waits until the transaction of who has read it so has ended.
+	stmtLockState = sqldb.Define(sqldb.Global, "evacuation.lock_state", `
+SELECT state
+FROM evacuations
+WHERE evacuation_id = $1
+/*@PG FOR SHARE @*/`)
+
 	stmtList = sqldb.Define(sqldb.Global, "evacuation.list", `
 SELECT evacuation_id, revision, states_before, states_after, map_version, evacuation
 FROM evacuations
@@ -188,6 +195,21 @@ func get(ctx context.Context, q sqldb.Querier, id string) (*move, error) {
 		return nil, problem.New(problem.NotFound, "UNKNOWN_MOVE", "there is no such evacuation or other move")
 	}
 	return mv, err
+}
+
+// inState lets a transaction go on while a move is in the state that was read. errOvertaken.
+func inState(mv *move) func(ctx context.Context, tx sqldb.Tx) error {
+	id, want := mv.id(), stateName(mv.e.GetState())
+	return func(ctx context.Context, tx sqldb.Tx) error {
+		var now string
+		if err := tx.QueryRow(ctx, stmtLockState, id).Scan(&now); err != nil {
+			return fmt.Errorf("evacuation: state of %s: %w", id, err)
+		}
+		if now != want {
+			return errOvertaken
+		}
+		return nil
+	}
 }
 
 func (s store) list(ctx context.Context, limit int) ([]*move, error) {

@@ -3,6 +3,7 @@ package evacuation
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/cellar-commerce/cellar/internal/fence"
@@ -22,7 +23,7 @@ const (
 
 // verify from the rows that a move is complete, and wait until what was under way has been taken over.
 func (m *Moves) verify(ctx context.Context, mv *move) error {
-	if _, _, err := m.flipAll(ctx, mv); err != nil { // an override that somebody made meanwhile
+	if _, err := m.flipAll(ctx, mv); err != nil { // an override that somebody made meanwhile
 		return err
 	}
 	slots, err := m.verifySlots(ctx, mv)
@@ -33,7 +34,7 @@ func (m *Moves) verify(ctx context.Context, mv *move) error {
 	if err != nil {
 		return err
 	}
-	found := append(slots, sagas...)
+	found := slices.Concat(slots, sagas)
 	mv.e.Findings = append(mv.e.Findings, found...)
 	if len(mv.after) > 0 {
 		if err := m.announce(ctx, mv, mv.after); err != nil {
@@ -65,7 +66,7 @@ func (m *Moves) verifySlots(ctx context.Context, mv *move) ([]*topologyv1.Findin
 			return nil, err
 		}
 		for i := range rows {
-			if _, _, names := left(&rows[i]); names {
+			if _, names := left(&rows[i]); names {
 				overrides++
 			}
 			p, planned := places[ring][rows[i].Slot]

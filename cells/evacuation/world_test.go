@@ -89,7 +89,8 @@ type world struct {
 	fleet                      *fleet
 	cells                      map[string]*simCell
 	names                      []string
-	moves                      *Moves // whose commands operators give; it drives nothing
+	moves                      *Moves  // whose commands operators give; it drives nothing
+	driven                     *driven // what leaders use
 	background                 context.Context
 	running                    sync.WaitGroup
 	acknowledged, crashes, all int
@@ -110,7 +111,7 @@ func newWorld(t *testing.T, connections int) *world {
 	}
 	spare := cellOf("use1-z", east)
 	spare.State = topology.Quarantined
-	w.fleet = newFleetOf(t, w.customers, slotsOfWorld, cellOf("use1-a", east), cellOf("use1-b", east), cellOf("use1-c", east), spare)
+	w.fleet = newFleetOf(t, w.global, w.customers, slotsOfWorld, cellOf("use1-a", east), cellOf("use1-b", east), cellOf("use1-c", east), spare)
 	w.moves = New(w.deps(w.global, w.customers))
 	ctx, stop := context.WithCancel(context.Background())
 	w.background = ctx

@@ -1,6 +1,7 @@
 package evacuation
 
 import (
+	"context"
 	"fmt"
 	"sync"
 	"testing"
@@ -12,11 +13,43 @@ import (
 	"github.com/cellar-commerce/cellar/internal/sqldb"
 )
 
-// zombies of one move: half stop inside of their transactions, with the slot's row in their hands, the others before.
+// zombies of one move: some stop inside of their transactions, with the slot's row in their hands, the others before. Each of
+// the former costs a session, which takes the server longer to make anew than anything else here.
 const (
-	zombiesInside = 48
-	zombiesBefore = 48
+	zombiesInside = 16
+	zombiesBefore = 84
 )
+
+// zombie is a writer who stops.
+type zombie struct {
+	c      *simCell
+	id     ident.CustomerID
+	key    string
+	inside chan<- struct{} // told when it stops inside of its transaction; nil for one that stops before
+	thaw   <-chan struct{}
+}
+
+// write late. Whoever is to stop inside tries until it has got that far.
+func (z *zombie) write(ctx context.Context) error {
+	if z.inside == nil {
+		<-z.thaw
+	}
+	for {
+		stopped := false
+		err := z.c.fence.InSlotTx(ctx, z.id, func(tx sqldb.Tx) error {
+			if z.inside != nil && !stopped {
+				stopped = true
+				z.inside <- struct{}{}
+				<-z.thaw
+			}
+			_, err := tx.Exec(ctx, stmtEffect, string(east), []string{z.key}, []string{z.c.id}, []int16{int16(z.id.Slot())})
+			return err
+		})
+		if z.inside == nil || stopped || ctx.Err() != nil {
+			return err
+		}
+	}
+}
 
 // haunt a cell's slots with writers that stop, move all slots away, and let the writers go on.
 func (w *world) haunt(t *testing.T, round int, c *simCell, move func()) (late int) {
@@ -25,36 +58,20 @@ func (w *world) haunt(t *testing.T, round int, c *simCell, move func()) (late in
 	var all sync.WaitGroup
 	errs := make(chan error, zombiesInside+zombiesBefore)
 	for i := range zombiesInside + zombiesBefore {
-		id := w.customerOf(c.id)
-		key := fmt.Sprintf("%s/zombie-%d-%d", id, round, i)
-		all.Go(func() {
-			if i < zombiesBefore {
-				<-thaw
-			}
-			errs <- c.fence.InSlotTx(w.background, id, func(tx sqldb.Tx) error {
-				if i >= zombiesBefore {
-					select {
-					case inside <- struct{}{}:
-					default: // it runs again
-					}
-					<-thaw
-				}
-				_, err := tx.Exec(w.background, stmtEffect, string(east), []string{key}, []string{c.id}, []int16{int16(id.Slot())})
-				return err
-			})
-		})
+		z := &zombie{c: c, id: w.customerOf(c.id), thaw: thaw}
+		z.key = fmt.Sprintf("%s/zombie-%d-%d", z.id, round, i)
+		if i >= zombiesBefore {
+			z.inside = inside
+		}
+		all.Go(func() { errs <- z.write(w.background) })
 	}
 	for range zombiesInside {
-		select {
-		case <-inside:
-		case err := <-errs:
-			t.Fatalf("a writer ended before it was to stop: %v", err)
-		case <-time.After(patience):
-			t.Fatal("the writers do not come to where they stop")
-		}
+		<-inside
 	}
-	move()
-	close(thaw)
+	func() {
+		defer close(thaw) // also when the move fails
+		move()
+	}()
 	all.Wait()
 	close(errs)
 	for err := range errs {
@@ -115,7 +132,5 @@ func (w *world) shove(t *testing.T, cell string) {
 	if err != nil || e.GetState() != done || unmet(e) != "" {
 		t.Fatalf("the move is %s, does not hold: %q, %v", e.GetState(), unmet(e), err)
 	}
-	if err := w.moves.announce(w.background, &move{e: e}, map[string]string{cell: "active"}); err != nil {
-		t.Fatal(err)
-	}
+	w.fleet.welcome(t, cell)
 }
