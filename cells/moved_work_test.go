@@ -166,8 +166,12 @@ func (s *stale) webhook(order string) error {
 	mac.Write(body)
 	r := httptest.NewRequest(http.MethodPost, WebhookPath, bytes.NewReader(body))
 	r.Header.Set(cardnetwork.SignatureHeader, "t="+at+",v1="+hex.EncodeToString(mac.Sum(nil)))
+	public, err := s.cell.publicHandler()
+	if err != nil {
+		return err
+	}
 	w := httptest.NewRecorder()
-	s.cell.publicHandler().ServeHTTP(w, r)
+	public.ServeHTTP(w, r)
 	if w.Code != http.StatusOK {
 		return fmt.Errorf("the webhook answers %d %s", w.Code, w.Header().Get(rpc.WrongCellHeader))
 	}

@@ -83,7 +83,9 @@ func newStale(t *testing.T) *stale {
 	}
 	must(t, fence.Assign(ctx, s.cell.customers, ringOf, time.Now(), all))
 	s.tables = s.texts("SELECT table_name::text FROM information_schema.tables WHERE table_schema = 'public' AND table_name NOT IN ('slots', 'schema_migrations') ORDER BY 1")
-	s.public, s.internal = httptest.NewServer(s.cell.publicHandler()), httptest.NewServer(s.cell.internalHandler())
+	public, err := s.cell.publicHandler()
+	must(t, err)
+	s.public, s.internal = httptest.NewServer(public), httptest.NewServer(s.cell.internalHandler())
 	t.Cleanup(s.public.Close)
 	t.Cleanup(s.internal.Close)
 	s.stock()
@@ -123,8 +125,13 @@ func (s *stale) config(url string) Config {
 	}
 	m, err := topology.Even(cells)
 	must(s.T, err)
-	at := filepath.Join(dir, "map.json")
-	must(s.T, topology.WriteFile(at, m))
+	signing, err := topology.NewSigningKey(make([]byte, 32))
+	must(s.T, err)
+	snapshot, err := signing.Sign(m)
+	must(s.T, err)
+	at, keys := filepath.Join(dir, "map"), filepath.Join(dir, "map.pub")
+	must(s.T, topology.WriteFile(at, snapshot))
+	must(s.T, topology.WriteKeys(keys, signing.Public()))
 	network, err := sandbox.NewCardNetwork(sandbox.Deps{Ledger: sandbox.NewMemoryLedger(), Clock: clock.System{}, Logger: discard})
 	must(s.T, err)
 	cards := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -135,7 +142,7 @@ func (s *stale) config(url string) Config {
 	}))
 	s.Cleanup(cards.Close)
 	return Config{
-		Cell: loser, Region: string(ringOf), Map: at, DatabaseURL: url, PoolSize: 4, Brokers: string(ringOf) + "=nats://127.0.0.1:1", CardNetwork: cards.URL,
+		Cell: loser, Region: string(ringOf), Map: at, MapKey: keys, DatabaseURL: url, PoolSize: 4, Brokers: string(ringOf) + "=nats://127.0.0.1:1", CardNetwork: cards.URL,
 		CardProvider: ProviderNetwork, CardEventsKey: key("events"), GiftCardKey: key("gifts"), Capture: CaptureAtOnce, SessionKey: key("session"), QuoteKey: key("quote"), PeerKey: key("peer"),
 	}
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/cellar-commerce/cellar/cells/topology"
 	"github.com/cellar-commerce/cellar/internal/clock"
+	"github.com/cellar-commerce/cellar/internal/http1"
 	"github.com/cellar-commerce/cellar/internal/ident"
 	"github.com/cellar-commerce/cellar/internal/process"
 	"github.com/cellar-commerce/cellar/router"
@@ -147,7 +148,7 @@ func newWorld(t *testing.T) *world {
 
 // front of a router: a real listener, as in a process.
 type front struct {
-	*router.Server
+	*http1.Server
 	URL      string
 	Listener net.Listener
 }

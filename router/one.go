@@ -3,311 +3,173 @@ package router
 import (
 	"context"
 	"errors"
-	"io"
-	"net"
 	"net/http"
 	"strconv"
-	"sync/atomic"
 	"time"
 
 	"github.com/cellar-commerce/cellar/internal/http1"
 	"github.com/cellar-commerce/cellar/internal/problem"
+	"github.com/cellar-commerce/cellar/internal/process"
 )
 
 const (
-	// firstBuffer of a client: what browsers send, cookies included.
-	firstBuffer = 4 << 10
+	// maxClients connected at once: twice the requests that may be under way, since browsers keep connections.
+	maxClients = 2 * maxInFlight
 	// inOneWrite with the head goes a body of at most this many bytes: copying it costs less than another system call.
 	inOneWrite = 16 << 10
-	// maxKept is the largest body whose memory a client keeps for the next.
-	maxKept = 64 << 10
+	// wrongCell is redirectHeader as http1 compares it.
+	wrongCell = "cellar-wrong-cell"
 )
 
-// States of a client.
-const (
-	idle int32 = iota // between two requests
-	busy
-	gone // closed by Shutdown while it was idle
-)
-
-// client is one connection of HTTP/1.1, and the carrier of its requests, one at a time.
-type client struct {
-	router  *Router
-	conn    net.Conn
-	peer    string
-	in      http1.Buffer
-	state   atomic.Int32
-	leaving atomic.Bool // the server ends: the next answer is the last
-
-	head    []byte // of the request
-	req     http1.Request
-	body    []byte
-	memory  []byte // for bodies
-	id      []byte // of the request
-	out     []byte // what is written next, to the cell or to the client
-	trip    trip
-	keep    bool // the connection, after this answer
-	renewed time.Time
-	unwatch func()
-}
-
-var _ carrier = (*client)(nil)
-
-func newClient(r *Router, conn net.Conn) *client {
-	c := &client{router: r, conn: conn, in: http1.NewBuffer(conn, firstBuffer)}
-	c.peer, _, _ = net.SplitHostPort(conn.RemoteAddr().String()) // empty for what is no address
-	return c
-}
-
-// serve requests until the connection ends. One of HTTP/2 is handed over, if somebody takes it.
-func (c *client) serve(two chan<- net.Conn, closed <-chan struct{}) (handed bool) {
-	for first := true; ; first = false {
-		c.renew(machine.Now())
-		head, err := c.next(first)
-		switch {
-		case errors.Is(err, errTwo):
-			select {
-			case two <- &begun{c.conn, c.in.Bytes()}:
-				_ = c.conn.SetDeadline(time.Time{}) // its new server sets its own
-				return true
-			case <-closed:
-				return false
+// NewServer takes connections for a router, of both versions of HTTP.
+func NewServer(r *Router) *http1.Server {
+	return http1.NewServer(http1.ServerDeps{
+		Handle: func(c *http1.Client) {
+			s := &shopper{Client: c, router: r}
+			for c.Next() {
+				s.exchange()
 			}
-		case err != nil:
-			c.malformed(err)
-			return false
-		}
-		if !c.state.CompareAndSwap(idle, busy) || !c.exchange(head) {
-			return false
-		}
-		c.state.Store(idle)
-		if c.leaving.Load() { // Shutdown has looked while it was busy
-			return false
-		}
+		},
+		Two: process.NewServer(r), MaxClients: maxClients, Log: r.deps.Log,
+	})
+}
+
+// shopper is a connection of HTTP/1.1, and the carrier of its requests, one at a time.
+type shopper struct {
+	*http1.Client
+	router *Router
+	trip   trip
+	id     []byte // of the request
+}
+
+var _ carrier = (*shopper)(nil)
+
+// exchange a request for an answer.
+func (s *shopper) exchange() {
+	r := s.router
+	if r.draining.Load() {
+		s.Keep = false
+	}
+	if path := s.path(); path == "/livez" || path == "/readyz" {
+		s.Keep = s.Keep && s.Length == 0 // nobody reads a body here
+		status, body := r.own(path)
+		s.say(status, http.Header{"Content-Type": {"text/plain; charset=utf-8"}}, body)
+		return
+	}
+	start := r.deps.Clock.Now()
+	cell, result := s.forward(start)
+	r.ended(cell, result, start)
+}
+
+func (s *shopper) say(status int, header http.Header, body []byte) {
+	if s.Write(status, header, body) != nil {
+		s.Keep = false
 	}
 }
 
-// renew the time that a client may be idle, or not read.
-func (c *client) renew(now time.Time) {
-	if now.Sub(c.renewed) > idleTimeout/2 {
-		c.renewed = now
-		_ = c.conn.SetDeadline(now.Add(idleTimeout)) // it fails when it is closed, as the next read will tell
-	}
-}
-
-var errTwo = errors.New("the client speaks HTTP/2")
-
-// next request's head, as soon as it is whole.
-func (c *client) next(first bool) ([]byte, error) {
-	for slow := false; ; {
-		two, maybe := speaksTwo(c.in.Bytes())
-		if first && two {
-			return nil, errTwo
-		}
-		if !maybe || !first {
-			if head, err := c.in.Head(); head != nil || err != nil {
-				return head, err
-			}
-		}
-		if len(c.in.Bytes()) > 0 && !slow {
-			slow = true
-			c.within(headTimeout)
-		}
-		if err := c.in.Fill(); err != nil {
-			return nil, err
-		}
-	}
-}
-
-// within a time what is read next has to be there.
-func (c *client) within(d time.Duration) {
-	c.renewed = time.Time{} // so that the next request gets its own
-	_ = c.conn.SetReadDeadline(machine.Now().Add(d))
-}
-
-// exchange a request for an answer. False when the connection is to end.
-func (c *client) exchange(head []byte) bool {
-	if err := c.take(head); err != nil {
-		c.malformed(err)
-		return false
-	}
-	c.keep = !c.req.Close && !c.leaving.Load() && !c.router.draining.Load()
-	if path := c.path(); path == "/livez" || path == "/readyz" {
-		return c.own(path)
-	}
-	start := c.router.deps.Clock.Now()
-	cell, result := c.forward(start)
-	c.router.ended(cell, result, start)
-	return c.keep
-}
-
-// take a head from the buffer, since that is where a body is read into, and read it.
-func (c *client) take(head []byte) error {
-	c.head = append(c.head[:0], head...)
-	c.in.Skip(len(head))
-	return http1.ParseRequest(c.head, &c.req)
-}
-
-func (c *client) path() string {
-	for i, b := range c.req.Target {
+func (s *shopper) path() string {
+	for i, b := range s.Target {
 		if b == '?' {
-			return view(c.req.Target[:i])
+			return view(s.Target[:i])
 		}
 	}
-	return view(c.req.Target)
-}
-
-// own pages of the router.
-func (c *client) own(path string) bool {
-	c.keep = c.keep && (!c.req.Sized || c.req.Length == 0) // nobody reads a body here
-	w := recorder{header: http.Header{"Content-Type": {"text/plain; charset=utf-8"}}}
-	w.status, w.body = c.router.own(path)
-	return c.write(&w) == nil && c.keep
+	return view(s.Target)
 }
 
 // forward a request, and tell which cell had it last and how it ended.
-func (c *client) forward(start time.Time) (cell, result string) {
-	defer c.router.leave()
-	if !c.router.admit() {
-		c.keep = false // its body was not read
-		return "", c.refuse(errOverloaded)
+func (s *shopper) forward(start time.Time) (cell, result string) {
+	r := s.router
+	defer r.leave()
+	if !r.admit() {
+		s.Keep = false // its body was not read
+		return "", s.refuse(errOverloaded)
 	}
-	held, p := c.readBody()
-	defer c.router.bodies.Add(-held)
-	if p != nil {
-		c.keep = false
-		return "", c.refuse(p)
+	held := s.Needs()
+	defer r.bodies.Add(-held)
+	if p := s.read(held); p != nil {
+		s.Keep = false
+		return "", s.refuse(p)
 	}
-	t := &c.trip
-	*t = trip{router: c.router, carrier: c, begun: start, sent: machine.Now()}
-	streams := c.describe(t)
+	t := &s.trip
+	*t = trip{router: r, carrier: s, begun: start, sent: machine.Now()}
+	streams := s.describe(t)
 	y, p := t.run()
 	if p != nil {
-		c.endWatch()
-		return t.cell, c.refuse(p)
+		s.Unwatch()
+		return t.cell, s.refuse(p)
 	}
+	passing := http1.Passing{Without: wrongCell, Until: t.until, Patience: watchAfter}
 	if streams && t.timeout == 0 {
-		t.until = time.Time{}
+		passing.Until = time.Time{}
 	}
-	x := (*http1.Conn)(y.attempt.(*lean)) //nolint:forcetypeassert // send makes no other
-	err := c.answer(x)
+	x := (*http1.Conn)(y.attempt.(*lean)) //nolint:forcetypeassert,errcheck // send makes no other
+	err := s.Pass(x, passing)
 	y.node.inFlight.Add(-1)
-	c.endWatch()
-	switch {
-	case err != nil:
-		c.cut(x, t.cell, err)
+	s.Unwatch()
+	if err != nil {
+		x.Close()
+		if !errors.Is(err, http1.ErrGone) {
+			r.deps.Log.Warn("an answer was cut short", "cell", t.cell, "error", err)
+		}
 		return t.cell, Cut
-	case t.redirected:
-		result = Redirected
-	default:
-		result = Answered
 	}
 	y.node.pool.Put(x, t.sent)
-	return t.cell, result
+	return t.cell, t.result()
 }
 
-// cut the connection in a way that does not look like the answer's end.
-func (c *client) cut(x *http1.Conn, cell string, err error) {
-	x.Close()
-	c.keep = false
-	if !errors.Is(err, errGone) {
-		c.router.deps.Log.Warn("an answer was cut short", "cell", cell, "error", err)
+// read the body, within the limits.
+func (s *shopper) read(held int64) *problem.Problem {
+	if s.Length > maxBody {
+		return errBodyTooLong
 	}
-	if tcp, ok := c.conn.(*net.TCPConn); ok && (x.Reply.Body == http1.Unsized || c.req.Old) {
-		_ = tcp.SetLinger(0) // closing it resets it then; elsewhere it shows that the last chunk, or some of the length, is missing
+	if s.router.bodies.Add(held) > maxBodies && held > 0 {
+		return errOverloaded
 	}
+	return unreadable(s.ReadBody(maxBody))
 }
 
-// readBody whole. No method of the platform streams upwards, so that every body is short; having it whole is what makes
-// sending it again possible. It tells how many bytes of memory it took.
-func (c *client) readBody() (held int64, refusal *problem.Problem) {
-	length := c.req.Length
-	c.body = nil
-	if length == 0 {
-		return 0, nil
+// refuse a request in its own protocol, and give the reason back.
+func (s *shopper) refuse(p *problem.Problem) string {
+	in, err := http.NewRequestWithContext(context.Background(), string(s.Method), string(s.Target), nil)
+	if err != nil { // no method or path of ours
+		in = &http.Request{Method: http.MethodPost}
 	}
-	if length > maxBody {
-		return 0, errBodyTooLong // before a byte of it is taken
+	for _, f := range s.Fields {
+		in.Header.Add(string(f.Name), string(f.Value))
 	}
-	if have := c.in.Bytes(); length > 0 && int64(len(have)) >= length {
-		c.body = have[:length]
-		c.in.Skip(int(length)) // it stays where it is until the next request is read
-		return 0, nil
-	}
-	if held = max(length, maxKept); c.router.bodies.Add(held) > maxBodies {
-		return held, errOverloaded
-	}
-	if c.req.Continue && len(c.in.Bytes()) == 0 {
-		if _, err := io.WriteString(c.conn, "HTTP/1.1 100 Continue\r\n\r\n"); err != nil {
-			return held, errGone
-		}
-	}
-	c.within(bodyTimeout)
-	var err error
-	if length == http1.Chunked {
-		err = c.readChunks()
-	} else {
-		if int64(cap(c.memory)) < length {
-			c.memory = make([]byte, length)
-		}
-		c.body = c.memory[:length]
-		n := copy(c.body, c.in.Bytes())
-		c.in.Skip(n)
-		_, err = io.ReadFull(c.conn, c.body[n:])
-	}
-	if cap(c.memory) > maxKept {
-		c.memory = nil
-	}
-	c.renew(machine.Now())
-	switch {
-	case err == nil:
-		return held, nil
-	case errors.Is(err, errBodyTooLong):
-		return held, errBodyTooLong
-	default:
-		return held, problem.Wrap(err, problem.Invalid, "BODY_UNREADABLE", "the request's body could not be read")
-	}
+	w := recorder{header: http.Header{}, status: http.StatusOK}
+	s.router.refuse(&w, in, p)
+	s.say(w.status, w.header, w.body)
+	return p.Reason
 }
 
-// readChunks of a body, whose end is a blank line: trailers of requests are refused.
-func (c *client) readChunks() error {
-	var chunks http1.Chunks
-	body := c.memory[:0]
-	for !chunks.Ended() {
-		data, n, err := chunks.Next(c.in.Bytes())
-		if err != nil {
-			return err
-		}
-		if len(body)+len(data) > maxBody {
-			return errBodyTooLong
-		}
-		body = append(body, data...)
-		c.in.Skip(n)
-		if n == 0 {
-			if err := c.in.Fill(); err != nil {
-				return err
-			}
-		}
-	}
-	c.memory, c.body = body, body
-	for len(c.in.Bytes()) < 2 {
-		if err := c.in.Fill(); err != nil {
-			return err
-		}
-	}
-	if b := c.in.Bytes(); b[0] != '\r' || b[1] != '\n' {
-		return http1.ErrMalformed
-	}
-	c.in.Skip(2)
-	return nil
+// recorder of an answer of the router's own.
+type recorder struct {
+	header http.Header
+	status int
+	body   []byte
+}
+
+var _ http.ResponseWriter = (*recorder)(nil)
+
+// Header implements http.ResponseWriter.
+func (w *recorder) Header() http.Header { return w.header }
+
+// WriteHeader implements http.ResponseWriter.
+func (w *recorder) WriteHeader(status int) { w.status = status }
+
+// Write implements http.ResponseWriter.
+func (w *recorder) Write(p []byte) (int, error) {
+	w.body = append(w.body, p...)
+	return len(p), nil
 }
 
 // describe the request to the trip, and tell whether its answer may never end.
-func (c *client) describe(t *trip) (streams bool) {
+func (s *shopper) describe(t *trip) (streams bool) {
 	var timeout []byte
-	c.id = c.id[:0]
-	for i := range c.req.Fields {
-		switch f := &c.req.Fields[i]; {
+	s.id = s.id[:0]
+	for i := range s.Fields {
+		switch f := &s.Fields[i]; {
 		case f.Is("content-type"):
 			streams = streams || mayStream(view(f.Value))
 		case f.Is("accept"):
@@ -315,56 +177,50 @@ func (c *client) describe(t *trip) (streams bool) {
 		case f.Is("connect-timeout-ms"):
 			timeout = f.Value
 		case f.Is("x-request-id"):
-			if len(c.id) == 0 && validRequestID(view(f.Value)) {
-				c.id = append(c.id, f.Value...)
+			if len(s.id) == 0 && validRequestID(view(f.Value)) {
+				s.id = append(s.id, f.Value...)
 			}
 		}
 	}
-	if len(c.id) == 0 {
-		c.id = appendRequestID(c.id)
+	if len(s.id) == 0 {
+		s.id = appendRequestID(s.id)
 	}
-	t.customer, t.owned = customerIn(c.req.Fields)
-	t.safe = c.router.safe(view(c.req.Method), c.path())
-	t.size = len(c.body)
+	t.customer, t.owned = customerIn(s.Fields)
+	t.safe = s.router.safe(view(s.Method), s.path())
+	t.size = len(s.Body)
 	t.timeout, t.asked = timeoutOf(view(timeout), streams)
 	t.until = t.sent.Add(firstWord(t.timeout))
 	return streams
 }
 
 // appendRequest as the cell gets it: its head, and its body if that is short.
-func (c *client) appendRequest(out []byte, left time.Duration) []byte {
-	r := &c.req
-	out = append(append(append(append(out, r.Method...), ' '), r.Target...), " HTTP/1.1\r\n"...)
-	out = appendField(out, "Host", r.Host)
-	for i := range r.Fields {
-		if f := &r.Fields[i]; !f.Hop && !rewritten(f) && (left == 0 || !f.Is("connect-timeout-ms")) {
-			out = appendField(out, view(f.Name), f.Value)
+func (s *shopper) appendRequest(out []byte, left time.Duration) []byte {
+	out = append(append(append(append(out, s.Method...), ' '), s.Target...), " HTTP/1.1\r\nHost: "...)
+	out = append(append(out, s.Host...), "\r\n"...)
+	for i := range s.Fields {
+		if f := &s.Fields[i]; !f.Hop && !rewritten(f) && (left == 0 || !f.Is("connect-timeout-ms")) {
+			out = http1.AppendField(out, f.Name, f.Value)
 		}
 	}
-	if c.peer != "" {
-		out = append(append(append(out, "X-Forwarded-For: "...), c.peer...), "\r\n"...)
+	if s.Peer != "" {
+		out = append(append(append(out, "X-Forwarded-For: "...), s.Peer...), "\r\n"...)
 	}
-	out = appendField(out, "X-Forwarded-Host", r.Host)
-	out = append(out, "X-Forwarded-Proto: http\r\n"...)
-	out = appendField(out, requestID, c.id)
-	if r.Trailers {
+	out = append(append(append(out, "X-Forwarded-Proto: http\r\nX-Forwarded-Host: "...), s.Host...), "\r\n"...)
+	out = append(append(append(out, requestID+": "...), s.id...), "\r\n"...)
+	if s.Trailers {
 		out = append(out, "Te: trailers\r\n"...)
 	}
 	if left > 0 {
 		out = append(strconv.AppendInt(append(out, timeoutHeader+": "...), left.Milliseconds(), 10), "\r\n"...)
 	}
-	if r.Sized {
-		out = append(strconv.AppendInt(append(out, "Content-Length: "...), int64(len(c.body)), 10), "\r\n"...)
+	if s.Sized {
+		out = append(strconv.AppendInt(append(out, "Content-Length: "...), int64(len(s.Body)), 10), "\r\n"...)
 	}
 	out = append(out, "\r\n"...)
-	if len(c.body) <= inOneWrite {
-		out = append(out, c.body...)
+	if len(s.Body) <= inOneWrite {
+		out = append(out, s.Body...)
 	}
 	return out
-}
-
-func appendField(out []byte, name string, value []byte) []byte {
-	return append(append(append(append(out, name...), ": "...), value...), "\r\n"...)
 }
 
 // rewritten fields are the router's own to say, or are between parts of the platform.
@@ -381,7 +237,7 @@ func rewritten(f *http1.Field) bool {
 	case 16:
 		return f.Is("x-forwarded-host")
 	case 17:
-		return f.Is("x-forwarded-proto") || f.Is("cellar-wrong-cell")
+		return f.Is("x-forwarded-proto") || f.Is(wrongCell)
 	default:
 		return false
 	}
@@ -398,7 +254,7 @@ func (l *lean) await(ctx context.Context, until time.Time) error {
 
 func (l *lean) redirect() (redirect, bool) {
 	for i := range l.Reply.Fields {
-		if f := &l.Reply.Fields[i]; f.Is("cellar-wrong-cell") {
+		if f := &l.Reply.Fields[i]; f.Is(wrongCell) {
 			return parseRedirect(string(f.Value))
 		}
 	}
@@ -410,22 +266,25 @@ func (l *lean) drop() {
 	(*http1.Conn)(l).Close()
 }
 
+// watch implements carrier.
+func (s *shopper) watch() context.Context { return s.Watch() }
+
 // send implements carrier.
-func (c *client) send(to member, left time.Duration) (attempt, error) {
-	c.out = c.appendRequest(c.out[:0], left)
+func (s *shopper) send(to member, left time.Duration) (attempt, error) {
+	s.Out = s.appendRequest(s.Out[:0], left)
 	for {
-		x := to.node.pool.Get(to.cell.Public, c.trip.sent)
+		x := to.node.pool.Get(to.cell.Public, s.trip.sent)
 		if x == nil {
 			var err error
 			if x, err = http1.Dial(context.Background(), &dialer, to.cell.Public); err != nil {
 				return nil, err
 			}
 		}
-		x.HeadOnly = string(c.req.Method) == http.MethodHead
-		n, err := x.Conn.Write(c.out)
-		if err == nil && len(c.body) > inOneWrite {
-			_ = x.Conn.SetWriteDeadline(c.trip.until) // what does not fit into the kernel's memory waits for the cell
-			_, err = x.Conn.Write(c.body)
+		x.HeadOnly = string(s.Method) == http.MethodHead
+		n, err := x.Conn.Write(s.Out)
+		if err == nil && len(s.Body) > inOneWrite {
+			_ = x.Conn.SetWriteDeadline(s.trip.until) // what does not fit into the kernel's memory waits for the cell
+			_, err = x.Conn.Write(s.Body)
 			_ = x.Conn.SetWriteDeadline(time.Time{})
 		}
 		if err == nil {
@@ -439,38 +298,5 @@ func (c *client) send(to member, left time.Duration) (attempt, error) {
 			return nil, errUnsent
 		}
 		return nil, err
-	}
-}
-
-// watch implements carrier: whoever says nothing is still there, and whoever says something early is too.
-func (c *client) watch() context.Context {
-	if c.unwatch != nil {
-		return c.trip.ctx
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	var early [1]byte
-	n := 0
-	_ = c.conn.SetReadDeadline(time.Time{})
-	go func() {
-		defer close(done)
-		if n, _ = c.conn.Read(early[:]); n == 0 {
-			cancel()
-		}
-	}()
-	c.unwatch = func() {
-		c.within(-time.Hour) // long ago
-		<-done
-		cancel()
-		c.in.Put(early[:n])
-		c.renew(machine.Now())
-	}
-	return ctx
-}
-
-func (c *client) endWatch() {
-	if c.unwatch != nil {
-		c.unwatch()
-		c.unwatch = nil
 	}
 }

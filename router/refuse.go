@@ -1,6 +1,7 @@
 package router
 
 import (
+	"errors"
 	"net/http"
 	"strconv"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/cellar-commerce/cellar/internal/http1"
 	"github.com/cellar-commerce/cellar/internal/problem"
 )
 
@@ -39,6 +41,18 @@ func (r *Router) refuse(w http.ResponseWriter, req *http.Request, p *problem.Pro
 	}
 	_ = r.errors.Write(w, req, problem.ToConnect(p)) // it fails only when nobody listens any more
 	return p.Reason
+}
+
+// unreadable is what a request is refused with whose body could not be read; nil without an error.
+func unreadable(err error) *problem.Problem {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, http1.ErrBodyTooLong):
+		return errBodyTooLong
+	default:
+		return problem.Wrap(err, problem.Invalid, "BODY_UNREADABLE", "the request's body could not be read")
+	}
 }
 
 // own pages of the router: /livez and /readyz.

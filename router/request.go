@@ -2,6 +2,7 @@ package router
 
 import (
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -21,6 +22,8 @@ const (
 	// dialTimeout bounds the wait for a machine that says nothing at all.
 	dialTimeout = time.Second
 )
+
+var dialer = net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}
 
 const (
 	requestID     = "X-Request-Id"
@@ -101,7 +104,7 @@ func validRequestID(id string) bool {
 func appendRequestID(b []byte) []byte {
 	const digits, bits = "0123456789abcdefghjkmnpqrstvwxyz", 5
 	for range 2 {
-		n := rand.Uint64() //nolint:gosec // G404: not a secret
+		n := rand.Uint64()
 		for range 60 / bits {
 			b = append(b, digits[n%(1<<bits)])
 			n >>= bits

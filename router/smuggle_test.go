@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/cellar-commerce/cellar/internal/clock"
+	"github.com/cellar-commerce/cellar/internal/http1"
 )
 
 // script is a connection that says something and takes everything.
@@ -31,23 +32,17 @@ func (s *script) SetWriteDeadline(time.Time) error { return nil }
 // forwarded gives what a cell would be sent for the first request that a client says, and what the router leaves for the
 // next; nil if it refuses.
 func forwarded(r *Router, say io.Reader) (sent, rest []byte) {
-	c := newClient(r, &script{say: say})
-	head, err := c.next(true)
-	if err != nil || c.take(head) != nil {
-		return nil, nil
-	}
-	held, refusal := c.readBody()
-	r.bodies.Add(-held)
-	if refusal != nil {
+	s := &shopper{Client: http1.NewClient(&script{say: say}), router: r}
+	if !s.Next() || s.ReadBody(maxBody) != nil {
 		return nil, nil
 	}
 	var t trip
-	c.describe(&t)
-	sent = c.appendRequest(nil, 0)
-	if len(c.body) > inOneWrite {
-		sent = append(sent, c.body...)
+	s.describe(&t)
+	sent = s.appendRequest(nil, 0)
+	if len(s.Body) > inOneWrite {
+		sent = append(sent, s.Body...)
 	}
-	return sent, c.in.Bytes()
+	return sent, s.Rest()
 }
 
 // comparable headers: an id is drawn for each request, and net/http's own path hides some names from its transport.

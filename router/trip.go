@@ -73,6 +73,14 @@ type trip struct {
 	repeated   bool            // it was sent once more, after a failure
 }
 
+// result of a trip that had an answer.
+func (t *trip) result() string {
+	if t.redirected {
+		return Redirected
+	}
+	return Answered
+}
+
 // try is an attempt at one cell, counted there.
 type try struct {
 	attempt

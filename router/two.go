@@ -94,17 +94,14 @@ func (r *Router) serve(w http.ResponseWriter, in *http.Request, start time.Time)
 		return t.cell, r.refuse(w, in, p)
 	}
 	defer y.node.inFlight.Add(-1)
-	a := y.attempt.(*roundTrip) //nolint:forcetypeassert // send makes no other
+	a := y.attempt.(*roundTrip) //nolint:forcetypeassert,errcheck // send makes no other
 	if err := a.pass(w, streams); err != nil {
 		if in.Context().Err() == nil {
 			r.deps.Log.Warn("an answer was cut short", "cell", t.cell, "error", err)
 		}
 		return t.cell, Cut
 	}
-	if t.redirected {
-		return t.cell, Redirected
-	}
-	return t.cell, Answered
+	return t.cell, t.result()
 }
 
 // read a request whole, as those of HTTP/1.1 are. It tells how many bytes of memory it may take.
@@ -120,14 +117,11 @@ func (s *stream) read() (held int64, refusal *problem.Problem) {
 		return held, errOverloaded
 	}
 	body, err := io.ReadAll(io.LimitReader(s.in.Body, maxBody+1))
-	if err != nil {
-		return held, problem.Wrap(err, problem.Invalid, "BODY_UNREADABLE", "the request's body could not be read")
-	}
 	if len(body) > maxBody {
-		return held, errBodyTooLong
+		err = http1.ErrBodyTooLong
 	}
 	s.body = body
-	return held, nil
+	return held, unreadable(err)
 }
 
 // describe the request to its trip, and tell whether its answer may never end.
@@ -194,7 +188,7 @@ func (s *stream) send(to member, left time.Duration) (attempt, error) {
 	a := &roundTrip{cancel: cancel, grpc: s.grpc && s.trip.owned, done: make(chan struct{})}
 	go func() {
 		defer close(a.done)
-		a.resp, a.err = s.router.two.RoundTrip(out.WithContext(ctx))
+		a.resp, a.err = s.router.two.RoundTrip(out.WithContext(ctx)) //nolint:bodyclose // pass or drop do
 	}()
 	return a, nil
 }

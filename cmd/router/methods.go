@@ -13,4 +13,5 @@ import (
 	_ "github.com/cellar-commerce/cellar/internal/gen/cellar/payment/v1"
 	_ "github.com/cellar-commerce/cellar/internal/gen/cellar/recovery/v1"
 	_ "github.com/cellar-commerce/cellar/internal/gen/cellar/search/v1"
+	_ "github.com/cellar-commerce/cellar/internal/gen/cellar/topology/v1"
 )

@@ -26,7 +26,7 @@ func httpLoad(ctx context.Context, address string, requests [][]byte, lasts time
 		}
 		defer conn.Close()
 		conns[i] = conn
-		if _, err := exchange(conn, requests[i], make([]byte, loadBuffer)); err != nil { // the first opens connections behind it
+		if err := exchange(conn, requests[i], make([]byte, loadBuffer)); err != nil { // the first opens connections behind it
 			return nil, 0, fmt.Errorf("load %s: %w", address, err)
 		}
 	}
@@ -62,7 +62,7 @@ func loadOne(ctx context.Context, conn net.Conn, request []byte, until time.Time
 	}
 	took = make([]time.Duration, 0, 16<<10)
 	for sent := time.Now(); sent.Before(until) && ctx.Err() == nil; {
-		if _, err := exchange(conn, request, buffer); err != nil {
+		if err := exchange(conn, request, buffer); err != nil {
 			return took, err
 		}
 		now := time.Now()
@@ -74,32 +74,33 @@ func loadOne(ctx context.Context, conn net.Conn, request []byte, until time.Time
 
 var errAnswer = errors.New("that is no answer of 200 with a length")
 
-// exchange a request for an answer; how long its body is.
-func exchange(conn net.Conn, request, buffer []byte) (int, error) {
+// exchange a request for an answer.
+func exchange(conn net.Conn, request, buffer []byte) error {
 	if _, err := conn.Write(request); err != nil {
-		return 0, err
+		return err
 	}
-	have, whole, body := 0, 0, 0
+	have, whole := 0, 0
 	for whole == 0 || have < whole {
 		if have == len(buffer) {
-			return 0, errAnswer
+			return errAnswer
 		}
 		n, err := conn.Read(buffer[have:])
 		if err != nil {
-			return 0, err
+			return err
 		}
 		have += n
 		if whole > 0 {
 			continue
 		}
 		if end := bytes.Index(buffer[:have], []byte("\r\n\r\n")); end >= 0 {
-			if body = lengthOf(buffer[:end+2]); body < 0 {
-				return 0, fmt.Errorf("%w: %.200q", errAnswer, buffer[:have])
+			body := lengthOf(buffer[:end+2])
+			if body < 0 {
+				return fmt.Errorf("%w: %.200q", errAnswer, buffer[:have])
 			}
 			whole = end + 4 + body
 		}
 	}
-	return body, nil
+	return nil
 }
 
 // lengthOf an answer of 200 by its head; -1 for any other.

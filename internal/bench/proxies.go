@@ -22,7 +22,8 @@ type proxy struct {
 	name    string
 	address string
 	cmd     *exec.Cmd
-	ended   chan error
+	ended   chan struct{}
+	result  error // of the process, once it has ended
 }
 
 // upWithin is how long a process may take until it answers.
@@ -34,31 +35,30 @@ func freeAddress(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer ln.Close()
-	return ln.Addr().String(), nil
+	return ln.Addr().String(), ln.Close()
 }
 
 // start a process and wait until it answers a request.
 func start(ctx context.Context, name, address, log string, program string, args ...string) (*proxy, error) {
-	out, err := os.Create(log) //nolint:gosec // G304: a file of the bench's own directory
+	out, err := os.Create(log)
 	if err != nil {
 		return nil, err
 	}
 	defer out.Close()
-	p := &proxy{name: name, address: address, cmd: exec.CommandContext(ctx, program, args...), ended: make(chan error, 1)}
+	p := &proxy{name: name, address: address, cmd: exec.CommandContext(ctx, program, args...), ended: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = out, out
 	if err := p.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
-	go func() { p.ended <- p.cmd.Wait() }()
+	go func() { p.result = p.cmd.Wait(); close(p.ended) }()
 	for deadline := time.Now().Add(upWithin); ; {
 		if answers(ctx, address) {
 			return p, nil
 		}
 		select {
-		case err := <-p.ended:
-			said, _ := os.ReadFile(log) //nolint:gosec // G304: as above
-			return nil, fmt.Errorf("%s ended before it served: %w: %.500s", name, err, said)
+		case <-p.ended:
+			said, _ := os.ReadFile(log)
+			return nil, fmt.Errorf("%s ended before it served: %w: %.500s", name, p.result, said)
 		case <-ctx.Done():
 			return nil, errors.Join(ctx.Err(), p.stop())
 		case <-time.After(20 * time.Millisecond):
@@ -76,7 +76,7 @@ func answers(ctx context.Context, address string) bool {
 	}
 	defer conn.Close()
 	_ = conn.SetDeadline(time.Now().Add(time.Second)) // it fails with the connection
-	_, err = exchange(conn, []byte("GET /readyz HTTP/1.1\r\nHost: bench\r\n\r\n"), make([]byte, loadBuffer))
+	err = exchange(conn, []byte("GET /readyz HTTP/1.1\r\nHost: bench\r\n\r\n"), make([]byte, loadBuffer))
 	return err == nil
 }
 

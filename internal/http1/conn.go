@@ -135,7 +135,12 @@ func Dial(ctx context.Context, d *net.Dialer, address string) (*Conn, error) {
 		return nil, err
 	}
 	c := &Conn{Buffer: NewBuffer(conn, firstBuffer), address: address}
-	if c.raw, err = conn.(*net.TCPConn).SyscallConn(); err != nil { //nolint:forcetypeassert // "tcp" gives no other
+	tcp, ok := conn.(syscall.Conn)
+	if !ok {
+		c.Close()
+		return nil, errors.ErrUnsupported // "tcp" gives none such
+	}
+	if c.raw, err = tcp.SyscallConn(); err != nil {
 		c.Close()
 		return nil, err
 	}

@@ -1,43 +1,49 @@
-package router
+package http1
 
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"sync"
 	"time"
-
-	"github.com/cellar-commerce/cellar/internal/process"
 )
 
 const (
-	// maxClients connected at once: twice the requests that may be under way, since browsers keep connections.
-	maxClients = 2 * maxInFlight
 	// preface begins a connection of HTTP/2; three bytes of it tell it from every method.
 	preface = "PRI"
+	// acceptPause lets descriptors come free when there are none.
+	acceptPause = 10 * time.Millisecond
 )
 
-// Server takes connections for a Router, of HTTP/1.1 and, by its preface, of HTTP/2.
+// Server takes connections of HTTP/1.1, and hands those of HTTP/2, which it tells by their preface, to another.
 type Server struct {
-	router *Router
-	two    *http.Server
+	deps   ServerDeps
 	fresh  chan net.Conn // of HTTP/2
 	closed chan struct{}
 
 	mu      sync.Mutex
 	done    bool
 	ln      net.Listener
-	clients map[*client]struct{}
+	clients map[*Client]struct{}
 	left    sync.WaitGroup // of clients
 }
 
-// NewServer for a router.
-func NewServer(r *Router) *Server {
-	s := &Server{router: r, two: process.NewServer(r), fresh: make(chan net.Conn), closed: make(chan struct{}), clients: map[*client]struct{}{}}
-	s.two.ErrorLog = nil
-	return s
+// ServerDeps of a Server.
+type ServerDeps struct {
+	// Handle a client: call its Next, and answer, until that is false.
+	Handle func(*Client)
+	// Two takes connections of HTTP/2.
+	Two *http.Server
+	// MaxClients connected at once; more are closed unheard.
+	MaxClients int
+	Log        *slog.Logger
+}
+
+// NewServer that serves from Serve on.
+func NewServer(deps ServerDeps) *Server {
+	return &Server{deps: deps, fresh: make(chan net.Conn), closed: make(chan struct{}), clients: map[*Client]struct{}{}}
 }
 
 // Serve connections of a listener until Shutdown or Close; then http.ErrServerClosed.
@@ -48,7 +54,7 @@ func (s *Server) Serve(ln net.Listener) error {
 		_ = ln.Close() // it was told to end before it had begun
 	}
 	s.mu.Unlock()
-	go func() { _ = s.two.Serve(&handOver{s, ln.Addr()}) }() // it ends with this one, and for no other reason
+	go func() { _ = s.deps.Two.Serve(&handOver{s, ln.Addr()}) }() // it ends with this one, and for no other reason
 	for {
 		conn, err := ln.Accept()
 		switch {
@@ -56,11 +62,11 @@ func (s *Server) Serve(ln net.Listener) error {
 			s.take(conn)
 		case s.ended():
 			return http.ErrServerClosed
-		case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, net.ErrClosed):
+		case errors.Is(err, net.ErrClosed):
 			return err
 		default: // out of descriptors, say: it will pass
-			s.router.deps.Log.Warn("a connection could not be taken", "error", err)
-			_ = machine.Sleep(context.Background(), waitStep) // it cannot fail
+			s.deps.Log.Warn("a connection could not be taken", "error", err)
+			time.Sleep(acceptPause)
 		}
 	}
 }
@@ -72,33 +78,34 @@ func (s *Server) ended() bool {
 }
 
 func (s *Server) take(conn net.Conn) {
-	c := newClient(s.router, conn)
+	c := NewClient(conn)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.done || len(s.clients) >= maxClients {
+	if s.done || len(s.clients) >= s.deps.MaxClients {
 		_ = conn.Close() // unheard: there is no room even for a refusal
 		return
 	}
 	s.clients[c] = struct{}{}
 	s.left.Go(func() {
-		handed := c.serve(s.fresh, s.closed)
+		s.deps.Handle(c)
 		s.mu.Lock()
 		delete(s.clients, c)
 		s.mu.Unlock()
-		if !handed {
-			_ = conn.Close() // whatever there was to say has been said
+		if c.two {
+			select {
+			case s.fresh <- &begun{conn, c.in.Bytes()}:
+				return
+			case <-s.closed:
+			}
 		}
+		_ = conn.Close() // whatever there was to say has been said
 	})
 }
 
 // Shutdown takes nobody new, lets requests under way finish, and ends when all have, or with ctx.
 func (s *Server) Shutdown(ctx context.Context) error {
-	s.stop(func(c *client) {
-		if c.state.CompareAndSwap(idle, gone) {
-			_ = c.conn.Close() // it hears that from its next read
-		}
-	})
-	err := s.two.Shutdown(ctx)
+	s.stop((*Client).leave)
+	err := s.deps.Two.Shutdown(ctx)
 	all := make(chan struct{})
 	go func() { s.left.Wait(); close(all) }()
 	select {
@@ -111,11 +118,11 @@ func (s *Server) Shutdown(ctx context.Context) error {
 
 // Close everything at once.
 func (s *Server) Close() error {
-	s.stop(func(c *client) { _ = c.conn.Close() }) // whoever is still there has had his time
-	return s.two.Close()
+	s.stop(func(c *Client) { _ = c.conn.Close() }) // whoever is still there has had his time
+	return s.deps.Two.Close()
 }
 
-func (s *Server) stop(each func(*client)) {
+func (s *Server) stop(each func(*Client)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.done {
@@ -126,12 +133,11 @@ func (s *Server) stop(each func(*client)) {
 		}
 	}
 	for c := range s.clients {
-		c.leaving.Store(true)
 		each(c)
 	}
 }
 
-// handOver is the listener of the part that speaks HTTP/2.
+// handOver is the listener of the server of HTTP/2.
 type handOver struct {
 	server *Server
 	addr   net.Addr
@@ -175,16 +181,3 @@ func speaksTwo(b []byte) (two, maybe bool) {
 	same := string(b[:n]) == preface[:n]
 	return same && n == len(preface), same && n < len(preface)
 }
-
-// Limits of our patience with clients.
-const (
-	// idleTimeout is longer than clients of ours keep an idle connection, so that it is they who close. It is renewed when
-	// half of it is over, to save a system call for each request; and what an answer may wait for its client to read on.
-	idleTimeout = 120 * time.Second
-	// headTimeout drops clients that begin a request and do not go on; bodyTimeout is for a mebibyte by a bad line.
-	headTimeout = 5 * time.Second
-	bodyTimeout = 20 * time.Second
-	// lingering reads what a refused client still sends, so that it hears why before its connection is reset.
-	lingering    = time.Second
-	maxLingering = 4 << 20
-)
