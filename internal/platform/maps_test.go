@@ -11,73 +11,35 @@ import (
 	"github.com/cellar-commerce/cellar/internal/secret"
 )
 
-// place of a platform that does not run.
-func place(t *testing.T) (Info, Layout) {
+// place of a platform that does not run, and the key that it signs maps with.
+func place(t *testing.T) (info Info, key string) {
 	t.Helper()
 	dir := t.TempDir()
 	keys := filepath.Join(dir, "keys")
 	if err := makeKeys(keys); err != nil {
 		t.Fatal(err)
 	}
-	return Info{Dir: dir, Map: mapFile(dir), MapKeys: publicKeyFile(keys), MapKey: keyFile(keys, KeyMap)}, NewLayout(0)
-}
-
-func TestEveryProcessGetsTheMapAndTheNextOneIsNewer(t *testing.T) {
-	info, l := place(t)
-	if n := info.newestVersion(l.processes()); n != 0 {
-		t.Errorf("before the first map the newest is %d", n)
-	}
-	m, err := topology.Even(l.topologyCells())
-	if err != nil {
-		t.Fatal(err)
-	}
-	m.Version = 7
-	if err := info.publishMap(m, l.processes()); err != nil {
-		t.Fatal(err)
-	}
-	keys, err := topology.ReadKeys(info.MapKeys)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(l.processes()) != len(l.Cells)+len(l.Routers) {
-		t.Errorf("processes %v", l.processes())
-	}
-	for _, p := range l.processes() {
-		if got, err := topology.ReadFile(processMap(info.Dir, p), keys); err != nil || got.Version != 7 {
-			t.Errorf("%s has %v", p, err)
-		}
-	}
-	if got, err := info.ReadMap(); err != nil || got.Version != 7 {
-		t.Errorf("the platform has %v", err)
-	}
-	// One process has heard of a newer map than the platform, whose own copy is gone; another's file is spoiled.
-	m.Version = 9
-	key, err := topology.ReadSigningKey(info.MapKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	newer, err := key.Sign(m)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(topology.WriteFile(processMap(info.Dir, "cell-use1-a"), newer), os.Remove(info.Map), os.WriteFile(processMap(info.Dir, "cell-use1-b"), []byte("x"), 0o600)); err != nil {
-		t.Fatal(err)
-	}
-	if n := info.newestVersion(l.processes()); n != 9 {
-		t.Errorf("the newest is %d", n)
-	}
-	if _, err := info.ReadMap(); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("without a map: %v", err)
-	}
+	return Info{Dir: dir, Map: mapFile(dir), MapKeys: publicKeyFile(keys)}, keyFile(keys, KeyMap)
 }
 
 func TestANewSigningKeyIsAddedToThoseThatAreKnown(t *testing.T) {
-	info, l := place(t)
-	m, err := topology.Even(l.topologyCells())
+	info, private := place(t)
+	if _, err := info.ReadMap(); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("without a map: %v", err)
+	}
+	m, err := topology.Even(NewLayout(0).topologyCells())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := info.publishMap(m, l.processes()); err != nil {
+	key, err := topology.ReadSigningKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	snapshot, err := key.Sign(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := topology.WriteFile(info.Map, snapshot); err != nil {
 		t.Fatal(err)
 	}
 	known := func() int {
@@ -88,7 +50,7 @@ func TestANewSigningKeyIsAddedToThoseThatAreKnown(t *testing.T) {
 		return len(keys)
 	}
 	publish := func() {
-		if err := errors.Join(secret.Make(info.MapKey), publishKey(info.MapKey, info.MapKeys)); err != nil {
+		if err := errors.Join(secret.Make(private), publishKey(private, info.MapKeys)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -96,7 +58,7 @@ func TestANewSigningKeyIsAddedToThoseThatAreKnown(t *testing.T) {
 	if n := known(); n != 1 {
 		t.Errorf("%d keys, of the one there is", n)
 	}
-	if err := os.Remove(info.MapKey); err != nil {
+	if err := os.Remove(private); err != nil {
 		t.Fatal(err)
 	}
 	publish()
@@ -109,7 +71,7 @@ func TestANewSigningKeyIsAddedToThoseThatAreKnown(t *testing.T) {
 	if err := os.WriteFile(info.MapKeys, []byte("no key"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := publishKey(info.MapKey, info.MapKeys); err == nil {
+	if err := publishKey(private, info.MapKeys); err == nil {
 		t.Error("a file that somebody has spoiled was overwritten")
 	}
 }
