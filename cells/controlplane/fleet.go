@@ -139,9 +139,12 @@ func (p *publisher) editCell(ctx context.Context, id string, cause Cause, action
 }
 
 // mark cells with states, for the maps to come.
-func (p *publisher) mark(ctx context.Context, states map[string]topology.State) error {
+func (p *publisher) mark(ctx context.Context, states map[string]topology.State, wanted func(ctx context.Context, tx sqldb.Tx) error) error {
 	at := p.clock.Now()
 	return p.store.db.InTx(ctx, func(tx sqldb.Tx) error {
+		if err := wanted(ctx, tx); err != nil {
+			return err
+		}
 		for _, id := range slices.Sorted(maps.Keys(states)) {
 			if err := setState(ctx, tx, id, states[id], at); err != nil {
 				return err

@@ -10,6 +10,7 @@ import (
 	topologyv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/topology/v1"
 	"github.com/cellar-commerce/cellar/internal/ident"
 	"github.com/cellar-commerce/cellar/internal/problem"
+	"github.com/cellar-commerce/cellar/internal/sqldb"
 )
 
 const (
@@ -35,8 +36,8 @@ func (f seams) Map() *topology.Map {
 }
 
 // Mark implements evacuation.Fleet.
-func (f seams) Mark(ctx context.Context, states map[string]topology.State, _ evacuation.Cause) error {
-	return f.publisher.mark(ctx, states)
+func (f seams) Mark(ctx context.Context, states map[string]topology.State, _ evacuation.Cause, wanted func(ctx context.Context, tx sqldb.Tx) error) error {
+	return f.publisher.mark(ctx, states, wanted)
 }
 
 // Publish implements evacuation.Fleet.
