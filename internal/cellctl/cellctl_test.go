@@ -32,7 +32,7 @@ func TestWrongArgumentsAreRefusedBeforeAnythingHappens(t *testing.T) {
 		args []string
 		says string
 	}{
-		{[]string{"status", "-o", "xml"}, "table or json"},
+		{[]string{"status", "-o", "xml"}, "table, json or yaml"},
 		{[]string{"up", "--db", "sqlite"}, "postgres or cockroach"},
 		{[]string{"up", "--products", "-1"}, "0 to 1000000"},
 		{[]string{"up", "now"}, "unknown command"},
