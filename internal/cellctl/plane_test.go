@@ -36,6 +36,7 @@ type standIn struct {
 	// refusal of plans; stuck moves never end.
 	refusal, reason string
 	stuck, broken   bool
+	finding         string // that is broken
 	leader          string // asks elsewhere when set
 	automation      bool
 	told            []string
@@ -43,7 +44,7 @@ type standIn struct {
 }
 
 func newStandIn() *standIn {
-	return &standIn{automation: true, hash: "c0ffee", m: &topologyv1.Map{
+	return &standIn{automation: true, hash: "c0ffee", finding: "epochs", m: &topologyv1.Map{
 		Version: 7,
 		Cells: []*topologyv1.Cell{
 			{CellId: "use1-a", Region: "us-east-1", State: topologyv1.CellState_CELL_STATE_ACTIVE, Weight: 100, Slots: 2048, PublicAddress: "127.0.0.1:8100"},
@@ -139,7 +140,7 @@ func (s *standIn) GetEvacuation(_ context.Context, req *topologyv1.GetEvacuation
 		e.Phases = append(e.Phases, &topologyv1.Phase{Name: "flip", Took: durationpb.New(123e6), Text: "flipped 2048 slots"})
 	} else if e.GetEndedAt() == nil {
 		e.State, e.EndedAt, e.SlotsMoved, e.LastOldWrite = topologyv1.EvacuationState_EVACUATION_STATE_DONE, timestamppb.Now(), 2048, durationpb.New(130e6)
-		e.Findings = []*topologyv1.Finding{{Name: "epochs", Holds: !s.broken, Text: "all are newer"}}
+		e.Findings = []*topologyv1.Finding{{Name: s.finding, Holds: !s.broken, Text: "all are newer"}}
 	}
 	return &topologyv1.GetEvacuationResponse{Evacuation: e}, nil
 }

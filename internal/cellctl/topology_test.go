@@ -98,6 +98,12 @@ func TestAFindingThatDoesNotHoldIsAFailure(t *testing.T) {
 	o.expect(ExitFailed, []string{"evacuate", "use1-a", "--reason", "disk", "--yes"}, "NO")
 }
 
+func TestACellThatHasNoMapBecauseItHangsIsNoFailureOfItsEvacuation(t *testing.T) {
+	s := newStandIn()
+	s.broken, s.finding = true, converged
+	s.operator(t).expect(0, []string{"evacuate", "use1-a", "--reason", "disk", "--yes"}, "NO")
+}
+
 func TestMovesAreListedShownUndoneAndGivenUp(t *testing.T) {
 	s := newStandIn()
 	o := s.operator(t)
