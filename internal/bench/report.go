@@ -23,6 +23,8 @@ type Report struct {
 	Goals map[string]Goal `json:"goals"`
 	// Costs of one order; only of the bench of checkouts.
 	Costs []Cost `json:"costs,omitempty"`
+	// Notes in words, for people.
+	Notes []string `json:"notes,omitempty"`
 }
 
 // Row is one measurement.
@@ -116,6 +118,9 @@ func (r Report) Table(out io.Writer) error {
 		line("%s\t%.2f\t%.1f\t\t%.0f ms", c.Part, c.CPUMS, c.Switches, c.AtRest)
 	}
 	line("")
+	for _, note := range r.Notes {
+		line("%s", note)
+	}
 	line("%s; %.0f s", r.Machine, r.Seconds)
 	return w.Flush()
 }

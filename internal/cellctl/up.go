@@ -51,10 +51,10 @@ func (o *options) up() *cobra.Command {
 
 func (o *options) runUp(ctx context.Context, out io.Writer, f upFlags) error {
 	if f.database != "postgres" && f.database != "cockroach" {
-		return fmt.Errorf("--db must be postgres or cockroach, not %q", f.database)
+		return usagef("--db must be postgres or cockroach, not %q", f.database)
 	}
 	if f.products < 0 || f.products > maxProducts {
-		return fmt.Errorf("--products must be 0 to %d", maxProducts)
+		return usagef("--products must be 0 to %d", maxProducts)
 	}
 	bin, err := binDir()
 	if err != nil {
@@ -199,7 +199,7 @@ func (o *options) seed() *cobra.Command {
 		Use: "seed", Short: "Fill the running platform with the network's centres and a generated catalogue", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if products < 1 || products > maxProducts {
-				return fmt.Errorf("--products must be 1 to %d", maxProducts)
+				return usagef("--products must be 1 to %d", maxProducts)
 			}
 			return o.write(cmd, seed.Products(products, seedOf), seedOf)
 		},
