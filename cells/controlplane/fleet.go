@@ -138,7 +138,7 @@ func (p *publisher) editCell(ctx context.Context, id string, cause Cause, action
 	}})
 }
 
-// mark cells with states, for the maps to come.
+// mark cells with states, for the maps to come, if wanted says so in the same transaction.
 func (p *publisher) mark(ctx context.Context, states map[string]topology.State, wanted func(ctx context.Context, tx sqldb.Tx) error) error {
 	at := p.clock.Now()
 	return p.store.db.InTx(ctx, func(tx sqldb.Tx) error {

@@ -597,6 +597,11 @@ FROM evacuations
 ORDER BY started_at DESC, evacuation_id
 LIMIT $1;
 
+-- evacuation.lock_state (cellar_global)
+SELECT state
+FROM evacuations
+WHERE evacuation_id = $1;
+
 -- evacuation.open (cellar_global)
 SELECT evacuation_id
 FROM evacuations
