@@ -19,6 +19,7 @@ import (
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1/orderv1connect"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/payment/v1/paymentv1connect"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/recovery/v1/recoveryv1connect"
+	"github.com/cellar-commerce/cellar/internal/gen/cellar/review/v1/reviewv1connect"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/search/v1/searchv1connect"
 	"github.com/cellar-commerce/cellar/internal/ident"
 	"github.com/cellar-commerce/cellar/internal/postal"
@@ -35,6 +36,7 @@ import (
 	"github.com/cellar-commerce/cellar/services/order"
 	"github.com/cellar-commerce/cellar/services/payment"
 	"github.com/cellar-commerce/cellar/services/recovery"
+	"github.com/cellar-commerce/cellar/services/review"
 	"github.com/cellar-commerce/cellar/services/search"
 	"github.com/cellar-commerce/cellar/services/storefront"
 )
@@ -54,6 +56,7 @@ type services struct {
 	payment     *payment.Service
 	fulfillment *fulfillment.Service
 	recovery    *recovery.Service
+	review      *review.Service
 
 	// keepers of each region's FCs.
 	keepers map[ident.Region]*keepers
@@ -100,6 +103,13 @@ func (c *Cell) assembleServices() (err error) {
 			return recoveryv1connect.NewRecoveryServiceClient(c.peers, "http://"+cell, rpc.ClientOptions()...)
 		},
 		Cell: c.cfg.Cell, Rings: c.rings, Observe: c.sagaMetrics,
+	})
+	s.review = review.New(review.Deps{
+		Customers: c.customers, Regional: c.regional, Fence: s.fence, Clock: c.clock, Orders: s.order, Region: c.region, Regions: ident.Regions(),
+		At: func(cell string) review.Peer {
+			return reviewv1connect.NewReviewServiceClient(c.peers, "http://"+cell, rpc.ClientOptions()...)
+		},
+		Cell: c.cfg.Cell, Committed: c.relays.customers.Nudge,
 	})
 	return nil
 }
@@ -237,6 +247,7 @@ func (c *Cell) mux() *http.ServeMux {
 	mux.Handle(paymentv1connect.NewPaymentServiceHandler(s.payment, options))
 	mux.Handle(fulfillmentv1connect.NewFulfillmentServiceHandler(s.fulfillment, options))
 	mux.Handle(recoveryv1connect.NewRecoveryServiceHandler(s.recovery, options))
+	mux.Handle(reviewv1connect.NewReviewServiceHandler(s.review, options))
 	return mux
 }
 
