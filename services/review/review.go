@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/base32"
 	"math"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -45,6 +46,11 @@ const idLength = 15
 func contributionID(author ident.CustomerID, parts ...string) string {
 	sum := sha256.Sum256([]byte(string(author) + "\x00" + strings.Join(parts, "\x00")))
 	return string(author.Ring()) + "-" + letters.EncodeToString(sum[:idLength])
+}
+
+// reviewID of a line of an order.
+func reviewID(author ident.CustomerID, order ident.OrderID, line int32) string {
+	return contributionID(author, "review", string(order), strconv.Itoa(int(line)))
 }
 
 // ringOf a contribution's author; UNKNOWN_CONTRIBUTION for what is no id.
@@ -98,7 +104,7 @@ func ratingOf(sku string, stars [5]int64) *reviewv1.Rating {
 	return r
 }
 
-// published contribution of a change.
+// visible to everybody.
 func visible(c *reviewv1.Contribution) bool { return c.GetState() == reviewv1.State_STATE_PUBLISHED }
 
 func validSKU(s string) bool {

@@ -62,8 +62,7 @@ func (s *Service) SubmitReview(ctx context.Context, req *reviewv1.SubmitReviewRe
 	if err != nil {
 		return nil, err
 	}
-	number := strconv.Itoa(int(line.GetLine()))
-	c, err := s.write(ctx, p.CustomerID, contributionID(p.CustomerID, "review", string(order), number), &reviewv1.Contribution{
+	c, err := s.write(ctx, p.CustomerID, reviewID(p.CustomerID, order, line.GetLine()), &reviewv1.Contribution{
 		Kind: reviewv1.Kind_KIND_REVIEW, Sku: line.GetSku(), OrderId: string(order), Line: line.GetLine(), Rating: req.GetRating(),
 		Title: req.GetTitle(), Text: req.GetText(), Author: req.GetAuthor(), Buyer: true,
 	})
@@ -179,6 +178,26 @@ func (s *Service) ListOwn(ctx context.Context, req *reviewv1.ListOwnRequest) (*r
 		resp.NextPageToken = place{0, last.GetWrittenAt().AsTime(), last.GetContributionId()}.token()
 	}
 	return resp, nil
+}
+
+// GetOwnReview implements ReviewService.
+func (s *Service) GetOwnReview(ctx context.Context, req *reviewv1.GetOwnReviewRequest) (*reviewv1.GetOwnReviewResponse, error) {
+	p, err := session.Require(ctx)
+	if err != nil {
+		return nil, err
+	}
+	order, err := ident.ParseOrder(req.GetOrderId())
+	if err != nil {
+		return nil, problem.Wrap(err, problem.Invalid, "MALFORMED_ORDER_ID", "the order id is malformed")
+	}
+	c, err := s.find(ctx, reviewID(p.CustomerID, order, req.GetLine()))
+	if err == nil && c.GetState() == reviewv1.State_STATE_DELETED {
+		err = unknownContribution()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &reviewv1.GetOwnReviewResponse{Contribution: c}, nil
 }
 
 // pageOf a request: its size and its beginning.

@@ -28,6 +28,13 @@ func TestAReviewIsSeenEditedAndDeleted(t *testing.T) {
 	if o := w.opinion(t, w.Service, "lamp"); histogram(o) != stars(0, 0, 0, 0, 1) || o.GetRating().GetMeanHundredths() != 500 || o.GetReviews()[0].GetText() != "Bright." {
 		t.Fatalf("got %v", o)
 	}
+	own := func() (*reviewv1.Contribution, error) {
+		resp, err := w.GetOwnReview(as(who), &reviewv1.GetOwnReviewRequest{OrderId: first.GetOrderId(), Line: 1})
+		return resp.GetContribution(), err
+	}
+	if got, err := own(); err != nil || got.GetText() != "Bright." {
+		t.Fatalf("one's own is %v, %v", got, err)
+	}
 	edit := &reviewv1.SubmitReviewRequest{OrderId: first.GetOrderId(), Line: 1, Rating: 2, Title: "As told", Text: "It broke.", Author: "Ada"}
 	for range 2 { // the second time nothing is new
 		resp, err := w.SubmitReview(as(who), edit)
@@ -60,6 +67,8 @@ func TestAReviewIsSeenEditedAndDeleted(t *testing.T) {
 			t.Errorf("%s still has what was deleted", name)
 		}
 	}
+	_, err := own()
+	refused(t, err, problem.NotFound, "UNKNOWN_CONTRIBUTION")
 	resp, err := w.SubmitReview(as(who), edit) // and once more
 	must(t, err)
 	w.arrive(t)

@@ -1341,6 +1341,103 @@ func (x *ListOwnResponse) GetNextPageToken() string {
 	return ""
 }
 
+type GetOwnReviewRequest struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	OrderId string                 `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	// Number in the order, from 1.
+	Line          int32 `protobuf:"varint,2,opt,name=line,proto3" json:"line,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetOwnReviewRequest) Reset() {
+	*x = GetOwnReviewRequest{}
+	mi := &file_cellar_review_v1_review_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetOwnReviewRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetOwnReviewRequest) ProtoMessage() {}
+
+func (x *GetOwnReviewRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_review_v1_review_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetOwnReviewRequest.ProtoReflect.Descriptor instead.
+func (*GetOwnReviewRequest) Descriptor() ([]byte, []int) {
+	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *GetOwnReviewRequest) GetOrderId() string {
+	if x != nil {
+		return x.OrderId
+	}
+	return ""
+}
+
+func (x *GetOwnReviewRequest) GetLine() int32 {
+	if x != nil {
+		return x.Line
+	}
+	return 0
+}
+
+type GetOwnReviewResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Contribution  *Contribution          `protobuf:"bytes,1,opt,name=contribution,proto3" json:"contribution,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetOwnReviewResponse) Reset() {
+	*x = GetOwnReviewResponse{}
+	mi := &file_cellar_review_v1_review_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetOwnReviewResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetOwnReviewResponse) ProtoMessage() {}
+
+func (x *GetOwnReviewResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_review_v1_review_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetOwnReviewResponse.ProtoReflect.Descriptor instead.
+func (*GetOwnReviewResponse) Descriptor() ([]byte, []int) {
+	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *GetOwnReviewResponse) GetContribution() *Contribution {
+	if x != nil {
+		return x.Contribution
+	}
+	return nil
+}
+
 type GetOpinionRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Sku           string                 `protobuf:"bytes,1,opt,name=sku,proto3" json:"sku,omitempty"`
@@ -1350,7 +1447,7 @@ type GetOpinionRequest struct {
 
 func (x *GetOpinionRequest) Reset() {
 	*x = GetOpinionRequest{}
-	mi := &file_cellar_review_v1_review_proto_msgTypes[16]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1362,7 +1459,7 @@ func (x *GetOpinionRequest) String() string {
 func (*GetOpinionRequest) ProtoMessage() {}
 
 func (x *GetOpinionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_review_v1_review_proto_msgTypes[16]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1375,7 +1472,7 @@ func (x *GetOpinionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetOpinionRequest.ProtoReflect.Descriptor instead.
 func (*GetOpinionRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{16}
+	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *GetOpinionRequest) GetSku() string {
@@ -1394,7 +1491,7 @@ type GetOpinionResponse struct {
 
 func (x *GetOpinionResponse) Reset() {
 	*x = GetOpinionResponse{}
-	mi := &file_cellar_review_v1_review_proto_msgTypes[17]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1406,7 +1503,7 @@ func (x *GetOpinionResponse) String() string {
 func (*GetOpinionResponse) ProtoMessage() {}
 
 func (x *GetOpinionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_review_v1_review_proto_msgTypes[17]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1419,7 +1516,7 @@ func (x *GetOpinionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetOpinionResponse.ProtoReflect.Descriptor instead.
 func (*GetOpinionResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{17}
+	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *GetOpinionResponse) GetOpinion() *Opinion {
@@ -1439,7 +1536,7 @@ type BatchGetRatingsRequest struct {
 
 func (x *BatchGetRatingsRequest) Reset() {
 	*x = BatchGetRatingsRequest{}
-	mi := &file_cellar_review_v1_review_proto_msgTypes[18]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1451,7 +1548,7 @@ func (x *BatchGetRatingsRequest) String() string {
 func (*BatchGetRatingsRequest) ProtoMessage() {}
 
 func (x *BatchGetRatingsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_review_v1_review_proto_msgTypes[18]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1464,7 +1561,7 @@ func (x *BatchGetRatingsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchGetRatingsRequest.ProtoReflect.Descriptor instead.
 func (*BatchGetRatingsRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{18}
+	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *BatchGetRatingsRequest) GetSkus() []string {
@@ -1483,7 +1580,7 @@ type BatchGetRatingsResponse struct {
 
 func (x *BatchGetRatingsResponse) Reset() {
 	*x = BatchGetRatingsResponse{}
-	mi := &file_cellar_review_v1_review_proto_msgTypes[19]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1495,7 +1592,7 @@ func (x *BatchGetRatingsResponse) String() string {
 func (*BatchGetRatingsResponse) ProtoMessage() {}
 
 func (x *BatchGetRatingsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_review_v1_review_proto_msgTypes[19]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1508,7 +1605,7 @@ func (x *BatchGetRatingsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchGetRatingsResponse.ProtoReflect.Descriptor instead.
 func (*BatchGetRatingsResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{19}
+	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *BatchGetRatingsResponse) GetRatings() []*Rating {
@@ -1531,7 +1628,7 @@ type ListReviewsRequest struct {
 
 func (x *ListReviewsRequest) Reset() {
 	*x = ListReviewsRequest{}
-	mi := &file_cellar_review_v1_review_proto_msgTypes[20]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1543,7 +1640,7 @@ func (x *ListReviewsRequest) String() string {
 func (*ListReviewsRequest) ProtoMessage() {}
 
 func (x *ListReviewsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_review_v1_review_proto_msgTypes[20]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1556,7 +1653,7 @@ func (x *ListReviewsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListReviewsRequest.ProtoReflect.Descriptor instead.
 func (*ListReviewsRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{20}
+	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ListReviewsRequest) GetSku() string {
@@ -1597,7 +1694,7 @@ type ListReviewsResponse struct {
 
 func (x *ListReviewsResponse) Reset() {
 	*x = ListReviewsResponse{}
-	mi := &file_cellar_review_v1_review_proto_msgTypes[21]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1609,7 +1706,7 @@ func (x *ListReviewsResponse) String() string {
 func (*ListReviewsResponse) ProtoMessage() {}
 
 func (x *ListReviewsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_review_v1_review_proto_msgTypes[21]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1622,7 +1719,7 @@ func (x *ListReviewsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListReviewsResponse.ProtoReflect.Descriptor instead.
 func (*ListReviewsResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{21}
+	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ListReviewsResponse) GetReviews() []*Published {
@@ -1651,7 +1748,7 @@ type ListQuestionsRequest struct {
 
 func (x *ListQuestionsRequest) Reset() {
 	*x = ListQuestionsRequest{}
-	mi := &file_cellar_review_v1_review_proto_msgTypes[22]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1663,7 +1760,7 @@ func (x *ListQuestionsRequest) String() string {
 func (*ListQuestionsRequest) ProtoMessage() {}
 
 func (x *ListQuestionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_review_v1_review_proto_msgTypes[22]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1676,7 +1773,7 @@ func (x *ListQuestionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListQuestionsRequest.ProtoReflect.Descriptor instead.
 func (*ListQuestionsRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{22}
+	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListQuestionsRequest) GetSku() string {
@@ -1710,7 +1807,7 @@ type ListQuestionsResponse struct {
 
 func (x *ListQuestionsResponse) Reset() {
 	*x = ListQuestionsResponse{}
-	mi := &file_cellar_review_v1_review_proto_msgTypes[23]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1722,7 +1819,7 @@ func (x *ListQuestionsResponse) String() string {
 func (*ListQuestionsResponse) ProtoMessage() {}
 
 func (x *ListQuestionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_review_v1_review_proto_msgTypes[23]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1735,7 +1832,7 @@ func (x *ListQuestionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListQuestionsResponse.ProtoReflect.Descriptor instead.
 func (*ListQuestionsResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{23}
+	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListQuestionsResponse) GetQuestions() []*Published {
@@ -1761,7 +1858,7 @@ type EraseAuthorRequest struct {
 
 func (x *EraseAuthorRequest) Reset() {
 	*x = EraseAuthorRequest{}
-	mi := &file_cellar_review_v1_review_proto_msgTypes[24]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1773,7 +1870,7 @@ func (x *EraseAuthorRequest) String() string {
 func (*EraseAuthorRequest) ProtoMessage() {}
 
 func (x *EraseAuthorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_review_v1_review_proto_msgTypes[24]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1786,7 +1883,7 @@ func (x *EraseAuthorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EraseAuthorRequest.ProtoReflect.Descriptor instead.
 func (*EraseAuthorRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{24}
+	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *EraseAuthorRequest) GetCustomerId() string {
@@ -1804,7 +1901,7 @@ type EraseAuthorResponse struct {
 
 func (x *EraseAuthorResponse) Reset() {
 	*x = EraseAuthorResponse{}
-	mi := &file_cellar_review_v1_review_proto_msgTypes[25]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1816,7 +1913,7 @@ func (x *EraseAuthorResponse) String() string {
 func (*EraseAuthorResponse) ProtoMessage() {}
 
 func (x *EraseAuthorResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_review_v1_review_proto_msgTypes[25]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1829,7 +1926,7 @@ func (x *EraseAuthorResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EraseAuthorResponse.ProtoReflect.Descriptor instead.
 func (*EraseAuthorResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{25}
+	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{27}
 }
 
 type ExportAuthorRequest struct {
@@ -1841,7 +1938,7 @@ type ExportAuthorRequest struct {
 
 func (x *ExportAuthorRequest) Reset() {
 	*x = ExportAuthorRequest{}
-	mi := &file_cellar_review_v1_review_proto_msgTypes[26]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1853,7 +1950,7 @@ func (x *ExportAuthorRequest) String() string {
 func (*ExportAuthorRequest) ProtoMessage() {}
 
 func (x *ExportAuthorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_review_v1_review_proto_msgTypes[26]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1866,7 +1963,7 @@ func (x *ExportAuthorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportAuthorRequest.ProtoReflect.Descriptor instead.
 func (*ExportAuthorRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{26}
+	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ExportAuthorRequest) GetCustomerId() string {
@@ -1886,7 +1983,7 @@ type ExportAuthorResponse struct {
 
 func (x *ExportAuthorResponse) Reset() {
 	*x = ExportAuthorResponse{}
-	mi := &file_cellar_review_v1_review_proto_msgTypes[27]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1898,7 +1995,7 @@ func (x *ExportAuthorResponse) String() string {
 func (*ExportAuthorResponse) ProtoMessage() {}
 
 func (x *ExportAuthorResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_review_v1_review_proto_msgTypes[27]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1911,7 +2008,7 @@ func (x *ExportAuthorResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportAuthorResponse.ProtoReflect.Descriptor instead.
 func (*ExportAuthorResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{27}
+	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ExportAuthorResponse) GetContributions() []*Contribution {
@@ -1937,7 +2034,7 @@ type ListHeldRequest struct {
 
 func (x *ListHeldRequest) Reset() {
 	*x = ListHeldRequest{}
-	mi := &file_cellar_review_v1_review_proto_msgTypes[28]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1949,7 +2046,7 @@ func (x *ListHeldRequest) String() string {
 func (*ListHeldRequest) ProtoMessage() {}
 
 func (x *ListHeldRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_review_v1_review_proto_msgTypes[28]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1962,7 +2059,7 @@ func (x *ListHeldRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHeldRequest.ProtoReflect.Descriptor instead.
 func (*ListHeldRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{28}
+	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ListHeldRequest) GetRing() string {
@@ -1981,7 +2078,7 @@ type ListHeldResponse struct {
 
 func (x *ListHeldResponse) Reset() {
 	*x = ListHeldResponse{}
-	mi := &file_cellar_review_v1_review_proto_msgTypes[29]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1993,7 +2090,7 @@ func (x *ListHeldResponse) String() string {
 func (*ListHeldResponse) ProtoMessage() {}
 
 func (x *ListHeldResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_review_v1_review_proto_msgTypes[29]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2006,7 +2103,7 @@ func (x *ListHeldResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHeldResponse.ProtoReflect.Descriptor instead.
 func (*ListHeldResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{29}
+	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ListHeldResponse) GetContributions() []*Contribution {
@@ -2025,7 +2122,7 @@ type GetContributionRequest struct {
 
 func (x *GetContributionRequest) Reset() {
 	*x = GetContributionRequest{}
-	mi := &file_cellar_review_v1_review_proto_msgTypes[30]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2037,7 +2134,7 @@ func (x *GetContributionRequest) String() string {
 func (*GetContributionRequest) ProtoMessage() {}
 
 func (x *GetContributionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_review_v1_review_proto_msgTypes[30]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2050,7 +2147,7 @@ func (x *GetContributionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetContributionRequest.ProtoReflect.Descriptor instead.
 func (*GetContributionRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{30}
+	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *GetContributionRequest) GetContributionId() string {
@@ -2069,7 +2166,7 @@ type GetContributionResponse struct {
 
 func (x *GetContributionResponse) Reset() {
 	*x = GetContributionResponse{}
-	mi := &file_cellar_review_v1_review_proto_msgTypes[31]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2081,7 +2178,7 @@ func (x *GetContributionResponse) String() string {
 func (*GetContributionResponse) ProtoMessage() {}
 
 func (x *GetContributionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_review_v1_review_proto_msgTypes[31]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2094,7 +2191,7 @@ func (x *GetContributionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetContributionResponse.ProtoReflect.Descriptor instead.
 func (*GetContributionResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{31}
+	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *GetContributionResponse) GetContribution() *Contribution {
@@ -2121,7 +2218,7 @@ type DecideContributionRequest struct {
 
 func (x *DecideContributionRequest) Reset() {
 	*x = DecideContributionRequest{}
-	mi := &file_cellar_review_v1_review_proto_msgTypes[32]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2133,7 +2230,7 @@ func (x *DecideContributionRequest) String() string {
 func (*DecideContributionRequest) ProtoMessage() {}
 
 func (x *DecideContributionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_review_v1_review_proto_msgTypes[32]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2146,7 +2243,7 @@ func (x *DecideContributionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DecideContributionRequest.ProtoReflect.Descriptor instead.
 func (*DecideContributionRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{32}
+	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *DecideContributionRequest) GetContributionId() string {
@@ -2193,7 +2290,7 @@ type DecideContributionResponse struct {
 
 func (x *DecideContributionResponse) Reset() {
 	*x = DecideContributionResponse{}
-	mi := &file_cellar_review_v1_review_proto_msgTypes[33]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2205,7 +2302,7 @@ func (x *DecideContributionResponse) String() string {
 func (*DecideContributionResponse) ProtoMessage() {}
 
 func (x *DecideContributionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_review_v1_review_proto_msgTypes[33]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2218,7 +2315,7 @@ func (x *DecideContributionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DecideContributionResponse.ProtoReflect.Descriptor instead.
 func (*DecideContributionResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{33}
+	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *DecideContributionResponse) GetContribution() *Contribution {
@@ -2251,7 +2348,7 @@ type ContributionChanged struct {
 
 func (x *ContributionChanged) Reset() {
 	*x = ContributionChanged{}
-	mi := &file_cellar_review_v1_review_proto_msgTypes[34]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2263,7 +2360,7 @@ func (x *ContributionChanged) String() string {
 func (*ContributionChanged) ProtoMessage() {}
 
 func (x *ContributionChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_review_v1_review_proto_msgTypes[34]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2276,7 +2373,7 @@ func (x *ContributionChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContributionChanged.ProtoReflect.Descriptor instead.
 func (*ContributionChanged) Descriptor() ([]byte, []int) {
-	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{34}
+	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ContributionChanged) GetSku() string {
@@ -2379,7 +2476,7 @@ type VoteChanged struct {
 
 func (x *VoteChanged) Reset() {
 	*x = VoteChanged{}
-	mi := &file_cellar_review_v1_review_proto_msgTypes[35]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2391,7 +2488,7 @@ func (x *VoteChanged) String() string {
 func (*VoteChanged) ProtoMessage() {}
 
 func (x *VoteChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_review_v1_review_proto_msgTypes[35]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2404,7 +2501,7 @@ func (x *VoteChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VoteChanged.ProtoReflect.Descriptor instead.
 func (*VoteChanged) Descriptor() ([]byte, []int) {
-	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{35}
+	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *VoteChanged) GetSku() string {
@@ -2455,7 +2552,7 @@ type ExportAuthorResponse_Voted struct {
 
 func (x *ExportAuthorResponse_Voted) Reset() {
 	*x = ExportAuthorResponse_Voted{}
-	mi := &file_cellar_review_v1_review_proto_msgTypes[36]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2467,7 +2564,7 @@ func (x *ExportAuthorResponse_Voted) String() string {
 func (*ExportAuthorResponse_Voted) ProtoMessage() {}
 
 func (x *ExportAuthorResponse_Voted) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_review_v1_review_proto_msgTypes[36]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2480,7 +2577,7 @@ func (x *ExportAuthorResponse_Voted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportAuthorResponse_Voted.ProtoReflect.Descriptor instead.
 func (*ExportAuthorResponse_Voted) Descriptor() ([]byte, []int) {
-	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{27, 0}
+	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{29, 0}
 }
 
 func (x *ExportAuthorResponse_Voted) GetSku() string {
@@ -2602,7 +2699,12 @@ const file_cellar_review_v1_review_proto_rawDesc = "" +
 	"page_token\x18\x02 \x01(\tR\tpageToken\"\x7f\n" +
 	"\x0fListOwnResponse\x12D\n" +
 	"\rcontributions\x18\x01 \x03(\v2\x1e.cellar.review.v1.ContributionR\rcontributions\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"%\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"D\n" +
+	"\x13GetOwnReviewRequest\x12\x19\n" +
+	"\border_id\x18\x01 \x01(\tR\aorderId\x12\x12\n" +
+	"\x04line\x18\x02 \x01(\x05R\x04line\"Z\n" +
+	"\x14GetOwnReviewResponse\x12B\n" +
+	"\fcontribution\x18\x01 \x01(\v2\x1e.cellar.review.v1.ContributionR\fcontribution\"%\n" +
 	"\x11GetOpinionRequest\x12\x10\n" +
 	"\x03sku\x18\x01 \x01(\tR\x03sku\"I\n" +
 	"\x12GetOpinionResponse\x123\n" +
@@ -2699,14 +2801,15 @@ const file_cellar_review_v1_review_proto_rawDesc = "" +
 	"\x0eVOTE_UNHELPFUL\x10\x02*-\n" +
 	"\x04Sort\x12\x14\n" +
 	"\x10SORT_UNSPECIFIED\x10\x00\x12\x0f\n" +
-	"\vSORT_NEWEST\x10\x012\xc8\f\n" +
+	"\vSORT_NEWEST\x10\x012\xb4\r\n" +
 	"\rReviewService\x12g\n" +
 	"\fSubmitReview\x12%.cellar.review.v1.SubmitReviewRequest\x1a&.cellar.review.v1.SubmitReviewResponse\"\b\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x12d\n" +
 	"\vAskQuestion\x12$.cellar.review.v1.AskQuestionRequest\x1a%.cellar.review.v1.AskQuestionResponse\"\b\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x12m\n" +
 	"\x0eAnswerQuestion\x12'.cellar.review.v1.AnswerQuestionRequest\x1a(.cellar.review.v1.AnswerQuestionResponse\"\b\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x12y\n" +
 	"\x12DeleteContribution\x12+.cellar.review.v1.DeleteContributionRequest\x1a,.cellar.review.v1.DeleteContributionResponse\"\b\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x12d\n" +
 	"\vVoteHelpful\x12$.cellar.review.v1.VoteHelpfulRequest\x1a%.cellar.review.v1.VoteHelpfulResponse\"\b\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x12[\n" +
-	"\aListOwn\x12 .cellar.review.v1.ListOwnRequest\x1a!.cellar.review.v1.ListOwnResponse\"\v\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x90\x02\x01\x12`\n" +
+	"\aListOwn\x12 .cellar.review.v1.ListOwnRequest\x1a!.cellar.review.v1.ListOwnResponse\"\v\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x90\x02\x01\x12j\n" +
+	"\fGetOwnReview\x12%.cellar.review.v1.GetOwnReviewRequest\x1a&.cellar.review.v1.GetOwnReviewResponse\"\v\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x90\x02\x01\x12`\n" +
 	"\n" +
 	"GetOpinion\x12#.cellar.review.v1.GetOpinionRequest\x1a$.cellar.review.v1.GetOpinionResponse\"\a\x88\xa6\x1d\x01\x90\x02\x01\x12o\n" +
 	"\x0fBatchGetRatings\x12(.cellar.review.v1.BatchGetRatingsRequest\x1a).cellar.review.v1.BatchGetRatingsResponse\"\a\x88\xa6\x1d\x01\x90\x02\x01\x12c\n" +
@@ -2732,7 +2835,7 @@ func file_cellar_review_v1_review_proto_rawDescGZIP() []byte {
 }
 
 var file_cellar_review_v1_review_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_cellar_review_v1_review_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
+var file_cellar_review_v1_review_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
 var file_cellar_review_v1_review_proto_goTypes = []any{
 	(Kind)(0),                          // 0: cellar.review.v1.Kind
 	(State)(0),                         // 1: cellar.review.v1.State
@@ -2754,35 +2857,37 @@ var file_cellar_review_v1_review_proto_goTypes = []any{
 	(*VoteHelpfulResponse)(nil),        // 17: cellar.review.v1.VoteHelpfulResponse
 	(*ListOwnRequest)(nil),             // 18: cellar.review.v1.ListOwnRequest
 	(*ListOwnResponse)(nil),            // 19: cellar.review.v1.ListOwnResponse
-	(*GetOpinionRequest)(nil),          // 20: cellar.review.v1.GetOpinionRequest
-	(*GetOpinionResponse)(nil),         // 21: cellar.review.v1.GetOpinionResponse
-	(*BatchGetRatingsRequest)(nil),     // 22: cellar.review.v1.BatchGetRatingsRequest
-	(*BatchGetRatingsResponse)(nil),    // 23: cellar.review.v1.BatchGetRatingsResponse
-	(*ListReviewsRequest)(nil),         // 24: cellar.review.v1.ListReviewsRequest
-	(*ListReviewsResponse)(nil),        // 25: cellar.review.v1.ListReviewsResponse
-	(*ListQuestionsRequest)(nil),       // 26: cellar.review.v1.ListQuestionsRequest
-	(*ListQuestionsResponse)(nil),      // 27: cellar.review.v1.ListQuestionsResponse
-	(*EraseAuthorRequest)(nil),         // 28: cellar.review.v1.EraseAuthorRequest
-	(*EraseAuthorResponse)(nil),        // 29: cellar.review.v1.EraseAuthorResponse
-	(*ExportAuthorRequest)(nil),        // 30: cellar.review.v1.ExportAuthorRequest
-	(*ExportAuthorResponse)(nil),       // 31: cellar.review.v1.ExportAuthorResponse
-	(*ListHeldRequest)(nil),            // 32: cellar.review.v1.ListHeldRequest
-	(*ListHeldResponse)(nil),           // 33: cellar.review.v1.ListHeldResponse
-	(*GetContributionRequest)(nil),     // 34: cellar.review.v1.GetContributionRequest
-	(*GetContributionResponse)(nil),    // 35: cellar.review.v1.GetContributionResponse
-	(*DecideContributionRequest)(nil),  // 36: cellar.review.v1.DecideContributionRequest
-	(*DecideContributionResponse)(nil), // 37: cellar.review.v1.DecideContributionResponse
-	(*ContributionChanged)(nil),        // 38: cellar.review.v1.ContributionChanged
-	(*VoteChanged)(nil),                // 39: cellar.review.v1.VoteChanged
-	(*ExportAuthorResponse_Voted)(nil), // 40: cellar.review.v1.ExportAuthorResponse.Voted
-	(*timestamppb.Timestamp)(nil),      // 41: google.protobuf.Timestamp
+	(*GetOwnReviewRequest)(nil),        // 20: cellar.review.v1.GetOwnReviewRequest
+	(*GetOwnReviewResponse)(nil),       // 21: cellar.review.v1.GetOwnReviewResponse
+	(*GetOpinionRequest)(nil),          // 22: cellar.review.v1.GetOpinionRequest
+	(*GetOpinionResponse)(nil),         // 23: cellar.review.v1.GetOpinionResponse
+	(*BatchGetRatingsRequest)(nil),     // 24: cellar.review.v1.BatchGetRatingsRequest
+	(*BatchGetRatingsResponse)(nil),    // 25: cellar.review.v1.BatchGetRatingsResponse
+	(*ListReviewsRequest)(nil),         // 26: cellar.review.v1.ListReviewsRequest
+	(*ListReviewsResponse)(nil),        // 27: cellar.review.v1.ListReviewsResponse
+	(*ListQuestionsRequest)(nil),       // 28: cellar.review.v1.ListQuestionsRequest
+	(*ListQuestionsResponse)(nil),      // 29: cellar.review.v1.ListQuestionsResponse
+	(*EraseAuthorRequest)(nil),         // 30: cellar.review.v1.EraseAuthorRequest
+	(*EraseAuthorResponse)(nil),        // 31: cellar.review.v1.EraseAuthorResponse
+	(*ExportAuthorRequest)(nil),        // 32: cellar.review.v1.ExportAuthorRequest
+	(*ExportAuthorResponse)(nil),       // 33: cellar.review.v1.ExportAuthorResponse
+	(*ListHeldRequest)(nil),            // 34: cellar.review.v1.ListHeldRequest
+	(*ListHeldResponse)(nil),           // 35: cellar.review.v1.ListHeldResponse
+	(*GetContributionRequest)(nil),     // 36: cellar.review.v1.GetContributionRequest
+	(*GetContributionResponse)(nil),    // 37: cellar.review.v1.GetContributionResponse
+	(*DecideContributionRequest)(nil),  // 38: cellar.review.v1.DecideContributionRequest
+	(*DecideContributionResponse)(nil), // 39: cellar.review.v1.DecideContributionResponse
+	(*ContributionChanged)(nil),        // 40: cellar.review.v1.ContributionChanged
+	(*VoteChanged)(nil),                // 41: cellar.review.v1.VoteChanged
+	(*ExportAuthorResponse_Voted)(nil), // 42: cellar.review.v1.ExportAuthorResponse.Voted
+	(*timestamppb.Timestamp)(nil),      // 43: google.protobuf.Timestamp
 }
 var file_cellar_review_v1_review_proto_depIdxs = []int32{
 	0,  // 0: cellar.review.v1.Contribution.kind:type_name -> cellar.review.v1.Kind
 	1,  // 1: cellar.review.v1.Contribution.state:type_name -> cellar.review.v1.State
-	41, // 2: cellar.review.v1.Contribution.written_at:type_name -> google.protobuf.Timestamp
-	41, // 3: cellar.review.v1.Contribution.changed_at:type_name -> google.protobuf.Timestamp
-	41, // 4: cellar.review.v1.Published.written_at:type_name -> google.protobuf.Timestamp
+	43, // 2: cellar.review.v1.Contribution.written_at:type_name -> google.protobuf.Timestamp
+	43, // 3: cellar.review.v1.Contribution.changed_at:type_name -> google.protobuf.Timestamp
+	43, // 4: cellar.review.v1.Published.written_at:type_name -> google.protobuf.Timestamp
 	5,  // 5: cellar.review.v1.Published.answers:type_name -> cellar.review.v1.Published
 	6,  // 6: cellar.review.v1.Opinion.rating:type_name -> cellar.review.v1.Rating
 	5,  // 7: cellar.review.v1.Opinion.reviews:type_name -> cellar.review.v1.Published
@@ -2792,56 +2897,59 @@ var file_cellar_review_v1_review_proto_depIdxs = []int32{
 	4,  // 11: cellar.review.v1.AnswerQuestionResponse.contribution:type_name -> cellar.review.v1.Contribution
 	2,  // 12: cellar.review.v1.VoteHelpfulRequest.vote:type_name -> cellar.review.v1.Vote
 	4,  // 13: cellar.review.v1.ListOwnResponse.contributions:type_name -> cellar.review.v1.Contribution
-	7,  // 14: cellar.review.v1.GetOpinionResponse.opinion:type_name -> cellar.review.v1.Opinion
-	6,  // 15: cellar.review.v1.BatchGetRatingsResponse.ratings:type_name -> cellar.review.v1.Rating
-	3,  // 16: cellar.review.v1.ListReviewsRequest.sort:type_name -> cellar.review.v1.Sort
-	5,  // 17: cellar.review.v1.ListReviewsResponse.reviews:type_name -> cellar.review.v1.Published
-	5,  // 18: cellar.review.v1.ListQuestionsResponse.questions:type_name -> cellar.review.v1.Published
-	4,  // 19: cellar.review.v1.ExportAuthorResponse.contributions:type_name -> cellar.review.v1.Contribution
-	40, // 20: cellar.review.v1.ExportAuthorResponse.votes:type_name -> cellar.review.v1.ExportAuthorResponse.Voted
-	4,  // 21: cellar.review.v1.ListHeldResponse.contributions:type_name -> cellar.review.v1.Contribution
-	4,  // 22: cellar.review.v1.GetContributionResponse.contribution:type_name -> cellar.review.v1.Contribution
-	4,  // 23: cellar.review.v1.DecideContributionResponse.contribution:type_name -> cellar.review.v1.Contribution
-	0,  // 24: cellar.review.v1.ContributionChanged.kind:type_name -> cellar.review.v1.Kind
-	41, // 25: cellar.review.v1.ContributionChanged.written_at:type_name -> google.protobuf.Timestamp
-	2,  // 26: cellar.review.v1.VoteChanged.vote:type_name -> cellar.review.v1.Vote
-	2,  // 27: cellar.review.v1.ExportAuthorResponse.Voted.vote:type_name -> cellar.review.v1.Vote
-	41, // 28: cellar.review.v1.ExportAuthorResponse.Voted.voted_at:type_name -> google.protobuf.Timestamp
-	8,  // 29: cellar.review.v1.ReviewService.SubmitReview:input_type -> cellar.review.v1.SubmitReviewRequest
-	10, // 30: cellar.review.v1.ReviewService.AskQuestion:input_type -> cellar.review.v1.AskQuestionRequest
-	12, // 31: cellar.review.v1.ReviewService.AnswerQuestion:input_type -> cellar.review.v1.AnswerQuestionRequest
-	14, // 32: cellar.review.v1.ReviewService.DeleteContribution:input_type -> cellar.review.v1.DeleteContributionRequest
-	16, // 33: cellar.review.v1.ReviewService.VoteHelpful:input_type -> cellar.review.v1.VoteHelpfulRequest
-	18, // 34: cellar.review.v1.ReviewService.ListOwn:input_type -> cellar.review.v1.ListOwnRequest
-	20, // 35: cellar.review.v1.ReviewService.GetOpinion:input_type -> cellar.review.v1.GetOpinionRequest
-	22, // 36: cellar.review.v1.ReviewService.BatchGetRatings:input_type -> cellar.review.v1.BatchGetRatingsRequest
-	24, // 37: cellar.review.v1.ReviewService.ListReviews:input_type -> cellar.review.v1.ListReviewsRequest
-	26, // 38: cellar.review.v1.ReviewService.ListQuestions:input_type -> cellar.review.v1.ListQuestionsRequest
-	28, // 39: cellar.review.v1.ReviewService.EraseAuthor:input_type -> cellar.review.v1.EraseAuthorRequest
-	30, // 40: cellar.review.v1.ReviewService.ExportAuthor:input_type -> cellar.review.v1.ExportAuthorRequest
-	32, // 41: cellar.review.v1.ReviewService.ListHeld:input_type -> cellar.review.v1.ListHeldRequest
-	34, // 42: cellar.review.v1.ReviewService.GetContribution:input_type -> cellar.review.v1.GetContributionRequest
-	36, // 43: cellar.review.v1.ReviewService.DecideContribution:input_type -> cellar.review.v1.DecideContributionRequest
-	9,  // 44: cellar.review.v1.ReviewService.SubmitReview:output_type -> cellar.review.v1.SubmitReviewResponse
-	11, // 45: cellar.review.v1.ReviewService.AskQuestion:output_type -> cellar.review.v1.AskQuestionResponse
-	13, // 46: cellar.review.v1.ReviewService.AnswerQuestion:output_type -> cellar.review.v1.AnswerQuestionResponse
-	15, // 47: cellar.review.v1.ReviewService.DeleteContribution:output_type -> cellar.review.v1.DeleteContributionResponse
-	17, // 48: cellar.review.v1.ReviewService.VoteHelpful:output_type -> cellar.review.v1.VoteHelpfulResponse
-	19, // 49: cellar.review.v1.ReviewService.ListOwn:output_type -> cellar.review.v1.ListOwnResponse
-	21, // 50: cellar.review.v1.ReviewService.GetOpinion:output_type -> cellar.review.v1.GetOpinionResponse
-	23, // 51: cellar.review.v1.ReviewService.BatchGetRatings:output_type -> cellar.review.v1.BatchGetRatingsResponse
-	25, // 52: cellar.review.v1.ReviewService.ListReviews:output_type -> cellar.review.v1.ListReviewsResponse
-	27, // 53: cellar.review.v1.ReviewService.ListQuestions:output_type -> cellar.review.v1.ListQuestionsResponse
-	29, // 54: cellar.review.v1.ReviewService.EraseAuthor:output_type -> cellar.review.v1.EraseAuthorResponse
-	31, // 55: cellar.review.v1.ReviewService.ExportAuthor:output_type -> cellar.review.v1.ExportAuthorResponse
-	33, // 56: cellar.review.v1.ReviewService.ListHeld:output_type -> cellar.review.v1.ListHeldResponse
-	35, // 57: cellar.review.v1.ReviewService.GetContribution:output_type -> cellar.review.v1.GetContributionResponse
-	37, // 58: cellar.review.v1.ReviewService.DecideContribution:output_type -> cellar.review.v1.DecideContributionResponse
-	44, // [44:59] is the sub-list for method output_type
-	29, // [29:44] is the sub-list for method input_type
-	29, // [29:29] is the sub-list for extension type_name
-	29, // [29:29] is the sub-list for extension extendee
-	0,  // [0:29] is the sub-list for field type_name
+	4,  // 14: cellar.review.v1.GetOwnReviewResponse.contribution:type_name -> cellar.review.v1.Contribution
+	7,  // 15: cellar.review.v1.GetOpinionResponse.opinion:type_name -> cellar.review.v1.Opinion
+	6,  // 16: cellar.review.v1.BatchGetRatingsResponse.ratings:type_name -> cellar.review.v1.Rating
+	3,  // 17: cellar.review.v1.ListReviewsRequest.sort:type_name -> cellar.review.v1.Sort
+	5,  // 18: cellar.review.v1.ListReviewsResponse.reviews:type_name -> cellar.review.v1.Published
+	5,  // 19: cellar.review.v1.ListQuestionsResponse.questions:type_name -> cellar.review.v1.Published
+	4,  // 20: cellar.review.v1.ExportAuthorResponse.contributions:type_name -> cellar.review.v1.Contribution
+	42, // 21: cellar.review.v1.ExportAuthorResponse.votes:type_name -> cellar.review.v1.ExportAuthorResponse.Voted
+	4,  // 22: cellar.review.v1.ListHeldResponse.contributions:type_name -> cellar.review.v1.Contribution
+	4,  // 23: cellar.review.v1.GetContributionResponse.contribution:type_name -> cellar.review.v1.Contribution
+	4,  // 24: cellar.review.v1.DecideContributionResponse.contribution:type_name -> cellar.review.v1.Contribution
+	0,  // 25: cellar.review.v1.ContributionChanged.kind:type_name -> cellar.review.v1.Kind
+	43, // 26: cellar.review.v1.ContributionChanged.written_at:type_name -> google.protobuf.Timestamp
+	2,  // 27: cellar.review.v1.VoteChanged.vote:type_name -> cellar.review.v1.Vote
+	2,  // 28: cellar.review.v1.ExportAuthorResponse.Voted.vote:type_name -> cellar.review.v1.Vote
+	43, // 29: cellar.review.v1.ExportAuthorResponse.Voted.voted_at:type_name -> google.protobuf.Timestamp
+	8,  // 30: cellar.review.v1.ReviewService.SubmitReview:input_type -> cellar.review.v1.SubmitReviewRequest
+	10, // 31: cellar.review.v1.ReviewService.AskQuestion:input_type -> cellar.review.v1.AskQuestionRequest
+	12, // 32: cellar.review.v1.ReviewService.AnswerQuestion:input_type -> cellar.review.v1.AnswerQuestionRequest
+	14, // 33: cellar.review.v1.ReviewService.DeleteContribution:input_type -> cellar.review.v1.DeleteContributionRequest
+	16, // 34: cellar.review.v1.ReviewService.VoteHelpful:input_type -> cellar.review.v1.VoteHelpfulRequest
+	18, // 35: cellar.review.v1.ReviewService.ListOwn:input_type -> cellar.review.v1.ListOwnRequest
+	20, // 36: cellar.review.v1.ReviewService.GetOwnReview:input_type -> cellar.review.v1.GetOwnReviewRequest
+	22, // 37: cellar.review.v1.ReviewService.GetOpinion:input_type -> cellar.review.v1.GetOpinionRequest
+	24, // 38: cellar.review.v1.ReviewService.BatchGetRatings:input_type -> cellar.review.v1.BatchGetRatingsRequest
+	26, // 39: cellar.review.v1.ReviewService.ListReviews:input_type -> cellar.review.v1.ListReviewsRequest
+	28, // 40: cellar.review.v1.ReviewService.ListQuestions:input_type -> cellar.review.v1.ListQuestionsRequest
+	30, // 41: cellar.review.v1.ReviewService.EraseAuthor:input_type -> cellar.review.v1.EraseAuthorRequest
+	32, // 42: cellar.review.v1.ReviewService.ExportAuthor:input_type -> cellar.review.v1.ExportAuthorRequest
+	34, // 43: cellar.review.v1.ReviewService.ListHeld:input_type -> cellar.review.v1.ListHeldRequest
+	36, // 44: cellar.review.v1.ReviewService.GetContribution:input_type -> cellar.review.v1.GetContributionRequest
+	38, // 45: cellar.review.v1.ReviewService.DecideContribution:input_type -> cellar.review.v1.DecideContributionRequest
+	9,  // 46: cellar.review.v1.ReviewService.SubmitReview:output_type -> cellar.review.v1.SubmitReviewResponse
+	11, // 47: cellar.review.v1.ReviewService.AskQuestion:output_type -> cellar.review.v1.AskQuestionResponse
+	13, // 48: cellar.review.v1.ReviewService.AnswerQuestion:output_type -> cellar.review.v1.AnswerQuestionResponse
+	15, // 49: cellar.review.v1.ReviewService.DeleteContribution:output_type -> cellar.review.v1.DeleteContributionResponse
+	17, // 50: cellar.review.v1.ReviewService.VoteHelpful:output_type -> cellar.review.v1.VoteHelpfulResponse
+	19, // 51: cellar.review.v1.ReviewService.ListOwn:output_type -> cellar.review.v1.ListOwnResponse
+	21, // 52: cellar.review.v1.ReviewService.GetOwnReview:output_type -> cellar.review.v1.GetOwnReviewResponse
+	23, // 53: cellar.review.v1.ReviewService.GetOpinion:output_type -> cellar.review.v1.GetOpinionResponse
+	25, // 54: cellar.review.v1.ReviewService.BatchGetRatings:output_type -> cellar.review.v1.BatchGetRatingsResponse
+	27, // 55: cellar.review.v1.ReviewService.ListReviews:output_type -> cellar.review.v1.ListReviewsResponse
+	29, // 56: cellar.review.v1.ReviewService.ListQuestions:output_type -> cellar.review.v1.ListQuestionsResponse
+	31, // 57: cellar.review.v1.ReviewService.EraseAuthor:output_type -> cellar.review.v1.EraseAuthorResponse
+	33, // 58: cellar.review.v1.ReviewService.ExportAuthor:output_type -> cellar.review.v1.ExportAuthorResponse
+	35, // 59: cellar.review.v1.ReviewService.ListHeld:output_type -> cellar.review.v1.ListHeldResponse
+	37, // 60: cellar.review.v1.ReviewService.GetContribution:output_type -> cellar.review.v1.GetContributionResponse
+	39, // 61: cellar.review.v1.ReviewService.DecideContribution:output_type -> cellar.review.v1.DecideContributionResponse
+	46, // [46:62] is the sub-list for method output_type
+	30, // [30:46] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_cellar_review_v1_review_proto_init() }
@@ -2855,7 +2963,7 @@ func file_cellar_review_v1_review_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cellar_review_v1_review_proto_rawDesc), len(file_cellar_review_v1_review_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   37,
+			NumMessages:   39,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

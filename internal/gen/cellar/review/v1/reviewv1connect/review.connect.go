@@ -50,6 +50,9 @@ const (
 	ReviewServiceVoteHelpfulProcedure = "/cellar.review.v1.ReviewService/VoteHelpful"
 	// ReviewServiceListOwnProcedure is the fully-qualified name of the ReviewService's ListOwn RPC.
 	ReviewServiceListOwnProcedure = "/cellar.review.v1.ReviewService/ListOwn"
+	// ReviewServiceGetOwnReviewProcedure is the fully-qualified name of the ReviewService's
+	// GetOwnReview RPC.
+	ReviewServiceGetOwnReviewProcedure = "/cellar.review.v1.ReviewService/GetOwnReview"
 	// ReviewServiceGetOpinionProcedure is the fully-qualified name of the ReviewService's GetOpinion
 	// RPC.
 	ReviewServiceGetOpinionProcedure = "/cellar.review.v1.ReviewService/GetOpinion"
@@ -96,6 +99,9 @@ type ReviewServiceClient interface {
 	VoteHelpful(context.Context, *v1.VoteHelpfulRequest) (*v1.VoteHelpfulResponse, error)
 	// ListOwn contributions of the session's customer, newest first, those that are held or rejected too.
 	ListOwn(context.Context, *v1.ListOwnRequest) (*v1.ListOwnResponse, error)
+	// GetOwnReview of a line of an order of the session's customer. NOT_FOUND (UNKNOWN_CONTRIBUTION) when there is none, or
+	// it is deleted.
+	GetOwnReview(context.Context, *v1.GetOwnReviewRequest) (*v1.GetOwnReviewResponse, error)
 	// GetOpinion of a product: the histogram of its ratings and what is most helpful, by one look-up. A product that nobody
 	// has written about has an empty one.
 	GetOpinion(context.Context, *v1.GetOpinionRequest) (*v1.GetOpinionResponse, error)
@@ -165,6 +171,13 @@ func NewReviewServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 			httpClient,
 			baseURL+ReviewServiceListOwnProcedure,
 			connect.WithSchema(reviewServiceMethods.ByName("ListOwn")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		getOwnReview: connect.NewClient[v1.GetOwnReviewRequest, v1.GetOwnReviewResponse](
+			httpClient,
+			baseURL+ReviewServiceGetOwnReviewProcedure,
+			connect.WithSchema(reviewServiceMethods.ByName("GetOwnReview")),
 			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
@@ -240,6 +253,7 @@ type reviewServiceClient struct {
 	deleteContribution *connect.Client[v1.DeleteContributionRequest, v1.DeleteContributionResponse]
 	voteHelpful        *connect.Client[v1.VoteHelpfulRequest, v1.VoteHelpfulResponse]
 	listOwn            *connect.Client[v1.ListOwnRequest, v1.ListOwnResponse]
+	getOwnReview       *connect.Client[v1.GetOwnReviewRequest, v1.GetOwnReviewResponse]
 	getOpinion         *connect.Client[v1.GetOpinionRequest, v1.GetOpinionResponse]
 	batchGetRatings    *connect.Client[v1.BatchGetRatingsRequest, v1.BatchGetRatingsResponse]
 	listReviews        *connect.Client[v1.ListReviewsRequest, v1.ListReviewsResponse]
@@ -299,6 +313,15 @@ func (c *reviewServiceClient) VoteHelpful(ctx context.Context, req *v1.VoteHelpf
 // ListOwn calls cellar.review.v1.ReviewService.ListOwn.
 func (c *reviewServiceClient) ListOwn(ctx context.Context, req *v1.ListOwnRequest) (*v1.ListOwnResponse, error) {
 	response, err := c.listOwn.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// GetOwnReview calls cellar.review.v1.ReviewService.GetOwnReview.
+func (c *reviewServiceClient) GetOwnReview(ctx context.Context, req *v1.GetOwnReviewRequest) (*v1.GetOwnReviewResponse, error) {
+	response, err := c.getOwnReview.CallUnary(ctx, connect.NewRequest(req))
 	if response != nil {
 		return response.Msg, err
 	}
@@ -404,6 +427,9 @@ type ReviewServiceHandler interface {
 	VoteHelpful(context.Context, *v1.VoteHelpfulRequest) (*v1.VoteHelpfulResponse, error)
 	// ListOwn contributions of the session's customer, newest first, those that are held or rejected too.
 	ListOwn(context.Context, *v1.ListOwnRequest) (*v1.ListOwnResponse, error)
+	// GetOwnReview of a line of an order of the session's customer. NOT_FOUND (UNKNOWN_CONTRIBUTION) when there is none, or
+	// it is deleted.
+	GetOwnReview(context.Context, *v1.GetOwnReviewRequest) (*v1.GetOwnReviewResponse, error)
 	// GetOpinion of a product: the histogram of its ratings and what is most helpful, by one look-up. A product that nobody
 	// has written about has an empty one.
 	GetOpinion(context.Context, *v1.GetOpinionRequest) (*v1.GetOpinionResponse, error)
@@ -469,6 +495,13 @@ func NewReviewServiceHandler(svc ReviewServiceHandler, opts ...connect.HandlerOp
 		ReviewServiceListOwnProcedure,
 		svc.ListOwn,
 		connect.WithSchema(reviewServiceMethods.ByName("ListOwn")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	reviewServiceGetOwnReviewHandler := connect.NewUnaryHandlerSimple(
+		ReviewServiceGetOwnReviewProcedure,
+		svc.GetOwnReview,
+		connect.WithSchema(reviewServiceMethods.ByName("GetOwnReview")),
 		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
@@ -547,6 +580,8 @@ func NewReviewServiceHandler(svc ReviewServiceHandler, opts ...connect.HandlerOp
 			reviewServiceVoteHelpfulHandler.ServeHTTP(w, r)
 		case ReviewServiceListOwnProcedure:
 			reviewServiceListOwnHandler.ServeHTTP(w, r)
+		case ReviewServiceGetOwnReviewProcedure:
+			reviewServiceGetOwnReviewHandler.ServeHTTP(w, r)
 		case ReviewServiceGetOpinionProcedure:
 			reviewServiceGetOpinionHandler.ServeHTTP(w, r)
 		case ReviewServiceBatchGetRatingsProcedure:
@@ -596,6 +631,10 @@ func (UnimplementedReviewServiceHandler) VoteHelpful(context.Context, *v1.VoteHe
 
 func (UnimplementedReviewServiceHandler) ListOwn(context.Context, *v1.ListOwnRequest) (*v1.ListOwnResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.review.v1.ReviewService.ListOwn is not implemented"))
+}
+
+func (UnimplementedReviewServiceHandler) GetOwnReview(context.Context, *v1.GetOwnReviewRequest) (*v1.GetOwnReviewResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.review.v1.ReviewService.GetOwnReview is not implemented"))
 }
 
 func (UnimplementedReviewServiceHandler) GetOpinion(context.Context, *v1.GetOpinionRequest) (*v1.GetOpinionResponse, error) {
