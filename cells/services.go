@@ -18,6 +18,7 @@ import (
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/inventory/v1/inventoryv1connect"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1/orderv1connect"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/payment/v1/paymentv1connect"
+	"github.com/cellar-commerce/cellar/internal/gen/cellar/recommendation/v1/recommendationv1connect"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/recovery/v1/recoveryv1connect"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/review/v1/reviewv1connect"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/search/v1/searchv1connect"
@@ -35,6 +36,7 @@ import (
 	"github.com/cellar-commerce/cellar/services/inventory"
 	"github.com/cellar-commerce/cellar/services/order"
 	"github.com/cellar-commerce/cellar/services/payment"
+	"github.com/cellar-commerce/cellar/services/recommendation"
 	"github.com/cellar-commerce/cellar/services/recovery"
 	"github.com/cellar-commerce/cellar/services/review"
 	"github.com/cellar-commerce/cellar/services/search"
@@ -248,6 +250,7 @@ func (c *Cell) mux() *http.ServeMux {
 	mux.Handle(fulfillmentv1connect.NewFulfillmentServiceHandler(s.fulfillment, options))
 	mux.Handle(recoveryv1connect.NewRecoveryServiceHandler(s.recovery, options))
 	mux.Handle(reviewv1connect.NewReviewServiceHandler(s.review, options))
+	mux.Handle(recommendationv1connect.NewRecommendationServiceHandler(recommendation.New(recommendation.Deps{DB: c.global}), options))
 	return mux
 }
 
@@ -282,7 +285,7 @@ func (c *Cell) storefront(deps rpc.PublicDeps, calls http.Handler) (*storefront.
 		Accounts: accountv1connect.NewAccountServiceClient(client, here, options), Catalog: catalogv1connect.NewCatalogServiceClient(client, here, options),
 		Search: searchv1connect.NewSearchServiceClient(client, here, options), Carts: cartv1connect.NewCartServiceClient(client, here, options),
 		Checkout: checkoutv1connect.NewCheckoutServiceClient(client, here, options), Orders: orderv1connect.NewOrderServiceClient(client, here, options),
-		Reviews: reviewv1connect.NewReviewServiceClient(client, here, options),
+		Reviews: reviewv1connect.NewReviewServiceClient(client, here, options), Recommendations: recommendationv1connect.NewRecommendationServiceClient(client, here, options),
 	})
 }
 

@@ -1280,6 +1280,34 @@ FROM wallets
 WHERE region = $1 AND customer_id = $2
 ORDER BY currency;
 
+-- recommendation.clear (cellar_global)
+DELETE FROM also_bought
+WHERE sku > $1 AND (sku <= $2 OR $2 = '') AND trained_at < $3;
+
+-- recommendation.get (cellar_global)
+SELECT a.sku, a.others
+FROM unnest($1::text[]) AS p (sku)
+JOIN also_bought AS a ON a.sku = p.sku;
+
+-- recommendation.purchases (cellar_customer)
+SELECT o.customer_id, o.placed_at, o.order_id, l.sku
+FROM (
+  SELECT customer_id, placed_at, order_id
+  FROM orders
+  WHERE region = $1 AND (customer_id, placed_at, order_id) > ($2, $3, $4) AND status IN ('PAID', 'SHIPPED')
+  ORDER BY customer_id, placed_at, order_id
+  LIMIT $5
+) AS o
+JOIN order_lines AS l ON l.region = $1 AND l.order_id = o.order_id
+ORDER BY o.customer_id, o.placed_at, o.order_id, l.line;
+
+-- recommendation.put (cellar_global)
+INSERT INTO also_bought (sku, others, trained_at)
+SELECT n.sku, n.others, $3
+FROM unnest($1::text[], $2::bytea[]) AS n (sku, others)
+ON CONFLICT (sku) DO UPDATE
+SET others = excluded.others, trained_at = excluded.trained_at;
+
 -- review.count_votes (cellar_regional)
 UPDATE published_contributions
 SET helpful = $4, unhelpful = $5, standing = $6

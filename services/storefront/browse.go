@@ -49,8 +49,9 @@ func (s *Service) home(w http.ResponseWriter, r *http.Request) error {
 		Chrome     chrome
 		Popular    []card
 		Seen       []card
+		ForYou     []card
 		Categories []crumb
-	}{c, liked, seen, tops[:min(len(tops), topCategories)]})
+	}{c, liked, seen, s.forYou(r.Context(), seen), tops[:min(len(tops), topCategories)]})
 }
 
 // topLevels of the category tree, the largest first.
@@ -311,9 +312,11 @@ func (s *Service) product(w http.ResponseWriter, r *http.Request) error {
 		Crumbs  []crumb
 		Facts   []fact
 		Related []card
-		Opinion opinion
-		Data    map[string]any
-	}{c, p, picture(p.GetSku(), p.GetImageUrls()...), crumbs(p.GetCategoryPath()), facts, related, said, dataOf(p, said.Rating)})
+		// AlsoBought by those who bought it.
+		AlsoBought []card
+		Opinion    opinion
+		Data       map[string]any
+	}{c, p, picture(p.GetSku(), p.GetImageUrls()...), crumbs(p.GetCategoryPath()), facts, related, s.alsoBought(r.Context(), p.GetSku()), said, dataOf(p, said.Rating)})
 }
 
 // titled makes a label of an attribute's name.

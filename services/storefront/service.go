@@ -14,6 +14,7 @@ import (
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/catalog/v1/catalogv1connect"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/checkout/v1/checkoutv1connect"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1/orderv1connect"
+	"github.com/cellar-commerce/cellar/internal/gen/cellar/recommendation/v1/recommendationv1connect"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/review/v1/reviewv1connect"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/search/v1/searchv1connect"
 	"github.com/cellar-commerce/cellar/web/store"
@@ -41,8 +42,10 @@ type Deps struct {
 	Checkout checkoutv1connect.CheckoutServiceClient
 	Orders   orderv1connect.OrderServiceClient
 	Reviews  reviewv1connect.ReviewServiceClient
-	Clock    clock.Clock
-	Log      *slog.Logger
+	// Recommendations are shown where there are any.
+	Recommendations recommendationv1connect.RecommendationServiceClient
+	Clock           clock.Clock
+	Log             *slog.Logger
 	// TestCards offers the card network's test cards at checkout: where nobody has real ones.
 	TestCards bool
 }
