@@ -1,10 +1,12 @@
 package review
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -104,6 +106,9 @@ func (s *Service) answer(ctx context.Context, q sqldb.Querier, sku string, quest
 	if err != nil {
 		return err
 	}
+	slices.SortFunc(answers, func(a, b entry) int { // a join keeps no order
+		return cmp.Or(cmp.Compare(b.standing, a.standing), b.shown.GetWrittenAt().AsTime().Compare(a.shown.GetWrittenAt().AsTime()), strings.Compare(b.shown.GetContributionId(), a.shown.GetContributionId()))
+	})
 	for _, a := range answers {
 		question := byID[a.questionID]
 		question.Answers = append(question.Answers, a.shown)

@@ -174,12 +174,12 @@ func left(o *orderv1.Order, line int32) bool {
 	return false
 }
 
-// ordersLooked at, newest first, to find out whether somebody has bought a product.
-const ordersLooked = 100
+// buyerOrders are looked at, the newest, to find out whether somebody has bought a product.
+const buyerOrders = 100
 
 // buyer tells whether the session's customer has bought a product with one of the latest 100 orders.
 func (s *Service) buyer(ctx context.Context, sku string) (bool, error) {
-	resp, err := s.deps.Orders.ListOrders(ctx, &orderv1.ListOrdersRequest{PageSize: ordersLooked})
+	resp, err := s.deps.Orders.ListOrders(ctx, &orderv1.ListOrdersRequest{PageSize: buyerOrders})
 	if err != nil {
 		return false, err
 	}
