@@ -66,6 +66,7 @@ func (s *stale) order() *orderv1.Order {
 func (s *stale) working() []moved {
 	all := append(s.following(), s.ordering()...)
 	all = append(all, s.paying()...)
+	all = append(all, s.reviewing()...)
 	return append(all, s.sweeping()...)
 }
 

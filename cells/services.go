@@ -19,7 +19,9 @@ import (
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/inventory/v1/inventoryv1connect"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1/orderv1connect"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/payment/v1/paymentv1connect"
+	"github.com/cellar-commerce/cellar/internal/gen/cellar/recommendation/v1/recommendationv1connect"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/recovery/v1/recoveryv1connect"
+	"github.com/cellar-commerce/cellar/internal/gen/cellar/review/v1/reviewv1connect"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/search/v1/searchv1connect"
 	"github.com/cellar-commerce/cellar/internal/ident"
 	"github.com/cellar-commerce/cellar/internal/postal"
@@ -35,7 +37,9 @@ import (
 	"github.com/cellar-commerce/cellar/services/inventory"
 	"github.com/cellar-commerce/cellar/services/order"
 	"github.com/cellar-commerce/cellar/services/payment"
+	"github.com/cellar-commerce/cellar/services/recommendation"
 	"github.com/cellar-commerce/cellar/services/recovery"
+	"github.com/cellar-commerce/cellar/services/review"
 	"github.com/cellar-commerce/cellar/services/search"
 	"github.com/cellar-commerce/cellar/services/storefront"
 )
@@ -55,6 +59,7 @@ type services struct {
 	payment     *payment.Service
 	fulfillment *fulfillment.Service
 	recovery    *recovery.Service
+	review      *review.Service
 
 	// keepers of each region's FCs.
 	keepers map[ident.Region]*keepers
@@ -101,6 +106,13 @@ func (c *Cell) assembleServices() (err error) {
 			return recoveryv1connect.NewRecoveryServiceClient(c.peers, "http://"+cell, rpc.ClientOptions()...)
 		},
 		Cell: c.cfg.Cell, Rings: c.rings, Observe: c.sagaMetrics,
+	})
+	s.review = review.New(review.Deps{
+		Customers: c.customers, Regional: c.regional, Fence: s.fence, Clock: c.clock, Orders: s.order, Region: c.region, Regions: ident.Regions(),
+		At: func(cell string) review.Peer {
+			return reviewv1connect.NewReviewServiceClient(c.peers, "http://"+cell, rpc.ClientOptions()...)
+		},
+		Cell: c.cfg.Cell, Committed: c.relays.customers.Nudge,
 	})
 	return nil
 }
@@ -244,6 +256,8 @@ func (c *Cell) mux() *http.ServeMux {
 	mux.Handle(paymentv1connect.NewPaymentServiceHandler(s.payment, options))
 	mux.Handle(fulfillmentv1connect.NewFulfillmentServiceHandler(s.fulfillment, options))
 	mux.Handle(recoveryv1connect.NewRecoveryServiceHandler(s.recovery, options))
+	mux.Handle(reviewv1connect.NewReviewServiceHandler(s.review, options))
+	mux.Handle(recommendationv1connect.NewRecommendationServiceHandler(recommendation.New(recommendation.Deps{DB: c.global}), options))
 	return mux
 }
 
@@ -278,6 +292,7 @@ func (c *Cell) storefront(deps rpc.PublicDeps, calls http.Handler) (*storefront.
 		Accounts: accountv1connect.NewAccountServiceClient(client, here, options), Catalog: catalogv1connect.NewCatalogServiceClient(client, here, options),
 		Search: searchv1connect.NewSearchServiceClient(client, here, options), Carts: cartv1connect.NewCartServiceClient(client, here, options),
 		Checkout: checkoutv1connect.NewCheckoutServiceClient(client, here, options), Orders: orderv1connect.NewOrderServiceClient(client, here, options),
+		Reviews: reviewv1connect.NewReviewServiceClient(client, here, options), Recommendations: recommendationv1connect.NewRecommendationServiceClient(client, here, options),
 	})
 }
 

@@ -19,6 +19,7 @@ import (
 	"github.com/cellar-commerce/cellar/services/catalog"
 	"github.com/cellar-commerce/cellar/services/fulfillment"
 	"github.com/cellar-commerce/cellar/services/inventory"
+	"github.com/cellar-commerce/cellar/services/review"
 )
 
 // workers of a cell: what runs beside the listeners.
@@ -88,6 +89,10 @@ func (c *Cell) receive(ctx context.Context, attached func()) error {
 	}
 	stock(inventory.ConsumerTouched, inventory.SubjectTouched(c.region), c.services.inventory.Touched)
 	stock(inventory.ConsumerSummarized, inventory.SubjectSummarized, c.services.inventory.Summarized)
+	g.Go(func() error {
+		return c.bus.Consume(ctx, bus.Consumer{Region: c.region, Stream: bus.StreamCatalog, Durable: review.ConsumerName, Subject: review.Subjects},
+			func(ctx context.Context, m bus.Message) error { return c.services.review.Take(ctx, m.Subject, m.Data) })
+	})
 	g.Go(func() error { return c.followStock(ctx) })
 	g.Go(func() error { return c.followCatalog(ctx, attached) })
 	return g.Wait()

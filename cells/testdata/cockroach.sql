@@ -1280,6 +1280,179 @@ FROM wallets
 WHERE region = $1 AND customer_id = $2
 ORDER BY currency;
 
+-- recommendation.clear (cellar_global)
+DELETE FROM also_bought
+WHERE sku > $1 AND (sku <= $2 OR $2 = '') AND trained_at < $3;
+
+-- recommendation.get (cellar_global)
+SELECT a.sku, a.others
+FROM unnest($1::text[]) AS p (sku)
+JOIN also_bought AS a ON a.sku = p.sku;
+
+-- recommendation.purchases (cellar_customer)
+SELECT o.customer_id, o.placed_at, o.order_id, l.sku
+FROM (
+  SELECT customer_id, placed_at, order_id
+  FROM orders
+  WHERE region = $1 AND (customer_id, placed_at, order_id) > ($2, $3, $4) AND status IN ('PAID', 'SHIPPED')
+  ORDER BY customer_id, placed_at, order_id
+  LIMIT $5
+) AS o
+JOIN order_lines AS l ON l.region = $1 AND l.order_id = o.order_id
+ORDER BY o.customer_id, o.placed_at, o.order_id, l.line;
+
+-- recommendation.put (cellar_global)
+INSERT INTO also_bought (sku, others, trained_at)
+SELECT n.sku, n.others, $3
+FROM unnest($1::text[], $2::bytea[]) AS n (sku, others)
+ON CONFLICT (sku) DO UPDATE
+SET others = excluded.others, trained_at = excluded.trained_at;
+
+-- review.count_votes (cellar_regional)
+UPDATE published_contributions
+SET helpful = $4, unhelpful = $5, standing = $6
+WHERE region = $1 AND sku = $2 AND contribution_id = $3;
+
+-- review.count_written (cellar_customer)
+SELECT count(*)
+FROM contributions
+WHERE region = $1 AND customer_id = $2 AND written_at > $3;
+
+-- review.get (cellar_customer)
+SELECT contribution_id, customer_id, kind, sku, order_id, line, question_id, rating, title, body, author, buyer, state, held_for, reason, version, written_at, changed_at
+FROM contributions
+WHERE region = $1 AND contribution_id = $2;
+
+-- review.get_opinion (cellar_regional)
+SELECT stars_1, stars_2, stars_3, stars_4, stars_5, digest
+FROM opinions
+WHERE region = $1 AND sku = $2;
+
+-- review.get_published (cellar_regional)
+SELECT kind, state, version, rating, helpful, unhelpful
+FROM published_contributions
+WHERE region = $1 AND sku = $2 AND contribution_id = $3;
+
+-- review.get_published_vote (cellar_regional)
+SELECT vote, version
+FROM published_votes
+WHERE region = $1 AND contribution_id = $2 AND voter = $3;
+
+-- review.get_ratings (cellar_regional)
+SELECT o.sku, o.stars_1, o.stars_2, o.stars_3, o.stars_4, o.stars_5
+FROM unnest($2::text[]) AS p (sku)
+JOIN opinions AS o ON o.region = $1 AND o.sku = p.sku;
+
+-- review.list_answers (cellar_regional)
+SELECT a.contribution_id, a.question_id, a.rating, a.title, a.body, a.author, a.buyer, a.helpful, a.unhelpful, a.standing, a.written_at
+FROM unnest($3::text[]) AS q (id)
+CROSS JOIN LATERAL (
+  SELECT contribution_id, question_id, rating, title, body, author, buyer, helpful, unhelpful, standing, written_at
+  FROM published_contributions
+  WHERE region = $1 AND sku = $2 AND kind = 'ANSWER' AND question_id = q.id AND state = 'PUBLISHED'
+  ORDER BY standing DESC, written_at DESC, contribution_id DESC
+  LIMIT $4
+) AS a;
+
+-- review.list_by_standing (cellar_regional)
+SELECT contribution_id, question_id, rating, title, body, author, buyer, helpful, unhelpful, standing, written_at
+FROM published_contributions
+WHERE region = $1 AND sku = $2 AND kind = $3 AND question_id = '' AND state = 'PUBLISHED' AND (standing, written_at, contribution_id) < ($4, $5, $6)
+ORDER BY standing DESC, written_at DESC, contribution_id DESC
+LIMIT $7;
+
+-- review.list_by_time (cellar_regional)
+SELECT contribution_id, question_id, rating, title, body, author, buyer, helpful, unhelpful, standing, written_at
+FROM published_contributions
+WHERE region = $1 AND sku = $2 AND kind = $3 AND state = 'PUBLISHED' AND (written_at, contribution_id) < ($4, $5)
+ORDER BY written_at DESC, contribution_id DESC
+LIMIT $6;
+
+-- review.list_held (cellar_customer)
+SELECT contribution_id, customer_id, kind, sku, order_id, line, question_id, rating, title, body, author, buyer, state, held_for, reason, version, written_at, changed_at
+FROM contributions
+WHERE region = $1 AND state = 'HELD'
+ORDER BY changed_at
+LIMIT $2;
+
+-- review.list_named (cellar_customer)
+SELECT contribution_id, customer_id, kind, sku, order_id, line, question_id, rating, title, body, author, buyer, state, held_for, reason, version, written_at, changed_at
+FROM contributions
+WHERE region = $1 AND customer_id = $2 AND author <> ''
+ORDER BY written_at, contribution_id
+LIMIT $3
+FOR UPDATE;
+
+-- review.list_own (cellar_customer)
+SELECT contribution_id, customer_id, kind, sku, order_id, line, question_id, rating, title, body, author, buyer, state, held_for, reason, version, written_at, changed_at
+FROM contributions
+WHERE region = $1 AND customer_id = $2 AND state <> 'DELETED' AND (written_at, contribution_id) < ($3, $4)
+ORDER BY written_at DESC, contribution_id DESC
+LIMIT $5;
+
+-- review.list_votes (cellar_customer)
+SELECT sku, contribution_id, vote, voted_at
+FROM contribution_votes
+WHERE region = $1 AND customer_id = $2 AND contribution_id > $3
+ORDER BY contribution_id
+LIMIT $4;
+
+-- review.lock (cellar_customer)
+SELECT contribution_id, customer_id, kind, sku, order_id, line, question_id, rating, title, body, author, buyer, state, held_for, reason, version, written_at, changed_at
+FROM contributions
+WHERE region = $1 AND contribution_id = $2
+FOR UPDATE;
+
+-- review.lock_opinion (cellar_regional)
+SELECT stars_1, stars_2, stars_3, stars_4, stars_5
+FROM opinions
+WHERE region = $1 AND sku = $2
+FOR UPDATE;
+
+-- review.lock_vote (cellar_customer)
+SELECT vote, version
+FROM contribution_votes
+WHERE region = $1 AND customer_id = $2 AND contribution_id = $3
+FOR UPDATE;
+
+-- review.open_opinion (cellar_regional)
+INSERT INTO opinions (region, sku, stars_1, stars_2, stars_3, stars_4, stars_5, digest, changed_at)
+VALUES ($1, $2, 0, 0, 0, 0, 0, ''::bytea, $3)
+ON CONFLICT (region, sku) DO NOTHING;
+
+-- review.put (cellar_customer)
+INSERT INTO contributions (region, contribution_id, customer_id, kind, sku, order_id, line, question_id, rating, title, body, author, buyer, state, held_for, reason, version, written_at, changed_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
+ON CONFLICT (region, contribution_id) DO UPDATE
+SET rating = excluded.rating, title = excluded.title, body = excluded.body, author = excluded.author, buyer = excluded.buyer, state = excluded.state,
+  held_for = excluded.held_for, reason = excluded.reason, version = excluded.version, changed_at = excluded.changed_at
+WHERE contributions.customer_id = excluded.customer_id AND contributions.version = excluded.version - 1;
+
+-- review.put_opinion (cellar_regional)
+UPDATE opinions
+SET stars_1 = $3, stars_2 = $4, stars_3 = $5, stars_4 = $6, stars_5 = $7, digest = $8, changed_at = $9
+WHERE region = $1 AND sku = $2;
+
+-- review.put_published (cellar_regional)
+INSERT INTO published_contributions (region, sku, contribution_id, kind, question_id, rating, title, body, author, buyer, state, version, helpful, unhelpful, standing, written_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 0, 0, 0, $13)
+ON CONFLICT (region, sku, contribution_id) DO UPDATE
+SET kind = excluded.kind, question_id = excluded.question_id, rating = excluded.rating, title = excluded.title, body = excluded.body, author = excluded.author,
+  buyer = excluded.buyer, state = excluded.state, version = excluded.version, written_at = excluded.written_at;
+
+-- review.put_published_vote (cellar_regional)
+INSERT INTO published_votes (region, contribution_id, voter, vote, version)
+VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (region, contribution_id, voter) DO UPDATE
+SET vote = excluded.vote, version = excluded.version;
+
+-- review.put_vote (cellar_customer)
+INSERT INTO contribution_votes (region, customer_id, contribution_id, sku, vote, version, voted_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
+ON CONFLICT (region, customer_id, contribution_id) DO UPDATE
+SET vote = excluded.vote, version = excluded.version, voted_at = excluded.voted_at
+WHERE contribution_votes.version = excluded.version - 1;
+
 -- saga.behind (cellar_customer)
 SELECT count(*), count(*) FILTER (WHERE b.updated_at > $3)
 FROM (

@@ -91,6 +91,8 @@ type orderLine struct {
 	Line             *orderv1.Line
 	Link, Image      string
 	Returnable, Left int64
+	// Review is where it is written; empty before any of it has left.
+	Review string
 }
 
 type parcel struct {
@@ -142,13 +144,14 @@ func (s *Service) invoice(w http.ResponseWriter, r *http.Request) error {
 
 func pageOf(o *orderv1.Order) orderPage {
 	p := orderPage{Order: o, Status: statuses[o.GetStatus()], Payment: paymentStatuses[o.GetPaymentStatus()], Link: orderLink(o.GetOrderId()), Last: lastEvent(o)}
-	shipped := map[int32]int64{}
+	shipped, sent := map[int32]int64{}, map[int32]bool{}
 	for i, x := range o.GetParcels() {
 		shown := parcel{Parcel: x, Number: i + 1, State: parcelStates[x.GetState()]}
 		for _, l := range x.GetLines() {
 			shown.Items = append(shown.Items, fmt.Sprintf("%d × %s", l.GetQuantity(), titleOf(o, l.GetLine())))
 			if x.GetShippedAt() != nil {
 				shipped[l.GetLine()] += l.GetQuantity() - l.GetReturned()
+				sent[l.GetLine()] = true
 			}
 		}
 		if x.GetState() == orderv1.ParcelState_PARCEL_STATE_REQUESTED {
@@ -158,7 +161,11 @@ func pageOf(o *orderv1.Order) orderPage {
 		p.Parcels = append(p.Parcels, shown)
 	}
 	for _, l := range o.GetLines() {
-		p.Lines = append(p.Lines, orderLine{Line: l, Link: productLink(l.GetSku()), Image: picture(l.GetSku()), Returnable: shipped[l.GetLine()], Left: l.GetQuantity() - l.GetCanceled()})
+		shown := orderLine{Line: l, Link: productLink(l.GetSku()), Image: picture(l.GetSku()), Returnable: shipped[l.GetLine()], Left: l.GetQuantity() - l.GetCanceled()}
+		if sent[l.GetLine()] {
+			shown.Review = reviewLink(o.GetOrderId(), l.GetLine())
+		}
+		p.Lines = append(p.Lines, shown)
 		p.CanReturn = p.CanReturn || shipped[l.GetLine()] > 0
 	}
 	p.Live = p.Live || o.GetStatus() == orderv1.Status_STATUS_PENDING
