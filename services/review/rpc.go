@@ -298,7 +298,7 @@ func (s *Service) owned(id string) (ident.CustomerID, error) {
 	if err != nil {
 		return "", problem.Wrap(err, problem.Invalid, "MALFORMED_CUSTOMER_ID", "the customer id is malformed")
 	}
-	return customer, s.deps.Fence.Check(customer)
+	return customer, s.deps.Fence.Check(ctx, customer)
 }
 
 // EraseAuthor implements ReviewService.

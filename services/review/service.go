@@ -305,7 +305,7 @@ func (s *Service) decide(ctx context.Context, req *reviewv1.DecideContributionRe
 	if err != nil {
 		return nil, fmt.Errorf("decide %s: %w", c.GetContributionId(), err)
 	}
-	if err = s.deps.Fence.Check(author); err == nil {
+	if err = s.deps.Fence.Check(ctx, author); err == nil {
 		c, err = s.decideHere(ctx, author, req)
 	}
 	wrong, ok := problem.Detail[*problemv1.WrongCell](err)
