@@ -293,7 +293,7 @@ func (s *Service) ListQuestions(ctx context.Context, req *reviewv1.ListQuestions
 }
 
 // owned reads the customer of an internal request, and refuses when another cell owns it.
-func (s *Service) owned(id string) (ident.CustomerID, error) {
+func (s *Service) owned(ctx context.Context, id string) (ident.CustomerID, error) {
 	customer, err := ident.Parse(id)
 	if err != nil {
 		return "", problem.Wrap(err, problem.Invalid, "MALFORMED_CUSTOMER_ID", "the customer id is malformed")
@@ -303,7 +303,7 @@ func (s *Service) owned(id string) (ident.CustomerID, error) {
 
 // EraseAuthor implements ReviewService.
 func (s *Service) EraseAuthor(ctx context.Context, req *reviewv1.EraseAuthorRequest) (*reviewv1.EraseAuthorResponse, error) {
-	customer, err := s.owned(req.GetCustomerId())
+	customer, err := s.owned(ctx, req.GetCustomerId())
 	if err != nil {
 		return nil, err
 	}
@@ -312,7 +312,7 @@ func (s *Service) EraseAuthor(ctx context.Context, req *reviewv1.EraseAuthorRequ
 
 // ExportAuthor implements ReviewService.
 func (s *Service) ExportAuthor(ctx context.Context, req *reviewv1.ExportAuthorRequest) (*reviewv1.ExportAuthorResponse, error) {
-	customer, err := s.owned(req.GetCustomerId())
+	customer, err := s.owned(ctx, req.GetCustomerId())
 	if err != nil {
 		return nil, err
 	}
