@@ -22,6 +22,10 @@ PROOFS := EveryHistory|NoUnitIsLost
 # A placement under every mishap; the long part is two cells that die.
 MATRIX := WhateverHappensWherever
 DEATHS := DeathOfTheCellThatTakesOver
+# Evacuations whose drivers die, and writes that come too late.
+EVACUATED := WhoeverDiesDuringAnEvacuation|ALateWriteNeverCommits
+EVACUATIONS := 1000
+ZOMBIES := 10000
 SEEDS := 50
 RESERVATIONS := 1000000
 
@@ -47,15 +51,17 @@ down: ## Stop the platform that runs here
 	@bin/cellctl down
 
 .PHONY: test
-test: setup ## Run the unit and integration tests with the race detector, then the proofs of stock at full size
+test: setup $(TOOLS)/consul ## Run the unit and integration tests with the race detector, then the proofs of stock at full size
 	@$(SHARED) go test -race -timeout 10m $(ARGS) ./...
 	@if [ -z "$(ARGS)" ]; then $(MAKE) proofs; fi
 
 .PHONY: proofs
-proofs: setup ## Run the proofs: stock against a model and with cells that die, every mishap at every point of an order
+proofs: setup ## Run the proofs: stock against a model and with cells that die, every mishap at every point of an order, drivers of evacuations that die
 	@$(SHARED) env CELLAR_SEEDS=$(SEEDS) CELLAR_RESERVATIONS=$(RESERVATIONS) \
 	  go test -count=1 -timeout 15m -v -run '$(PROOFS)' ./services/inventory | grep -v '^=== '
 	@$(SHARED) env CELLAR_STORIES=all go test -count=1 -timeout 15m -v -run '$(MATRIX)' ./e2e/placement | grep -Ev '^=== |^ +--- PASS'
+	@$(SHARED) env CELLAR_EVACUATIONS=$(EVACUATIONS) CELLAR_ZOMBIES=$(ZOMBIES) \
+	  go test -count=1 -timeout 60m -v -run '$(EVACUATED)' ./cells/evacuation | grep -v '^=== '
 
 .PHONY: soak
 soak: setup ## Run the proofs for long: a thousand histories, ten million reservations, cells that die one after the other
@@ -64,8 +70,8 @@ soak: setup ## Run the proofs for long: a thousand histories, ten million reserv
 	@$(SHARED) env CELLAR_DEATHS=all go test -count=1 -timeout 1h -v -run '$(DEATHS)' $(ARGS) ./e2e/placement | grep -Ev '^=== |^ +--- PASS'
 
 .PHONY: mutants
-mutants: setup ## Put defects into the stock's code, one by one: each must be caught
-	@$(SHARED) go test -count=1 -timeout 15m -tags mutants -v -run Mutant $(ARGS) ./services/inventory | grep -v '^=== '
+mutants: setup ## Put defects into the stock's code and around the fence, one by one: each must be caught
+	@$(SHARED) go test -count=1 -timeout 20m -p 1 -tags mutants -v -run Mutant $(ARGS) ./services/inventory ./internal/fencecheck | grep -v '^=== '
 
 .PHONY: e2e
 e2e: setup build ## Run the end-to-end tests: real processes, faults, audits
@@ -111,6 +117,11 @@ $(TOOLS)/buf: tools/go.mod tools/go.sum
 $(TOOLS)/golangci-lint: tools/go.mod tools/go.sum
 	@mkdir -p $(TOOLS)
 	go -C tools build -o ../$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+# The agent that tests of the map talk to. Its modules contradict those of the other tools, so it has a go.mod of its own.
+$(TOOLS)/consul: tools/consul/go.mod tools/consul/go.sum
+	@mkdir -p $(TOOLS)
+	go -C tools/consul build -o ../../$@ github.com/hashicorp/consul
 
 $(TOOLS)/protoc-gen-go: tools/go.mod tools/go.sum
 	@mkdir -p $(TOOLS)

@@ -13,6 +13,7 @@ import (
 	"github.com/cellar-commerce/cellar/internal/breaker"
 	"github.com/cellar-commerce/cellar/internal/bus"
 	"github.com/cellar-commerce/cellar/internal/clock"
+	"github.com/cellar-commerce/cellar/internal/fence"
 	"github.com/cellar-commerce/cellar/internal/ident"
 	"github.com/cellar-commerce/cellar/internal/outbox"
 	"github.com/cellar-commerce/cellar/internal/process"
@@ -31,6 +32,7 @@ type Cell struct {
 	metrics     *telemetry.Metrics
 	sagaMetrics *telemetry.SagaMetrics
 	maps        *topology.Holder
+	follower    *topology.Follower
 	bus         *bus.Bus
 	ready       *readiness
 
@@ -67,7 +69,10 @@ func New(ctx context.Context, cfg Config, logs io.Writer) (*Cell, error) {
 		ready:   newReadiness(),
 	}
 	c.sagaMetrics = telemetry.NewSagaMetrics(c.metrics)
-	if err := errors.Join(c.readKeys(), c.readMap()); err != nil {
+	if err := c.readKeys(); err != nil {
+		return nil, fmt.Errorf("cell %s: %w", cfg.Cell, err)
+	}
+	if err := c.readMap(ctx); err != nil {
 		return nil, fmt.Errorf("cell %s: %w", cfg.Cell, err)
 	}
 	if err := c.openDatabases(ctx); err != nil {
@@ -105,17 +110,18 @@ func (c *Cell) readKeys() error {
 }
 
 // readMap makes sure that there is a map before anything is served, and that this cell is in it.
-func (c *Cell) readMap() error {
-	m, err := topology.ReadFile(c.cfg.Map)
-	if err != nil {
-		return err
-	}
-	own := m.Cell(c.cfg.Cell)
-	if own == nil || own.Region != c.region {
-		return fmt.Errorf("the map has no cell %s in %s", c.cfg.Cell, c.region)
-	}
-	c.maps.Offer(m)
-	return nil
+func (c *Cell) readMap(ctx context.Context) (err error) {
+	c.follower, err = topology.Feed{
+		Map: c.cfg.Map, Keys: c.cfg.MapKey, ControlPlane: c.cfg.ControlPlane, Client: rpc.Peer(c.keys.peer, nil),
+		Consul: c.cfg.Consul, ConsulKey: c.cfg.ConsulKey, ConsulMode: c.cfg.ConsulMode,
+		Holder: c.maps, Clock: c.clock, Log: c.log, Observe: telemetry.NewMapMetrics(c.metrics),
+	}.Start(ctx, func(m *topology.Map) error {
+		if own := m.Cell(c.cfg.Cell); own == nil || own.Region != c.region {
+			return fmt.Errorf("the map has no cell %s in %s", c.cfg.Cell, c.region)
+		}
+		return nil
+	})
+	return err
 }
 
 func (c *Cell) openDatabases(ctx context.Context) (err error) {
@@ -123,7 +129,10 @@ func (c *Cell) openDatabases(ctx context.Context) (err error) {
 		into     **sqldb.DB
 		database sqldb.Database
 	}{{&c.global, sqldb.Global}, {&c.customers, sqldb.Customer}, {&c.regional, sqldb.Regional}} {
-		*d.into, err = sqldb.Open(ctx, sqldb.Config{URL: c.cfg.DatabaseURL, Database: d.database, MaxConns: c.cfg.PoolSize, PointPlans: true, ApplicationName: "cell " + c.cfg.Cell, Observe: c.metrics})
+		*d.into, err = sqldb.Open(ctx, sqldb.Config{
+			URL: c.cfg.DatabaseURL, Database: d.database, MaxConns: c.cfg.PoolSize, PointPlans: true, Observe: c.metrics, ApplicationName: fence.ApplicationName(c.cfg.Cell),
+			RuntimeParams: map[string]string{"idle_in_transaction_session_timeout": fence.IdleInTransaction.String()},
+		})
 		if err != nil {
 			return err
 		}

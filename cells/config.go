@@ -17,7 +17,12 @@ type Config struct {
 	Public        string        `name:"public" default:"127.0.0.1:8100" usage:"address for routers"`
 	Internal      string        `name:"internal" default:"127.0.0.1:8120" usage:"address for other cells and operators"`
 	Admin         string        `name:"admin" default:"127.0.0.1:8140" usage:"address of /livez, /readyz and /metrics"`
-	Map           string        `name:"map" usage:"file of the map, watched for changes"`
+	Map           string        `name:"map" usage:"this cell's own file of the last good map, watched for changes"`
+	MapKey        string        `name:"map-key-file" usage:"file of the public keys that maps may be signed with"`
+	ControlPlane  string        `name:"control-plane" usage:"addresses of the control plane, host:port separated by commas; empty for none"`
+	Consul        string        `name:"consul" usage:"address of a Consul agent that has the map; empty for none"`
+	ConsulKey     string        `name:"consul-key" default:"cellar/map" usage:"Consul's key of the map"`
+	ConsulMode    string        `name:"consul-mode" default:"stale" usage:"whose word Consul's reads take: stale, default or consistent"`
 	DatabaseURL   string        `name:"database-url" usage:"SQL cluster, postgres://…; the three logical databases are on it"`
 	PoolSize      int           `name:"pool-size" default:"8" usage:"connections to each logical database"`
 	Brokers       string        `name:"brokers" usage:"NATS server of each region, region=nats://host:port, separated by commas"`
@@ -56,7 +61,8 @@ func (c Config) validate() error {
 	_, known := ident.Region(c.Region).Code()
 	check(c.Cell != "", "id", "the id of this cell")
 	check(known, "region", fmt.Sprintf("one of %v", ident.Regions()))
-	check(c.Map != "", "map", "the file of the map")
+	check(c.Map != "", "map", "the file of the last good map")
+	check(c.MapKey != "", "map-key-file", "the file of the map's public keys")
 	check(c.DatabaseURL != "", "database-url", "the address of the SQL cluster")
 	check(c.PoolSize >= 2 && c.PoolSize <= 100, "pool-size", "2 to 100")
 	check(c.HandlingTime >= 0, "handling-time", "0 or more")

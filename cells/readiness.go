@@ -18,6 +18,9 @@ func newReadiness() *readiness { return &readiness{answer: &telemetry.Readiness{
 func (r *readiness) setServing(serving bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.serving && !serving {
+		r.answer.Drain()
+	}
 	r.serving = serving
 	r.answer.Set(r.serving && r.built)
 }

@@ -8,6 +8,7 @@ import (
 
 	"connectrpc.com/connect"
 
+	"github.com/cellar-commerce/cellar/cells/topology"
 	"github.com/cellar-commerce/cellar/internal/fence"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/account/v1/accountv1connect"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/cart/v1/cartv1connect"
@@ -23,6 +24,7 @@ import (
 	"github.com/cellar-commerce/cellar/internal/ident"
 	"github.com/cellar-commerce/cellar/internal/postal"
 	"github.com/cellar-commerce/cellar/internal/rpc"
+	"github.com/cellar-commerce/cellar/internal/saga"
 	"github.com/cellar-commerce/cellar/internal/session"
 	"github.com/cellar-commerce/cellar/internal/tax"
 	"github.com/cellar-commerce/cellar/services/account"
@@ -64,7 +66,7 @@ func (c *Cell) assembleServices() (err error) {
 	if s.sessions, err = session.NewSigner([]byte(c.keys.session)); err != nil {
 		return err
 	}
-	if s.fence, err = fence.New(fence.Deps{DB: c.customers, Cell: c.cfg.Cell, Region: c.region, Owners: c.maps}); err != nil {
+	if s.fence, err = fence.New(fence.Deps{DB: c.customers, Cell: c.cfg.Cell, Region: c.region, Owners: c.maps, Overridden: c.maps.Overridden}); err != nil {
 		return err
 	}
 	engine, err := search.NewBleve()
@@ -83,12 +85,12 @@ func (c *Cell) assembleServices() (err error) {
 	c.assembleStock()
 	s.order = order.New(order.Deps{
 		DB: c.customers, Fence: s.fence, Clock: c.clock, Log: c.log, Payments: s.payment, Shipments: c.shipmentsOf(), Stock: c.soldStockOf(),
-		Cell: c.cfg.Cell, Owned: c.ownedSlots, Committed: c.relays.customers.Nudge,
+		Cell: c.cfg.Cell, Rings: c.rings, Committed: c.relays.customers.Nudge,
 	})
 	s.checkout, err = checkout.New(checkout.Deps{
 		DB: c.customers, Global: c.global, Fence: s.fence, Clock: c.clock, Log: c.log, Tax: tax.Published(), PrimaryRegion: primary(), Accounts: s.account, Carts: s.cart, Products: s.catalog, Planner: s.fulfillment,
 		Stock: c.stockCommandsOf(), Payments: s.payment, Orders: s.order, ValidateAddress: postal.Validate,
-		CaptureOnShipment: c.cfg.Capture == CaptureOnShipment, QuoteKey: []byte(c.keys.quote), Cell: c.cfg.Cell, Owned: c.ownedSlots, Observe: c.metrics, ObserveSagas: c.sagaMetrics,
+		CaptureOnShipment: c.cfg.Capture == CaptureOnShipment, QuoteKey: []byte(c.keys.quote), Cell: c.cfg.Cell, Rings: c.rings, Observe: c.metrics, ObserveSagas: c.sagaMetrics,
 	})
 	if err != nil {
 		return err
@@ -98,7 +100,7 @@ func (c *Cell) assembleServices() (err error) {
 		At: func(cell string) recovery.Peer {
 			return recoveryv1connect.NewRecoveryServiceClient(c.peers, "http://"+cell, rpc.ClientOptions()...)
 		},
-		Cell: c.cfg.Cell, Owned: c.ownedSlots, Observe: c.sagaMetrics,
+		Cell: c.cfg.Cell, Rings: c.rings, Observe: c.sagaMetrics,
 	})
 	return nil
 }
@@ -209,8 +211,24 @@ func (c *Cell) nudgeGlobal() {
 	}
 }
 
-// ownedSlots of this cell in each ring.
-func (c *Cell) ownedSlots() map[ident.Region][]int16 { return c.maps.Load().SlotsOf(c.cfg.Cell) }
+// rings in which this cell serves anybody by the map, and the map's version.
+func (c *Cell) rings() (rings []ident.Region, version uint64) {
+	m := c.maps.Load()
+	return m.RingsOf(c.cfg.Cell), m.Version
+}
+
+// followMap until ctx ends.
+func (c *Cell) followMap(ctx context.Context) {
+	defer c.maps.Subscribe(func(*topology.Map) { c.mapChanged() })()
+	c.follower.Run(ctx)
+}
+
+// mapChanged is called when the cell has taken a newer map: whoever has come to it may have an order under way.
+func (c *Cell) mapChanged() {
+	for _, sagas := range []*saga.Engine{c.services.checkout.Sagas(), c.services.order.Sagas(), c.services.recovery.Sagas()} {
+		sagas.Nudge()
+	}
+}
 
 // mux of all services.
 func (c *Cell) mux() *http.ServeMux {

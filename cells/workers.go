@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/cellar-commerce/cellar/cells/topology"
+	"github.com/cellar-commerce/cellar/cells/controlplane/report"
 	"github.com/cellar-commerce/cellar/internal/bus"
 	fulfillmentv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/fulfillment/v1"
 	orderv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1"
@@ -28,9 +28,8 @@ func (c *Cell) workers() []process.Worker {
 	}
 	attached := make(chan struct{})
 	all := []process.Worker{
-		{Name: "map", Run: forever(func(ctx context.Context) {
-			topology.FileSource{Path: c.cfg.Map, Clock: c.clock, Log: c.log}.Watch(ctx, c.maps)
-		})},
+		{Name: "map", Run: forever(c.followMap)},
+		{Name: "reports", Run: forever(c.reporter().Run)},
 		{Name: "events of customers", Run: forever(c.relays.customers.Run)},
 		{Name: "events of the region", Run: forever(c.relays.regional.Run)},
 		{Name: "placements", Run: forever(c.services.checkout.Run)},
@@ -49,6 +48,14 @@ func (c *Cell) workers() []process.Worker {
 	return all
 }
 
+// reporter tells the control planes which map this cell has. What it sees of other cells is no matter: routers see more.
+func (c *Cell) reporter() *report.Reporter {
+	return report.New(report.Deps{
+		Name: "cell/" + c.cfg.Cell, Region: c.region, To: report.Addresses(c.cfg.ControlPlane), Peers: rpc.Peer(c.keys.peer, nil),
+		Version: c.maps.Version, Clock: c.clock, Log: c.log,
+	})
+}
+
 // receive what is meant for this region: shared with its other cells what is to be done once, and for itself what every
 // cell keeps in memory. Attached is told when nothing of the latter is missed any more.
 func (c *Cell) receive(ctx context.Context, attached func()) error {
@@ -58,10 +65,14 @@ func (c *Cell) receive(ctx context.Context, attached func()) error {
 	ring, _ := c.region.Code() // checked when the cell was configured
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
-		return c.bus.Consume(ctx, bus.Consumer{
+		return c.bus.ConsumeBatches(ctx, bus.Consumer{
 			Region: c.region, Stream: bus.StreamFulfillment, Durable: fulfillment.ConsumerName, Subject: "fulfillment." + string(c.region) + ".>",
-		}, func(ctx context.Context, m bus.Message) error {
-			return c.services.fulfillment.Requested(ctx, m.ID, m.Data)
+		}, func(ctx context.Context, all []bus.Message) error {
+			requests := make([]fulfillment.Request, len(all))
+			for i, m := range all {
+				requests[i] = fulfillment.Request{MessageID: m.ID, Payload: m.Data}
+			}
+			return c.services.fulfillment.Requested(ctx, requests...)
 		})
 	})
 	g.Go(func() error {

@@ -106,15 +106,14 @@ func TestTheSagaOfADeadCellIsTakenOverByTheNextOwnerOfItsSlot(t *testing.T) {
 	if err := running.Kill("cell-usw2-a"); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := platform.MoveSlots(t.Context(), running.Info(), "usw2-a", "usw2-b"); n == 0 || err != nil {
-		t.Fatal(n, err)
-	}
+	evacuate(t, "usw2-a")
 	eventually(t, "the other cell holds it", func() bool { _, by := show(); return by == "usw2-b" })
 	cellctlText(t, "saga", "demo", "release", begun.SagaID)
 	eventually(t, "it is done", func() bool { status, _ := show(); return status == "STATUS_DONE" })
 	if err := running.Restart(t.Context(), "cell-usw2-a"); err != nil {
 		t.Fatal(err)
 	}
+	undo(t, "usw2-a")
 }
 
 func TestKillingABrokerDelaysParcelsAndNothingElse(t *testing.T) {

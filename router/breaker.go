@@ -23,6 +23,8 @@ type breaker struct {
 	now func() time.Time
 	// since when the cell has been ejected, tries in between included; nil while it is not.
 	since atomic.Pointer[time.Time]
+	// troubled from the first failure until the next success: before that there is nothing to count, and nobody is kept.
+	troubled atomic.Bool
 }
 
 func newBreaker(cell string, now func() time.Time, notify func(cell, state string)) *breaker {
@@ -46,14 +48,37 @@ func newBreaker(cell string, now func() time.Time, notify func(cell, state strin
 	return b
 }
 
-// allow a request; done must be told how it went. False while the cell is ejected.
+// allow a request; ended must be told how it went, with done. False while the cell is ejected.
 func (b *breaker) allow() (done func(err error), ok bool) {
+	if !b.troubled.Load() {
+		return nil, true
+	}
 	done, err := b.two.Allow()
 	return done, err == nil
 }
 
+// ended tells how an allowed request went.
+func (b *breaker) ended(done func(err error), err error) {
+	if done == nil {
+		if err == nil && !b.troubled.Load() {
+			return
+		}
+		var refused error
+		if done, refused = b.two.Allow(); refused != nil {
+			return // others have ejected it meanwhile
+		}
+	}
+	if err != nil && !errors.Is(err, errGone) {
+		b.troubled.Store(true)
+	}
+	done(err)
+	if err == nil && b.two.State() == gobreaker.StateClosed {
+		b.troubled.Store(false)
+	}
+}
+
 // open tells whether the cell is ejected, and not even to be tried.
-func (b *breaker) open() bool { return b.two.State() == gobreaker.StateOpen }
+func (b *breaker) open() bool { return b.troubled.Load() && b.two.State() == gobreaker.StateOpen }
 
 // away is for how long the cell has been ejected; 0 while it is not.
 func (b *breaker) away() time.Duration {

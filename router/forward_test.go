@@ -133,8 +133,19 @@ func TestNothingIsSmuggledThrough(t *testing.T) {
 		{"two codings", "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n", http.StatusNotImplemented, ""},
 		{"a bad chunk", "Transfer-Encoding: chunked\r\n", "zz\r\nab\r\n", http.StatusBadRequest, ""},
 		{"a header that is folded into a name", "X-A : b\r\n", "", http.StatusBadRequest, ""},
-		// The length is void beside chunks (RFC 9112, 6.3); what goes on has one length, of the router's own making.
-		{"length and chunks", "Content-Length: 3\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n", "5\r\nhello\r\n0\r\n\r\n" + inner, http.StatusOK, "hello"},
+		{"a length beside chunks", "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n", "5\r\nhello\r\n0\r\n\r\n" + inner, http.StatusBadRequest, ""},
+		{"chunks beside a length", "Transfer-Encoding: chunked\r\nContent-Length: 3\r\n", "5\r\nhello\r\n0\r\n\r\n" + inner, http.StatusBadRequest, ""},
+		{"one length twice", "Content-Length: 2\r\nContent-Length: 2\r\n", "ab", http.StatusBadRequest, ""},
+		{"a length with a sign", "Content-Length: +2\r\n", "ab", http.StatusBadRequest, ""},
+		{"a list of lengths", "Content-Length: 2, 2\r\n", "ab", http.StatusBadRequest, ""},
+		{"a line feed alone", "X-A: b\nContent-Length: 5\r\n", "hello", http.StatusBadRequest, ""},
+		{"a folded line", "X-A: b\r\n  c\r\n", "", http.StatusBadRequest, ""},
+		{"a second host", "Host: y\r\n", "", http.StatusBadRequest, ""},
+		{"an extension of a chunk", "Transfer-Encoding: chunked\r\n", "1;x\r\na\r\n0\r\n\r\n", http.StatusBadRequest, ""},
+		{"a chunk that is longer than it says", "Transfer-Encoding: chunked\r\n", "1\r\nab\r\n0\r\n\r\n", http.StatusBadRequest, ""},
+		{"a trailer", "Transfer-Encoding: chunked\r\n", "1\r\na\r\n0\r\nX-A: b\r\n\r\n", http.StatusBadRequest, ""},
+		{"chunks", "Transfer-Encoding: chunked\r\n", "3\r\nhel\r\n02\r\nlo\r\n0\r\n\r\n", http.StatusOK, "hello"},
+		{"a length", "Content-Length: 5\r\n", "hello", http.StatusOK, "hello"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			before := len(w.a.requests())

@@ -3,6 +3,7 @@ package router_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/cellar-commerce/cellar/cells/topology"
 	"github.com/cellar-commerce/cellar/internal/clock"
+	"github.com/cellar-commerce/cellar/internal/http1"
 	"github.com/cellar-commerce/cellar/internal/ident"
 	"github.com/cellar-commerce/cellar/internal/process"
 	"github.com/cellar-commerce/cellar/router"
@@ -25,6 +27,7 @@ import (
 const (
 	home = ident.Region("us-east-1") // of the router
 	path = "/test.v1.EchoService/Say"
+	look = "/test.v1.EchoService/Look" // has no side effects
 )
 
 // cell is a real HTTP server that does what a test says; by default it answers with its name.
@@ -110,7 +113,7 @@ type world struct {
 	maps             *topology.Holder
 	clock            *clock.Manual
 	router           *router.Router
-	front            *httptest.Server
+	front            *front
 	client           *http.Client
 	logs             *safeBuffer
 
@@ -134,16 +137,46 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	w.maps.Offer(m)
-	w.router = router.New(router.Deps{Region: home, Maps: w.maps, Clock: w.clock, Log: slog.New(slog.NewTextHandler(w.logs, nil)), Observe: w})
-	w.front = httptest.NewUnstartedServer(nil)
-	w.front.Config = process.NewServer(w.router)
-	w.front.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
-	w.front.Start()
-	t.Cleanup(w.front.Close)
+	w.router = router.New(router.Deps{Region: home, Maps: w.maps, Clock: w.clock, Log: slog.New(slog.NewTextHandler(w.logs, nil)), Observe: w,
+		NoSideEffects: map[string]bool{look: true}})
+	w.front = newFront(t, w.router)
 	// Shorter than the router's own deadline: who waits on a clock that nobody moves is found out.
 	w.client = &http.Client{Transport: &http.Transport{}, Timeout: 8 * time.Second}
 	t.Cleanup(w.client.CloseIdleConnections)
 	return w
+}
+
+// front of a router: a real listener, as in a process.
+type front struct {
+	*http1.Server
+	URL      string
+	Listener net.Listener
+}
+
+func newFront(t *testing.T, r *router.Router) *front {
+	t.Helper()
+	ln, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &front{router.NewServer(r), "http://" + ln.Addr().String(), ln}
+	ended := make(chan error, 1)
+	go func() { ended <- f.Serve(ln) }()
+	t.Cleanup(func() {
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
+			t.Error(err)
+		}
+		// Nobody is left behind.
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		if err := f.Shutdown(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	return f
 }
 
 // run the health checks; the first round is through when it returns.

@@ -107,10 +107,10 @@ func TestASlotThatNobodyOwnsForTooLongIsUnavailable(t *testing.T) {
 	if took := w.clock.Now().Sub(begun); took < 1500*time.Millisecond {
 		t.Errorf("it was given up after %v", took)
 	}
-	results, _ := w.observed()
-	if got := results[len(results)-1]; !strings.HasSuffix(got, " SLOT_MOVING") {
-		t.Errorf("observed %q", got)
-	}
+	eventually(t, "it is observed", func() bool {
+		results, _ := w.observed()
+		return len(results) == 1 && strings.HasSuffix(results[0], " SLOT_MOVING")
+	})
 	if n := len(w.a.requests()) + len(w.b.requests()); n > 130 {
 		t.Errorf("it was sent %d times", n)
 	}

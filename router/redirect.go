@@ -10,16 +10,17 @@ import (
 	"github.com/cellar-commerce/cellar/internal/ident"
 )
 
-// redirectHeader carries a redirect: "owner=<cell>; ring=<region>; slot=<n>; epoch=<n>". It is between cells and
-// routers, and never reaches a client.
+// redirectHeader carries a redirect: "owner=<cell>; ring=<region>; slot=<n>; epoch=<n>", and "customer=<id>" when it is
+// about that customer only. It is between cells and routers, and never reaches a client.
 const redirectHeader = "Cellar-Wrong-Cell"
 
 // redirect is what a cell that does not own a slot says.
 type redirect struct {
-	owner string
-	ring  ident.Region
-	slot  ident.Slot
-	epoch uint64
+	owner    string
+	ring     ident.Region
+	slot     ident.Slot
+	epoch    uint64
+	customer ident.CustomerID // empty: it is about the slot
 }
 
 // parseRedirect reads the header; false for anything malformed. Names that it does not know are passed over: a later
@@ -42,6 +43,8 @@ func parseRedirect(value string) (r redirect, ok bool) {
 			r.slot = ident.Slot(n)
 		case "epoch":
 			r.epoch, err = strconv.ParseUint(text, 10, 64)
+		case "customer":
+			r.customer, err = ident.Parse(text)
 		}
 		if err != nil {
 			return redirect{}, false
@@ -53,8 +56,8 @@ func parseRedirect(value string) (r redirect, ok bool) {
 	return r, true // an empty owner is nobody, for now
 }
 
-// redirectOf an answer, if it is one. A gRPC error has its metadata in the trailers, behind an empty body; to see them,
-// the answer's first byte is awaited before its headers are passed on.
+// redirectOf an answer of HTTP/2, if it is one. A gRPC error has its metadata in the trailers, behind an empty body; to
+// see them, the answer's first byte is awaited before its headers are passed on.
 func redirectOf(resp *http.Response, grpc bool) (redirect, bool) {
 	if r, ok := parseRedirect(resp.Header.Get(redirectHeader)); ok || !grpc {
 		return r, ok

@@ -158,7 +158,7 @@ func TestWhileItDrainsItSaysSoAndServes(t *testing.T) {
 		t.Errorf("a new request: %+v", a)
 	}
 	ended := make(chan error, 1)
-	go func() { ended <- w.front.Config.Shutdown(t.Context()) }()
+	go func() { ended <- w.front.Shutdown(t.Context()) }()
 	eventually(t, "it takes nobody new", func() bool {
 		fresh := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 		resp, err := fresh.Get(w.front.URL + "/livez")

@@ -2,9 +2,7 @@ package router
 
 import (
 	"context"
-	"io"
 	"log/slog"
-	"net/http"
 	"sync/atomic"
 	"time"
 
@@ -13,7 +11,6 @@ import (
 	"github.com/cellar-commerce/cellar/cells/topology"
 	"github.com/cellar-commerce/cellar/internal/clock"
 	"github.com/cellar-commerce/cellar/internal/ident"
-	"github.com/cellar-commerce/cellar/internal/problem"
 )
 
 // Results of a request that was not refused.
@@ -49,31 +46,42 @@ type Deps struct {
 	Log    *slog.Logger
 	// Observe may be nil.
 	Observe Observer
+	// NoSideEffects are the paths of methods that may be asked twice, such as "/cellar.search.v1.SearchService/Search";
+	// a GET may be in any case. May be nil.
+	NoSideEffects map[string]bool
 }
 
-// Router is an http.Handler for shoppers' requests.
+// Router takes shoppers' requests to cells: those of HTTP/2 as an http.Handler, those of HTTP/1.1 through a Server.
 type Router struct {
-	deps       Deps
-	table      *table
-	nodes      *nodes
-	transports transports
-	errors     *connect.ErrorWriter
-	inFlight   atomic.Int64
-	waiting    atomic.Int64
-	draining   atomic.Bool
+	deps     Deps
+	table    *table
+	nodes    *nodes
+	two      upstreamTwo
+	errors   *connect.ErrorWriter
+	requests atomic.Int64 // so far
+	inFlight atomic.Int64
+	waiting  atomic.Int64
+	held     atomic.Int64 // bytes of the bodies of those that wait
+	bodies   atomic.Int64 // bytes of all bodies that memory was taken for
+	draining atomic.Bool
+	retries  budget
+	hedges   budget
+	usual    delay // within which nearly all answers come that may be asked for twice
 }
-
-var _ http.Handler = (*Router)(nil)
 
 // maxInFlight requests: beyond it a router only makes everybody wait.
 const maxInFlight = 8192
+
+// machine is the time by which connections wait: the kernel knows no other.
+var machine clock.System
 
 // New router; Run keeps it informed.
 func New(deps Deps) *Router {
 	if deps.Observe == nil {
 		deps.Observe = noObserver{}
 	}
-	r := &Router{deps: deps, table: newTable(deps.Maps), transports: newTransports(), errors: connect.NewErrorWriter()}
+	r := &Router{deps: deps, table: newTable(deps.Maps), two: newUpstreamTwo(), errors: connect.NewErrorWriter()}
+	r.retries, r.hedges = budget{percent: retryPercent, clock: deps.Clock}, budget{percent: hedgePercent, clock: deps.Clock}
 	r.nodes = newNodes(deps.Clock, func(cell, state string) {
 		deps.Log.Warn("a cell's breaker changes", "cell", cell, "state", state)
 		deps.Observe.CellChanged(cell, state)
@@ -83,7 +91,8 @@ func New(deps Deps) *Router {
 
 // Run checks the cells' health until ctx ends.
 func (r *Router) Run(ctx context.Context) {
-	defer r.transports.close()
+	defer r.two.close()
+	defer r.nodes.close()
 	newChecker(r.deps.Maps, r.nodes, r.deps.Clock).run(ctx)
 }
 
@@ -93,7 +102,7 @@ func (r *Router) MapChanged() {
 	r.nodes.keep(r.deps.Maps.Load())
 }
 
-// SetDraining makes /readyz answer 503, so that nobody new comes.
+// SetDraining makes /readyz answer 503, so that nobody new comes, and asks clients to leave after their next answer.
 func (r *Router) SetDraining(draining bool) { r.draining.Store(draining) }
 
 // Ready tells whether a cell of this region serves.
@@ -101,65 +110,46 @@ func (r *Router) Ready() bool {
 	return !r.draining.Load() && r.nodes.anyHealthy(r.deps.Maps.Load(), r.deps.Region)
 }
 
-// ServeHTTP implements http.Handler.
-func (r *Router) ServeHTTP(w http.ResponseWriter, req *http.Request) {
-	switch req.URL.Path {
-	case "/livez":
-		_, _ = io.WriteString(w, "ok\n") // the caller may have gone
-		return
-	case "/readyz":
-		if !r.Ready() {
-			http.Error(w, "no cell of this region serves", http.StatusServiceUnavailable)
-			return
-		}
-		_, _ = io.WriteString(w, "ok\n")
-		return
-	}
-	start := r.deps.Clock.Now()
-	cell, result := r.serve(w, req)
-	r.deps.Observe.RequestEnded(cell, result, r.deps.Clock.Now().Sub(start))
-	if result == Cut {
-		// The status is out already: breaking the connection is the only way to say that this is not all.
-		panic(http.ErrAbortHandler)
-	}
+// Report is what this router has seen of a cell.
+type Report struct {
+	Cell string
+	// Healthy when the cell says that it is ready, and is not ejected.
+	Healthy bool
+	// Since when Healthy is what it is; when the cell was first heard of, at first.
+	Since time.Time
+	// Requests that were sent to it, and Failures among them: it was not reached, or its answer did not come. Both count
+	// from the router's start.
+	Requests, Failures uint64
 }
 
-// serve a request, and tell which cell had it last and how it ended.
-func (r *Router) serve(w http.ResponseWriter, in *http.Request) (cell, result string) {
-	defer r.inFlight.Add(-1)
-	if r.inFlight.Add(1) > maxInFlight {
-		r.refuse(w, in, errOverloaded)
-		return "", errOverloaded.Reason
-	}
-	req, err := read(in)
-	if err != nil {
-		p := problem.As(err)
-		if p == nil {
-			p = problem.Wrap(err, problem.Invalid, "BODY_UNREADABLE", "the request's body could not be read")
+// Reports on every cell of the map, in its order; for whoever decides about cells.
+func (r *Router) Reports() []Report { return r.nodes.reports(r.deps.Maps.Load()) }
+
+// Decide which cell a request with these two fields, either of which may be empty, is taken to: the owner of the session's
+// customer, or any cell that may take it. Empty when there is none. This is the look-up that every request has.
+func (r *Router) Decide(authorization, cookie string) string {
+	var w who
+	w.authorization(authorization)
+	w.cookie(cookie)
+	if w.owned {
+		if cell := r.table.owner(w.customer); cell != nil {
+			return cell.ID
 		}
-		r.refuse(w, in, p)
-		return "", p.Reason
+		return ""
 	}
-	ctx, cancel := in.Context(), context.CancelFunc(func() {})
-	if req.timeout > 0 {
-		ctx, cancel = context.WithTimeout(ctx, req.timeout+deadlineSlack)
-	}
-	defer cancel()
-	t := &trip{router: r, request: req, begun: r.deps.Clock.Now()}
-	t.customer, t.owned = customerOf(in.Header)
-	resp, refusal := t.run(ctx)
-	if refusal != nil {
-		r.refuse(w, in, refusal)
-		return t.cell, refusal.Reason
-	}
-	if err := answer(w, resp, req.streams); err != nil {
-		if in.Context().Err() == nil {
-			r.deps.Log.Warn("an answer was cut short", "cell", t.cell, "error", err)
-		}
-		return t.cell, Cut
-	}
-	if t.redirected {
-		return t.cell, Redirected
-	}
-	return t.cell, Answered
+	m, _ := r.nodes.pick(r.deps.Maps.Load(), r.deps.Region, "")
+	return m.id()
 }
+
+// ended tells the observer about a request.
+func (r *Router) ended(cell, result string, begun time.Time) {
+	r.deps.Observe.RequestEnded(cell, result, r.deps.Clock.Now().Sub(begun))
+}
+
+// admit a request, unless there are too many; leave must be called in any case.
+func (r *Router) admit() bool {
+	r.requests.Add(1)
+	return r.inFlight.Add(1) <= maxInFlight
+}
+
+func (r *Router) leave() { r.inFlight.Add(-1) }

@@ -1,6 +1,7 @@
 package router
 
 import (
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -55,12 +56,11 @@ func TestTheDecisionDoesNotAllocate(t *testing.T) {
 }
 
 func BenchmarkDecision(b *testing.B) {
-	table := testTable(b)
-	h := http.Header{"Cookie": {"theme=dark; cellar_session=v1." + string(ident.NewCustomer("use1")) + ".session.1.signature"}}
+	r := New(Deps{Region: "us-east-1", Maps: testTable(b).maps, Clock: clock.System{}, Log: slog.New(slog.DiscardHandler)})
+	cookie := "cellar_session=v1." + string(ident.NewCustomer("use1")) + ".session.1.signature"
 	b.ReportAllocs()
 	for b.Loop() {
-		id, _ := customerOf(h)
-		table.owner(id)
+		r.Decide("", cookie)
 	}
 }
 
@@ -167,7 +167,7 @@ func TestABreakerKnowsForHowLongItsCellIsAway(t *testing.T) {
 		if !ok {
 			t.Fatal("it is ejected too early")
 		}
-		done(errEjected)
+		b.ended(done, errEjected)
 	}
 	c.Advance(3 * time.Second)
 	if _, ok := b.allow(); ok || !b.open() || b.away() != 3*time.Second {

@@ -17,6 +17,7 @@ unformatted=$(git ls-files -z '*.go' | xargs -0 gofmt -l)
 
 go mod tidy -diff || fail "go.mod is not tidy: run go mod tidy"
 go -C tools mod tidy -diff || fail "tools/go.mod is not tidy: run go mod tidy in tools/"
+go -C tools/consul mod tidy -diff || fail "tools/consul/go.mod is not tidy: run go mod tidy in tools/consul/"
 go vet ./...
 go vet -tags e2e ./e2e/...
 go vet -tags mutants ./services/inventory

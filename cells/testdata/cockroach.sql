@@ -337,6 +337,13 @@ UPDATE vouchers
 SET disabled = true
 WHERE code = $1;
 
+-- checkout.expired (cellar_customer)
+SELECT expires_at, customer_id, method, key
+FROM idempotency_keys
+WHERE region = $1 AND expires_at <= $2 AND (expires_at, customer_id, method, key) > ($3, $4, $5, $6)
+ORDER BY expires_at, customer_id, method, key
+LIMIT $7;
+
 -- checkout.few_live (cellar_customer)
 SELECT 1 / (count(*) = 0)::int
 FROM unnest($2::text[]) AS c (customer_id)
@@ -349,6 +356,13 @@ WHERE $5 < (
 -- checkout.forget (cellar_customer)
 DELETE FROM idempotency_keys
 WHERE region = $1 AND customer_id = $2 AND method = $3 AND key = $4 AND expires_at <= $5;
+
+-- checkout.forget_expired (cellar_customer)
+DELETE FROM idempotency_keys
+WHERE region = $1 AND expires_at <= $5 AND (customer_id, method, key) IN (
+  SELECT n.customer_id, n.method, n.key
+  FROM unnest($2::text[], $3::text[], $4::text[]) AS n (customer_id, method, key)
+);
 
 -- checkout.free_quote (cellar_customer)
 DELETE FROM idempotency_keys
@@ -420,16 +434,6 @@ WHERE automatic AND NOT disabled AND valid_until > $1
 ORDER BY valid_until, code
 LIMIT $2;
 
--- checkout.sweep_keys (cellar_customer)
-DELETE FROM idempotency_keys
-WHERE region = $1 AND (customer_id, method, key) IN (
-  SELECT customer_id, method, key
-  FROM idempotency_keys
-  WHERE region = $1 AND expires_at <= $2
-  ORDER BY expires_at
-  LIMIT $3
-);
-
 -- checkout.take_use (cellar_customer)
 INSERT INTO voucher_uses (region, code, holder, uses)
 VALUES ($1, $2, $3, 1)
@@ -442,18 +446,217 @@ SELECT uses
 FROM voucher_uses
 WHERE region = $1 AND code = $2 AND holder = $3;
 
+-- controlplane.apply_override (cellar_global)
+UPDATE overrides
+SET applied = true
+WHERE customer_id = $1;
+
+-- controlplane.claim_move (cellar_global)
+UPDATE automation
+SET moved_cell = $1, moved_at = $2
+WHERE name = 'evacuation' AND enabled AND moved_at = $3;
+
+-- controlplane.delete_override (cellar_global)
+DELETE FROM overrides
+WHERE customer_id = $1;
+
+-- controlplane.forget_maps (cellar_global)
+DELETE FROM maps
+WHERE version <= $1;
+
+-- controlplane.forget_move (cellar_global)
+UPDATE automation
+SET moved_cell = '', moved_at = $1
+WHERE name = 'evacuation';
+
+-- controlplane.insert_cell (cellar_global)
+INSERT INTO cells (cell_id, region, state, weight, capacity, public_address, internal_address, admin_address, changed_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+ON CONFLICT (cell_id) DO NOTHING;
+
+-- controlplane.insert_change (cellar_global)
+INSERT INTO topology_changes (change_id, at, who, reason, action, subject, map_version)
+VALUES ($1, $2, $3, $4, $5, $6, $7);
+
+-- controlplane.insert_map (cellar_global)
+INSERT INTO maps (version, snapshot, made_at, who, reason)
+VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (version) DO NOTHING;
+
+-- controlplane.list_cells (cellar_global)
+SELECT cell_id, region, state, weight, capacity, public_address, internal_address, admin_address
+FROM cells
+ORDER BY cell_id;
+
+-- controlplane.list_changes (cellar_global)
+SELECT change_id, at, who, reason, action, subject, map_version
+FROM topology_changes
+ORDER BY change_id DESC
+LIMIT $1;
+
+-- controlplane.list_maps (cellar_global)
+SELECT version, made_at, who, reason
+FROM maps
+ORDER BY version DESC
+LIMIT $1;
+
+-- controlplane.list_overrides (cellar_global)
+SELECT customer_id, cell_id, who, reason, created_at, expires_at, applied
+FROM overrides
+ORDER BY customer_id;
+
+-- controlplane.make_lever (cellar_global)
+INSERT INTO automation (name, enabled, who, reason, changed_at, moved_cell, moved_at)
+VALUES ('evacuation', $1, $2, $3, $4, '', $5)
+ON CONFLICT (name) DO NOTHING;
+
+-- controlplane.newest_map (cellar_global)
+SELECT version, snapshot, made_at, who, reason
+FROM maps
+ORDER BY version DESC
+LIMIT 1;
+
+-- controlplane.newest_version (cellar_global)
+SELECT version
+FROM maps
+ORDER BY version DESC
+LIMIT 1;
+
+-- controlplane.put_override (cellar_global)
+INSERT INTO overrides (customer_id, cell_id, who, reason, created_at, expires_at, applied)
+VALUES ($1, $2, $3, $4, $5, $6, false)
+ON CONFLICT (customer_id) DO UPDATE
+SET cell_id = excluded.cell_id, who = excluded.who, reason = excluded.reason,
+  created_at = excluded.created_at, expires_at = excluded.expires_at, applied = false;
+
+-- controlplane.read_lever (cellar_global)
+SELECT enabled, who, reason, changed_at, moved_cell, moved_at
+FROM automation
+WHERE name = 'evacuation';
+
+-- controlplane.read_map (cellar_global)
+SELECT version, snapshot, made_at, who, reason
+FROM maps
+WHERE version = $1;
+
+-- controlplane.set_addresses (cellar_global)
+UPDATE cells
+SET public_address = $2, internal_address = $3, admin_address = $4, changed_at = $5
+WHERE cell_id = $1;
+
+-- controlplane.set_lever (cellar_global)
+UPDATE automation
+SET enabled = $1, who = $2, reason = $3, changed_at = $4
+WHERE name = 'evacuation';
+
+-- controlplane.set_state (cellar_global)
+UPDATE cells
+SET state = $2, changed_at = $3
+WHERE cell_id = $1;
+
+-- controlplane.set_weight (cellar_global)
+UPDATE cells
+SET weight = $2, changed_at = $3
+WHERE cell_id = $1;
+
+-- evacuation.changing (cellar_global)
+SELECT evacuation_id
+FROM evacuations
+WHERE changing;
+
+-- evacuation.count_homed (cellar_customer)
+SELECT
+  (SELECT count(*) FROM (SELECT 1 FROM accounts WHERE region = $1 LIMIT $2) AS a),
+  (SELECT count(DISTINCT customer_id) FROM (SELECT customer_id FROM cart_lines WHERE region = $1 AND customer_id >= 'g-' AND customer_id < 'g.' LIMIT $2) AS g);
+
+-- evacuation.estimate_homed (cellar_customer)
+SELECT 
+coalesce(max(estimated_row_count), 0)::int8
+FROM crdb_internal.table_row_statistics
+WHERE table_name = 'accounts';
+
+-- evacuation.expired (cellar_global)
+SELECT evacuation_id
+FROM evacuations
+WHERE expires_at <= $1 AND state = 'DONE' AND undone_by_id = ''
+ORDER BY expires_at
+LIMIT 16;
+
+-- evacuation.get (cellar_global)
+SELECT evacuation_id, revision, states_before, states_after, map_version, evacuation
+FROM evacuations
+WHERE evacuation_id = $1;
+
+-- evacuation.insert (cellar_global)
+INSERT INTO evacuations (evacuation_id, kind, state, revision, changing, who, reason, started_at, ended_at, expires_at, undoes_id, undone_by_id, states_before, states_after, map_version, evacuation)
+VALUES ($1, $2, $3, 1, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15);
+
+-- evacuation.list (cellar_global)
+SELECT evacuation_id, revision, states_before, states_after, map_version, evacuation
+FROM evacuations
+ORDER BY started_at DESC, evacuation_id
+LIMIT $1;
+
+-- evacuation.lock_state (cellar_global)
+SELECT state
+FROM evacuations
+WHERE evacuation_id = $1;
+
+-- evacuation.open (cellar_global)
+SELECT evacuation_id
+FROM evacuations
+WHERE ended_at IS NULL
+ORDER BY started_at
+LIMIT 64;
+
+-- evacuation.save (cellar_global)
+UPDATE evacuations
+SET state = $3, revision = revision + 1, changing = $4, ended_at = $5, undone_by_id = $6, map_version = $7, evacuation = $8
+WHERE evacuation_id = $1 AND revision = $2;
+
 -- fence.assign_slots (cellar_customer)
 INSERT INTO slots (region, slot, owner, epoch, changed_at)
 SELECT $1::crdb_internal_region, s.slot, s.owner, s.epoch, $5
 FROM unnest($2::int2[], $3::text[], $4::int8[]) AS s (slot, owner, epoch)
 ON CONFLICT (region, slot) DO NOTHING;
 
+-- fence.end_blockers (cellar_customer)
+SELECT 0;
+
+-- fence.flip (cellar_customer)
+WITH free AS MATERIALIZED (
+  SELECT s.slot, n.epoch, n.owner, n.overrides
+  FROM unnest($2::int2[], $3::int8[], $4::text[], $5::text[]) AS n (slot, epoch, owner, overrides)
+  JOIN slots AS s ON s.region = $1 AND s.slot = n.slot AND s.epoch = n.epoch
+  ORDER BY s.slot
+  
+)
+UPDATE slots AS s
+SET owner = n.owner, epoch = n.epoch + 1, overrides = n.overrides::jsonb, changed_at = $6
+FROM free AS n
+WHERE s.region = $1 AND s.slot = n.slot AND s.epoch = n.epoch
+RETURNING s.slot;
+
+-- fence.flip_waiting (cellar_customer)
+WITH free AS MATERIALIZED (
+  SELECT s.slot, n.epoch, n.owner, n.overrides
+  FROM unnest($2::int2[], $3::int8[], $4::text[], $5::text[]) AS n (slot, epoch, owner, overrides)
+  JOIN slots AS s ON s.region = $1 AND s.slot = n.slot AND s.epoch = n.epoch
+  ORDER BY s.slot
+  
+)
+UPDATE slots AS s
+SET owner = n.owner, epoch = n.epoch + 1, overrides = n.overrides::jsonb, changed_at = $6
+FROM free AS n
+WHERE s.region = $1 AND s.slot = n.slot AND s.epoch = n.epoch
+RETURNING s.slot;
+
 -- fence.guard (cellar_customer)
 SELECT 1 / count(*)
 FROM (
   SELECT 1
   FROM slots
-  WHERE region = $1 AND slot = $2 AND owner = $3
+  WHERE region = $1 AND slot = $2 AND coalesce(overrides ->> $4::text, owner) = $3
   
 ) AS s;
 
@@ -461,8 +664,16 @@ FROM (
 SELECT 1 / (count(*) = $4)::int
 FROM (
   SELECT 1
-  FROM slots
-  WHERE region = $1 AND slot = ANY ($2::int2[]) AND owner = $3
+  FROM slots AS o
+  WHERE region = $1 AND slot = ANY ($2::int2[])
+    AND CASE
+      WHEN overrides IS NULL THEN owner = $3
+      ELSE NOT EXISTS (
+        SELECT 1
+        FROM unnest($2::int2[], string_to_array($5::text, ',')) AS c (slot, customer_id)
+        WHERE c.slot = o.slot AND coalesce(o.overrides ->> c.customer_id, o.owner) <> $3
+      )
+    END
   
 ) AS s;
 
@@ -476,19 +687,28 @@ WHERE region = $1
 ORDER BY slot;
 
 -- fence.lock_slot (cellar_customer)
-SELECT owner, epoch
+SELECT owner, epoch, overrides ->> $3::text
 FROM slots
 WHERE region = $1 AND slot = $2;
 
--- fence.move_slots (cellar_customer)
-UPDATE slots
-SET owner = $3, epoch = epoch + 1, changed_at = $4
-WHERE region = $1 AND owner = $2;
+-- fence.read_ring (cellar_customer)
+SELECT slot, owner, epoch, overrides
+FROM slots
+WHERE region = $1
+ORDER BY slot;
 
 -- fence.read_slot (cellar_customer)
-SELECT owner, epoch
+SELECT owner, epoch, overrides ->> $3::text
 FROM slots
 WHERE region = $1 AND slot = $2;
+
+-- fence.set_override (cellar_customer)
+UPDATE slots
+SET overrides = nullif(coalesce(overrides, '{}'::jsonb) - $3::text || CASE WHEN $4::text = '' THEN '{}'::jsonb ELSE jsonb_build_object($3::text, $4::text) END, '{}'::jsonb),
+  epoch = epoch + 1,
+  changed_at = $5
+WHERE region = $1 AND slot = $2
+  AND coalesce(overrides ->> $3::text, '') <> $4::text;
 
 -- fulfillment.cancel (cellar_regional)
 INSERT INTO shipments (region, fc_id, order_id, shipment_id, customer_id, state, lines, tracking_number, requested_at, due_at)
@@ -533,7 +753,8 @@ RETURNING s.fc_id, s.order_id, s.shipment_id, s.customer_id, s.lines, s.requeste
 
 -- fulfillment.request (cellar_regional)
 INSERT INTO shipments (region, fc_id, order_id, shipment_id, customer_id, state, lines, tracking_number, requested_at, due_at)
-VALUES ($1, $2, $3, $4, $5, 'REQUESTED', $6, '', $7, $8)
+SELECT $1::crdb_internal_region, n.fc_id, n.order_id, n.shipment_id, n.customer_id, 'REQUESTED', n.lines, '', $7, $8
+FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[]) AS n (fc_id, order_id, shipment_id, customer_id, lines)
 ON CONFLICT (region, fc_id, order_id) DO NOTHING;
 
 -- fulfillment.shipped (cellar_regional)
@@ -560,6 +781,12 @@ WHERE fulfillment_centers.region = excluded.region;
 -- inbox.receive (any)
 INSERT INTO inbox (region, consumer, message_id, received_at)
 VALUES ($1, $2, $3, $4)
+ON CONFLICT (region, consumer, message_id) DO NOTHING;
+
+-- inbox.receive_all (any)
+INSERT INTO inbox (region, consumer, message_id, received_at)
+SELECT $1::crdb_internal_region, $2, n.message_id, $4
+FROM unnest($3::text[]) AS n (message_id)
 ON CONFLICT (region, consumer, message_id) DO NOTHING;
 
 -- inventory.add (cellar_regional)
@@ -740,9 +967,19 @@ SET state = excluded.state, expires_at = excluded.expires_at, changed_at = exclu
 DELETE FROM leases
 WHERE region = $1 AND name = $2 AND holder = $3;
 
+-- lease.holder (any)
+SELECT holder
+FROM leases
+WHERE region = $1 AND name = $2 AND until >= now();
+
 -- lease.take (any)
 INSERT INTO leases (region, name, holder, until)
-VALUES ($1, $2, $3, now() + $4::interval)
+SELECT $1::crdb_internal_region, $2, $3, now() + $4::interval
+WHERE NOT EXISTS (
+  SELECT 1
+  FROM leases
+  WHERE region = $1 AND name = $2 AND holder <> $3 AND until >= now()
+)
 ON CONFLICT (region, name) DO UPDATE
 SET holder = excluded.holder, until = excluded.until
 WHERE leases.holder = excluded.holder OR leases.until < now();
@@ -1043,6 +1280,16 @@ FROM wallets
 WHERE region = $1 AND customer_id = $2
 ORDER BY currency;
 
+-- saga.behind (cellar_customer)
+SELECT count(*), count(*) FILTER (WHERE b.updated_at > $3)
+FROM (
+  SELECT s.updated_at
+  FROM sagas AS s
+  JOIN slots AS o ON o.region = s.region AND o.slot = s.slot
+  WHERE s.region = $1 AND s.slot = ANY ($2::int2[]) AND s.status IN ('RUNNING', 'UNDOING') AND s.epoch < o.epoch
+  LIMIT $4
+) AS b;
+
 -- saga.claim (cellar_customer)
 UPDATE sagas AS s
 SET holder = $3, due_at = $4, updated_at = $5, epoch = o.epoch
@@ -1051,10 +1298,11 @@ WHERE s.region = $1 AND s.saga_id = $2 AND s.status IN ('RUNNING', 'UNDOING') AN
 RETURNING kind, customer_id, status, step, state, attempts, due_at, last_error, created_at;
 
 -- saga.count_parked (cellar_customer)
-SELECT kind, count(*)
-FROM sagas
-WHERE region = $1 AND slot = ANY ($2::int2[]) AND status = 'PARKED'
-GROUP BY kind;
+SELECT s.kind, count(*)
+FROM sagas AS s
+LEFT JOIN slots AS o ON o.region = s.region AND o.slot = s.slot
+WHERE s.region = $1 AND s.status = 'PARKED' AND coalesce(o.overrides ->> s.customer_id, o.owner, $2) = $2
+GROUP BY s.kind;
 
 -- saga.decide (cellar_customer)
 UPDATE sagas
@@ -1062,10 +1310,12 @@ SET status = $3, step = $4, state = $5, attempts = 0, due_at = $6, holder = '', 
 WHERE region = $1 AND saga_id = $2;
 
 -- saga.due (cellar_customer)
-SELECT saga_id, customer_id
-FROM sagas
-WHERE region = $1 AND due_at <= $2 AND slot = ANY ($3::int2[]) AND kind = ANY ($5::text[]) AND status IN ('RUNNING', 'UNDOING')
-ORDER BY due_at
+SELECT s.saga_id, s.customer_id
+FROM sagas AS s
+LEFT JOIN slots AS o ON o.region = s.region AND o.slot = s.slot
+WHERE s.region = $1 AND s.due_at <= $2 AND s.kind = ANY ($5::text[]) AND s.status IN ('RUNNING', 'UNDOING')
+  AND coalesce(o.overrides ->> s.customer_id, o.owner, $3) = $3
+ORDER BY s.due_at
 LIMIT $4;
 
 -- saga.get (cellar_customer)
@@ -1126,6 +1376,21 @@ FROM saved;
 SELECT s.saga_id, s.customer_id
 FROM sagas AS s
 JOIN slots AS o ON o.region = s.region AND o.slot = s.slot
-WHERE s.region = $1 AND s.due_at > $2 AND s.slot = ANY ($3::int2[]) AND s.kind = ANY ($5::text[]) AND s.status IN ('RUNNING', 'UNDOING') AND s.epoch < o.epoch
+WHERE s.region = $1 AND s.due_at > $2 AND s.kind = ANY ($5::text[]) AND s.status IN ('RUNNING', 'UNDOING')
+  AND s.epoch < o.epoch AND coalesce(o.overrides ->> s.customer_id, o.owner) = $3
 ORDER BY s.due_at
 LIMIT $4;
+
+-- saga.status (cellar_customer)
+SELECT status
+FROM sagas
+WHERE region = $1 AND saga_id = $2;
+
+-- saga.under_way (cellar_customer)
+SELECT count(*)
+FROM (
+  SELECT 1
+  FROM sagas
+  WHERE region = $1 AND slot = ANY ($2::int2[]) AND status IN ('RUNNING', 'UNDOING')
+  LIMIT $3
+) AS s;

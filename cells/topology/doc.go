@@ -9,6 +9,19 @@
 // cellar_customer, where every write looks it up (package fence); who follows an old map is
 // redirected and learns.
 //
-// On disk a map is JSON with runs of slots, and a checksum over its content: a file that is torn
-// or edited by accident is refused, and the last good map stays.
+// Outside of a process a map is a snapshot: canonical bytes with a checksum and an ed25519
+// signature (snapshot.go, sign.go). A Follower takes the newest that any Source has: the process's
+// own file of the last good map, the control plane's stream, Consul. It refuses, logs and counts
+// what is damaged, not signed by a known key, invalid, or another map of the version that is held;
+// it never goes back; and it keeps what it has taken in the file, from which a cold start works
+// though everything else is dead.
+//
+//	source ──bytes──► open: size, format, checksum, key, signature, body
+//	                    │ newer than held        │ refused: alarm
+//	                    ▼                        ▼
+//	                 Holder ──► subscribers    the last good map stays
+//	                    └─► file (flush, rename)
+//
+// Diff, Rebalance and Spread are pure functions of maps: what changed, and which slots should go
+// where. Moving them is package evacuation's affair.
 package topology

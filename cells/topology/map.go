@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"slices"
-	"sync/atomic"
 
 	"github.com/cellar-commerce/cellar/internal/ident"
 )
@@ -28,19 +27,22 @@ const (
 	Canary State = "canary"
 )
 
+// states in the order of their numbers in a snapshot: a new one goes to the end.
+var states = []State{Active, Draining, Evacuated, Quarantined, Canary}
+
 // Cell is one full service set.
 type Cell struct {
-	ID     string       `json:"id"`
-	Region ident.Region `json:"region"`
-	State  State        `json:"state"`
+	ID     string
+	Region ident.Region
+	State  State
 	// Weight is the cell's share of a ring, relative to the others'.
-	Weight int `json:"weight"`
+	Weight int
 	// Capacity is how many requests a second the cell can carry; 0 when nobody has said.
-	Capacity int `json:"capacity,omitempty"`
+	Capacity int
 	// Public is the address that routers use, Internal that of other cells, Admin that of probes; host:port.
-	Public   string `json:"public"`
-	Internal string `json:"internal"`
-	Admin    string `json:"admin"`
+	Public   string
+	Internal string
+	Admin    string
 }
 
 // Serves tells whether a cell may be asked at all.
@@ -84,16 +86,27 @@ const (
 	maxCells     = 1024
 	maxRings     = 64
 	MaxOverrides = 512
+	// maxName bounds a cell's id and its region, maxAddress an address: the longest name that DNS has, and a port.
+	maxName    = 64
+	maxAddress = 255
 )
 
 // ring of a region; nil when there is none.
 func (m *Map) ring(region ident.Region) *Ring {
-	for i := range m.Rings {
-		if m.Rings[i].Region == region {
-			return &m.Rings[i]
-		}
+	if i := m.ringIndex(region); i >= 0 {
+		return &m.Rings[i]
 	}
 	return nil
+}
+
+// ringIndex of a region; negative when it has no ring. Rings are too big to be handed to a func of slices.
+func (m *Map) ringIndex(region ident.Region) int {
+	for i := range m.Rings {
+		if m.Rings[i].Region == region {
+			return i
+		}
+	}
+	return -1
 }
 
 // OwnerOf a customer, with the epoch of the slot; false when the map has no such ring. It does not allocate.
@@ -185,6 +198,42 @@ func (m *Map) SlotsOf(cell string) map[ident.Region][]int16 {
 	return owned
 }
 
+// Clone of a map, to be changed before it is shared.
+func (m *Map) Clone() *Map {
+	return &Map{Version: m.Version, Cells: slices.Clone(m.Cells), Rings: slices.Clone(m.Rings), Overrides: slices.Clone(m.Overrides)}
+}
+
+// SlotRun is neighbouring slots with one owner and one epoch.
+type SlotRun struct {
+	// From and To are slots; both belong to the run.
+	From, To int
+	// Owner is a cell's id.
+	Owner string
+	Epoch uint64
+}
+
+// Runs of a region's ring, ascending, as few as there can be; none when the map has no such ring.
+func (m *Map) Runs(region ident.Region) []SlotRun {
+	r := m.ring(region)
+	if r == nil {
+		return nil
+	}
+	var runs []SlotRun
+	for s, o := range r.Slots {
+		if s > 0 && o.Cell == r.Slots[s-1].Cell && o.Epoch == r.Slots[s-1].Epoch {
+			runs[len(runs)-1].To = s
+			continue
+		}
+		runs = append(runs, SlotRun{From: s, To: s, Owner: m.Cells[o.Cell].ID, Epoch: o.Epoch})
+	}
+	return runs
+}
+
+// index of a cell by its id; negative when there is none.
+func (m *Map) index(id string) int {
+	return slices.IndexFunc(m.Cells, func(c Cell) bool { return c.ID == id })
+}
+
 // Validate everything that a reader relies on.
 func (m *Map) Validate() error {
 	if m.Version == 0 {
@@ -193,13 +242,15 @@ func (m *Map) Validate() error {
 	if len(m.Cells) == 0 || len(m.Cells) > maxCells || len(m.Rings) == 0 || len(m.Rings) > maxRings {
 		return fmt.Errorf("topology: a map has 1 to %d cells and 1 to %d rings", maxCells, maxRings)
 	}
+	named := make(map[string]bool, len(m.Cells))
 	for i := range m.Cells {
 		if err := m.Cells[i].validate(); err != nil {
 			return err
 		}
-		if slices.IndexFunc(m.Cells, func(c Cell) bool { return c.ID == m.Cells[i].ID }) != i {
+		if named[m.Cells[i].ID] {
 			return fmt.Errorf("topology: two cells are named %s", m.Cells[i].ID)
 		}
+		named[m.Cells[i].ID] = true
 	}
 	for i := range m.Rings {
 		if err := m.validateRing(i); err != nil {
@@ -254,10 +305,10 @@ func (m *Map) validateRing(i int) error {
 }
 
 func (c *Cell) validate() error {
-	if c.ID == "" || len(c.ID) > 64 {
-		return errors.New("topology: a cell has an id of 1 to 64 characters")
+	if c.ID == "" || len(c.ID) > maxName || c.Region == "" || len(c.Region) > maxName {
+		return fmt.Errorf("topology: a cell has an id and a region of 1 to %d characters", maxName)
 	}
-	if !slices.Contains([]State{Active, Draining, Evacuated, Quarantined, Canary}, c.State) {
+	if !slices.Contains(states, c.State) {
 		return fmt.Errorf("topology: cell %s has the unknown state %q", c.ID, c.State)
 	}
 	if c.Weight < 0 || c.Weight > 10_000 {
@@ -267,11 +318,16 @@ func (c *Cell) validate() error {
 		return fmt.Errorf("topology: the capacity of cell %s is not 0 to 10,000,000 requests a second", c.ID)
 	}
 	for _, address := range []string{c.Public, c.Internal, c.Admin} {
-		if _, _, err := net.SplitHostPort(address); err != nil {
+		if !isHostPort(address) {
 			return fmt.Errorf("topology: cell %s: address %q is no host:port", c.ID, address)
 		}
 	}
 	return nil
+}
+
+func isHostPort(address string) bool {
+	_, _, err := net.SplitHostPort(address)
+	return err == nil && len(address) <= maxAddress
 }
 
 // Even gives every ring's slots to the active cells of its region in equal shares, at epoch 1. A region without a
@@ -295,32 +351,4 @@ func Even(cells []Cell) (*Map, error) {
 		m.Rings = append(m.Rings, r)
 	}
 	return m, m.Validate()
-}
-
-// Holder of the newest map of a process.
-type Holder struct{ current atomic.Pointer[Map] }
-
-// Load the map; nil before the first.
-func (h *Holder) Load() *Map { return h.current.Load() }
-
-// Offer a map: it is taken if it is newer than the one held.
-func (h *Holder) Offer(m *Map) (taken bool) {
-	for {
-		old := h.current.Load()
-		if old != nil && m.Version <= old.Version {
-			return false
-		}
-		if h.current.CompareAndSwap(old, m) {
-			return true
-		}
-	}
-}
-
-// Owner implements fence.Owners for whatever map is held.
-func (h *Holder) Owner(id ident.CustomerID) (cell string, epoch uint64, ok bool) {
-	m := h.Load()
-	if m == nil {
-		return "", 0, false
-	}
-	return m.Owner(id)
 }

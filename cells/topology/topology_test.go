@@ -1,18 +1,10 @@
 package topology_test
 
 import (
-	"context"
-	"log/slog"
-	"os"
-	"path/filepath"
-	"slices"
+	"strings"
 	"testing"
-	"time"
-
-	"pgregory.net/rapid"
 
 	"github.com/cellar-commerce/cellar/cells/topology"
-	"github.com/cellar-commerce/cellar/internal/clock"
 	"github.com/cellar-commerce/cellar/internal/ident"
 )
 
@@ -51,113 +43,91 @@ func TestEvenSharesAndOwnersOfTheOwnRegion(t *testing.T) {
 	}
 }
 
-func TestAFileGivesTheSameMapBack(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		m, err := topology.Even(cells())
-		if err != nil {
-			t.Fatal(err)
-		}
-		for range rapid.IntRange(0, 50).Draw(t, "moves") {
-			ring := rapid.IntRange(0, len(m.Rings)-1).Draw(t, "ring")
-			slot := rapid.IntRange(0, ident.Slots-1).Draw(t, "slot")
-			m.Rings[ring].Slots[slot] = topology.SlotOwner{Cell: uint16(rapid.IntRange(0, len(m.Cells)-1).Draw(t, "cell")), Epoch: rapid.Uint64Range(1, 99).Draw(t, "epoch")}
-		}
-		var overrides []topology.Override
-		for range rapid.IntRange(0, 5).Draw(t, "overrides") {
-			overrides = append(overrides, topology.Override{Customer: ident.NewCustomer("use1"), Cell: uint16(rapid.IntRange(0, len(m.Cells)-1).Draw(t, "override"))})
-		}
-		m.SetOverrides(overrides)
-		b, err := topology.Marshal(m)
-		if err != nil {
-			t.Fatal(err)
-		}
-		back, err := topology.Parse(b)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for i := range m.Rings {
-			if m.Rings[i] != back.Rings[i] {
-				t.Fatal("a ring has changed")
-			}
-		}
-		if !slices.Equal(m.Overrides, back.Overrides) {
-			t.Fatal("the overrides have changed")
-		}
-	})
-}
-
-func FuzzParse(f *testing.F) {
-	b, err := topology.Marshal(even(f))
-	if err != nil {
-		f.Fatal(err)
+// lookedUp are a customer like any, one with an override, and one whose slot has another's override.
+func lookedUp(t testing.TB, m *topology.Map) map[string]ident.CustomerID {
+	t.Helper()
+	var overrides []topology.Override
+	for len(overrides) < topology.MaxOverrides {
+		overrides = append(overrides, topology.Override{Customer: ident.NewCustomer("use1"), Cell: 0})
 	}
-	f.Add(b)
-	f.Add([]byte(`{"checksum":"","content":{}}`))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		if m, err := topology.Parse(b); err == nil && m.Validate() != nil {
-			t.Error("an invalid map was accepted")
-		}
-	})
-}
-
-func TestAChangedFileIsRefusedAndTheLastGoodMapStays(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "map.json")
-	if err := topology.WriteFile(path, even(t)); err != nil {
-		t.Fatal(err)
+	m.SetOverrides(overrides)
+	neighbour, plain := ident.NewCustomer("use1"), ident.NewCustomer("use1")
+	for !m.Rings[0].Slots[neighbour.Slot()].Overridden {
+		neighbour = ident.NewCustomer("use1")
 	}
-	c := clock.NewManual(time.Unix(0, 0))
-	var h topology.Holder
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		topology.FileSource{Path: path, Clock: c, Log: slog.New(slog.DiscardHandler)}.Watch(ctx, &h)
-	}()
-	round := func() {
-		t.Helper()
-		if err := c.AwaitSleepers(t.Context(), 1); err != nil {
-			t.Fatal(err)
-		}
-		c.Advance(time.Second)
-		if err := c.AwaitSleepers(t.Context(), 1); err != nil {
-			t.Fatal(err)
-		}
+	for m.Rings[0].Slots[plain.Slot()].Overridden {
+		plain = ident.NewCustomer("use1")
 	}
-	round()
-	if h.Load() == nil || h.Load().Version != 1 {
-		t.Fatal("the first map was not taken")
-	}
-	if err := os.WriteFile(path, []byte(`{"checksum":"0","content":{"version":9}}`), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	round()
-	if h.Load().Version != 1 {
-		t.Error("a wrong map was taken")
-	}
-	newer := even(t)
-	newer.Version = 2
-	if err := topology.WriteFile(path, newer); err != nil {
-		t.Fatal(err)
-	}
-	round()
-	if h.Load().Version != 2 {
-		t.Error("the newer map was not taken")
-	}
-	cancel()
-	<-done
+	return map[string]ident.CustomerID{"plain": plain, "overridden": overrides[7].Customer, "neighbour": neighbour}
 }
 
 func TestLookUpDoesNotAllocate(t *testing.T) {
-	m, id := even(t), ident.NewCustomer("use1")
-	if n := testing.AllocsPerRun(100, func() { m.OwnerOf(id) }); n != 0 {
-		t.Errorf("%v allocations", n)
+	m := even(t)
+	customers := lookedUp(t, m)
+	var h topology.Holder
+	h.Offer(m)
+	for name, id := range customers {
+		if n := testing.AllocsPerRun(100, func() { h.Load().OwnerOf(id) }); n != 0 {
+			t.Errorf("%s: %v allocations", name, n)
+		}
+		if n := testing.AllocsPerRun(100, func() { h.Owner(id) }); n != 0 {
+			t.Errorf("%s, by the fence: %v allocations", name, n)
+		}
 	}
 }
 
 func BenchmarkOwnerOf(b *testing.B) {
-	m, id := even(b), ident.NewCustomer("usw2")
+	m := even(b)
+	for name, id := range lookedUp(b, m) {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				m.OwnerOf(id)
+			}
+		})
+	}
+}
+
+func BenchmarkOpen(b *testing.B) {
+	key := keyOf(b, 1)
+	snapshot, keys := sign(b, key, scattered(b, 20, 1<<20)), topology.NewKeys(key.Public())
 	for b.Loop() {
-		m.OwnerOf(id)
+		if _, err := topology.Open(snapshot, keys); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func TestWhatNoReaderCouldFollowIsNoMap(t *testing.T) {
+	for name, spoil := range map[string]func(*topology.Map){
+		"two cells of one name": func(m *topology.Map) { m.Cells[1].ID = m.Cells[0].ID },
+		"a cell without a name": func(m *topology.Map) { m.Cells[0].ID = "" },
+		"a cell nowhere":        func(m *topology.Map) { m.Cells[0].Region = "" },
+		"a state of its own":    func(m *topology.Map) { m.Cells[0].State = "tired" },
+		"a weight below nought": func(m *topology.Map) { m.Cells[0].Weight = -1 },
+		"no end of capacity":    func(m *topology.Map) { m.Cells[0].Capacity = 10_000_001 },
+		"an address of no port": func(m *topology.Map) { m.Cells[0].Admin = "127.0.0.1" },
+		"an endless address":    func(m *topology.Map) { m.Cells[0].Admin = strings.Repeat("h", 254) + ":1" },
+		"two rings of a region": func(m *topology.Map) { m.Rings[1].Region = m.Rings[0].Region },
+		"a ring of nowhere":     func(m *topology.Map) { m.Rings[1].Region = "mars-1" },
+		"a slot of nobody":      func(m *topology.Map) { m.Rings[1].Slots[5].Cell = 9 },
+		"a slot at no epoch":    func(m *topology.Map) { m.Rings[1].Slots[5].Epoch = 0 },
+		"a mark for nothing":    func(m *topology.Map) { m.Rings[1].Slots[5].Overridden = true },
+		"no cells":              func(m *topology.Map) { m.Cells = nil },
+		"no rings":              func(m *topology.Map) { m.Rings = nil },
+		"an override twice": func(m *topology.Map) {
+			o := topology.Override{Customer: ident.NewCustomer("use1")}
+			m.SetOverrides([]topology.Override{o, o})
+		},
+		"an override to nobody": func(m *topology.Map) {
+			m.SetOverrides([]topology.Override{{Customer: ident.NewCustomer("use1"), Cell: 9}})
+		},
+		"an override of no id": func(m *topology.Map) { m.SetOverrides([]topology.Override{{Customer: "c-use1-x"}}) },
+	} {
+		m := even(t)
+		if spoil(m); m.Validate() == nil {
+			t.Errorf("%s is valid", name)
+		}
 	}
 }
 

@@ -19,6 +19,6 @@ func main() {
 		if !errors.Is(err, cellctl.ErrFound) { // the report has said it
 			fmt.Fprintln(os.Stderr, "cellctl:", err)
 		}
-		os.Exit(1) //nolint:gocritic // exitAfterDefer: nothing but the signal handler is left to stop
+		os.Exit(cellctl.Exit(err)) //nolint:gocritic // exitAfterDefer: nothing but the signal handler is left to stop
 	}
 }

@@ -12,8 +12,13 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+
 	"github.com/cellar-commerce/cellar/cells/topology"
 	"github.com/cellar-commerce/cellar/internal/ident"
+	"github.com/cellar-commerce/cellar/internal/rpc"
+	"github.com/cellar-commerce/cellar/internal/secret"
 	"github.com/cellar-commerce/cellar/internal/settings"
 )
 
@@ -22,11 +27,21 @@ func source(out io.Writer, environ []string, args ...string) settings.Source {
 }
 
 func TestMistakesAreNamed(t *testing.T) {
+	dir := mapOf(t, "127.0.0.1:1")
+	peer := filepath.Join(dir, "peer.key")
+	if err := secret.Make(peer); err != nil {
+		t.Fatal(err)
+	}
 	for want, args := range map[string][]string{
-		"--region":     {"--map", "x"},
-		"--map":        {"--region", "us-east-1"},
-		"no such file": {"--region", "us-east-1", "--map", filepath.Join(t.TempDir(), "none")},
-		"listne":       {"--listne", "x"},
+		"--region":          {"--map", "x"},
+		"--map":             {"--region", "us-east-1"},
+		"--map-key-file":    {"--region", "us-east-1", "--map", "x"},
+		"--peer-key-file":   {"--region", "us-east-1", "--map", "x", "--map-key-file", "x", "--control-plane", "x:1"},
+		"no such file":      {"--region", "us-east-1", "--map", "x", "--map-key-file", filepath.Join(t.TempDir(), "none")},
+		"no map to begin":   {"--region", "us-east-1", "--map", filepath.Join(t.TempDir(), "none"), "--map-key-file", filepath.Join(dir, "map.pub")},
+		"is no host:port":   {"--region", "us-east-1", "--map", filepath.Join(dir, "map"), "--map-key-file", filepath.Join(dir, "map.pub"), "--control-plane", "x", "--peer-key-file", peer},
+		"no mode \"fresh\"": {"--region", "us-east-1", "--map", filepath.Join(dir, "map"), "--map-key-file", filepath.Join(dir, "map.pub"), "--consul", "127.0.0.1:1", "--consul-mode", "fresh"},
+		"listne":            {"--listne", "x"},
 	} {
 		if err := run(t.Context(), source(io.Discard, nil, args...), io.Discard); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v: got %v, want %q in it", args, err, want)
@@ -58,7 +73,8 @@ func fakeCell(t *testing.T) string {
 	return s.Listener.Addr().String()
 }
 
-func mapOf(t *testing.T, address string) string {
+// mapOf cells at one address: a directory with the files map and map.pub.
+func mapOf(t *testing.T, address string) (dir string) {
 	t.Helper()
 	var cells []topology.Cell
 	for _, region := range ident.Regions() {
@@ -68,11 +84,19 @@ func mapOf(t *testing.T, address string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(t.TempDir(), "map.json")
-	if err := topology.WriteFile(path, m); err != nil {
+	key, err := topology.NewSigningKey(make([]byte, 32))
+	if err != nil {
 		t.Fatal(err)
 	}
-	return path
+	snapshot, err := key.Sign(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir = t.TempDir()
+	if err := errors.Join(topology.WriteFile(filepath.Join(dir, "map"), snapshot), topology.WriteKeys(filepath.Join(dir, "map.pub"), key.Public())); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 // status of a page, and what it says.
@@ -95,12 +119,14 @@ func page(t *testing.T, url string) (status int, body string) {
 }
 
 func TestARouterStartsServesAndStops(t *testing.T) {
+	dir := mapOf(t, fakeCell(t))
 	logs, write := io.Pipe()
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	ended := make(chan error, 1)
 	go func() {
-		err := run(ctx, source(io.Discard, nil, "--region", "us-east-1", "--map", mapOf(t, fakeCell(t)), "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--drain", "1ms"), write)
+		err := run(ctx, source(io.Discard, nil, "--region", "us-east-1", "--map", filepath.Join(dir, "map"), "--map-key-file", filepath.Join(dir, "map.pub"),
+			"--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--drain", "1ms"), write)
 		_ = write.Close()
 		ended <- err
 	}()
@@ -133,5 +159,31 @@ func TestARouterStartsServesAndStops(t *testing.T) {
 	stop()
 	if err := <-ended; err != nil {
 		t.Error(err)
+	}
+}
+
+func TestEveryServicesMethodsAreKnown(t *testing.T) {
+	entries, err := filepath.Glob(filepath.Join("..", "..", "internal", "gen", "cellar", "*", "v1", "*connect"))
+	if err != nil || len(entries) == 0 {
+		t.Fatal(entries, err)
+	}
+	for _, entry := range entries {
+		name := "cellar." + filepath.Base(filepath.Dir(filepath.Dir(entry))) + ".v1"
+		found := false
+		protoregistry.GlobalFiles.RangeFilesByPackage(protoreflect.FullName(name), func(protoreflect.FileDescriptor) bool {
+			found = true
+			return false
+		})
+		if !found {
+			t.Errorf("%s is not linked into the router: add it to methods.go", name)
+		}
+	}
+	paths := rpc.NoSideEffects()
+	for path, want := range map[string]bool{
+		"/cellar.search.v1.SearchService/Search": true, "/cellar.checkout.v1.CheckoutService/PlaceOrder": false, "/cellar.inventory.v1.InventoryService/Reserve": false,
+	} {
+		if paths[path] != want {
+			t.Errorf("%s may be asked twice: %v", path, paths[path])
+		}
 	}
 }

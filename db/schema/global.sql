@@ -123,3 +123,104 @@ CREATE TABLE IF NOT EXISTS leases (
   until timestamptz NOT NULL, -- when it must have been renewed, by the database's clock
   CONSTRAINT leases_pk PRIMARY KEY (region, name)
 ) /*@LOCALITY REGIONAL BY TABLE IN PRIMARY REGION @*/;
+
+-- Evacuations and other moves of slots: one row each, from the command to long after its end.
+CREATE TABLE IF NOT EXISTS evacuations (
+  evacuation_id text NOT NULL, -- ev-…, random
+  kind text NOT NULL, -- EVACUATION, REBALANCE, UNDO or REVERT
+  state text NOT NULL, -- see cells/evacuation
+  revision int8 NOT NULL, -- grows by one at each change: whoever changes the row names the one it has read
+  changing bool NOT NULL, -- slots are on their way: at most one move may be so at a time
+  who text NOT NULL, -- who wants it
+  reason text NOT NULL, -- why
+  started_at timestamptz NOT NULL, -- time of the command
+  ended_at timestamptz, -- when it was done, or all was back; NULL before
+  expires_at timestamptz, -- when it is undone by itself; NULL for never
+  undoes_id text NOT NULL, -- the move that this one takes back; empty for none
+  undone_by_id text NOT NULL, -- the move that takes this one back; empty for none
+  states_before jsonb NOT NULL, -- cell to its state before, of the cells whose state the move changes
+  states_after jsonb NOT NULL, -- cell to its state when the move is done
+  map_version int8 NOT NULL, -- first version of the map that has what was flipped; 0 before
+  evacuation bytea NOT NULL, -- protobuf cellar.topology.v1.Evacuation: plan, phases, findings
+  CONSTRAINT evacuations_pk PRIMARY KEY (evacuation_id),
+  CONSTRAINT evacuations_kind_is_known CHECK (kind IN ('EVACUATION', 'REBALANCE', 'UNDO', 'REVERT')),
+  CONSTRAINT evacuations_state_is_known CHECK (state IN ('PLANNED', 'FLIPPING', 'PUBLISHING', 'CONVERGING', 'VERIFYING', 'DONE', 'ABORTING', 'ABORTED', 'UNDONE'))
+) /*@LOCALITY REGIONAL BY TABLE IN PRIMARY REGION @*/;
+
+-- One move at a time changes slots.
+CREATE UNIQUE INDEX IF NOT EXISTS evacuations_changing ON evacuations (changing) WHERE changing;
+
+-- Moves that somebody has to drive.
+CREATE INDEX IF NOT EXISTS evacuations_open ON evacuations (started_at) WHERE ended_at IS NULL;
+
+-- The newest moves first.
+CREATE INDEX IF NOT EXISTS evacuations_started ON evacuations (started_at DESC, evacuation_id);
+
+-- Moves that are undone by themselves, by time.
+CREATE INDEX IF NOT EXISTS evacuations_expiry ON evacuations (expires_at) WHERE state = 'DONE' AND undone_by_id = '';
+
+-- The history of the map. The newest row is the map; who owns a slot is decided by the table slots of cellar_customer, from
+-- which each of these was made. At most a thousand versions are kept.
+CREATE TABLE IF NOT EXISTS maps (
+  version int8 NOT NULL, -- from 1, without gaps; the key is what decides between two who publish at once
+  snapshot bytea NOT NULL, -- as routers and cells get it, signed; at most 512 KiB
+  made_at timestamptz NOT NULL, -- when
+  who text NOT NULL, -- operator, or the control plane itself
+  reason text NOT NULL, -- why, in the words of whoever wanted it
+  CONSTRAINT maps_pk PRIMARY KEY (version),
+  CONSTRAINT maps_version_is_positive CHECK (version > 0)
+) /*@LOCALITY REGIONAL BY TABLE IN PRIMARY REGION @*/;
+
+-- The fleet: what the map says of cells beside what they own. Whatever changes here is in the next map.
+CREATE TABLE IF NOT EXISTS cells (
+  cell_id text NOT NULL, -- for example "use1-a"
+  region text NOT NULL, -- where it runs
+  state text NOT NULL, -- as topology.State has it
+  weight int4 NOT NULL, -- its share of its ring, relative to the others'
+  capacity int4 NOT NULL, -- requests a second that it can carry; 0 when nobody has said
+  public_address text NOT NULL, -- host:port for routers
+  internal_address text NOT NULL, -- host:port for other cells
+  admin_address text NOT NULL, -- host:port for probes
+  changed_at timestamptz NOT NULL, -- time of the last change
+  CONSTRAINT cells_pk PRIMARY KEY (cell_id),
+  CONSTRAINT cells_state_is_known CHECK (state IN ('active', 'draining', 'evacuated', 'quarantined', 'canary')),
+  CONSTRAINT cells_weight_is_in_range CHECK (weight BETWEEN 0 AND 10000),
+  CONSTRAINT cells_capacity_is_not_negative CHECK (capacity >= 0)
+) /*@LOCALITY REGIONAL BY TABLE IN PRIMARY REGION @*/;
+
+-- Why single customers are served by another cell than their slot's owner. That they are stands in slots.overrides; this says
+-- who wanted it and until when.
+CREATE TABLE IF NOT EXISTS overrides (
+  customer_id text NOT NULL, -- carries the ring
+  cell_id text NOT NULL, -- that is to serve the customer
+  who text NOT NULL, -- operator
+  reason text NOT NULL, -- why
+  created_at timestamptz NOT NULL, -- when it was asked for
+  expires_at timestamptz NOT NULL, -- when it is taken away
+  applied bool NOT NULL, -- false from before the slot's row is written until the map that has it
+  CONSTRAINT overrides_pk PRIMARY KEY (customer_id)
+) /*@LOCALITY REGIONAL BY TABLE IN PRIMARY REGION @*/;
+
+-- The lever that stops all automatic evacuations, and what automation must remember whoever leads. One row.
+CREATE TABLE IF NOT EXISTS automation (
+  name text NOT NULL, -- 'evacuation'
+  enabled bool NOT NULL, -- false: nothing is moved but by people
+  who text NOT NULL, -- who moved the lever last
+  reason text NOT NULL, -- why
+  changed_at timestamptz NOT NULL, -- when the lever was moved last
+  moved_cell text NOT NULL, -- cell that automation evacuated last; empty for none
+  moved_at timestamptz NOT NULL, -- when that was; the next must wait
+  CONSTRAINT automation_pk PRIMARY KEY (name)
+) /*@LOCALITY REGIONAL BY TABLE IN PRIMARY REGION @*/;
+
+-- The audit trail of whatever changed the map or was decided about it. Rows are only added.
+CREATE TABLE IF NOT EXISTS topology_changes (
+  change_id text NOT NULL, -- ascends with time: microseconds since 1970 in hexadecimal digits, and chance
+  at timestamptz NOT NULL, -- when
+  who text NOT NULL, -- operator, or the control plane itself
+  reason text NOT NULL, -- why
+  action text NOT NULL, -- what was done, for example "cell added"
+  subject text NOT NULL, -- to what: a cell, a region, a customer, an evacuation
+  map_version int8 NOT NULL, -- the map that it made, or that was in force
+  CONSTRAINT topology_changes_pk PRIMARY KEY (change_id)
+) /*@LOCALITY REGIONAL BY TABLE IN PRIMARY REGION @*/;

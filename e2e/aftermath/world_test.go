@@ -121,13 +121,9 @@ func newWorld(t *testing.T) *world {
 		_, err := w.stock[regions[i]].Restock(t.Context(), &inventoryv1.RestockRequest{FcId: fc, DeliveryId: "d1", Lines: []*inventoryv1.RestockLine{{Sku: "ale", Quantity: opening}}})
 		must(t, err)
 	}
-	slots := make([]int16, ident.Slots)
-	for i := range slots {
-		slots[i] = int16(i)
-	}
 	w.orders = order.New(order.Deps{
 		DB: w.customers, Fence: fencetest.Owner(w.customers, home), Clock: w.clock, Log: log, Payments: w.till, Shipments: shipments, Stock: stock, Cell: "use1-a",
-		Owned: func() map[ident.Region][]int16 { return map[ident.Region][]int16{home: slots} },
+		Rings: func() ([]ident.Region, uint64) { return []ident.Region{home}, 1 },
 	})
 	return w
 }
@@ -211,7 +207,7 @@ func (w *world) request(ctx context.Context, p purchase) error {
 	all, err := events(ctx, w.customers, "order/"+p.id+"/%/requested")
 	for _, e := range all {
 		if err == nil {
-			err = w.shipping[ident.Region(e.destination)].Requested(ctx, e.id, e.payload)
+			err = w.shipping[ident.Region(e.destination)].Requested(ctx, fulfillment.Request{MessageID: e.id, Payload: e.payload})
 		}
 	}
 	return err

@@ -65,7 +65,7 @@ func (w *world) start(t reporter, name string, settings ...func(*checkout.Deps))
 	deps := checkout.Deps{
 		DB: w.customers, Global: w.global, Fence: fenced, Clock: w.clock, Log: log, Tax: tax.None{}, PrimaryRegion: here, Accounts: w.accounts, Carts: faultyCarts{c.carts, f},
 		Products: faultyProducts{w.catalog, f}, Planner: faultyPlanner{w.planner, f}, Stock: stock, Payments: faultyPayments{c.payments, f},
-		Orders: faultyOrders{c.orders, f}, ValidateAddress: postal.Validate, QuoteKey: quoteKey, Cell: name, Owned: everything,
+		Orders: faultyOrders{c.orders, f}, ValidateAddress: postal.Validate, QuoteKey: quoteKey, Cell: name, Rings: everything,
 	}
 	for _, set := range settings {
 		set(&deps)
@@ -90,13 +90,7 @@ type nobody struct{}
 func (nobody) CallEnded(string, string, time.Duration) {}
 
 // everything is owned, by whoever sweeps.
-func everything() map[ident.Region][]int16 {
-	slots := make([]int16, ident.Slots)
-	for i := range slots {
-		slots[i] = int16(i)
-	}
-	return map[ident.Region][]int16{here: slots}
-}
+func everything() (rings []ident.Region, version uint64) { return []ident.Region{here}, 1 }
 
 // customerHeader says who asks; the middleware of a cell reads a session token instead.
 const customerHeader = "Test-Customer"

@@ -113,7 +113,7 @@ func TestGetCheckoutTellsOfAnOrderThatIsBeingPlaced(t *testing.T) {
 	c.faults.meanwhile = func(point string) {
 		if point == "before the charge" {
 			during, duringOrder = s.checkoutState(t, "key-1")
-			_, twin = s.place("key-1", req)
+			_, twin = s.placeWithin(2*time.Second, "key-1", req)
 		}
 	}
 	o := s.mustPlace(t, "key-1", req)

@@ -56,7 +56,7 @@ func (w *world) begun(t reporter) (order string) {
 // sweepBy a definition until the saga has ended.
 func (w *world) sweepBy(ctx context.Context, d *saga.Definition, id string) (saga.Status, error) {
 	e := saga.New(saga.Deps{
-		DB: w.customers, Fence: w.fence, Clock: w.clock, Log: slog.New(slog.DiscardHandler), Cell: "use1-b", Owned: everything, Definitions: []*saga.Definition{d},
+		DB: w.customers, Fence: w.fence, Clock: w.clock, Log: slog.New(slog.DiscardHandler), Cell: "use1-b", Rings: everything, Definitions: []*saga.Definition{d},
 	})
 	for range 10 {
 		w.clock.Advance(20 * time.Second)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"connectrpc.com/connect"
 
@@ -78,7 +79,18 @@ func payBy(q *checkoutv1.QuoteResponse, card string) *checkoutv1.PlaceOrderReque
 
 // place an order under a key; an empty one is not sent.
 func (s shopper) place(key string, req *checkoutv1.PlaceOrderRequest) (*orderv1.Order, error) {
-	ctx, info := connect.NewClientContext(s.context())
+	return s.placeWithin(0, key, req)
+}
+
+// placeWithin is place by a client who waits for so long; for ever when that is 0.
+func (s shopper) placeWithin(patience time.Duration, key string, req *checkoutv1.PlaceOrderRequest) (*orderv1.Order, error) {
+	waiting := s.context()
+	if patience > 0 {
+		var cancel context.CancelFunc
+		waiting, cancel = context.WithTimeout(waiting, patience)
+		defer cancel()
+	}
+	ctx, info := connect.NewClientContext(waiting)
 	if key != "" {
 		info.RequestHeader().Set("Idempotency-Key", key)
 	}

@@ -24,6 +24,7 @@ import (
 	"github.com/cellar-commerce/cellar/internal/platform"
 	"github.com/cellar-commerce/cellar/internal/seed"
 	"github.com/cellar-commerce/cellar/internal/session"
+	"github.com/cellar-commerce/cellar/internal/sqldb"
 )
 
 // CheckoutConfig of the bench of the whole placement.
@@ -38,6 +39,8 @@ type CheckoutConfig struct {
 	PortOffset int
 	// Rate is how many carts a second are filled beforehand: more than can be ordered.
 	Rate int
+	// PlacementsOnly leaves out the comparison of an order's commit.
+	PlacementsOnly bool
 	// Progress is told what is measured now; may be nil.
 	Progress func(string)
 }
@@ -77,11 +80,17 @@ func Checkout(ctx context.Context, cfg CheckoutConfig) (r Report, err error) {
 	}
 	defer func() { err = errors.Join(err, p.Stop()) }()
 	b.router = "http://" + p.Layout().Routers[0].Listen
+	if b.meter, err = newMeter(ctx, p); err != nil {
+		return r, err
+	}
+	defer b.meter.close()
 	if err := b.measure(ctx); err != nil {
 		return r, err
 	}
-	if err := b.orders(ctx, p.DatabaseURL()); err != nil {
-		return r, err
+	if !cfg.PlacementsOnly {
+		if err := b.orders(ctx, p.DatabaseURL()); err != nil {
+			return r, err
+		}
 	}
 	b.report.Seconds = time.Since(begun).Seconds()
 	return b.report, nil
@@ -90,6 +99,7 @@ func Checkout(ctx context.Context, cfg CheckoutConfig) (r Report, err error) {
 type checkoutBench struct {
 	cfg    CheckoutConfig
 	router string
+	meter  *meter
 	skus   []string
 	http   *http.Client
 	report Report
@@ -131,6 +141,10 @@ func (b *checkoutBench) measure(ctx context.Context) error {
 		return fmt.Errorf("fill carts: %w", err)
 	}
 	b.report.Rows = append(b.report.Rows, row("fill a cart", b.cfg.Shoppers, "service", took, filled))
+	resting, before, err := b.rest(ctx)
+	if err != nil {
+		return err
+	}
 	b.say("ordering for %g s", b.cfg.Seconds)
 	var refused atomic.Int64
 	placed, took, err := b.each(ctx, carts, time.Duration(b.cfg.Seconds*float64(time.Second)), func(ctx context.Context, n int) error {
@@ -144,12 +158,75 @@ func (b *checkoutBench) measure(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("order: %w", err)
 	}
+	after, err := b.settled(ctx)
+	if err != nil {
+		return err
+	}
+	b.report.Costs = costs(resting, before, after, len(placed))
+	b.report.Ratios["cpu_ms_per_order"] = b.report.Costs[len(meteredParts)].CPUMS
 	orders := row("quote to PAID", b.cfg.Shoppers, "service", took, placed)
 	b.report.Rows = append(b.report.Rows, orders)
 	b.say("%d orders were placed, %d refused", len(placed), refused.Load())
 	b.report.Ratios["orders_per_second"], b.report.Goals["orders_per_second"] = orders.PerSecond, atLeast(556)
 	b.report.Ratios["p99_ms"], b.report.Goals["p99_ms"] = orders.P99MS, atMost(100)
 	return nil
+}
+
+const (
+	// restFor is how long the platform is watched that has nothing to do, before it gets orders.
+	restFor = 3 * time.Second
+	// settleFor bounds the wait for what orders have left behind.
+	settleFor = 10 * time.Second
+)
+
+// rest until what the carts have left is done, and watch what the platform takes by itself.
+func (b *checkoutBench) rest(ctx context.Context) (begun, ended reading, err error) {
+	if begun, err = b.settled(ctx); err != nil {
+		return begun, begun, err
+	}
+	b.say("watching the platform rest for %s", restFor)
+	select {
+	case <-ctx.Done():
+		return begun, begun, ctx.Err()
+	case <-time.After(restFor):
+	}
+	ended, err = b.meter.read(ctx)
+	return begun, ended, err
+}
+
+// What follows an order belongs to its cost: its events are published, and its parcels are known where they are packed.
+var (
+	stmtEventsLeft = sqldb.Define(sqldb.Customer, "bench.events_left", `
+SELECT count(*)
+FROM outbox
+WHERE published_at IS NULL`)
+
+	stmtEventsSent = sqldb.Define(sqldb.Customer, "bench.events_sent", `
+SELECT count(*)
+FROM outbox
+WHERE subject LIKE 'fulfillment.%'`)
+
+	stmtParcels = sqldb.Define(sqldb.Regional, "bench.parcels", `
+SELECT count(*)
+FROM shipments`)
+)
+
+// settled waits for the events of orders to arrive, and reads the meter.
+func (b *checkoutBench) settled(ctx context.Context) (reading, error) {
+	deadline := time.Now().Add(settleFor)
+	for {
+		left, sent, parcels, err := b.meter.events(ctx)
+		if err != nil {
+			return reading{}, err
+		}
+		if (left == 0 && sent == parcels) || time.Now().After(deadline) {
+			if left > 0 || sent > parcels {
+				b.say("%d events are still unpublished, and %d parcels unknown, after %s", left, sent-parcels, settleFor)
+			}
+			return b.meter.read(ctx)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
 }
 
 // errRefused: the shop said no for a good reason; the time it took does not count.

@@ -21,6 +21,10 @@ type Report struct {
 	Ratios map[string]float64 `json:"ratios"`
 	// Goals by metric.
 	Goals map[string]Goal `json:"goals"`
+	// Costs of one order; only of the bench of checkouts.
+	Costs []Cost `json:"costs,omitempty"`
+	// Notes in words, for people.
+	Notes []string `json:"notes,omitempty"`
 }
 
 // Row is one measurement.
@@ -102,7 +106,21 @@ func (r Report) Table(out io.Writer) error {
 		}
 		line("%s\t%.2f\t%s\t%s", metric, r.Ratios[metric], r.Goals[metric], mark)
 	}
+	if len(r.Costs) > 0 {
+		line("")
+		line("AN ORDER'S COST\tCPU ms\tSWITCHES\tCOUNT\tAT REST, a second")
+	}
+	for _, c := range r.Costs {
+		if c.Count > 0 {
+			line("%s\t\t\t%.1f\t%.0f", c.Part, c.Count, c.AtRest)
+			continue
+		}
+		line("%s\t%.2f\t%.1f\t\t%.0f ms", c.Part, c.CPUMS, c.Switches, c.AtRest)
+	}
 	line("")
+	for _, note := range r.Notes {
+		line("%s", note)
+	}
 	line("%s; %.0f s", r.Machine, r.Seconds)
 	return w.Flush()
 }

@@ -18,6 +18,12 @@ const (
 	ackWait = 30 * time.Second
 	// maxHandlers run at once in one process and consumer.
 	maxHandlers = 32
+	// maxBatch messages are handled in one go: their transaction stays short.
+	maxBatch = 64
+	// gatherFor is the least time between the beginnings of two batches: under load each then has a handful of messages.
+	gatherFor = 20 * time.Millisecond
+	// batchTimeout leaves most of ackWait for the members of a batch that failed.
+	batchTimeout = 5 * time.Second
 	// maxAckPending bounds what the broker hands out unanswered, over all processes of a consumer.
 	maxAckPending = 1000
 	// firstRetry doubles with each delivery up to maxRetry. Nothing is ever given up: a message that cannot be handled
@@ -32,6 +38,10 @@ const (
 
 // Handler takes one message; an error brings it again later.
 type Handler func(ctx context.Context, m Message) error
+
+// BatchHandler takes messages that can share a transaction: all of them, or with an error none. What it refuses is shown to
+// it again one by one, so that a bad message keeps no other; it is for effects that can be repeated.
+type BatchHandler func(ctx context.Context, all []Message) error
 
 // Consumer says what to consume.
 type Consumer struct {
@@ -48,8 +58,22 @@ type Consumer struct {
 
 // Consume until ctx ends.
 func (b *Bus) Consume(ctx context.Context, c Consumer, handle Handler) error {
+	return b.keepConsuming(ctx, c, func(ctx context.Context, messages jetstream.MessagesContext) error {
+		return b.handOut(ctx, c, messages, handle)
+	})
+}
+
+// ConsumeBatches is Consume for messages that arrive together and are cheaper together. One batch is handled at a time;
+// the next one gathers meanwhile, and for at least gatherFor after the last began: nobody waits when little comes.
+func (b *Bus) ConsumeBatches(ctx context.Context, c Consumer, handle BatchHandler) error {
+	return b.keepConsuming(ctx, c, func(ctx context.Context, messages jetstream.MessagesContext) error {
+		return b.handOutBatches(ctx, c, messages, handle)
+	})
+}
+
+func (b *Bus) keepConsuming(ctx context.Context, c Consumer, handOut func(context.Context, jetstream.MessagesContext) error) error {
 	for ctx.Err() == nil {
-		if err := b.consume(ctx, c, handle); err != nil && ctx.Err() == nil {
+		if err := b.consume(ctx, c, handOut); err != nil && ctx.Err() == nil {
 			b.cfg.Log.WarnContext(ctx, "a consumer is interrupted; it goes on as soon as the broker is back", "consumer", c.Durable, "region", string(c.Region), "error", err)
 			pause(ctx, reconnectEvery)
 		}
@@ -57,7 +81,7 @@ func (b *Bus) Consume(ctx context.Context, c Consumer, handle Handler) error {
 	return nil
 }
 
-func (b *Bus) consume(ctx context.Context, c Consumer, handle Handler) error {
+func (b *Bus) consume(ctx context.Context, c Consumer, handOut func(context.Context, jetstream.MessagesContext) error) error {
 	l, err := b.link(c.Region)
 	if err != nil {
 		return err
@@ -76,6 +100,11 @@ func (b *Bus) consume(ctx context.Context, c Consumer, handle Handler) error {
 	stop := context.AfterFunc(ctx, messages.Stop)
 	defer stop()
 	defer messages.Stop()
+	return handOut(ctx, messages)
+}
+
+// handOut messages to handlers, many at once.
+func (b *Bus) handOut(ctx context.Context, c Consumer, messages jetstream.MessagesContext, handle Handler) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	slots := make(chan struct{}, maxHandlers)
@@ -89,6 +118,69 @@ func (b *Bus) consume(ctx context.Context, c Consumer, handle Handler) error {
 			defer func() { <-slots }()
 			b.deliver(ctx, c, m, handle)
 		})
+	}
+}
+
+// handOutBatches of the messages that are there, one batch after the other.
+func (b *Bus) handOutBatches(ctx context.Context, c Consumer, messages jetstream.MessagesContext, handle BatchHandler) error {
+	arrived := make(chan jetstream.Msg, maxBatch)
+	done := make(chan struct{})
+	defer func() { <-done }()
+	defer close(arrived)
+	go func() {
+		defer close(done)
+		for first := range arrived {
+			begun := time.Now()
+			b.deliverBatch(ctx, c, gatherFrom(first, arrived), handle)
+			pause(ctx, gatherFor-time.Since(begun))
+		}
+	}()
+	for {
+		m, err := messages.Next()
+		if err != nil {
+			return fmt.Errorf("bus: consumer %s: %w", c.Durable, err)
+		}
+		arrived <- m
+	}
+}
+
+// gatherFrom takes what has arrived behind the first message.
+func gatherFrom(first jetstream.Msg, arrived <-chan jetstream.Msg) []jetstream.Msg {
+	batch := []jetstream.Msg{first}
+	for len(batch) < maxBatch {
+		select {
+		case m, open := <-arrived:
+			if !open {
+				return batch
+			}
+			batch = append(batch, m)
+		default:
+			return batch
+		}
+	}
+	return batch
+}
+
+// deliverBatch in one go, and each by itself if that fails.
+func (b *Bus) deliverBatch(ctx context.Context, c Consumer, batch []jetstream.Msg, handle BatchHandler) {
+	one := func(ctx context.Context, m Message) error { return handle(ctx, []Message{m}) }
+	if len(batch) > 1 {
+		all := make([]Message, len(batch))
+		for i, m := range batch {
+			all[i] = incoming(m)
+		}
+		handling, cancel := context.WithTimeout(ctx, batchTimeout)
+		err := safely(handling, Message{}, func(ctx context.Context, _ Message) error { return handle(ctx, all) })
+		cancel()
+		if err == nil {
+			for _, m := range batch {
+				_ = m.Ack()
+			}
+			return
+		}
+	}
+	for _, m := range batch {
+		b.deliver(ctx, c, m, one)
 	}
 }
 
@@ -184,6 +276,9 @@ func (b *Bus) follow(ctx context.Context, c Consumer, next *uint64, handle Handl
 }
 
 func pause(ctx context.Context, d time.Duration) {
+	if d <= 0 {
+		return
+	}
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {

@@ -215,3 +215,64 @@ func awaitFollower(t *testing.T, b *bus.Bus, got <-chan bus.Message) {
 		}
 	})
 }
+
+func TestMessagesThatArriveTogetherAreHandledTogether(t *testing.T) {
+	b := newBus(t)
+	publish(t, b, messages(0, 40)...)
+	got, batches := make(chan string, 100), make(chan int, 100)
+	background(t, func(ctx context.Context) error {
+		return b.ConsumeBatches(ctx, orders, func(_ context.Context, all []bus.Message) error {
+			batches <- len(all)
+			for _, m := range all {
+				got <- m.ID
+			}
+			return nil
+		})
+	})
+	seen := map[string]bool{}
+	for len(seen) < 40 {
+		id := receive(t, got, "the messages")
+		if seen[id] {
+			t.Errorf("%s was handled twice", id)
+		}
+		seen[id] = true
+	}
+	if n := len(batches); n > 20 {
+		t.Errorf("40 messages that were there came in %d batches", n)
+	}
+}
+
+func TestABadMessageOfABatchDoesNotHoldUpTheOthers(t *testing.T) {
+	for name, fail := range map[string]func() error{
+		"by an error": func() error { return errors.New("it cannot be read") },
+		"by a panic":  func() error { panic("a bug") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBus(t)
+			publish(t, b, messages(0, 11)...)
+			good, again := make(chan string, 50), make(chan int, 50)
+			background(t, func(ctx context.Context) error {
+				return b.ConsumeBatches(ctx, orders, func(_ context.Context, all []bus.Message) error {
+					for _, m := range all {
+						if m.ID == "m-0" {
+							if len(all) == 1 {
+								again <- m.Delivered
+							}
+							return fail()
+						}
+					}
+					for _, m := range all {
+						good <- m.ID
+					}
+					return nil
+				})
+			})
+			seen := map[string]bool{}
+			for len(seen) < 10 {
+				seen[receive(t, good, "the other messages")] = true
+			}
+			for receive(t, again, "the bad one, again") < 2 {
+			}
+		})
+	}
+}

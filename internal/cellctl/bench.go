@@ -1,7 +1,6 @@
 package cellctl
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -13,10 +12,10 @@ import (
 func (o *options) bench() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "bench", Short: "Measure, as ratios against a named peer in the same run",
-		Long: "Measure, as ratios against a named peer in the same run. Each bench makes a private database, and ends by itself\n" +
+		Long: "Measure, as ratios against a named peer in the same run. Each bench makes what it needs, and ends by itself\n" +
 			"within three minutes.",
 	}
-	cmd.AddCommand(o.benchStock(), o.benchCheckout(), o.benchPlan())
+	cmd.AddCommand(o.benchStock(), o.benchCheckout(), o.benchPlan(), o.benchRouter(), o.benchEvacuate(), o.benchPeer())
 	return cmd
 }
 
@@ -26,7 +25,7 @@ func (o *options) benchCheckout() *cobra.Command {
 		Use: "checkout", Short: "Whole placements, from quote to PAID, through the router of a private platform", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			if cfg.Seconds < 1 || cfg.Seconds > 60 || cfg.Shoppers < 1 || cfg.Shoppers > 1000 {
-				return fmt.Errorf("--seconds must be 1 to 60, --shoppers 1 to 1000")
+				return usagef("--seconds must be 1 to 60, --shoppers 1 to 1000")
 			}
 			if cfg.BinDir, err = binDir(); err != nil {
 				return err
@@ -42,6 +41,7 @@ func (o *options) benchCheckout() *cobra.Command {
 	cmd.Flags().Float64Var(&cfg.Seconds, "seconds", 20, "that orders are placed for")
 	cmd.Flags().IntVar(&cfg.Shoppers, "shoppers", 32, "at once")
 	cmd.Flags().IntVar(&cfg.Rate, "carts", 700, "carts filled beforehand, for each second")
+	cmd.Flags().BoolVar(&cfg.PlacementsOnly, "placements-only", false, "leave out the comparison of an order's commit with the usual way")
 	cmd.Flags().IntVar(&cfg.PortOffset, "port-offset", 10_000, "of the private platform's ports")
 	return cmd
 }
@@ -52,11 +52,11 @@ func (o *options) benchStock() *cobra.Command {
 		Use: "stock", Short: "Reservations through the service against a guarded UPDATE in a transaction", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if cfg.Seconds < 0.1 || cfg.Seconds > 60 {
-				return fmt.Errorf("--seconds must be 0.1 to 60")
+				return usagef("--seconds must be 0.1 to 60")
 			}
 			for _, name := range cfg.Cases {
 				if !slices.Contains(bench.StockCases(), name) {
-					return fmt.Errorf("--cases must be among %s", strings.Join(bench.StockCases(), ", "))
+					return usagef("--cases must be among %s", strings.Join(bench.StockCases(), ", "))
 				}
 			}
 			cfg.Progress = func(s string) { cmd.PrintErrln("bench: " + s) }
@@ -78,7 +78,7 @@ func (o *options) benchPlan() *cobra.Command {
 		Use: "plan", Short: "Plans of random orders over 175 centres, against the best there are", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if cfg.Orders < 1 || cfg.Orders > 1_000_000 {
-				return fmt.Errorf("--orders must be 1 to 1,000,000")
+				return usagef("--orders must be 1 to 1,000,000")
 			}
 			cfg.Progress = func(s string) { cmd.PrintErrln("bench: " + s) }
 			report, err := bench.Plan(cmd.Context(), cfg)

@@ -32,7 +32,7 @@ func TestWrongArgumentsAreRefusedBeforeAnythingHappens(t *testing.T) {
 		args []string
 		says string
 	}{
-		{[]string{"status", "-o", "xml"}, "table or json"},
+		{[]string{"status", "-o", "xml"}, "table, json or yaml"},
 		{[]string{"up", "--db", "sqlite"}, "postgres or cockroach"},
 		{[]string{"up", "--products", "-1"}, "0 to 1000000"},
 		{[]string{"up", "now"}, "unknown command"},
@@ -46,7 +46,7 @@ func TestWrongArgumentsAreRefusedBeforeAnythingHappens(t *testing.T) {
 		{[]string{"saga", "retry", "x", "--yes"}, "--reason is required"},
 		{[]string{"saga", "undo", "x", "--reason", " ", "--yes"}, "--reason is required"},
 		{[]string{"saga", "show"}, "accepts 1 arg"},
-		{[]string{"slots", "move", "a"}, "accepts 2 arg"},
+		{[]string{"bench", "evacuate", "--rounds", "0"}, "--rounds 1 to 100"},
 		{[]string{"import"}, "accepts 1 arg"},
 		{[]string{"restart"}, "accepts 1 arg"},
 		{[]string{"nonsense"}, "unknown command"},
@@ -62,7 +62,7 @@ func TestWrongArgumentsAreRefusedBeforeAnythingHappens(t *testing.T) {
 
 func TestWithoutAPlatformEveryCommandSaysSo(t *testing.T) {
 	for _, args := range [][]string{{"status"}, {"down"}, {"restart", "x"}, {"seed"}, {"import", "f"}, {"shop"}, {"audit"}, {"kill", "x"},
-		{"slots", "move", "a", "b"}, {"saga", "list"}, {"saga", "show", "x"}, {"saga", "retry", "x", "--reason", "y"}, {"saga", "demo", "begin"}, {"saga", "demo", "release", "x"}, {"voucher", "create", "X-1", "--percent", "5"}, {"voucher", "show", "X-1"}, {"voucher", "disable", "X-1"}} {
+		{"map", "show"}, {"cell", "list"}, {"watch"}, {"evacuate", "a", "--dry-run"}, {"bench", "evacuate", "--running"}, {"saga", "list"}, {"saga", "show", "x"}, {"saga", "retry", "x", "--reason", "y"}, {"saga", "demo", "begin"}, {"saga", "demo", "release", "x"}, {"voucher", "create", "X-1", "--percent", "5"}, {"voucher", "show", "X-1"}, {"voucher", "disable", "X-1"}} {
 		if _, err := call(t, args...); !errors.Is(err, platform.ErrNotRunning) {
 			t.Errorf("%v: %v", args, err)
 		}
@@ -74,7 +74,7 @@ func TestHelpNamesEveryCommand(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"up", "down", "status", "restart", "seed", "import", "shop", "audit", "voucher"} {
+	for _, name := range []string{"up", "down", "status", "restart", "seed", "import", "shop", "audit", "voucher", "map", "cell", "customer", "evacuate", "undo", "watch", "automation"} {
 		if !strings.Contains(out, "\n  "+name+" ") {
 			t.Errorf("help does not list %s:\n%s", name, out)
 		}

@@ -2,12 +2,11 @@ package cellctl
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -31,15 +30,17 @@ func New() *cobra.Command {
 		Use: "cellctl", Short: "Run, fill, exercise and audit a Cellar platform", Version: telemetry.Version,
 		SilenceUsage: true, SilenceErrors: true,
 		PersistentPreRunE: func(*cobra.Command, []string) error {
-			if o.output != "table" && o.output != "json" {
-				return fmt.Errorf("-o must be table or json, not %q", o.output)
+			if !slices.Contains([]string{"table", "json", "yaml"}, o.output) {
+				return usagef("-o must be table, json or yaml, not %q", o.output)
 			}
 			return nil
 		},
 	}
 	root.PersistentFlags().StringVar(&o.dir, "dir", ".cellar", "directory of the platform")
-	root.PersistentFlags().StringVarP(&o.output, "output", "o", "table", "table, or json for machines")
-	root.AddCommand(o.up(), o.down(), o.status(), o.restart(), o.seed(), o.importFile(), o.shop(), o.audit(), o.stock(), o.voucher(), o.saga(), o.kill(), o.slots(), o.bench())
+	root.PersistentFlags().StringVarP(&o.output, "output", "o", "table", "table, or json or yaml for machines")
+	root.AddCommand(o.up(), o.down(), o.status(), o.restart(), o.seed(), o.importFile(), o.shop(), o.audit(), o.stock(), o.voucher(), o.saga(), o.kill(), o.bench())
+	root.AddCommand(o.maps(), o.cell(), o.customer(), o.evacuate(), o.undo(), o.watch(), o.automation())
+	tidy(root)
 	return root
 }
 
@@ -50,16 +51,6 @@ func (o *options) running(ctx context.Context) (platform.Info, error) {
 		return platform.Info{}, err
 	}
 	return remote.Info(ctx)
-}
-
-// print a value as JSON, or by its table.
-func (o *options) print(out io.Writer, v any, table func(io.Writer) error) error {
-	if o.output == "json" {
-		e := json.NewEncoder(out)
-		e.SetIndent("", "  ")
-		return e.Encode(v)
-	}
-	return table(out)
 }
 
 // binDir is where this program lies: its companions lie beside it.

@@ -1,28 +1,19 @@
 package cellctl
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"connectrpc.com/connect"
 	"github.com/spf13/cobra"
-	"google.golang.org/protobuf/encoding/protojson"
-	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"github.com/cellar-commerce/cellar/cells/topology"
 	recoveryv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/recovery/v1"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/recovery/v1/recoveryv1connect"
 	"github.com/cellar-commerce/cellar/internal/ident"
-	"github.com/cellar-commerce/cellar/internal/problem"
 	"github.com/cellar-commerce/cellar/internal/rpc"
 	"github.com/cellar-commerce/cellar/internal/secret"
 )
@@ -49,7 +40,7 @@ func (o *options) recovery(ctx context.Context, named string) (*recovery, error)
 	if err != nil {
 		return nil, err
 	}
-	m, err := topology.ReadFile(info.Map)
+	m, err := info.ReadMap()
 	if err != nil {
 		return nil, err
 	}
@@ -86,14 +77,6 @@ func ask[Q, A any](ctx context.Context, r *recovery, call func(recoveryv1connect
 	return nil, "", said(err)
 }
 
-// said by a cell: its reason and its words.
-func said(err error) error {
-	if p := problem.As(err); p != nil && p.Reason != "" {
-		return fmt.Errorf("%s: %s", p.Reason, p.Message)
-	}
-	return err
-}
-
 func (o *options) sagaList() *cobra.Command {
 	var status, kind string
 	cmd := &cobra.Command{
@@ -101,7 +84,7 @@ func (o *options) sagaList() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			wanted, ok := recoveryv1.Status_value["STATUS_"+strings.ToUpper(status)]
 			if !ok {
-				return fmt.Errorf("--status must be parked, running or undoing, not %q", status)
+				return usagef("--status must be parked, running or undoing, not %q", status)
 			}
 			r, err := o.recovery(cmd.Context(), "")
 			if err != nil {
@@ -116,25 +99,12 @@ func (o *options) sagaList() *cobra.Command {
 				}
 				all = append(all, resp.GetSagas()...)
 			}
-			raws := make([]json.RawMessage, len(all))
-			for i, s := range all {
-				raws[i] = raw(s)
-			}
-			return o.print(cmd.OutOrStdout(), raws, func(out io.Writer) error { return sagaTable(out, all) })
+			return o.print(cmd.OutOrStdout(), raws(all), func(out io.Writer) error { return sagaTable(out, all) })
 		},
 	}
 	cmd.Flags().StringVar(&status, "status", "parked", "parked, running or undoing")
 	cmd.Flags().StringVar(&kind, "kind", "", "only sagas of this kind, for example placement")
 	return cmd
-}
-
-// raw is a message as JSON.
-func raw(m proto.Message) json.RawMessage {
-	b, err := protojson.Marshal(m)
-	if err != nil { // of a message that has just come over the wire
-		return json.RawMessage("null")
-	}
-	return b
 }
 
 func sagaTable(out io.Writer, all []*recoveryv1.Saga) error {
@@ -152,18 +122,6 @@ func sagaTable(out io.Writer, all []*recoveryv1.Saga) error {
 }
 
 func statusWord(s recoveryv1.Status) string { return strings.TrimPrefix(s.String(), "STATUS_") }
-
-func orDash(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return s
-}
-
-// age of what happened then.
-func age(t *timestamppb.Timestamp) string {
-	return max(time.Since(t.AsTime()), 0).Truncate(time.Second).String()
-}
 
 func (o *options) sagaShow() *cobra.Command {
 	return &cobra.Command{
@@ -231,7 +189,7 @@ func (o *options) sagaDecision(verb, short, long string, decide func(ctx context
 		Long: long + "\nThe reason is kept with the saga. Asks before it does so, unless --yes is given.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if strings.TrimSpace(reason) == "" {
-				return errors.New("--reason is required: it is kept with the saga")
+				return usagef("--reason is required: it is kept with the saga")
 			}
 			r, err := o.recovery(cmd.Context(), "")
 			if err != nil {
@@ -255,30 +213,6 @@ func (o *options) sagaDecision(verb, short, long string, decide func(ctx context
 	cmd.Flags().StringVar(&reason, "reason", "", "why; kept with the saga")
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	return cmd
-}
-
-// confirm that the operator means this saga: its id is to be typed.
-func confirm(in io.Reader, talk io.Writer, verb, id string) error {
-	if f, ok := in.(*os.File); ok {
-		if stat, err := f.Stat(); err != nil || stat.Mode()&os.ModeCharDevice == 0 {
-			return fmt.Errorf("nobody can be asked here; --yes means to %s without asking", verb)
-		}
-	}
-	if _, err := fmt.Fprintf(talk, "%s this saga? Type its id to go on: ", verb); err != nil {
-		return err
-	}
-	typed, err := bufio.NewReader(in).ReadString('\n')
-	if strings.TrimSpace(typed) != id {
-		return errors.Join(errors.New("not confirmed; nothing has been changed"), ignoreEOF(err))
-	}
-	return nil
-}
-
-func ignoreEOF(err error) error {
-	if errors.Is(err, io.EOF) {
-		return nil
-	}
-	return err
 }
 
 func (o *options) sagaDemo() *cobra.Command {

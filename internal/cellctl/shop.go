@@ -41,14 +41,14 @@ func (o *options) shop() *cobra.Command {
 			"do: they ask again, an order under its key. No fault outlasts the command.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if cfg.Shoppers < 1 || cfg.Shoppers > 1000 || cfg.Orders < 1 || cfg.Orders > 10_000_000 {
-				return fmt.Errorf("--shoppers must be 1 to 1000, --orders 1 to 10000000")
+				return usagef("--shoppers must be 1 to 1000, --orders 1 to 10000000")
 			}
 			if err := t.check(); err != nil {
 				return err
 			}
 			if flash {
 				if units < 1 || units > 1_000_000 {
-					return fmt.Errorf("--units must be 1 to 1000000")
+					return usagef("--units must be 1 to 1000000")
 				}
 				sale, err := o.openSale(cmd.Context(), units)
 				if err != nil {

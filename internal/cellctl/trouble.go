@@ -27,9 +27,9 @@ type trouble struct {
 func (t trouble) check() error {
 	switch {
 	case t.decline < 0 || t.decline > 100 || t.timeout < 0 || t.timeout > 100:
-		return fmt.Errorf("--decline and --timeout-after-success must be 0 to 100")
+		return usagef("--decline and --timeout-after-success must be 0 to 100")
 	case t.killEvery < 0 || (t.killEvery > 0 && t.killEvery < time.Second):
-		return fmt.Errorf("--kill-every must be a second or more")
+		return usagef("--kill-every must be a second or more")
 	}
 	return nil
 }

@@ -29,30 +29,32 @@ type upFlags struct {
 	database string
 	products int
 	file     string
+	standby  bool
 }
 
 func (o *options) up() *cobra.Command {
 	var f upFlags
 	cmd := &cobra.Command{
 		Use: "up", Short: "Run the whole platform here, until Ctrl-C or `cellctl down`", Args: cobra.NoArgs,
-		Long: "Run the whole platform on this machine, every part a process of its own: the database, and in each of three regions\n" +
-			"a broker, two cells and a router. An empty catalogue is filled first. CELLAR_DATABASE_URL names a SQL server\n" +
+		Long: "Run the whole platform on this machine, every part a process of its own: the database, the control plane, and in\n" +
+			"each of three regions a broker, two cells and a router. An empty catalogue is filled first. CELLAR_DATABASE_URL names a SQL server\n" +
 			"(PostgreSQL 15 or newer, or CockroachDB) to use in place of a private one.",
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.runUp(cmd.Context(), cmd.OutOrStdout(), f) },
 	}
 	cmd.Flags().IntVar(&f.offset, "port-offset", 0, "move every port by this")
 	cmd.Flags().StringVar(&f.database, "db", "postgres", "database to start: postgres, or cockroach where its program is installed")
 	cmd.Flags().IntVar(&f.products, "products", 10_000, "products to fill an empty catalogue with")
+	cmd.Flags().BoolVar(&f.standby, "standby", false, "start a second control plane, which takes over when the first is gone")
 	cmd.Flags().StringVar(&f.file, "import", "", "fill an empty catalogue from this file instead (see import)")
 	return cmd
 }
 
 func (o *options) runUp(ctx context.Context, out io.Writer, f upFlags) error {
 	if f.database != "postgres" && f.database != "cockroach" {
-		return fmt.Errorf("--db must be postgres or cockroach, not %q", f.database)
+		return usagef("--db must be postgres or cockroach, not %q", f.database)
 	}
 	if f.products < 0 || f.products > maxProducts {
-		return fmt.Errorf("--products must be 0 to %d", maxProducts)
+		return usagef("--products must be 0 to %d", maxProducts)
 	}
 	bin, err := binDir()
 	if err != nil {
@@ -61,7 +63,7 @@ func (o *options) runUp(ctx context.Context, out io.Writer, f upFlags) error {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	p, err := platform.Start(ctx, platform.Config{
-		Dir: o.dir, BinDir: bin, PortOffset: f.offset, DatabaseURL: os.Getenv("CELLAR_DATABASE_URL"), Cockroach: f.database == "cockroach", Out: out,
+		Dir: o.dir, BinDir: bin, PortOffset: f.offset, DatabaseURL: os.Getenv("CELLAR_DATABASE_URL"), Cockroach: f.database == "cockroach", Standby: f.standby, Out: out,
 		Fill: func(ctx context.Context, url string) error { return fillEmpty(ctx, out, url, f) },
 	})
 	if err != nil {
@@ -190,27 +192,6 @@ func (o *options) kill() *cobra.Command {
 	}
 }
 
-func (o *options) slots() *cobra.Command {
-	move := &cobra.Command{
-		Use: "move FROM TO", Short: "Give all slots of a cell to another of its region, for example of one that is dead", Args: cobra.ExactArgs(2),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			info, err := o.running(cmd.Context())
-			if err != nil {
-				return err
-			}
-			n, err := platform.MoveSlots(cmd.Context(), info, args[0], args[1])
-			if err != nil {
-				return err
-			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s owns %d more slots\n", args[1], n)
-			return err
-		},
-	}
-	cmd := &cobra.Command{Use: "slots", Short: "Change who owns which customers"}
-	cmd.AddCommand(move)
-	return cmd
-}
-
 func (o *options) seed() *cobra.Command {
 	var products int
 	var seedOf uint64
@@ -218,7 +199,7 @@ func (o *options) seed() *cobra.Command {
 		Use: "seed", Short: "Fill the running platform with the network's centres and a generated catalogue", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if products < 1 || products > maxProducts {
-				return fmt.Errorf("--products must be 1 to %d", maxProducts)
+				return usagef("--products must be 1 to %d", maxProducts)
 			}
 			return o.write(cmd, seed.Products(products, seedOf), seedOf)
 		},

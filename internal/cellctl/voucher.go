@@ -134,7 +134,7 @@ func (f voucherFlags) voucher(code string) (*checkoutv1.Voucher, error) {
 			return
 		}
 		if err := read(text); err != nil {
-			errs = append(errs, fmt.Errorf("--%s: %w", name, err))
+			errs = append(errs, usagef("--%s: %w", name, err))
 		}
 	}
 	amount := func(into **money.Amount) func(string) error {

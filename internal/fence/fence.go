@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	problemv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/problem/v1"
 	"github.com/cellar-commerce/cellar/internal/ident"
@@ -27,8 +28,11 @@ type Fence interface {
 	// Join writes parts as Send does a batch, in a transaction that it shares with others who join at the same time. When ctx
 	// ends first the parts may be written or not.
 	Join(ctx context.Context, id ident.CustomerID, parts ...Part) error
-	// Check refuses with WRONG_CELL when the map says that another cell owns the customer's slot.
-	Check(id ident.CustomerID) error
+	// Check refuses with WRONG_CELL when another cell serves the customer: by the map, and then by the slot's row too, for
+	// the map may not have followed yet.
+	Check(ctx context.Context, id ident.CustomerID) error
+	// Mine tells whether this cell serves the customer by the map alone, which is cheap: to choose what to work on.
+	Mine(id ident.CustomerID) bool
 	// MintCustomer makes a customer id in a slot that this cell owns.
 	MintCustomer() ident.CustomerID
 	// MintGuest makes a guest id in a slot that this cell owns.
@@ -43,7 +47,7 @@ type Owners interface {
 
 // Deps of a SlotFence.
 type Deps struct {
-	// DB is cellar_customer.
+	// DB is cellar_customer. Without it nothing can be written, and a check takes the map's word.
 	DB *sqldb.DB
 	// Cell is the id of this cell.
 	Cell string
@@ -51,6 +55,8 @@ type Deps struct {
 	Region ident.Region
 	// Owners answers from the map.
 	Owners Owners
+	// Overridden tells whether the map has the customer served by another cell than the owner of the slot; nil is never.
+	Overridden func(ident.CustomerID) bool
 }
 
 // SlotFence is the Fence of one cell.
@@ -67,6 +73,9 @@ var _ Fence = (*SlotFence)(nil)
 
 // New fence of a cell. The region must have a ring.
 func New(deps Deps) (*SlotFence, error) {
+	if deps.Overridden == nil {
+		deps.Overridden = func(ident.CustomerID) bool { return false }
+	}
 	ring, ok := deps.Region.Code()
 	if !ok {
 		return nil, fmt.Errorf("fence: region %q has no ring", deps.Region)
@@ -76,17 +85,16 @@ func New(deps Deps) (*SlotFence, error) {
 
 // InSlotTx implements Fence.
 func (f *SlotFence) InSlotTx(ctx context.Context, id ident.CustomerID, fn func(tx sqldb.Tx) error) error {
-	region := id.Region()
-	if region == "" {
-		return problem.New(problem.Invalid, "MALFORMED_CUSTOMER_ID", "the customer id is malformed")
+	if _, err := homeOf(id); err != nil {
+		return err
 	}
 	return f.deps.DB.InTx(ctx, func(tx sqldb.Tx) error {
-		owner, epoch, err := lockSlot(ctx, tx, region, id.Slot())
+		o, err := readSlot(ctx, tx, stmtLockSlot, id)
 		if err != nil {
 			return err
 		}
-		if owner != f.deps.Cell {
-			return wrongCell(region, id.Slot(), owner, epoch)
+		if o.cell != f.deps.Cell {
+			return wrongCell(id, o)
 		}
 		return fn(tx)
 	})
@@ -94,48 +102,90 @@ func (f *SlotFence) InSlotTx(ctx context.Context, id ident.CustomerID, fn func(t
 
 // Send implements Fence.
 func (f *SlotFence) Send(ctx context.Context, id ident.CustomerID, b *sqldb.Batch) error {
-	region := id.Region()
-	if region == "" {
-		return problem.New(problem.Invalid, "MALFORMED_CUSTOMER_ID", "the customer id is malformed")
-	}
-	err := f.deps.DB.Send(ctx, b.After(stmtGuard, string(region), int16(id.Slot()), f.deps.Cell))
-	if !sqldb.GuardFailed(err) {
-		return err
-	}
-	return f.whoseSlot(ctx, region, id.Slot(), err)
-}
-
-// whoseSlot finds out whose guard has failed: the fence's, which is WRONG_CELL, or one of the batch.
-func (f *SlotFence) whoseSlot(ctx context.Context, ring ident.Region, slot ident.Slot, failed error) error {
-	owner, epoch, err := readSlot(ctx, f.deps.DB, stmtReadSlot, ring, slot)
+	region, err := homeOf(id)
 	if err != nil {
 		return err
 	}
-	if owner != f.deps.Cell {
-		return wrongCell(ring, slot, owner, epoch)
+	err = f.deps.DB.Send(ctx, b.After(stmtGuard, string(region), int16(id.Slot()), f.deps.Cell, string(id)))
+	if !sqldb.GuardFailed(err) {
+		return err
+	}
+	return f.whoseSlot(ctx, id, err)
+}
+
+// homeOf a customer. The id is looked at closely: a guard takes it for one, and many of them in a list.
+func homeOf(id ident.CustomerID) (ident.Region, error) {
+	if _, err := ident.Parse(string(id)); err != nil {
+		return "", problem.Wrap(err, problem.Invalid, "MALFORMED_CUSTOMER_ID", "the customer id is malformed")
+	}
+	return id.Region(), nil
+}
+
+// whoseSlot finds out whose guard has failed: the fence's, which is WRONG_CELL, or one of the batch.
+func (f *SlotFence) whoseSlot(ctx context.Context, id ident.CustomerID, failed error) error {
+	o, err := readSlot(ctx, f.deps.DB, stmtReadSlot, id)
+	if err != nil {
+		return err
+	}
+	if o.cell != f.deps.Cell {
+		return wrongCell(id, o)
 	}
 	return failed
 }
 
-func lockSlot(ctx context.Context, tx sqldb.Tx, ring ident.Region, slot ident.Slot) (owner string, epoch uint64, err error) {
-	return readSlot(ctx, tx, stmtLockSlot, ring, slot)
+// owned is who serves a customer.
+type owned struct {
+	cell  string
+	epoch uint64 // of the slot
+	// override: the cell serves this customer only, and need not own the slot.
+	override bool
 }
 
-func readSlot(ctx context.Context, q sqldb.Querier, s *sqldb.Statement, ring ident.Region, slot ident.Slot) (owner string, epoch uint64, err error) {
-	err = q.QueryRow(ctx, s, string(ring), int16(slot)).Scan(&owner, &epoch)
+func readSlot(ctx context.Context, q sqldb.Querier, s *sqldb.Statement, id ident.CustomerID) (owned, error) {
+	var o owned
+	var override *string
+	err := q.QueryRow(ctx, s, string(id.Region()), int16(id.Slot()), string(id)).Scan(&o.cell, &o.epoch, &override)
 	if errors.Is(err, sqldb.ErrNoRows) {
-		return "", 0, nil // a ring without slots: nobody owns it, so nobody writes
+		return owned{}, nil // a ring without slots: nobody owns it, so nobody writes
 	}
-	return owner, epoch, err
+	if override != nil {
+		o.cell, o.override = *override, true
+	}
+	return o, err
 }
 
-// Check implements Fence.
-func (f *SlotFence) Check(id ident.CustomerID) error {
+// checkTime is how long a check waits for the row. What the map says is good enough, if the database does not answer.
+const checkTime = 250 * time.Millisecond
+
+// Check implements Fence. That the map gives a customer to this cell is not looked into: its writes are fenced. That it gives
+// one to another cell is, since a slot that has just come here would be served by nobody until the next map. Should the map
+// change between the looks at owner and override, whoever is sent to the wrong cell hears better there.
+func (f *SlotFence) Check(ctx context.Context, id ident.CustomerID) error {
 	owner, epoch, _ := f.deps.Owners.Owner(id)
+	mapped := owned{owner, epoch, f.deps.Overridden(id)}
 	if owner == f.deps.Cell {
 		return nil
 	}
-	return wrongCell(id.Region(), id.Slot(), owner, epoch)
+	if f.deps.DB == nil {
+		return wrongCell(id, mapped)
+	}
+	ctx, cancel := context.WithTimeout(ctx, checkTime)
+	defer cancel()
+	o, err := readSlot(ctx, f.deps.DB, stmtReadSlot, id)
+	switch {
+	case err != nil || o.cell == "":
+		return wrongCell(id, mapped)
+	case o.cell == f.deps.Cell:
+		return nil
+	default:
+		return wrongCell(id, o)
+	}
+}
+
+// Mine implements Fence.
+func (f *SlotFence) Mine(id ident.CustomerID) bool {
+	owner, _, _ := f.deps.Owners.Owner(id)
+	return owner == f.deps.Cell
 }
 
 // maxMints bounds the search for an id in a slot of ours. A cell with one slot in a thousand finds one in time; a cell
@@ -152,14 +202,17 @@ func (f *SlotFence) mint(make func(ident.RingCode) ident.CustomerID) ident.Custo
 	var id ident.CustomerID
 	for range maxMints {
 		id = make(f.ring)
-		if owner, _, _ := f.deps.Owners.Owner(id); owner == f.deps.Cell {
+		if f.Mine(id) {
 			break
 		}
 	}
 	return id
 }
 
-func wrongCell(ring ident.Region, slot ident.Slot, owner string, epoch uint64) error {
-	return problem.New(problem.Unavailable, ReasonWrongCell, "another cell serves this customer",
-		&problemv1.WrongCell{Ring: string(ring), Slot: uint32(slot), Owner: owner, Epoch: epoch})
+func wrongCell(id ident.CustomerID, o owned) error {
+	d := &problemv1.WrongCell{Ring: string(id.Region()), Slot: uint32(id.Slot()), Owner: o.cell, Epoch: o.epoch}
+	if o.override {
+		d.CustomerId = string(id)
+	}
+	return problem.New(problem.Unavailable, ReasonWrongCell, "another cell serves this customer", d)
 }

@@ -23,6 +23,8 @@ FROM unnest($2::text[], $3::text[]) AS n (customer_id, cause)`)
 	// A guard that a row can ask for.
 	stmtNever = sqldb.Define(sqldb.Customer, "fence_test.never", `SELECT 1 / (count(*) = 0)::int FROM unnest($2::text[]) AS n (cause) WHERE n.cause = 'never' AND $1 <> ''`)
 
+	stmtUnsit = sqldb.Define(sqldb.Customer, "fence_test.unsit", `DELETE FROM cart_changes WHERE region = $1 AND customer_id = $2`)
+
 	stmtNotes = sqldb.Define(sqldb.Customer, "fence_test.notes", `SELECT count(*), count(DISTINCT xmin::text) FROM cart_changes WHERE region = $1 AND customer_id = $2`)
 
 	stmtTransactions = sqldb.Define(sqldb.Customer, "fence_test.transactions", `SELECT count(*), count(DISTINCT xmin::text) FROM cart_changes WHERE region = $1 AND cause = $2`)
@@ -160,12 +162,11 @@ func TestARowThatSomebodySitsOnKeepsOnlyItsOwn(t *testing.T) {
 		t.Fatal(err)
 	}
 	// A duplicate of a row that is being changed waits for that change's end.
-	deleted := sqldb.Define(sqldb.Customer, "fence_test.unsit", `DELETE FROM cart_changes WHERE region = $1 AND customer_id = $2`)
 	sitting, stand, stood := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 	go func() {
 		var once sync.Once
 		stood <- db.InTx(context.WithoutCancel(t.Context()), func(tx sqldb.Tx) error {
-			if _, err := tx.Exec(t.Context(), deleted, string(home), string(held)); err != nil {
+			if _, err := tx.Exec(t.Context(), stmtUnsit, string(home), string(held)); err != nil {
 				return err
 			}
 			once.Do(func() { close(sitting) })

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -31,10 +32,10 @@ const (
 
 // join is one caller's parts.
 type join struct {
-	ctx   context.Context
-	slot  ident.Slot
-	parts []Part
-	done  chan error // of one
+	ctx      context.Context
+	customer ident.CustomerID
+	parts    []Part
+	done     chan error // of one
 }
 
 // lane of the joins of some slots of a ring. While a group is written the next one gathers; nobody waits for company.
@@ -60,12 +61,12 @@ func (f *SlotFence) laneOf(id ident.CustomerID) *lane {
 
 // Join implements Fence.
 func (f *SlotFence) Join(ctx context.Context, id ident.CustomerID, parts ...Part) error {
-	region := id.Region()
-	if region == "" {
-		return problem.New(problem.Invalid, "MALFORMED_CUSTOMER_ID", "the customer id is malformed")
+	region, err := homeOf(id)
+	if err != nil {
+		return err
 	}
 	l := f.laneOf(id)
-	j := &join{ctx: ctx, slot: id.Slot(), parts: parts, done: make(chan error, 1)}
+	j := &join{ctx: ctx, customer: id, parts: parts, done: make(chan error, 1)}
 	l.mu.Lock()
 	if len(l.queue) >= maxWaiting {
 		l.mu.Unlock()
@@ -150,23 +151,23 @@ func alike(err error) bool {
 // send a group behind the guard of all its slots; in a hurry with a limit to the wait for locks, because one row that
 // somebody sits on must not keep everybody.
 func (f *SlotFence) send(ctx context.Context, ring ident.Region, group []*join, hurry bool) error {
-	slots := make([]int16, len(group))
+	slots, ids := make([]int16, len(group)), make([]string, len(group))
+	distinct := make(map[ident.Slot]bool, len(group))
 	var parts []Part
 	for i, j := range group {
-		slots[i] = int16(j.slot)
+		slots[i], ids[i] = int16(j.customer.Slot()), string(j.customer)
+		distinct[j.customer.Slot()] = true
 		parts = append(parts, j.parts...)
 	}
-	slices.Sort(slots)
-	slots = slices.Compact(slots)
 	var b sqldb.Batch
 	if hurry {
 		b.Queue(stmtHurry, nil)
 	}
-	b.Queue(stmtGuardAll, nil, string(ring), slots, f.deps.Cell, len(slots))
+	b.Queue(stmtGuardAll, nil, string(ring), slots, f.deps.Cell, len(distinct), strings.Join(ids, ","))
 	Queue(&b, ring, parts)
 	err := f.deps.DB.Send(ctx, &b)
 	if !sqldb.GuardFailed(err) || len(group) > 1 {
 		return err
 	}
-	return f.whoseSlot(ctx, ring, group[0].slot, err)
+	return f.whoseSlot(ctx, group[0].customer, err)
 }

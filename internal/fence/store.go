@@ -9,36 +9,48 @@ import (
 	"github.com/cellar-commerce/cellar/internal/sqldb"
 )
 
+// Every statement here decides by the effective owner of a customer: the cell that the slot's overrides name for it, or
+// else the slot's owner. Overrides are nearly always NULL, and then nothing is looked up in them.
+
 // At SERIALIZABLE (CockroachDB) the plain read is enough, and FOR SHARE would take no lock there anyway.
 var stmtLockSlot = sqldb.Define(sqldb.Customer, "fence.lock_slot", `
-SELECT owner, epoch
+SELECT owner, epoch, overrides ->> $3::text
 FROM slots
 WHERE region = $1 AND slot = $2
 /*@PG FOR SHARE @*/`)
 
 var stmtReadSlot = sqldb.Define(sqldb.Customer, "fence.read_slot", `
-SELECT owner, epoch
+SELECT owner, epoch, overrides ->> $3::text
 FROM slots
 WHERE region = $1 AND slot = $2`)
 
-// The guard of a batch: it divides by zero, which ends the transaction, when the slot is not this cell's. The lock is that
-// of lock_slot.
+// The guard of a batch: it divides by zero, which ends the transaction, when the customer is not this cell's. The lock is
+// that of lock_slot.
 var stmtGuard = sqldb.Define(sqldb.Customer, "fence.guard", `
 SELECT 1 / count(*)
 FROM (
   SELECT 1
   FROM slots
-  WHERE region = $1 AND slot = $2 AND owner = $3
+  WHERE region = $1 AND slot = $2 AND coalesce(overrides ->> $4::text, owner) = $3
   /*@PG FOR SHARE @*/
 ) AS s`)
 
-// The guard of a group: all its slots have to be this cell's.
+// The guard of a group: all its customers have to be this cell's. $2 has the slot of each, in the order of the ids in $5;
+// these are one text, because it is hardly ever taken apart, and an array is as soon as it arrives.
 var stmtGuardAll = sqldb.Define(sqldb.Customer, "fence.guard_all", `
 SELECT 1 / (count(*) = $4)::int
 FROM (
   SELECT 1
-  FROM slots
-  WHERE region = $1 AND slot = ANY ($2::int2[]) AND owner = $3
+  FROM slots AS o
+  WHERE region = $1 AND slot = ANY ($2::int2[])
+    AND CASE
+      WHEN overrides IS NULL THEN owner = $3
+      ELSE NOT EXISTS (
+        SELECT 1
+        FROM unnest($2::int2[], string_to_array($5::text, ',')) AS c (slot, customer_id)
+        WHERE c.slot = o.slot AND coalesce(o.overrides ->> c.customer_id, o.owner) <> $3
+      )
+    END
   /*@PG FOR SHARE @*/
 ) AS s`)
 

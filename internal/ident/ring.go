@@ -17,6 +17,29 @@ var ringByCode = map[RingCode]Region{
 	"euc1": "eu-central-1",
 }
 
+// rings is ringByCode as a list: for so few, looking at each is faster, and every request looks.
+var rings = func() (all []ring) {
+	for code, region := range ringByCode {
+		all = append(all, ring{code, region})
+	}
+	return all
+}()
+
+type ring struct {
+	code   RingCode
+	region Region
+}
+
+// regionOf a ring's code; empty for a code that names none.
+func regionOf(code string) Region {
+	for i := range rings {
+		if string(rings[i].code) == code {
+			return rings[i].region
+		}
+	}
+	return ""
+}
+
 var codeByRing = func() map[Region]RingCode {
 	m := make(map[Region]RingCode, len(ringByCode))
 	for code, region := range ringByCode {
@@ -36,6 +59,6 @@ func (r Region) Code() (RingCode, bool) {
 
 // Region of a ring; false for a code that names none.
 func (c RingCode) Region() (Region, bool) {
-	region, ok := ringByCode[c]
-	return region, ok
+	region := regionOf(string(c))
+	return region, region != ""
 }

@@ -18,6 +18,12 @@ INSERT INTO inbox (region, consumer, message_id, received_at)
 VALUES ($1, $2, $3, $4)
 ON CONFLICT (region, consumer, message_id) DO NOTHING`)
 
+var stmtReceiveAll = sqldb.Define(sqldb.Any, "inbox.receive_all", `
+INSERT INTO inbox (region, consumer, message_id, received_at)
+SELECT $1::crdb_internal_region, $2, n.message_id, $4
+FROM unnest($3::text[]) AS n (message_id)
+ON CONFLICT (region, consumer, message_id) DO NOTHING`)
+
 // Message as a consumer knows it.
 type Message struct {
 	// Consumer that takes it, for example "fulfillment".
@@ -32,8 +38,8 @@ func First(ctx context.Context, tx sqldb.Tx, home ident.Region, m Message, now t
 	return n == 1, err
 }
 
-// Queue is First for an effect that has a key of its own, which refuses it the second time: the two can then share a round
-// trip, because nobody has to look in between.
-func Queue(b *sqldb.Batch, home ident.Region, m Message, now time.Time) {
-	b.Queue(stmtReceive, nil, string(home), m.Consumer, m.ID, now)
+// QueueAll is First for effects that have keys of their own, which refuse them the second time: rows and effects, of any
+// number of messages, can then share a round trip, because nobody has to look in between. Give the ids in their order.
+func QueueAll(b *sqldb.Batch, home ident.Region, consumer string, ids []string, now time.Time) {
+	b.Queue(stmtReceiveAll, nil, string(home), consumer, ids, now)
 }

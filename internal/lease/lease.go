@@ -9,6 +9,7 @@ package lease
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -19,12 +20,23 @@ import (
 )
 
 var (
+	// Who finds that another holds it only reads: those who wait ask every second, and must neither lock the row nor write.
 	stmtTake = sqldb.Define(sqldb.Any, "lease.take", `
 INSERT INTO leases (region, name, holder, until)
-VALUES ($1, $2, $3, now() + $4::interval)
+SELECT $1::crdb_internal_region, $2, $3, now() + $4::interval
+WHERE NOT EXISTS (
+  SELECT 1
+  FROM leases
+  WHERE region = $1 AND name = $2 AND holder <> $3 AND until >= now()
+)
 ON CONFLICT (region, name) DO UPDATE
 SET holder = excluded.holder, until = excluded.until
 WHERE leases.holder = excluded.holder OR leases.until < now()`)
+
+	stmtHolder = sqldb.Define(sqldb.Any, "lease.holder", `
+SELECT holder
+FROM leases
+WHERE region = $1 AND name = $2 AND until >= now()`)
 
 	stmtDrop = sqldb.Define(sqldb.Any, "lease.drop", `
 DELETE FROM leases
@@ -64,6 +76,18 @@ func (k *Keeper) Take(ctx context.Context, name string) (bool, error) {
 		return false, fmt.Errorf("take lease %s: %w", name, err)
 	}
 	return n == 1, nil
+}
+
+// Holder of a lease now; empty when nobody holds it.
+func (k *Keeper) Holder(ctx context.Context, name string) (holder string, err error) {
+	err = k.deps.DB.QueryRow(ctx, stmtHolder, string(k.deps.Region), name).Scan(&holder)
+	if errors.Is(err, sqldb.ErrNoRows) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("holder of lease %s: %w", name, err)
+	}
+	return holder, nil
 }
 
 // Drop a lease, so that another holder need not wait for its end.

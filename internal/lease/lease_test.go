@@ -62,6 +62,24 @@ func TestALeaseHasOneHolderUntilItIsDroppedOrRunsOut(t *testing.T) {
 	expectTake(t, b, false)
 }
 
+func TestWhoHoldsALeaseIsTold(t *testing.T) {
+	db := sqldbtest.New(t, sqldb.Customer)
+	a, b := keeper(db, "use1-a", clock.System{}), keeper(db, "use1-b", clock.System{})
+	expect := func(want string) {
+		t.Helper()
+		if got, err := b.Holder(t.Context(), work); got != want || err != nil {
+			t.Errorf("got %q, %v; want %q", got, err, want)
+		}
+	}
+	expect("")
+	expectTake(t, a, true)
+	expect("use1-a")
+	expire(t, db)
+	expect("")
+	expectTake(t, b, true)
+	expect("use1-b")
+}
+
 func TestALeaseOfAnotherRegionOrNameIsAnother(t *testing.T) {
 	db := sqldbtest.New(t, sqldb.Customer)
 	expectTake(t, keeper(db, "use1-a", clock.System{}), true)
@@ -197,5 +215,23 @@ func TestWorkThatReturnsByItselfIsStartedAgain(t *testing.T) {
 			awaitSleepers(t, now, 1)
 			now.Advance(ttl / 3)
 		}
+	}
+}
+
+var stmtRowVersion = sqldb.Define(sqldb.Any, "lease_test.row_version", `SELECT xmin::text || ' ' || xmax::text FROM leases WHERE region = $1 AND name = $2`)
+
+func TestWhoWaitsForALeaseWritesNothing(t *testing.T) {
+	db := sqldbtest.New(t, sqldb.Customer)
+	version := func() (v string) {
+		if err := db.QueryRow(t.Context(), stmtRowVersion, string(home), work).Scan(&v); err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	expectTake(t, keeper(db, "use1-a", clock.System{}), true)
+	before := version()
+	expectTake(t, keeper(db, "use1-b", clock.System{}), false)
+	if after := version(); after != before {
+		t.Errorf("the row was locked or written: %s, then %s", before, after)
 	}
 }

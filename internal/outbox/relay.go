@@ -66,12 +66,16 @@ const (
 	// batch of events of a shard that are published at once: past some hundred the broker's disk is the limit, not the
 	// round trips.
 	batch = 200
-	// pollEvery bounds the delay of events whose transaction was committed by another process.
-	pollEvery = 200 * time.Millisecond
+	// pollEvery bounds the delay of events whose transaction was committed by another process. Half of what a platform at
+	// rest asks its database are these questions.
+	pollEvery = 400 * time.Millisecond
 	// gather is the least time between two rounds of a lease: under load each then takes a handful of events, and not one.
-	gather = 20 * time.Millisecond
-	// leases share the shards among the cells of a region. Each costs a write a second, so there are fewer than shards.
-	leases = 4
+	// What a round costs, two waits for the database and one for the broker's disk, is shared by all that it takes; what
+	// hangs on an event is the packing of a parcel, which has more time than that.
+	gather = 100 * time.Millisecond
+	// leases share the shards among the cells of a region. Each costs a write and five questions a second, so there are
+	// fewer than shards; two keep two cells busy, and more would make the rounds smaller.
+	leases = 2
 	// replayWindow is how long published events are kept to fill a broker again.
 	replayWindow = 24 * time.Hour
 	// forgetEvery and forgetBatch bound the clean-up's share of the work.
@@ -191,25 +195,21 @@ func (r *Relay) forget(ctx context.Context, shards []int16, before time.Time) {
 
 // relay the shards of a lease whenever there may be something.
 func (r *Relay) relay(ctx context.Context, n int, shards []int16) {
-	var last time.Time // round that had something to do
 	for ctx.Err() == nil {
 		begun := r.deps.Clock.Now()
-		sent, more, err := r.round(ctx, shards)
+		more, err := r.round(ctx, shards)
 		if err != nil && ctx.Err() == nil {
 			r.deps.Log.WarnContext(ctx, "events wait in the outbox", "database", string(r.deps.DB.Database()), "shards", shards, "error", err)
 		}
 		if more && err == nil {
 			continue
 		}
-		if sent > 0 {
-			last = begun
-		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-r.nudges[n]:
 		}
-		if early := gather - r.deps.Clock.Now().Sub(last); early > 0 && r.deps.Clock.Sleep(ctx, early) != nil {
+		if early := gather - r.deps.Clock.Now().Sub(begun); early > 0 && r.deps.Clock.Sleep(ctx, early) != nil {
 			return
 		}
 	}
@@ -223,20 +223,19 @@ type pending struct {
 	messages   []bus.Message
 }
 
-// round publishes up to a batch of each shard to each destination, and tells how many events it tried, and whether there
-// may be more. A destination that fails does not keep the others.
-func (r *Relay) round(ctx context.Context, shards []int16) (tried int, more bool, err error) {
+// round publishes up to a batch of each shard to each destination, and tells whether there may be more. A destination that
+// fails does not keep the others.
+func (r *Relay) round(ctx context.Context, shards []int16) (more bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, relayTimeout)
 	defer cancel()
 	all, err := r.pending(ctx, shards)
 	if err != nil {
-		return 0, false, err
+		return false, err
 	}
 	var mu sync.Mutex
 	var failures []error
 	var wg sync.WaitGroup
 	for destination, p := range all {
-		tried += len(p.ids)
 		more = more || len(p.ids) >= batch
 		wg.Go(func() {
 			if err := r.send(ctx, destination, p); err != nil {
@@ -247,7 +246,7 @@ func (r *Relay) round(ctx context.Context, shards []int16) (tried int, more bool
 		})
 	}
 	wg.Wait()
-	return tried, more, errors.Join(failures...)
+	return more, errors.Join(failures...)
 }
 
 func (r *Relay) pending(ctx context.Context, shards []int16) (map[ident.Region]*pending, error) {

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -79,6 +80,18 @@ func (c *child) start(onEnd func(*child, error)) error {
 		return fmt.Errorf("start %s: %w", c.name, err)
 	}
 	return nil
+}
+
+// machineShares is how many processes want a core at once when the platform has much to do: its cells.
+const machineShares = 6
+
+// share of the machine's cores that a Go program takes for the whole, as its environment says it. One that believes all of
+// them to be its own keeps waking threads on those where the others run. What the operator has set, given, stays.
+func share(given string, cores int) []string {
+	if given != "" {
+		return nil
+	}
+	return []string{"GOMAXPROCS=" + strconv.Itoa(max(1, cores/machineShares))}
 }
 
 // running tells the process id, or that there is none.

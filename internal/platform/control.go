@@ -29,13 +29,21 @@ type Info struct {
 	Dir         string `json:"dir"`
 	DatabaseURL string `json:"database_url"`
 	PortOffset  int    `json:"port_offset"`
-	Map         string `json:"map"`
 	PeerKey     string `json:"peer_key_file"`
+	// Map is the file of the newest map, MapKeys that of the public keys that maps may be signed with.
+	Map     string `json:"map"`
+	MapKeys string `json:"map_keys_file"`
+	// ControlPlane has the addresses of the control planes, host:port separated by commas.
+	ControlPlane string `json:"control_plane"`
 }
 
 // Info about this platform.
 func (p *Platform) Info() Info {
-	return Info{Dir: p.cfg.Dir, DatabaseURL: p.database.URL(), PortOffset: p.cfg.PortOffset, Map: p.MapFile(), PeerKey: keyFile(p.path("keys"), KeyPeer)}
+	keys := p.path("keys")
+	return Info{
+		Dir: p.cfg.Dir, DatabaseURL: p.database.URL(), PortOffset: p.cfg.PortOffset, PeerKey: keyFile(keys, KeyPeer),
+		Map: mapFile(p.cfg.Dir), MapKeys: publicKeyFile(keys), ControlPlane: p.controlPlanes(),
+	}
 }
 
 // ErrNotRunning: no platform runs in this directory.

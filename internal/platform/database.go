@@ -104,7 +104,7 @@ func reachable(dir string) bool {
 	}
 }
 
-// prepareDatabase makes the databases, their schema, the slots and the map.
+// prepareDatabase makes the databases and their schema.
 func (p *Platform) prepareDatabase(ctx context.Context) error {
 	url := p.database.URL()
 	server, err := sqldb.Open(ctx, sqldb.Config{URL: url, Database: sqldb.Any, KeepDatabase: true, MaxConns: 1, ApplicationName: "cellctl up"})
@@ -120,10 +120,7 @@ func (p *Platform) prepareDatabase(ctx context.Context) error {
 	for _, database := range sqldb.Databases() {
 		g.Go(func() error { return migrate(migrating, url, database) })
 	}
-	if err := g.Wait(); err != nil {
-		return err
-	}
-	return p.prepareMap(ctx)
+	return g.Wait()
 }
 
 func migrate(ctx context.Context, url string, database sqldb.Database) error {
@@ -134,29 +131,6 @@ func migrate(ctx context.Context, url string, database sqldb.Database) error {
 	defer pool.Close()
 	_, err = db.Migrator{DB: pool, Clock: clock.System{}, Holder: fmt.Sprintf("cellctl/%d", os.Getpid()), Regions: ident.Regions()}.Run(ctx)
 	return err
-}
-
-// prepareMap gives the slots their first owners, and writes the map from what the database says: the rows decide.
-func (p *Platform) prepareMap(ctx context.Context) error {
-	pool, err := sqldb.Open(ctx, sqldb.Config{URL: p.database.URL(), Database: sqldb.Customer, MaxConns: 2, ApplicationName: "cellctl up"})
-	if err != nil {
-		return err
-	}
-	defer pool.Close()
-	m, err := topology.Even(p.layout.topologyCells())
-	if err != nil {
-		return err
-	}
-	if old, err := topology.ReadFile(p.MapFile()); err == nil {
-		m.Version = old.Version + 1
-	}
-	now := clock.System{}.Now()
-	for i := range m.Rings {
-		if err := assignRing(ctx, pool, m, &m.Rings[i], now); err != nil {
-			return err
-		}
-	}
-	return topology.WriteFile(p.MapFile(), m)
 }
 
 func (l Layout) topologyCells() []topology.Cell {

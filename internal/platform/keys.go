@@ -1,10 +1,15 @@
 package platform
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 
+	"github.com/cellar-commerce/cellar/cells/topology"
 	"github.com/cellar-commerce/cellar/internal/secret"
 )
 
@@ -16,6 +21,8 @@ const (
 	// KeyGiftCards is what gift card codes are made with; KeyCardEvents what the card network signs its events with.
 	KeyGiftCards  = "gift-cards"
 	KeyCardEvents = "card-events"
+	// KeyMap is what maps are signed with. Its public key is in a file of its own.
+	KeyMap = "map"
 )
 
 // makeKeys makes the secrets that are missing.
@@ -23,12 +30,31 @@ func makeKeys(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("make keys: %w", err)
 	}
-	for _, name := range []string{KeySession, KeyQuote, KeyPeer, KeyGiftCards, KeyCardEvents} {
+	for _, name := range []string{KeySession, KeyQuote, KeyPeer, KeyGiftCards, KeyCardEvents, KeyMap} {
 		if err := secret.Make(keyFile(dir, name)); err != nil {
 			return err
 		}
 	}
-	return nil
+	return publishKey(keyFile(dir, KeyMap), publicKeyFile(dir))
+}
+
+// publicKeyFile has the public keys that maps may be signed with.
+func publicKeyFile(dir string) string { return filepath.Join(dir, KeyMap+".pub") }
+
+// publishKey adds the public key of a signing key to those in a file, unless it is there.
+func publishKey(private, public string) error {
+	key, err := topology.ReadSigningKey(private)
+	if err != nil {
+		return err
+	}
+	known, err := topology.ReadKeys(public)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if known[key.ID()] != nil {
+		return nil
+	}
+	return topology.WriteKeys(public, append(slices.Collect(maps.Values(known)), key.Public())...)
 }
 
 func keyFile(dir, name string) string { return filepath.Join(dir, name+".key") }

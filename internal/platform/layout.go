@@ -21,8 +21,11 @@ const (
 	portCellInternal = 8120
 	portCellAdmin    = 8140
 	portRouterAdmin  = 8160
-	portBroker       = 4222
-	portDatabase     = 26257
+	// The control plane, and its standby next to it.
+	portControlPlane      = 8090
+	portControlPlaneAdmin = 8180
+	portBroker            = 4222
+	portDatabase          = 26257
 )
 
 // CellSpec says where one cell listens.
@@ -41,13 +44,22 @@ type RouterSpec struct {
 	Admin  string
 }
 
+// ControlPlaneSpec says where one control plane listens.
+type ControlPlaneSpec struct {
+	Name   string
+	Listen string
+	Admin  string
+}
+
 // Layout of the processes and their addresses.
 type Layout struct {
-	Cells    []CellSpec
-	Routers  []RouterSpec
-	Brokers  map[ident.Region]int
-	Sandbox  string
-	Database int
+	Cells   []CellSpec
+	Routers []RouterSpec
+	// ControlPlanes: the first is always started, the second is a standby for who wants one.
+	ControlPlanes []ControlPlaneSpec
+	Brokers       map[ident.Region]int
+	Sandbox       string
+	Database      int
 }
 
 // NewLayout with every port moved by offset.
@@ -65,6 +77,9 @@ func NewLayout(offset int) Layout {
 			})
 			n++
 		}
+	}
+	for i, name := range []string{"controlplane", "controlplane-standby"} {
+		l.ControlPlanes = append(l.ControlPlanes, ControlPlaneSpec{Name: name, Listen: loopback(portControlPlane + i + offset), Admin: loopback(portControlPlaneAdmin + i + offset)})
 	}
 	return l
 }
@@ -92,6 +107,9 @@ func (l Layout) checkPorts(ctx context.Context, ownDatabase bool) error {
 	}
 	for _, r := range l.Routers {
 		wanted[r.Listen], wanted[r.Admin] = "the router of "+string(r.Region), "the router of "+string(r.Region)
+	}
+	for _, c := range l.ControlPlanes {
+		wanted[c.Listen], wanted[c.Admin] = "the control plane", "the control plane"
 	}
 	for address, what := range wanted {
 		if err := taken(what, address); err != nil {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -21,7 +22,7 @@ import (
 type Config struct {
 	// Dir keeps everything that outlives the processes; made when missing.
 	Dir string
-	// BinDir has the programs cell, router, sandbox and nats-server.
+	// BinDir has the programs cell, router, controlplane, sandbox and nats-server.
 	BinDir string
 	// PortOffset moves every port.
 	PortOffset int
@@ -29,8 +30,10 @@ type Config struct {
 	DatabaseURL string
 	// Cockroach starts a CockroachDB cluster in place of PostgreSQL.
 	Cockroach bool
-	// CellFlags are given to every cell besides its own.
-	CellFlags []string
+	// Standby starts a second control plane, which takes over when the first is gone.
+	Standby bool
+	// CellFlags are given to every cell besides its own, ControlPlaneFlags to every control plane.
+	CellFlags, ControlPlaneFlags []string
 	// Fill is called with the database's URL before the first cell starts; may be nil.
 	Fill func(ctx context.Context, databaseURL string) error
 	// Out is told in sentences what happens; nil is quiet.
@@ -93,7 +96,7 @@ func (p *Platform) program(name string) string { return filepath.Join(p.cfg.BinD
 
 // checkPrograms tells what is missing before anything is started.
 func (p *Platform) checkPrograms() error {
-	for _, name := range []string{"cell", "router", "sandbox", "nats-server"} {
+	for _, name := range []string{"cell", "router", "controlplane", "sandbox", "nats-server"} {
 		if _, err := os.Stat(p.program(name)); err != nil {
 			return fmt.Errorf("the program %s is not there: run `make build` first", p.program(name))
 		}
@@ -115,6 +118,9 @@ func (p *Platform) start(ctx context.Context) error {
 	}
 	p.say("%-28s %s", "database, brokers, sandbox", since(begun))
 	if err := p.prepareDatabase(ctx); err != nil {
+		return err
+	}
+	if err := p.startControlPlanes(ctx); err != nil {
 		return err
 	}
 	if p.cfg.Fill != nil {
@@ -195,7 +201,11 @@ func (p *Platform) ended(c *child, err error) {
 }
 
 func (p *Platform) child(name, program, ready string, args ...string) *child {
-	return &child{name: name, program: p.program(program), args: args, logs: p.path("logs"), ready: ready}
+	c := &child{name: name, program: p.program(program), args: args, logs: p.path("logs"), ready: ready}
+	if program != "router" { // of which every request of its region needs some
+		c.env = share(os.Getenv("GOMAXPROCS"), runtime.NumCPU())
+	}
+	return c
 }
 
 func (p *Platform) sandboxChild() *child {
@@ -227,7 +237,7 @@ func (p *Platform) cellChildren() []*child {
 	for _, c := range p.layout.Cells {
 		all = append(all, p.child("cell-"+c.ID, "cell", "http://"+c.Admin+"/readyz",
 			"--id", c.ID, "--region", string(c.Region), "--public", c.Public, "--internal", c.Internal, "--admin", c.Admin,
-			"--map", p.MapFile(), "--database-url", p.database.URL(), "--brokers", cells.FormatBrokers(p.layout.BrokerURLs()),
+			"--map", processMap(p.cfg.Dir, "cell-"+c.ID), "--map-key-file", publicKeyFile(p.path("keys")), "--control-plane", p.controlPlanes(), "--database-url", p.database.URL(), "--brokers", cells.FormatBrokers(p.layout.BrokerURLs()),
 			"--card-network", "http://"+p.layout.Sandbox, "--session-key-file", keyFile(p.path("keys"), KeySession),
 			"--quote-key-file", keyFile(p.path("keys"), KeyQuote), "--peer-key-file", keyFile(p.path("keys"), KeyPeer),
 			"--gift-card-key-file", keyFile(p.path("keys"), KeyGiftCards), "--card-events-key-file", keyFile(p.path("keys"), KeyCardEvents), "--test-cards=true"))
@@ -241,13 +251,12 @@ func (p *Platform) routerChildren() []*child {
 	var all []*child
 	for _, r := range p.layout.Routers {
 		all = append(all, p.child("router-"+string(r.Region), "router", "http://"+r.Listen+"/readyz",
-			"--region", string(r.Region), "--listen", r.Listen, "--admin", r.Admin, "--map", p.MapFile()))
+			"--region", string(r.Region), "--name", "router/"+string(r.Region), "--listen", r.Listen, "--admin", r.Admin,
+			"--map", processMap(p.cfg.Dir, "router-"+string(r.Region)), "--map-key-file", publicKeyFile(p.path("keys")),
+			"--control-plane", p.controlPlanes(), "--peer-key-file", keyFile(p.path("keys"), KeyPeer)))
 	}
 	return all
 }
-
-// MapFile that routers and cells watch.
-func (p *Platform) MapFile() string { return p.path("map.json") }
 
 // Layout of the platform.
 func (p *Platform) Layout() Layout { return p.layout }

@@ -11,10 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cellar-commerce/cellar/cells/topology"
-	"github.com/cellar-commerce/cellar/internal/fence"
 	"github.com/cellar-commerce/cellar/internal/ident"
-	"github.com/cellar-commerce/cellar/internal/sqldb"
 	"github.com/cellar-commerce/cellar/internal/sqldb/sqldbtest"
 )
 
@@ -30,11 +27,14 @@ func TestNoTwoPartsShareAPort(t *testing.T) {
 		for _, c := range l.Cells {
 			all = append(all, c.Public, c.Internal, c.Admin)
 		}
+		for _, c := range l.ControlPlanes {
+			all = append(all, c.Listen, c.Admin)
+		}
 		for _, r := range l.Routers {
 			all = append(all, r.Listen, r.Admin)
 		}
 		slices.Sort(all)
-		if n := len(all); len(slices.Compact(all)) != n || n != 2+3+6*3+3*2 {
+		if n := len(all); len(slices.Compact(all)) != n || n != 2+3+6*3+3*2+2*2 {
 			t.Errorf("offset %d: %d addresses, some twice", offset, n)
 		}
 	}
@@ -75,46 +75,6 @@ func TestOnePlatformADirectory(t *testing.T) {
 	}
 	if _, err := Connect(dir); !errors.Is(err, ErrNotRunning) {
 		t.Errorf("talking to one that has gone: %v", err)
-	}
-}
-
-func TestSlotsKeepTheirOwnersOverRestarts(t *testing.T) {
-	db := sqldbtest.New(t, sqldb.Customer)
-	l, now := NewLayout(0), time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	even := func() *topology.Map {
-		m, err := topology.Even(l.topologyCells())
-		if err != nil {
-			t.Fatal(err)
-		}
-		return m
-	}
-	m := even()
-	// Somebody has moved a slot since: the rows decide.
-	moved := fence.Assignment{Slot: 7, Owner: "usw2-b", Epoch: 5}
-	if err := fence.Assign(t.Context(), db, m.Rings[0].Region, now, []fence.Assignment{moved}); err != nil {
-		t.Fatal(err)
-	}
-	for range 2 {
-		m = even()
-		for i := range m.Rings {
-			if err := assignRing(t.Context(), db, m, &m.Rings[i], now); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if o := m.Rings[0].Slots[7]; m.Cells[o.Cell].ID != "usw2-b" || o.Epoch != 5 {
-			t.Errorf("slot 7 belongs to %s at %d", m.Cells[o.Cell].ID, o.Epoch)
-		}
-		if o := m.Rings[0].Slots[8]; m.Cells[o.Cell].ID != "use1-a" || o.Epoch != 1 {
-			t.Errorf("slot 8 belongs to %s at %d", m.Cells[o.Cell].ID, o.Epoch)
-		}
-	}
-	foreign := fence.Assignment{Slot: 9, Owner: "nowhere", Epoch: 1}
-	fresh := sqldbtest.New(t, sqldb.Customer)
-	if err := fence.Assign(t.Context(), fresh, m.Rings[0].Region, now, []fence.Assignment{foreign}); err != nil {
-		t.Fatal(err)
-	}
-	if err := assignRing(t.Context(), fresh, even(), &even().Rings[0], now); err == nil || !strings.Contains(err.Error(), "nowhere") {
-		t.Errorf("an owner that does not exist: %v", err)
 	}
 }
 
@@ -228,5 +188,16 @@ func TestMissingProgramsAreNamedBeforeAnythingStarts(t *testing.T) {
 	}
 	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
 		t.Error("something was left behind")
+	}
+}
+
+func TestAProcessTakesItsShareOfTheCoresUnlessTheOperatorSays(t *testing.T) {
+	for cores, want := range map[int]string{1: "GOMAXPROCS=1", 2: "GOMAXPROCS=1", 12: "GOMAXPROCS=2"} {
+		if got := share("", cores); len(got) != 1 || got[0] != want {
+			t.Errorf("of %d cores: %v, not %s", cores, got, want)
+		}
+	}
+	if got := share("4", 2); got != nil {
+		t.Errorf("what is set is overridden by %v", got)
 	}
 }

@@ -37,11 +37,21 @@ func Main(run func(ctx context.Context, args []string) error) {
 	}
 }
 
-// Listener of a program.
+// Server takes a listener's connections. Serve gives http.ErrServerClosed after Shutdown or Close.
+type Server interface {
+	Serve(ln net.Listener) error
+	Shutdown(ctx context.Context) error
+	Close() error
+}
+
+var _ Server = (*http.Server)(nil)
+
+// Listener of a program: a handler behind NewServer, or a server of its own.
 type Listener struct {
 	Name    string
 	Address string
 	Handler http.Handler
+	Server  Server // instead of Handler
 }
 
 // Worker runs until its context ends.
@@ -101,15 +111,18 @@ func (g Group) Run(ctx context.Context) error {
 	return err
 }
 
-func (g Group) listen(ctx context.Context, failed chan<- error) ([]*http.Server, error) {
-	var servers []*http.Server
+func (g Group) listen(ctx context.Context, failed chan<- error) ([]Server, error) {
+	var servers []Server
 	for _, l := range g.Listeners {
 		ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", l.Address)
 		if err != nil {
 			shutdown(servers)
 			return nil, fmt.Errorf("listener %s: %w", l.Name, err)
 		}
-		s := NewServer(l.Handler)
+		s := l.Server
+		if s == nil {
+			s = NewServer(l.Handler)
+		}
 		servers = append(servers, s)
 		go func() {
 			if err := s.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
@@ -130,7 +143,7 @@ func NewServer(h http.Handler) *http.Server {
 	return s
 }
 
-func shutdown(servers []*http.Server) {
+func shutdown(servers []Server) {
 	ctx, cancel := context.WithTimeout(context.Background(), finishTimeout)
 	defer cancel()
 	for _, s := range servers {

@@ -125,6 +125,9 @@ func (c *cell) Owner(id ident.CustomerID) (string, uint64, bool) {
 	return peer, 5, true
 }
 
+// overridden customers are, for the test's sake, those of every third slot.
+func (c *cell) overridden(id ident.CustomerID) bool { return id.Slot()%3 == 0 }
+
 func newCell(t *testing.T, options ...func(*rpc.PublicDeps)) *cell {
 	t.Helper()
 	c := &cell{clock: clock.NewManual(now)}
@@ -132,7 +135,7 @@ func newCell(t *testing.T, options ...func(*rpc.PublicDeps)) *cell {
 	if c.signer, err = session.NewSigner(bytes.Repeat([]byte("k"), 32)); err != nil {
 		t.Fatal(err)
 	}
-	if c.fence, err = fence.New(fence.Deps{Cell: me, Region: "us-east-1", Owners: c}); err != nil {
+	if c.fence, err = fence.New(fence.Deps{Cell: me, Region: "us-east-1", Owners: c, Overridden: c.overridden}); err != nil {
 		t.Fatal(err)
 	}
 	mux := http.NewServeMux()
@@ -167,10 +170,10 @@ func (c *cell) token(id ident.CustomerID) string {
 	return token
 }
 
-// theirs is a customer whose slot the other cell owns.
-func (c *cell) theirs() ident.CustomerID {
+// theirs is a customer whom the other cell serves: with the whole slot, or by an override.
+func (c *cell) theirs(overridden bool) ident.CustomerID {
 	for {
-		if id := ident.NewCustomer("use1"); c.fence.Check(id) != nil {
+		if id := ident.NewCustomer("use1"); !c.fence.Mine(id) && c.overridden(id) == overridden {
 			return id
 		}
 	}

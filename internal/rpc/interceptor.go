@@ -16,7 +16,7 @@ import (
 )
 
 // WrongCellHeader repeats the typed redirect in a form that the router reads without knowing the body's encoding:
-// "owner=<cell>; ring=<region>; slot=<n>; epoch=<n>".
+// "owner=<cell>; ring=<region>; slot=<n>; epoch=<n>", and "; customer=<id>" when that is the owner of one customer only.
 const WrongCellHeader = "Cellar-Wrong-Cell"
 
 // DefaultDeadline of a unary call whose client gives none.
@@ -99,8 +99,12 @@ func (i *interceptor) end(ctx context.Context, procedure string, start time.Time
 func toWire(err error) *connect.Error {
 	wire := problem.ToConnect(err)
 	if d, ok := problem.Detail[*problemv1.WrongCell](err); ok && problem.Is(err, fence.ReasonWrongCell) {
-		wire.Meta().Set(WrongCellHeader, "owner="+d.GetOwner()+"; ring="+d.GetRing()+
-			"; slot="+strconv.FormatUint(uint64(d.GetSlot()), 10)+"; epoch="+strconv.FormatUint(d.GetEpoch(), 10))
+		value := "owner=" + d.GetOwner() + "; ring=" + d.GetRing() +
+			"; slot=" + strconv.FormatUint(uint64(d.GetSlot()), 10) + "; epoch=" + strconv.FormatUint(d.GetEpoch(), 10)
+		if d.GetCustomerId() != "" {
+			value += "; customer=" + d.GetCustomerId()
+		}
+		wire.Meta().Set(WrongCellHeader, value)
 	}
 	return wire
 }

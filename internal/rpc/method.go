@@ -58,3 +58,14 @@ func MethodOf(path string) (Method, bool) {
 	m, ok := methods()[path]
 	return m, ok
 }
+
+// NoSideEffects are the paths of all methods for shoppers that may be asked twice.
+func NoSideEffects() map[string]bool {
+	paths := map[string]bool{}
+	for path, m := range methods() {
+		if m.NoSideEffects && m.Audience == optionsv1.Audience_AUDIENCE_PUBLIC {
+			paths[path] = true
+		}
+	}
+	return paths
+}

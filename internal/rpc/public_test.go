@@ -13,6 +13,7 @@ import (
 	cartv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/cart/v1"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/cart/v1/cartv1connect"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/catalog/v1/catalogv1connect"
+	problemv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/problem/v1"
 	"github.com/cellar-commerce/cellar/internal/problem"
 	"github.com/cellar-commerce/cellar/internal/rpc"
 	"github.com/cellar-commerce/cellar/internal/session"
@@ -64,7 +65,7 @@ func TestAShopperWithoutASessionBecomesAGuestOfThisCell(t *testing.T) {
 				t.Errorf("a cart may be kept by a cache: %q", cache)
 			}
 			minted, err := c.signer.Verify(got.header.Get(session.Header), now)
-			if err != nil || !minted.Guest() || c.fence.Check(minted.CustomerID) != nil {
+			if err != nil || !minted.Guest() || !c.fence.Mine(minted.CustomerID) {
 				t.Fatalf("got %+v, %v", minted, err)
 			}
 			_, ctx := c.served()
@@ -158,7 +159,7 @@ func with(name, value string) connect.UnaryInterceptorFunc {
 
 func TestAShopperOfAnotherCellIsRedirected(t *testing.T) {
 	c := newCell(t)
-	id := c.theirs()
+	id := c.theirs(false)
 	want := "owner=use1-b; ring=us-east-1; slot=" + strconv.Itoa(int(id.Slot())) + "; epoch=5"
 	got := post(t, c.public.URL+cartv1connect.CartServiceAddItemProcedure, "{}", bearer(c.token(id)))
 	if got.status != http.StatusServiceUnavailable || got.header.Get(rpc.WrongCellHeader) != want {
@@ -180,6 +181,17 @@ func TestAShopperOfAnotherCellIsRedirected(t *testing.T) {
 		t.Error("the catalogue was not asked")
 	} else if p, _ := session.From(ctx); p.CustomerID != id {
 		t.Errorf("the catalogue serves %q", p.CustomerID)
+	}
+}
+
+func TestARedirectOfAnOverriddenCustomerNamesTheCustomer(t *testing.T) {
+	c := newCell(t)
+	id := c.theirs(true)
+	want := "owner=use1-b; ring=us-east-1; slot=" + strconv.Itoa(int(id.Slot())) + "; epoch=5; customer=" + string(id)
+	_, err := c.cart(connect.WithInterceptors(with("Authorization", "Bearer "+c.token(id)))).AddItem(t.Context(), &cartv1.AddItemRequest{})
+	expectRedirect(t, "Connect", err, want)
+	if d, ok := problem.Detail[*problemv1.WrongCell](err); !ok || d.GetCustomerId() != string(id) {
+		t.Errorf("the detail is %v", d)
 	}
 }
 

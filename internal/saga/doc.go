@@ -19,7 +19,9 @@
 // the same cell or another. A run that merely slept too long finds another holder's name in
 // the row and stops. No transaction is ever open while a step calls somebody.
 //
-// Under a slot's next epoch the runs of the owner before are not waited for: the fence lets them write nothing any more. The
+// Which sagas are a cell's is for the slots' rows to say, overrides of single customers included, as it is for the fence. Under
+// a slot's next epoch the runs of the owner before are not waited for: the fence lets them write nothing any more. They are
+// looked for when the map is new, at once if the engine is nudged; what this engine runs itself goes on. The
 // end of a quiet step is not stored by itself, so a run that takes over does its group again. Operators see sagas by List and
 // Look, and change them by Retry and Undo, never in the middle of somebody's step.
 //

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"runtime/debug"
-	"slices"
 	"sync"
 	"time"
 
@@ -29,8 +28,9 @@ type Deps struct {
 	Log   *slog.Logger
 	// Cell names this cell in the rows it holds.
 	Cell string
-	// Owned lists the slots of each ring that this cell owns now.
-	Owned func() map[ident.Region][]int16
+	// Rings lists those in which this cell serves anybody by the map, whose version it tells too: only there it looks for
+	// sagas. Which of them are its own is for the slots' rows to say.
+	Rings func() (rings []ident.Region, version uint64)
 	// Definitions of the sagas this engine runs; it leaves other kinds to other engines.
 	Definitions []*Definition
 	// Observe is told how steps end; may be nil.
@@ -59,9 +59,28 @@ type Engine struct {
 	kinds map[string]*Definition
 	names []string      // of the kinds
 	swept chan struct{} // one for each run that a sweep has begun
+	// nudged: somebody wants the next sweep now.
+	nudged chan struct{}
 
-	mu   sync.Mutex
-	seen map[ident.Region][]int16 // the slots owned at the last sweep
+	mu sync.Mutex
+	// seen is the version of the map at the last sweep of each ring that found all there was.
+	seen map[ident.Region]uint64
+	// crowded: the last sweep left sagas for want of room.
+	crowded bool
+	// live runs of this engine by saga; closed when the last of a saga's ends.
+	live map[sagaKey]*liveRuns
+}
+
+// sagaKey is unique in the whole platform.
+type sagaKey struct {
+	ring ident.Region
+	id   string
+}
+
+// liveRuns of one saga: more than one only where this process was taken for dead.
+type liveRuns struct {
+	n     int
+	ended chan struct{}
 }
 
 // New engine.
@@ -69,7 +88,10 @@ func New(deps Deps) *Engine {
 	if deps.Observe == nil {
 		deps.Observe = noObserver{}
 	}
-	e := &Engine{deps: deps, kinds: map[string]*Definition{}, swept: make(chan struct{}, sweepLimit), seen: map[ident.Region][]int16{}}
+	e := &Engine{
+		deps: deps, kinds: map[string]*Definition{}, swept: make(chan struct{}, sweepLimit), nudged: make(chan struct{}, 1),
+		seen: map[ident.Region]uint64{}, live: map[sagaKey]*liveRuns{},
+	}
 	for _, d := range deps.Definitions {
 		e.kinds[d.Kind] = d
 		e.names = append(e.names, d.Kind)
@@ -134,6 +156,7 @@ func (e *Engine) Run(ctx context.Context, t Ticket) (Status, proto.Message, erro
 	if err != nil {
 		return t.in.Status, nil, err
 	}
+	defer e.enlist(t.in)()
 	r := run{engine: e, def: d, in: t.in, holder: t.holder, state: state, swept: t.swept, storedAt: e.deps.Clock.Now()}
 	for !r.in.Status.Ended() {
 		if err := r.step(ctx); err != nil {
@@ -300,97 +323,4 @@ func reason(err error) string {
 		return "DEADLINE_EXCEEDED"
 	}
 	return "INTERNAL"
-}
-
-// Sweep takes over the sagas that are due in this cell's slots and runs them, several at once, and waits for these runs; it
-// returns how many.
-func (e *Engine) Sweep(ctx context.Context) (int, error) {
-	var runs sync.WaitGroup
-	defer runs.Wait()
-	return e.sweep(ctx, &runs)
-}
-
-// sweep begins the runs.
-func (e *Engine) sweep(ctx context.Context, runs *sync.WaitGroup) (int, error) {
-	var taken int
-	owned := e.deps.Owned()
-	for ring, slots := range owned {
-		due, err := e.due(ctx, ring, slots)
-		if err == nil && e.slotsChanged(ring, slots) {
-			var stale []dueSaga
-			stale, err = e.stale(ctx, ring, slots)
-			due = append(due, stale...)
-		}
-		if len(due) >= sweepLimit {
-			e.forget(ring) // there may be more than a list holds
-		}
-		if err != nil {
-			return taken, fmt.Errorf("saga: sweep %s: %w", ring, err)
-		}
-		for _, s := range due {
-			if !e.enter() {
-				break // the next sweep takes what is left
-			}
-			holder := e.holder()
-			in, err := e.claim(ctx, s.id, s.customer, holder)
-			if err != nil {
-				e.leave()
-				continue // taken by its run in the meantime, or the slot has moved
-			}
-			taken++
-			runs.Go(func() {
-				defer e.leave()
-				if _, _, err := e.Run(ctx, Ticket{in: in, holder: holder, swept: true}); err != nil && !errors.Is(err, errLost) && !errors.Is(err, errLater) && ctx.Err() == nil {
-					e.deps.Log.WarnContext(ctx, "a resumed saga stopped; the sweep will find it again", "saga", in.ID, "error", err)
-				}
-			})
-		}
-	}
-	return taken, e.countParked(ctx, owned)
-}
-
-// enter a run of a saga that was taken over, if there are not too many.
-func (e *Engine) enter() bool {
-	select {
-	case e.swept <- struct{}{}:
-		return true
-	default:
-		return false
-	}
-}
-
-func (e *Engine) leave() { <-e.swept }
-
-// slotsChanged since the last sweep: then sagas of an owner before may be there, whose runs the fence lets do nothing any
-// more. They need not be waited for.
-func (e *Engine) slotsChanged(ring ident.Region, slots []int16) bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if seen, looked := e.seen[ring]; looked && slices.Equal(seen, slots) {
-		return false
-	}
-	e.seen[ring] = slices.Clone(slots)
-	return true
-}
-
-// forget what was owned, so that the next sweep looks again for what others held.
-func (e *Engine) forget(ring ident.Region) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	delete(e.seen, ring)
-}
-
-// SweepEvery sweeps until ctx ends. A saga whose run died is resumed within holdTime and this period, however long others
-// take.
-func (e *Engine) SweepEvery(ctx context.Context, period time.Duration) {
-	var runs sync.WaitGroup
-	defer runs.Wait()
-	for ctx.Err() == nil {
-		if _, err := e.sweep(ctx, &runs); err != nil && ctx.Err() == nil {
-			e.deps.Log.WarnContext(ctx, "the saga sweep failed", "error", err)
-		}
-		if e.deps.Clock.Sleep(ctx, period) != nil {
-			return
-		}
-	}
 }

@@ -26,10 +26,10 @@ func (p *platform) fenced(cell string, d *Definition) *Engine {
 	}
 	own := *p
 	own.fence = f
-	return own.engine(cell, d, int16(p.customer.Slot()))
+	return own.engine(cell, d)
 }
 
-// give the customer's slot to a cell, under a new epoch.
+// give the customer's slot to a cell, under a new epoch, and publish a map that says so.
 func (p *platform) give(cell string, epoch uint64) {
 	p.t.Helper()
 	slot := p.customer.Slot()
@@ -40,6 +40,7 @@ func (p *platform) give(cell string, epoch uint64) {
 	if err != nil {
 		p.t.Fatal(err)
 	}
+	p.version.Add(1)
 }
 
 func TestTheNextOwnerOfASlotDoesNotWaitForTheRunsOfTheOneBefore(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -139,24 +140,21 @@ type platform struct {
 	fence    fence.Fence
 	clock    *clock.Manual
 	customer ident.CustomerID
+	// version of the map.
+	version *atomic.Uint64
 }
 
 func newPlatform(t *testing.T) *platform {
 	t.Helper()
 	db := sqldbtest.New(t, sqldb.Customer)
 	f := fencetest.Owner(db, home)
-	return &platform{t: t, db: db, fence: f, clock: clock.NewManual(time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)), customer: f.MintCustomer()}
+	return &platform{t: t, db: db, fence: f, clock: clock.NewManual(time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)), customer: f.MintCustomer(), version: &atomic.Uint64{}}
 }
 
-// engine of a cell that owns the given slots; all when there are none.
-func (p *platform) engine(cell string, d *Definition, slots ...int16) *Engine {
-	if len(slots) == 0 {
-		for i := range int16(ident.Slots) {
-			slots = append(slots, i)
-		}
-	}
+// engine of a cell, under the map that is held.
+func (p *platform) engine(cell string, d *Definition) *Engine {
 	return New(Deps{DB: p.db, Fence: p.fence, Clock: p.clock, Log: slog.New(slog.DiscardHandler), Cell: cell,
-		Owned: func() map[ident.Region][]int16 { return map[ident.Region][]int16{home: slots} }, Definitions: []*Definition{d}})
+		Rings: func() ([]ident.Region, uint64) { return []ident.Region{home}, p.version.Load() }, Definitions: []*Definition{d}})
 }
 
 func (p *platform) begin(e *Engine, id string) Ticket {

@@ -57,10 +57,11 @@ SET status = $3, step = $4, state = $5, attempts = 0, due_at = $6, holder = '', 
 WHERE region = $1 AND saga_id = $2`)
 
 	stmtCountParked = sqldb.Define(sqldb.Customer, "saga.count_parked", `
-SELECT kind, count(*)
-FROM sagas
-WHERE region = $1 AND slot = ANY ($2::int2[]) AND status = 'PARKED'
-GROUP BY kind`)
+SELECT s.kind, count(*)
+FROM sagas AS s
+LEFT JOIN slots AS o ON o.region = s.region AND o.slot = s.slot
+WHERE s.region = $1 AND s.status = 'PARKED' AND coalesce(o.overrides ->> s.customer_id, o.owner, $2) = $2
+GROUP BY s.kind`)
 )
 
 // parking of a saga, and what it was before.
@@ -135,7 +136,7 @@ func (e *Engine) Look(ctx context.Context, ring ident.Region, id string) (Look, 
 func look(row sqldb.Row) (Look, error) {
 	l, err := scanLook(row)
 	if errors.Is(err, sqldb.ErrNoRows) {
-		return l, problem.New(problem.NotFound, "UNKNOWN_SAGA", "there is no such saga")
+		return l, unknownSaga()
 	}
 	return l, err
 }
@@ -243,16 +244,16 @@ func (e *Engine) decide(ctx context.Context, l Look, note Note, what string, cha
 	return err
 }
 
-// countParked tells the observer how many sagas of each kind stand parked in this cell's slots.
-func (e *Engine) countParked(ctx context.Context, owned map[ident.Region][]int16) error {
+// countParked tells the observer how many of this cell's sagas of each kind stand parked.
+func (e *Engine) countParked(ctx context.Context, rings []ident.Region) error {
 	parked := map[string]int64{}
-	for ring, slots := range owned {
+	for _, ring := range rings {
 		_, err := sqldb.Collect(ctx, e.deps.DB, stmtCountParked, func(r sqldb.Row) (kind string, err error) {
 			var n int64
 			err = r.Scan(&kind, &n)
 			parked[kind] += n
 			return kind, err
-		}, string(ring), slots)
+		}, string(ring), e.deps.Cell)
 		if err != nil {
 			return fmt.Errorf("saga: count those that are parked in %s: %w", ring, err)
 		}

@@ -91,6 +91,9 @@ var (
 	errLater = errors.New("to be tried again by a later sweep")
 )
 
+// Lost tells whether a run ended because another has taken its saga over, here or in another cell: Await its end.
+func Lost(err error) bool { return errors.Is(err, errLost) }
+
 // refusal tells a "no" that undoes the saga from a fault that is tried again.
 func refusal(err error) bool {
 	p := problem.As(err)
@@ -151,6 +154,8 @@ const (
 	// firstBackoff doubles with each try up to maxBackoff.
 	firstBackoff = 50 * time.Millisecond
 	maxBackoff   = 30 * time.Second
+	// countEvery is the pace of counting what is parked: for a gauge, and a person who looks at it.
+	countEvery = 15 * time.Second
 	// sweepLimit is the number of sagas that an engine's sweeps have under way at most.
 	sweepLimit = 64
 )

@@ -40,21 +40,30 @@ WITH saved AS (
 SELECT 1 / (count(*) = $11)::int
 FROM saved`)
 
+	// Sagas that are due and this cell's: by the slot's row, as the fence decides. A slot that has none is left to the fence.
 	stmtDue = sqldb.Define(sqldb.Customer, "saga.due", `
-SELECT saga_id, customer_id
-FROM sagas
-WHERE region = $1 AND due_at <= $2 AND slot = ANY ($3::int2[]) AND kind = ANY ($5::text[]) AND status IN ('RUNNING', 'UNDOING')
-ORDER BY due_at
+SELECT s.saga_id, s.customer_id
+FROM sagas AS s
+LEFT JOIN slots AS o ON o.region = s.region AND o.slot = s.slot
+WHERE s.region = $1 AND s.due_at <= $2 AND s.kind = ANY ($5::text[]) AND s.status IN ('RUNNING', 'UNDOING')
+  AND coalesce(o.overrides ->> s.customer_id, o.owner, $3) = $3
+ORDER BY s.due_at
 LIMIT $4`)
 
-	// Sagas that somebody held before the slot came to this cell.
+	// Sagas that somebody held before their customer came to this cell.
 	stmtStale = sqldb.Define(sqldb.Customer, "saga.stale", `
 SELECT s.saga_id, s.customer_id
 FROM sagas AS s
 JOIN slots AS o ON o.region = s.region AND o.slot = s.slot
-WHERE s.region = $1 AND s.due_at > $2 AND s.slot = ANY ($3::int2[]) AND s.kind = ANY ($5::text[]) AND s.status IN ('RUNNING', 'UNDOING') AND s.epoch < o.epoch
+WHERE s.region = $1 AND s.due_at > $2 AND s.kind = ANY ($5::text[]) AND s.status IN ('RUNNING', 'UNDOING')
+  AND s.epoch < o.epoch AND coalesce(o.overrides ->> s.customer_id, o.owner) = $3
 ORDER BY s.due_at
 LIMIT $4`)
+
+	stmtStatus = sqldb.Define(sqldb.Customer, "saga.status", `
+SELECT status
+FROM sagas
+WHERE region = $1 AND saga_id = $2`)
 
 	stmtGet = sqldb.Define(sqldb.Customer, "saga.get", `
 SELECT kind, customer_id, status, step, state, attempts, due_at, last_error, created_at
@@ -127,7 +136,7 @@ func (e *Engine) save(ctx context.Context, in Instance, holder string, with []fe
 func (e *Engine) Get(ctx context.Context, home ident.Region, id string) (Instance, error) {
 	in, err := scan(id, e.deps.DB.QueryRow(ctx, stmtGet, string(home), id))
 	if errors.Is(err, sqldb.ErrNoRows) {
-		return Instance{}, problem.New(problem.NotFound, "UNKNOWN_SAGA", "there is no such saga")
+		return Instance{}, unknownSaga()
 	}
 	return in, err
 }
@@ -143,19 +152,24 @@ type dueSaga struct {
 	customer ident.CustomerID
 }
 
-func (e *Engine) due(ctx context.Context, ring ident.Region, slots []int16) ([]dueSaga, error) {
-	return e.list(ctx, stmtDue, ring, slots)
-}
-
-// stale sagas are not due, but their runs belong to a cell that has lost the slot.
-func (e *Engine) stale(ctx context.Context, ring ident.Region, slots []int16) ([]dueSaga, error) {
-	return e.list(ctx, stmtStale, ring, slots)
-}
-
-func (e *Engine) list(ctx context.Context, which *sqldb.Statement, ring ident.Region, slots []int16) ([]dueSaga, error) {
+// list sagas of this cell in a ring that are due at a time, or of an owner before.
+func (e *Engine) list(ctx context.Context, which *sqldb.Statement, ring ident.Region, now time.Time) ([]dueSaga, error) {
 	return sqldb.Collect(ctx, e.deps.DB, which, func(r sqldb.Row) (dueSaga, error) {
 		var d dueSaga
 		err := r.Scan(&d.id, &d.customer)
 		return d, err
-	}, string(ring), e.deps.Clock.Now(), slots, sweepLimit, e.names)
+	}, string(ring), now, e.deps.Cell, sweepLimit, e.names)
+}
+
+// status of a saga. NotFound UNKNOWN_SAGA.
+func (e *Engine) status(ctx context.Context, ring ident.Region, id string) (status Status, err error) {
+	err = e.deps.DB.QueryRow(ctx, stmtStatus, string(ring), id).Scan(&status)
+	if errors.Is(err, sqldb.ErrNoRows) {
+		return "", unknownSaga()
+	}
+	return status, err
+}
+
+func unknownSaga() error {
+	return problem.New(problem.NotFound, "UNKNOWN_SAGA", "there is no such saga")
 }

@@ -96,10 +96,10 @@ func ParseCustomer(token string) (ident.CustomerID, bool) {
 	if !ok || len(token) > maxToken {
 		return "", false
 	}
-	id, _, ok := strings.Cut(rest, ".")
-	if !ok {
+	dot := strings.IndexByte(rest, '.')
+	if dot < 0 {
 		return "", false
 	}
-	customer, err := ident.Parse(id)
+	customer, err := ident.Parse(rest[:dot])
 	return customer, err == nil
 }

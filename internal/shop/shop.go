@@ -19,6 +19,8 @@ import (
 	catalogv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/catalog/v1"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/catalog/v1/catalogv1connect"
 	orderv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1"
+	"github.com/cellar-commerce/cellar/internal/ident"
+	"github.com/cellar-commerce/cellar/internal/problem"
 )
 
 // Outcomes of an order that are not a refusal's reason.
@@ -40,8 +42,31 @@ type Config struct {
 	Sale *Sale
 	// AwaitShipped bounds the wait for the parcels of the orders placed; 0 does not wait, and nothing is returned.
 	AwaitShipped time.Duration
+	// Stop, when it is closed, has nobody begin another visit; those under way go on to their end. May be nil.
+	Stop <-chan struct{}
+	// Observe is told of every call, from many goroutines at once; may be nil.
+	Observe func(Call)
 	// Patience of a shopper with a call that is not answered, or an order whose outcome is not known; 0 is two minutes.
 	Patience time.Duration
+}
+
+// Call that a shopper has made.
+type Call struct {
+	// Customer or guest who asked; empty before a first visitor has a session.
+	Customer ident.CustomerID
+	// Name of the method, for example "PlaceOrder".
+	Name  string
+	Began time.Time
+	Took  time.Duration
+	// Err as the client has it; nil when there was an answer.
+	Err error
+}
+
+// Failed tells whether a shopper had no answer: not a refusal for a reason that a shop may have, nor word that the same key
+// is still being worked on.
+func (c Call) Failed() bool {
+	_, final := refusal(c.Err)
+	return c.Err != nil && !final && problem.KindOf(c.Err) != problem.Aborted
 }
 
 // Sale of one product.
@@ -101,6 +126,7 @@ type result struct {
 
 // play under way.
 type play struct {
+	observe  func(Call)
 	http     *http.Client
 	words    []string
 	patience time.Duration
@@ -118,6 +144,7 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 		return Report{}, errors.New("shop: it takes a router, a shopper and an order")
 	}
 	p := &play{http: client(cfg.Shoppers), times: map[string][]time.Duration{}, failed: map[string]int64{}, report: Report{Outcomes: map[string]int{}, Canceled: map[string]int{}, Sale: cfg.Sale}}
+	p.observe = cfg.Observe
 	if p.patience = cfg.Patience; p.patience == 0 {
 		p.patience = patience
 	}
@@ -133,7 +160,7 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 	for n := range cfg.Shoppers {
 		wg.Go(func() {
 			s := newShopper(p, cfg.Routers[n%len(cfg.Routers)], rand.New(rand.NewPCG(cfg.Seed, uint64(n))))
-			for cfg.Sale == nil && left.Add(-1) >= 0 && ctx.Err() == nil {
+			for cfg.Sale == nil && left.Add(-1) >= 0 && ctx.Err() == nil && !stopped(cfg.Stop) {
 				p.ended(s.visit(ctx))
 			}
 			for cfg.Sale != nil && ctx.Err() == nil {
@@ -149,6 +176,15 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 		p.awaitShipped(ctx, cfg.AwaitShipped)
 	}
 	return p.finish(), ctx.Err()
+}
+
+func stopped(stop <-chan struct{}) bool {
+	select {
+	case <-stop:
+		return true
+	default:
+		return false // also of a nil channel
+	}
 }
 
 // learnWords takes what shoppers ask for from the categories there are.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"path"
 	"time"
 
 	"connectrpc.com/connect"
@@ -63,11 +64,16 @@ func (s *shopper) call(next connect.UnaryFunc) connect.UnaryFunc {
 		}
 		start := time.Now()
 		resp, err := next(ctx, req)
-		s.play.timed(req.Spec().Procedure, time.Since(start), err)
+		took, customer := time.Since(start), s.token
+		s.play.timed(req.Spec().Procedure, took, err)
 		if err == nil {
 			if token := resp.Header().Get(session.Header); token != "" {
 				s.token = token
 			}
+		}
+		if s.play.observe != nil {
+			id, _ := session.ParseCustomer(customer)
+			s.play.observe(Call{Customer: id, Name: path.Base(req.Spec().Procedure), Began: start, Took: took, Err: err})
 		}
 		return resp, err
 	}

@@ -22,7 +22,7 @@ type Config struct {
 	MaxConns int
 	// ApplicationName shows in the server's session list.
 	ApplicationName string
-	// Observe is told of retries; may be nil.
+	// Observe is told of retries and traffic; may be nil.
 	Observe Observer
 	// Faults are injected into transactions by tests; nil in production.
 	Faults Faults
@@ -40,11 +40,14 @@ const DefaultMaxConns = 8
 type Observer interface {
 	// TxRetried: a transaction of that database is run again because of that SQLSTATE.
 	TxRetried(database Database, sqlState string)
+	// Sent in one round trip: that many statements, begin and commit among them.
+	Sent(database Database, statements int)
 }
 
 type noObserver struct{}
 
 func (noObserver) TxRetried(Database, string) {}
+func (noObserver) Sent(Database, int)         {}
 
 // DB is a pool of connections to one logical database.
 type DB struct {
@@ -75,6 +78,9 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 	pc.ConnConfig.RuntimeParams["application_name"] = cfg.ApplicationName
 	for k, v := range cfg.RuntimeParams {
 		pc.ConnConfig.RuntimeParams[k] = v
+	}
+	if cfg.Observe != nil {
+		pc.ConnConfig.Tracer = traffic{cfg.Database, cfg.Observe}
 	}
 	if cfg.PointPlans {
 		pc.AfterConnect = pinPlans

@@ -24,6 +24,7 @@ const (
 	stateStatementUnknown     = "40003"
 	stateResolutionUnknown    = "08007"
 	stateDeadlock             = "40P01"
+	stateIdleInTransaction    = "25P03"
 	stateCockroachRetry       = "CR000"
 	stateAdminShutdown        = "57P01"
 	stateCrashShutdown        = "57P02"
@@ -107,7 +108,7 @@ func retryable(err error) (state string, again bool) {
 // unavailableStates: the server is going, gone or full; the same request may work on another connection or later.
 var unavailableStates = map[string]bool{
 	stateAdminShutdown: true, stateCrashShutdown: true, stateCannotConnectNow: true, stateTooManyConnections: true,
-	stateSerializationFailure: true, stateDeadlock: true, stateStatementUnknown: true, stateCockroachRetry: true,
+	stateSerializationFailure: true, stateDeadlock: true, stateStatementUnknown: true, stateCockroachRetry: true, stateIdleInTransaction: true,
 }
 
 // undecidedStates, answered to COMMIT, leave open whether it happened: the server does not know, or ended while it was at it.

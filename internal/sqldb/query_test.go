@@ -284,3 +284,21 @@ func TestTheLastStatementsCanBeReadAndAreCommittedAllTheSame(t *testing.T) {
 		})
 	}
 }
+
+func TestTheObserverIsToldOfEachRoundTripAndItsStatements(t *testing.T) {
+	seen := &sent{}
+	db := newTally(t, observedBy(seen))
+	trips, statements := seen.trips, seen.statements // what opening took
+	if _, err := db.Exec(t.Context(), stmtTallyInsert, "trips", 0); err != nil {
+		t.Fatal(err)
+	}
+	var b sqldb.Batch
+	b.Queue(stmtTallyAdd, nil, "trips", 1)
+	b.Queue(stmtTallyAdd, nil, "trips", 1)
+	if err := db.Send(t.Context(), &b); err != nil {
+		t.Fatal(err)
+	}
+	if trips, statements = seen.trips-trips, seen.statements-statements; trips != 2 || statements != 1+4 {
+		t.Errorf("%d round trips and %d statements, not 2 and 5: begin and commit go with the batch", trips, statements)
+	}
+}

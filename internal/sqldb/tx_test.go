@@ -39,6 +39,22 @@ func (r *retries) TxRetried(database sqldb.Database, state string) {
 	r.seen = append(r.seen, string(database)+" "+state)
 }
 
+func (*retries) Sent(sqldb.Database, int) {}
+
+// sent adds up what went to the server.
+type sent struct {
+	mu                sync.Mutex
+	trips, statements int
+}
+
+func (*sent) TxRetried(sqldb.Database, string) {}
+
+func (s *sent) Sent(_ sqldb.Database, statements int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.trips, s.statements = s.trips+1, s.statements+statements
+}
+
 func observedBy(o sqldb.Observer) sqldbtest.Option {
 	return func(c *sqldb.Config) { c.Observe = o }
 }

@@ -18,6 +18,8 @@ type Metrics struct {
 	labelled  prometheus.Registerer
 	calls     *prometheus.HistogramVec
 	retries   *prometheus.CounterVec
+	trips     *prometheus.CounterVec
+	sent      *prometheus.CounterVec
 	checkouts *prometheus.HistogramVec
 	combined  prometheus.Histogram
 	overdue   *prometheus.GaugeVec
@@ -38,6 +40,12 @@ func NewMetrics(labels map[string]string) *Metrics {
 		retries: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "sql_transaction_retries_total", Help: "Transactions run again, by database and SQLSTATE.",
 		}, []string{"database", "sqlstate"}),
+		trips: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "sql_round_trips_total", Help: "Waits for an answer of the database, by database.",
+		}, []string{"database"}),
+		sent: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "sql_statements_total", Help: "Statements sent to the database, begin and commit among them, by database.",
+		}, []string{"database"}),
 		checkouts: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "checkout_attempts_seconds", Help: "Placements that ended, by outcome: placed, or the reason of the refusal.", Buckets: latencyBuckets,
 		}, []string{"outcome"}),
@@ -60,7 +68,7 @@ func NewMetrics(labels map[string]string) *Metrics {
 	})
 	build.Set(1)
 	m.labelled = prometheus.WrapRegistererWith(labels, m.registry)
-	m.register(m.calls, m.retries, m.checkouts, m.combined, m.overdue, m.summaries, m.plans, build, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.register(m.calls, m.retries, m.trips, m.sent, m.checkouts, m.combined, m.overdue, m.summaries, m.plans, build, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
@@ -75,6 +83,12 @@ func (m *Metrics) CallEnded(procedure, code string, took time.Duration) {
 // TxRetried implements sqldb.Observer.
 func (m *Metrics) TxRetried(database sqldb.Database, sqlState string) {
 	m.retries.WithLabelValues(string(database), sqlState).Inc()
+}
+
+// Sent implements sqldb.Observer.
+func (m *Metrics) Sent(database sqldb.Database, statements int) {
+	m.trips.WithLabelValues(string(database)).Inc()
+	m.sent.WithLabelValues(string(database)).Add(float64(statements))
 }
 
 // CheckoutEnded implements checkout.Observer.

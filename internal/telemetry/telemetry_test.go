@@ -54,6 +54,8 @@ func TestWhatIsObservedShowsAsSeriesOfTheProcess(t *testing.T) {
 	m.CallEnded("/cellar.cart.v1.CartService/GetCart", "unavailable", 20*time.Second)
 	m.TxRetried(sqldb.Customer, "40001")
 	m.TxRetried(sqldb.Customer, "40001")
+	m.Sent(sqldb.Regional, 1)
+	m.Sent(sqldb.Regional, 4)
 	m.CheckoutEnded("placed", 400*time.Millisecond)
 	_, text := get(t, telemetry.Admin(m, &telemetry.Readiness{}), "/metrics")
 	const cell = `cell="use1-a",`
@@ -62,6 +64,8 @@ func TestWhatIsObservedShowsAsSeriesOfTheProcess(t *testing.T) {
 		`rpc_server_call_duration_seconds_bucket{` + cell + `code="",procedure="/cellar.cart.v1.CartService/GetCart",region="us-east-1",le="0.005"} 1`,
 		`rpc_server_call_duration_seconds_sum{` + cell + `code="unavailable",procedure="/cellar.cart.v1.CartService/GetCart",region="us-east-1"} 20`,
 		`sql_transaction_retries_total{` + cell + `database="cellar_customer",region="us-east-1",sqlstate="40001"} 2`,
+		`sql_round_trips_total{` + cell + `database="cellar_regional",region="us-east-1"} 2`,
+		`sql_statements_total{` + cell + `database="cellar_regional",region="us-east-1"} 5`,
 		`checkout_attempts_seconds_count{` + cell + `outcome="placed",region="us-east-1"} 1`,
 		`build_info{` + cell + `region="us-east-1",version="dev"} 1`,
 		`go_goroutines{` + cell + `region="us-east-1"}`,

@@ -97,7 +97,7 @@ func (s *Service) PlaceOrder(ctx context.Context, req *checkoutv1.PlaceOrderRequ
 		if err := known.matches(fingerprint); err != nil {
 			return nil, err
 		}
-		o, err := known.answer()
+		o, err := s.attach(ctx, who.CustomerID, key, known)
 		return &checkoutv1.PlaceOrderResponse{Order: o}, err
 	}
 	p := placement{customer: who.CustomerID, key: key, fingerprint: fingerprint}

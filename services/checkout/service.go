@@ -95,9 +95,9 @@ type Deps struct {
 	PrimaryRegion ident.Region
 	// QuoteKey signs quotes: at least 32 bytes, the same in every cell.
 	QuoteKey []byte
-	// Cell and Owned are for the saga engine.
+	// Cell and Rings are for the saga engine.
 	Cell  string
-	Owned func() map[ident.Region][]int16
+	Rings func() (rings []ident.Region, version uint64)
 	// Observe is told how placements end, ObserveSagas how their steps do; may be nil.
 	Observe      Observer
 	ObserveSagas saga.Observer
@@ -116,6 +116,8 @@ type Service struct {
 	sagas  *saga.Engine
 	runs   sync.WaitGroup
 	limit  limiter
+	// attached has one for each request that waits for a placement of others.
+	attached chan struct{}
 	// vouchers that quotes were asked with, and the promotions that apply by themselves.
 	vouchers *vouchers
 }
@@ -130,9 +132,9 @@ func New(deps Deps) (*Service, error) {
 	if deps.Tax == nil {
 		return nil, errors.New("checkout: there is no tax engine")
 	}
-	s := &Service{deps: deps, sealer: sealer{deps.QuoteKey}, vouchers: newVouchers(deps), limit: limiter{live: map[ident.CustomerID]map[string]int{}}}
+	s := &Service{deps: deps, sealer: sealer{deps.QuoteKey}, vouchers: newVouchers(deps), limit: limiter{live: map[ident.CustomerID]map[string]int{}}, attached: make(chan struct{}, maxAttached)}
 	s.sagas = saga.New(saga.Deps{
-		DB: deps.DB, Fence: deps.Fence, Clock: deps.Clock, Log: deps.Log, Cell: deps.Cell, Owned: deps.Owned,
+		DB: deps.DB, Fence: deps.Fence, Clock: deps.Clock, Log: deps.Log, Cell: deps.Cell, Rings: deps.Rings,
 		Definitions: []*saga.Definition{s.Placement()}, Observe: deps.ObserveSagas,
 	})
 	return s, nil
@@ -177,7 +179,7 @@ func (s *Service) place(ctx context.Context, p placement) (*orderv1.Order, error
 		if err != nil {
 			return nil, err
 		}
-		return known.answer()
+		return s.attach(ctx, p.customer, p.key, known)
 	}
 	type result struct {
 		order *orderv1.Order
@@ -189,25 +191,83 @@ func (s *Service) place(ctx context.Context, p placement) (*orderv1.Order, error
 		// The saga outlives the request: a shopper who leaves does not stop an order half way.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), maxRun)
 		defer cancel()
-		o, err := s.run(ctx, ticket)
+		o, err := s.run(ctx, p.customer, ticket)
 		s.observe(err, s.deps.Clock.Now().Sub(start))
 		ended <- result{o, err}
 	})
+	waiting, cancel := withinDeadline(ctx)
+	defer cancel()
 	select {
 	case r := <-ended:
+		if saga.Lost(r.err) { // this process was taken for dead, or the slot has gone and come back
+			return s.attach(ctx, p.customer, p.key, &keyed{orderID: string(order)})
+		}
 		return r.order, r.err
-	case <-ctx.Done():
+	case <-waiting.Done():
 		return nil, inProgress()
 	}
+}
+
+const (
+	// answerShare of a request's time is kept for the answer: a caller who hears CHECKOUT_IN_PROGRESS in time knows more than
+	// one whose own patience ends first. answerTime is the most that is kept.
+	answerShare = 10
+	answerTime  = 250 * time.Millisecond
+)
+
+// withinDeadline ends a little before a request's context does.
+func withinDeadline(ctx context.Context) (context.Context, context.CancelFunc) {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return context.WithCancel(ctx)
+	}
+	return context.WithDeadline(ctx, deadline.Add(-min(time.Until(deadline)/answerShare, answerTime)))
+}
+
+// maxAttached requests wait at once for placements that others have begun: as many as a cell of the largest size takes over
+// with the customers of one that has died. Whoever comes then hears CHECKOUT_IN_PROGRESS at once.
+const maxAttached = 1024
+
+// attach a request to the placement of its key, which another request has begun, here or in a cell that owned the slot
+// before: it is answered as that one is. CHECKOUT_IN_PROGRESS when the request's time ends first.
+func (s *Service) attach(ctx context.Context, customer ident.CustomerID, key string, known *keyed) (*orderv1.Order, error) {
+	if known.answered() {
+		return known.answer()
+	}
+	select {
+	case s.attached <- struct{}{}:
+		defer func() { <-s.attached }()
+	default:
+		return nil, inProgress()
+	}
+	waiting, cancel := withinDeadline(ctx)
+	defer cancel()
+	if err := s.sagas.Await(waiting, customer.Region(), known.orderID); err != nil {
+		return nil, errors.Join(inProgress(), err)
+	}
+	known, err := s.recall(ctx, s.deps.DB, customer, key)
+	if err != nil || known == nil {
+		return nil, errors.Join(inProgress(), err)
+	}
+	return known.answer()
 }
 
 // maxRun bounds how long the run of a request holds on to its saga; the sweep goes on after that.
 const maxRun = time.Minute
 
-func (s *Service) run(ctx context.Context, ticket saga.Ticket) (*orderv1.Order, error) {
+// run the saga. When the slot has moved, the error is the redirect to the new owner, which goes on with the saga: the request
+// is taken there, and attaches to it.
+func (s *Service) run(ctx context.Context, customer ident.CustomerID, ticket saga.Ticket) (*orderv1.Order, error) {
 	status, state, err := s.sagas.Run(ctx, ticket)
 	if err != nil {
 		s.deps.Log.WarnContext(ctx, "a placement stopped; the sweep will go on with it", "error", err)
+		if problem.Is(err, fence.ReasonWrongCell) {
+			return nil, err
+		}
+		// Its sessions may have been ended because they kept the slot from moving.
+		if moved := s.deps.Fence.InSlotTx(ctx, customer, func(sqldb.Tx) error { return nil }); problem.Is(moved, fence.ReasonWrongCell) {
+			return nil, moved
+		}
 		return nil, errors.Join(inProgress(), err)
 	}
 	p, ok := state.(*checkoutv1.PlacementState)

@@ -74,14 +74,18 @@ WHERE k.region = $1 AND k.customer_id = n.customer_id AND k.method = n.method AN
 DELETE FROM idempotency_keys
 WHERE region = $1 AND customer_id = $2 AND method = $3 AND key = $4 AND resource_id = $5`)
 
-	stmtSweepKeys = sqldb.Define(sqldb.Customer, "checkout.sweep_keys", `
+	stmtExpired = sqldb.Define(sqldb.Customer, "checkout.expired", `
+SELECT expires_at, customer_id, method, key
+FROM idempotency_keys
+WHERE region = $1 AND expires_at <= $2 AND (expires_at, customer_id, method, key) > ($3, $4, $5, $6)
+ORDER BY expires_at, customer_id, method, key
+LIMIT $7`)
+
+	stmtForgetExpired = sqldb.Define(sqldb.Customer, "checkout.forget_expired", `
 DELETE FROM idempotency_keys
-WHERE region = $1 AND (customer_id, method, key) IN (
-  SELECT customer_id, method, key
-  FROM idempotency_keys
-  WHERE region = $1 AND expires_at <= $2
-  ORDER BY expires_at
-  LIMIT $3
+WHERE region = $1 AND expires_at <= $5 AND (customer_id, method, key) IN (
+  SELECT n.customer_id, n.method, n.key
+  FROM unnest($2::text[], $3::text[], $4::text[]) AS n (customer_id, method, key)
 )`)
 )
 
@@ -92,6 +96,9 @@ type keyed struct {
 	placed      []byte // serialized PlaceOrderResponse, once placed
 	refusal     []byte // serialized google.rpc.Status, once refused
 }
+
+// answered tells whether there is an answer.
+func (k *keyed) answered() bool { return k.placed != nil || k.refusal != nil }
 
 // answer gives again what was answered, or says that there is no answer yet.
 func (k *keyed) answer() (*orderv1.Order, error) {
@@ -255,9 +262,33 @@ func (s *Service) storeRefusal(ctx context.Context, p *checkoutv1.PlacementState
 	return s.deps.Fence.Send(ctx, customer, &b)
 }
 
-// SweepKeys forgets up to limit expired keys of a ring.
-func (s *Service) SweepKeys(ctx context.Context, ring ident.Region, limit int) (int64, error) {
-	return s.deps.DB.Exec(ctx, stmtSweepKeys, string(ring), s.deps.Clock.Now(), limit)
+// forgetting of one customer's keys, if they have expired.
+type forgetting struct {
+	keys []expired
+	now  time.Time
+}
+
+var opForget = fence.NewOp("checkout.forget", func(b *sqldb.Batch, ring ident.Region, rows []forgetting) {
+	var customers, methods, keys []string
+	now := rows[0].now
+	for _, r := range rows {
+		for _, k := range r.keys {
+			customers, methods, keys = append(customers, string(k.customer)), append(methods, k.method), append(keys, k.key)
+		}
+		if r.now.Before(now) {
+			now = r.now
+		}
+	}
+	b.Queue(stmtForgetExpired, nil, string(ring), customers, methods, keys, now)
+})
+
+// expiredAfter lists expired keys of a ring that come after one, in order; the first come after none.
+func (s *Service) expiredAfter(ctx context.Context, ring ident.Region, now time.Time, last expired, limit int) ([]expired, error) {
+	return sqldb.Collect(ctx, s.deps.DB, stmtExpired, func(r sqldb.Row) (expired, error) {
+		var k expired
+		err := r.Scan(&k.at, &k.customer, &k.method, &k.key)
+		return k, err
+	}, string(ring), now, last.at, string(last.customer), last.method, last.key, limit)
 }
 
 var (

@@ -1,8 +1,10 @@
 package fulfillment
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -19,22 +21,38 @@ import (
 // ConsumerName of the region's cells in the stream of requests, and in the inbox.
 const ConsumerName = "fulfillment"
 
-// Requested makes a shipment of a request, once. One that was canceled before has its row already, and sends nothing.
-func (s *Service) Requested(ctx context.Context, messageID string, payload []byte) error {
-	req := &orderv1.FulfillmentRequested{}
-	if err := proto.Unmarshal(payload, req); err != nil {
-		return fmt.Errorf("request %s: %w", messageID, err)
+// Request to ship, as the broker brings it.
+type Request struct {
+	MessageID string
+	// Payload is an orderv1.FulfillmentRequested.
+	Payload []byte
+}
+
+// Requested makes a shipment of each request, once; all in one transaction. One that was canceled before has its row
+// already, and sends nothing.
+func (s *Service) Requested(ctx context.Context, requests ...Request) error {
+	if len(requests) == 0 {
+		return nil
 	}
 	now := s.deps.Clock.Now()
-	sh := shipment{fc: req.GetFcId(), order: req.GetOrderId(), id: ident.NewToken(), customer: req.GetCustomerId(), request: req, requestedAt: now}
-	return s.deps.Regional.InTx(ctx, func(tx sqldb.Tx) error {
-		var b sqldb.Batch
-		inbox.Queue(&b, s.deps.Region, inbox.Message{Consumer: ConsumerName, ID: messageID}, now)
-		if err := queueShipment(&b, s.deps.Region, sh, now.Add(s.deps.HandlingTime)); err != nil {
-			return err
+	ids, all := make([]string, len(requests)), make([]shipment, len(requests))
+	for i, r := range requests {
+		req := &orderv1.FulfillmentRequested{}
+		if err := proto.Unmarshal(r.Payload, req); err != nil {
+			return fmt.Errorf("request %s: %w", r.MessageID, err)
 		}
-		return tx.SendLast(ctx, &b)
-	})
+		ids[i] = r.MessageID
+		all[i] = shipment{fc: req.GetFcId(), order: req.GetOrderId(), id: ident.NewToken(), customer: req.GetCustomerId(), request: req, requestedAt: now}
+	}
+	// Two cells that are given the same requests at once lock them in the same order.
+	slices.Sort(ids)
+	slices.SortFunc(all, func(a, b shipment) int { return cmp.Or(cmp.Compare(a.fc, b.fc), cmp.Compare(a.order, b.order)) })
+	var b sqldb.Batch
+	inbox.QueueAll(&b, s.deps.Region, ConsumerName, ids, now)
+	if err := queueShipments(&b, s.deps.Region, all, now.Add(s.deps.HandlingTime)); err != nil {
+		return err
+	}
+	return s.deps.Regional.Send(ctx, &b)
 }
 
 // shippedEvent is `order.<ring>.shipped`, for the home region of the order.

@@ -131,7 +131,7 @@ func (w world) requested(t *testing.T, order ident.OrderID, fc string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := w.Requested(t.Context(), "order/"+string(order)+"/"+fc+"/requested", payload); err != nil {
+	if err := w.Requested(t.Context(), Request{MessageID: "order/" + string(order) + "/" + fc + "/requested", Payload: payload}); err != nil {
 		t.Fatal(err)
 	}
 }

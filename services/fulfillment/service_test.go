@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	fulfillmentv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/fulfillment/v1"
 	"github.com/cellar-commerce/cellar/internal/ident"
 	"github.com/cellar-commerce/cellar/internal/sqldb"
@@ -27,9 +29,41 @@ func TestARequestDeliveredTwiceIsOneShipment(t *testing.T) {
 	}
 }
 
+func TestRequestsThatComeTogetherAreEachOneShipment(t *testing.T) {
+	w := newWorld(t, nil)
+	var orders []ident.OrderID
+	var requests []Request
+	for range 5 {
+		order := ident.NewOrder("usw2")
+		orders = append(orders, order)
+		for _, fc := range []string{"iad1", "ewr1", "iad1"} { // the last is a twin
+			payload, err := proto.Marshal(request(order, fc))
+			if err != nil {
+				t.Fatal(err)
+			}
+			requests = append(requests, Request{MessageID: string(order) + "/" + fc, Payload: payload})
+		}
+	}
+	w.requested(t, orders[0], "iad1") // it was there before
+	before := w.shipments(t, orders[0])
+	if err := w.Requested(t.Context(), requests...); err != nil {
+		t.Fatal(err)
+	}
+	for _, order := range orders {
+		if all := w.shipments(t, order); len(all) != 2 {
+			t.Errorf("%s: %v", order, all)
+		}
+	}
+	for _, sh := range w.shipments(t, orders[0]) {
+		if sh.GetFcId() == "iad1" && sh.GetShipmentId() != before[0].GetShipmentId() {
+			t.Errorf("%v was made anew: %v", before[0], sh)
+		}
+	}
+}
+
 func TestARequestThatCannotBeReadIsAnError(t *testing.T) {
 	w := newWorld(t, nil)
-	if err := w.Requested(t.Context(), "m1", []byte("no message")); err == nil {
+	if err := w.Requested(t.Context(), Request{MessageID: "m1", Payload: []byte("no message")}); err == nil {
 		t.Error("it was swallowed")
 	}
 }

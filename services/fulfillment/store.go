@@ -39,7 +39,8 @@ WHERE fulfillment_centers.region = excluded.region`)
 
 	stmtRequest = sqldb.Define(sqldb.Regional, "fulfillment.request", `
 INSERT INTO shipments (region, fc_id, order_id, shipment_id, customer_id, state, lines, tracking_number, requested_at, due_at)
-VALUES ($1, $2, $3, $4, $5, 'REQUESTED', $6, '', $7, $8)
+SELECT $1::crdb_internal_region, n.fc_id, n.order_id, n.shipment_id, n.customer_id, 'REQUESTED', n.lines, '', $7, $8
+FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[]) AS n (fc_id, order_id, shipment_id, customer_id, lines)
 ON CONFLICT (region, fc_id, order_id) DO NOTHING`)
 
 	// What is packed is sent: from here on a cancellation comes too late. A shipment that is taken again, because whoever
@@ -121,13 +122,18 @@ func (s *Service) OpenCenters(ctx context.Context, centers []Center) error {
 	return err
 }
 
-// queueShipment of a request. An FC has one for an order, whatever arrives.
-func queueShipment(b *sqldb.Batch, region ident.Region, sh shipment, dueAt time.Time) error {
-	lines, err := proto.Marshal(sh.request)
-	if err != nil {
-		return err
+// queueShipments of requests that came at the same time. An FC has one for an order, whatever arrives.
+func queueShipments(b *sqldb.Batch, region ident.Region, all []shipment, dueAt time.Time) error {
+	n := len(all)
+	fcs, orders, ids, customers, lines := make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([][]byte, n)
+	for i, sh := range all {
+		var err error
+		if lines[i], err = proto.Marshal(sh.request); err != nil {
+			return err
+		}
+		fcs[i], orders[i], ids[i], customers[i] = sh.fc, sh.order, sh.id, sh.customer
 	}
-	b.Queue(stmtRequest, nil, string(region), sh.fc, sh.order, sh.id, sh.customer, lines, sh.requestedAt, dueAt)
+	b.Queue(stmtRequest, nil, string(region), fcs, orders, ids, customers, lines, all[0].requestedAt, dueAt)
 	return nil
 }
 

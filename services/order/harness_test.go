@@ -53,15 +53,11 @@ func onDB(db *sqldb.DB) world {
 
 // cell that serves the world's orders.
 func (w world) cell(name string) *Service {
-	all := make([]int16, ident.Slots)
-	for i := range all {
-		all[i] = int16(i)
-	}
 	return New(Deps{
 		DB: w.db, Fence: fencetest.Owner(w.db, "us-east-1"), Clock: w.clock, Payments: w.till, Cell: name,
 		Shipments: map[ident.Region]Shipments{"us-east-1": w.centers, "us-west-2": w.centers},
 		Stock:     map[ident.Region]Stock{"us-east-1": w.centers, "us-west-2": w.centers},
-		Owned:     func() map[ident.Region][]int16 { return map[ident.Region][]int16{"us-east-1": all} },
+		Rings:     func() ([]ident.Region, uint64) { return []ident.Region{"us-east-1"}, 1 },
 	})
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/cellar-commerce/cellar/internal/fence"
 	"github.com/cellar-commerce/cellar/internal/ident"
 	"github.com/cellar-commerce/cellar/internal/problem"
 	"github.com/cellar-commerce/cellar/internal/saga"
@@ -80,6 +81,9 @@ func (s *Service) run(ctx context.Context, ticket saga.Ticket, late error) error
 	status, _, err := s.sagas.Run(ctx, ticket)
 	if err != nil {
 		s.deps.Log.WarnContext(ctx, "what follows an order is interrupted; the sweep will go on with it", "error", err)
+		if problem.Is(err, fence.ReasonWrongCell) {
+			return err // the new owner goes on with it, and the request is taken there
+		}
 		return late
 	}
 	if status != saga.Done {

@@ -54,9 +54,9 @@ type Deps struct {
 	Payments  Payments
 	Shipments map[ident.Region]Shipments
 	Stock     map[ident.Region]Stock
-	// Cell and Owned are for the saga engine.
+	// Cell and Rings are for the saga engine.
 	Cell  string
-	Owned func() map[ident.Region][]int16
+	Rings func() (rings []ident.Region, version uint64)
 	// Committed is called after a transaction that left events in the outbox; may be nil.
 	Committed func()
 }
@@ -84,7 +84,7 @@ func New(deps Deps) *Service {
 	}
 	s := &Service{deps: deps, captures: make(chan struct{}, maxCaptures), detached: context.WithoutCancel}
 	s.sagas = saga.New(saga.Deps{
-		DB: deps.DB, Fence: deps.Fence, Clock: deps.Clock, Log: deps.Log, Cell: deps.Cell, Owned: deps.Owned,
+		DB: deps.DB, Fence: deps.Fence, Clock: deps.Clock, Log: deps.Log, Cell: deps.Cell, Rings: deps.Rings,
 		Definitions: []*saga.Definition{s.cancellation(), s.returning(), s.capturing()},
 	})
 	return s

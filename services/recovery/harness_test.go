@@ -66,20 +66,16 @@ func (r *region) open(cell string) {
 	r.t.Helper()
 	f, err := fence.New(fence.Deps{DB: r.db, Cell: cell, Region: home, Owners: r})
 	r.must(err)
-	slots := make([]int16, ident.Slots)
-	for i := range slots {
-		slots[i] = int16(i)
-	}
-	owned := func() map[ident.Region][]int16 {
+	rings := func() (rings []ident.Region, version uint64) {
 		if r.owner != cell {
-			return nil
+			return nil, 1
 		}
-		return map[ident.Region][]int16{home: slots}
+		return []ident.Region{home}, 1
 	}
 	log := slog.New(slog.DiscardHandler)
-	r.shop[cell] = saga.New(saga.Deps{DB: r.db, Fence: f, Clock: r.clock, Log: log, Cell: cell, Owned: owned, Definitions: []*saga.Definition{r.sale()}})
+	r.shop[cell] = saga.New(saga.Deps{DB: r.db, Fence: f, Clock: r.clock, Log: log, Cell: cell, Rings: rings, Definitions: []*saga.Definition{r.sale()}})
 	r.cells[cell] = New(Deps{
-		DB: r.db, Fence: f, Clock: r.clock, Log: log, Engines: []Engine{r.shop[cell]}, Cell: cell, Owned: owned,
+		DB: r.db, Fence: f, Clock: r.clock, Log: log, Engines: []Engine{r.shop[cell]}, Cell: cell, Rings: rings,
 		At: func(cell string) Peer {
 			r.asked = append(r.asked, cell)
 			return r.cells[cell]

@@ -53,9 +53,9 @@ type Deps struct {
 	Engines []Engine
 	// At is this service in another cell.
 	At func(cell string) Peer
-	// Cell and Owned are for the engine of the demo; Observe may be nil.
+	// Cell and Rings are for the engine of the demo; Observe may be nil.
 	Cell    string
-	Owned   func() map[ident.Region][]int16
+	Rings   func() (rings []ident.Region, version uint64)
 	Observe saga.Observer
 }
 
@@ -76,7 +76,7 @@ const maxBegun = 16
 func New(deps Deps) *Service {
 	s := &Service{deps: deps, begun: make(chan saga.Ticket, maxBegun)}
 	s.demos = saga.New(saga.Deps{
-		DB: deps.DB, Fence: deps.Fence, Clock: deps.Clock, Log: deps.Log, Cell: deps.Cell, Owned: deps.Owned, Observe: deps.Observe,
+		DB: deps.DB, Fence: deps.Fence, Clock: deps.Clock, Log: deps.Log, Cell: deps.Cell, Rings: deps.Rings, Observe: deps.Observe,
 		Definitions: []*saga.Definition{s.demo(), release()},
 	})
 	s.engines = append([]Engine{s.demos}, deps.Engines...)
@@ -101,6 +101,9 @@ func (s *Service) Run(ctx context.Context) {
 		}
 	}
 }
+
+// Sagas is the engine that runs the demos.
+func (s *Service) Sagas() *saga.Engine { return s.demos }
 
 // Sweep resumes the demos that are due now, once, and waits for them.
 func (s *Service) Sweep(ctx context.Context) (int, error) { return s.demos.Sweep(ctx) }
@@ -129,8 +132,8 @@ func (s *Service) find(ctx context.Context, id string) (saga.Look, error) {
 
 // decide about a saga: here, when this cell owns its customer, else there, at the owner. A command that came from
 // another cell goes no further.
-func (s *Service) decide(l saga.Look, forwarded bool, here func() error, there func(Peer) error) error {
-	err := s.deps.Fence.Check(l.CustomerID)
+func (s *Service) decide(ctx context.Context, l saga.Look, forwarded bool, here func() error, there func(Peer) error) error {
+	err := s.deps.Fence.Check(ctx, l.CustomerID)
 	if err == nil {
 		err = here()
 	}
@@ -154,7 +157,7 @@ func (s *Service) change(ctx context.Context, id string, forwarded bool, here fu
 	if engine == nil {
 		return nil, problem.New(problem.Precondition, "UNKNOWN_KIND", "no service of this cell runs sagas of the kind "+l.Kind)
 	}
-	if err := s.decide(l, forwarded, func() error { return here(engine, l) }, there); err != nil {
+	if err := s.decide(ctx, l, forwarded, func() error { return here(engine, l) }, there); err != nil {
 		return nil, err
 	}
 	if l, err = s.demos.Look(ctx, l.CustomerID.Region(), id); err != nil {

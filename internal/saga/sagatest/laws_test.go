@@ -48,9 +48,7 @@ func newDesk(t *testing.T) *desk {
 
 func (d *desk) engine(def *saga.Definition) *saga.Engine {
 	return saga.New(saga.Deps{DB: d.db, Fence: d.fence, Clock: d.clock, Log: slog.New(slog.DiscardHandler), Cell: "use1-a", Definitions: []*saga.Definition{def},
-		Owned: func() map[ident.Region][]int16 {
-			return map[ident.Region][]int16{"us-east-1": {int16(d.customer.Slot())}}
-		}})
+		Rings: func() ([]ident.Region, uint64) { return []ident.Region{"us-east-1"}, 1 }})
 }
 
 // trip books a flight, a hotel and a car; once there is a car, there is no way back. The state is its id.

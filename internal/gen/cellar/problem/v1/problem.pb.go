@@ -406,6 +406,61 @@ func (x *FieldViolation) GetDescription() string {
 	return ""
 }
 
+// NotLeader: this control plane answers questions and changes nothing. Ask the leader.
+type NotLeader struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the leader; empty while there is none.
+	Leader string `protobuf:"bytes,1,opt,name=leader,proto3" json:"leader,omitempty"`
+	// Its address for operators and peers, host:port.
+	Address       string `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NotLeader) Reset() {
+	*x = NotLeader{}
+	mi := &file_cellar_problem_v1_problem_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NotLeader) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NotLeader) ProtoMessage() {}
+
+func (x *NotLeader) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_problem_v1_problem_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NotLeader.ProtoReflect.Descriptor instead.
+func (*NotLeader) Descriptor() ([]byte, []int) {
+	return file_cellar_problem_v1_problem_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *NotLeader) GetLeader() string {
+	if x != nil {
+		return x.Leader
+	}
+	return ""
+}
+
+func (x *NotLeader) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
 // Change of one product's unit price.
 type PriceChanged_Change struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -418,7 +473,7 @@ type PriceChanged_Change struct {
 
 func (x *PriceChanged_Change) Reset() {
 	*x = PriceChanged_Change{}
-	mi := &file_cellar_problem_v1_problem_proto_msgTypes[7]
+	mi := &file_cellar_problem_v1_problem_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -430,7 +485,7 @@ func (x *PriceChanged_Change) String() string {
 func (*PriceChanged_Change) ProtoMessage() {}
 
 func (x *PriceChanged_Change) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_problem_v1_problem_proto_msgTypes[7]
+	mi := &file_cellar_problem_v1_problem_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -500,7 +555,10 @@ const file_cellar_problem_v1_problem_proto_rawDesc = "" +
 	"violations\"H\n" +
 	"\x0eFieldViolation\x12\x14\n" +
 	"\x05field\x18\x01 \x01(\tR\x05field\x12 \n" +
-	"\vdescription\x18\x02 \x01(\tR\vdescriptionB\xd7\x01\n" +
+	"\vdescription\x18\x02 \x01(\tR\vdescription\"=\n" +
+	"\tNotLeader\x12\x16\n" +
+	"\x06leader\x18\x01 \x01(\tR\x06leader\x12\x18\n" +
+	"\aaddress\x18\x02 \x01(\tR\aaddressB\xd7\x01\n" +
 	"\x15com.cellar.problem.v1B\fProblemProtoP\x01ZJgithub.com/cellar-commerce/cellar/internal/gen/cellar/problem/v1;problemv1\xa2\x02\x03CPX\xaa\x02\x11Cellar.Problem.V1\xca\x02\x11Cellar\\Problem\\V1\xe2\x02\x1dCellar\\Problem\\V1\\GPBMetadata\xea\x02\x13Cellar::Problem::V1b\x06proto3"
 
 var (
@@ -515,7 +573,7 @@ func file_cellar_problem_v1_problem_proto_rawDescGZIP() []byte {
 	return file_cellar_problem_v1_problem_proto_rawDescData
 }
 
-var file_cellar_problem_v1_problem_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_cellar_problem_v1_problem_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_cellar_problem_v1_problem_proto_goTypes = []any{
 	(*WrongCell)(nil),           // 0: cellar.problem.v1.WrongCell
 	(*OutOfStock)(nil),          // 1: cellar.problem.v1.OutOfStock
@@ -524,15 +582,16 @@ var file_cellar_problem_v1_problem_proto_goTypes = []any{
 	(*Declined)(nil),            // 4: cellar.problem.v1.Declined
 	(*FieldViolations)(nil),     // 5: cellar.problem.v1.FieldViolations
 	(*FieldViolation)(nil),      // 6: cellar.problem.v1.FieldViolation
-	(*PriceChanged_Change)(nil), // 7: cellar.problem.v1.PriceChanged.Change
-	(*v1.Money)(nil),            // 8: cellar.money.v1.Money
+	(*NotLeader)(nil),           // 7: cellar.problem.v1.NotLeader
+	(*PriceChanged_Change)(nil), // 8: cellar.problem.v1.PriceChanged.Change
+	(*v1.Money)(nil),            // 9: cellar.money.v1.Money
 }
 var file_cellar_problem_v1_problem_proto_depIdxs = []int32{
 	2, // 0: cellar.problem.v1.OutOfStock.shortages:type_name -> cellar.problem.v1.Shortage
-	7, // 1: cellar.problem.v1.PriceChanged.changes:type_name -> cellar.problem.v1.PriceChanged.Change
+	8, // 1: cellar.problem.v1.PriceChanged.changes:type_name -> cellar.problem.v1.PriceChanged.Change
 	6, // 2: cellar.problem.v1.FieldViolations.violations:type_name -> cellar.problem.v1.FieldViolation
-	8, // 3: cellar.problem.v1.PriceChanged.Change.quoted:type_name -> cellar.money.v1.Money
-	8, // 4: cellar.problem.v1.PriceChanged.Change.current:type_name -> cellar.money.v1.Money
+	9, // 3: cellar.problem.v1.PriceChanged.Change.quoted:type_name -> cellar.money.v1.Money
+	9, // 4: cellar.problem.v1.PriceChanged.Change.current:type_name -> cellar.money.v1.Money
 	5, // [5:5] is the sub-list for method output_type
 	5, // [5:5] is the sub-list for method input_type
 	5, // [5:5] is the sub-list for extension type_name
@@ -551,7 +610,7 @@ func file_cellar_problem_v1_problem_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cellar_problem_v1_problem_proto_rawDesc), len(file_cellar_problem_v1_problem_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   8,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -891,8 +891,10 @@ func (x *WatchMapRequest) GetSeenVersion() uint64 {
 }
 
 type WatchMapResponse struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	SignedSnapshot []byte                 `protobuf:"bytes,1,opt,name=signed_snapshot,json=signedSnapshot,proto3" json:"signed_snapshot,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty in a heartbeat: one is sent after two seconds in which nothing else was, so that a connection that has died is
+	// noticed.
+	SignedSnapshot []byte `protobuf:"bytes,1,opt,name=signed_snapshot,json=signedSnapshot,proto3" json:"signed_snapshot,omitempty"`
 	// Of the snapshot; routers believe only what is signed.
 	Version       uint64 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
 	unknownFields protoimpl.UnknownFields

@@ -63,7 +63,8 @@ type CheckoutServiceClient interface {
 	// PlaceOrder places what was quoted. Header `Idempotency-Key` (1 to 255 characters, bare or quoted) is
 	// required and counts for a customer for 24 hours: the same key and body give the same answer
 	// (also a refusal); another body is FAILED_PRECONDITION (IDEMPOTENCY_KEY_REUSED); while the first is
-	// running, ABORTED (CHECKOUT_IN_PROGRESS): ask GetCheckout. A customer has five orders being placed at
+	// running, in whatever cell, it waits for its answer, and when the time of the call ends first is ABORTED
+	// (CHECKOUT_IN_PROGRESS): ask GetCheckout. A customer has five orders being placed at
 	// most; beyond that RESOURCE_EXHAUSTED (TOO_MANY_PLACEMENTS), and the key may be used again.
 	PlaceOrder(context.Context, *v1.PlaceOrderRequest) (*v1.PlaceOrderResponse, error)
 	// GetCheckout tells what became of a PlaceOrder, by its idempotency key. NOT_FOUND (UNKNOWN_CHECKOUT):
@@ -205,7 +206,8 @@ type CheckoutServiceHandler interface {
 	// PlaceOrder places what was quoted. Header `Idempotency-Key` (1 to 255 characters, bare or quoted) is
 	// required and counts for a customer for 24 hours: the same key and body give the same answer
 	// (also a refusal); another body is FAILED_PRECONDITION (IDEMPOTENCY_KEY_REUSED); while the first is
-	// running, ABORTED (CHECKOUT_IN_PROGRESS): ask GetCheckout. A customer has five orders being placed at
+	// running, in whatever cell, it waits for its answer, and when the time of the call ends first is ABORTED
+	// (CHECKOUT_IN_PROGRESS): ask GetCheckout. A customer has five orders being placed at
 	// most; beyond that RESOURCE_EXHAUSTED (TOO_MANY_PLACEMENTS), and the key may be used again.
 	PlaceOrder(context.Context, *v1.PlaceOrderRequest) (*v1.PlaceOrderResponse, error)
 	// GetCheckout tells what became of a PlaceOrder, by its idempotency key. NOT_FOUND (UNKNOWN_CHECKOUT):

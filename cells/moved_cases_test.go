@@ -1,0 +1,105 @@
+package cells
+
+import (
+	"google.golang.org/protobuf/proto"
+
+	accountv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/account/v1"
+	"github.com/cellar-commerce/cellar/internal/gen/cellar/account/v1/accountv1connect"
+	cartv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/cart/v1"
+	"github.com/cellar-commerce/cellar/internal/gen/cellar/cart/v1/cartv1connect"
+	checkoutv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/checkout/v1"
+	"github.com/cellar-commerce/cellar/internal/gen/cellar/checkout/v1/checkoutv1connect"
+	postalv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/postal/v1"
+	"github.com/cellar-commerce/cellar/internal/ident"
+	"github.com/cellar-commerce/cellar/internal/session"
+)
+
+var newYork = &postalv1.PostalAddress{
+	Recipient: "R. Reader", Lines: []string{"1 Main St"}, Locality: "New York", AdministrativeArea: "NY", PostalCode: "10001", RegionCode: "US",
+}
+
+// guest with something in the cart.
+func (s *stale) guest() (id ident.CustomerID, token string) {
+	s.Helper()
+	id = s.cell.services.fence.MintGuest()
+	token, _ = s.cell.services.sessions.Issue(session.Principal{CustomerID: id, SessionID: session.NewID()}, s.cell.clock.Now())
+	s.ask(cartv1connect.CartServiceAddItemProcedure, token, nil, &cartv1.AddItemRequest{Sku: "kettle", Quantity: 1}, nil)
+	return id, token
+}
+
+func always(m proto.Message) func() proto.Message { return func() proto.Message { return m } }
+
+// shopping is what a shopper does, from signing up to placing an order.
+func (s *stale) shopping() []moved {
+	signedUp, address, method := &accountv1.SignUpResponse{}, &accountv1.AddAddressResponse{}, &accountv1.AddPaymentMethodResponse{}
+	var guestID ident.CustomerID
+	var guestToken string
+	makeGuest := func() { guestID, guestToken = s.guest() }
+	credentials := func() (email, password string) { return "reader@example.com", "correct horse battery" }
+	email, password := credentials()
+	return append([]moved{
+		{procedure: accountv1connect.AccountServiceSignUpProcedure, req: always(&accountv1.SignUpRequest{Email: email, Password: password, Name: "Reader"}), into: signedUp,
+			after: func() { s.token, s.id = signedUp.GetSession().GetToken(), signedUp.GetSession().GetCustomerId() }},
+		// A sign-in does not fail for a cart that cannot be merged.
+		{procedure: accountv1connect.AccountServiceSignInProcedure, req: always(&accountv1.SignInRequest{Email: email, Password: password}), before: makeGuest, silent: true,
+			token: func() string { return guestToken }},
+		{procedure: accountv1connect.AccountServiceAddAddressProcedure, token: s.session, req: always(&accountv1.AddAddressRequest{Address: newYork}), into: address},
+		{procedure: accountv1connect.AccountServiceDeleteAddressProcedure, token: s.session,
+			req: func() proto.Message {
+				return &accountv1.DeleteAddressRequest{AddressId: address.GetAddress().GetAddressId()}
+			}},
+		{procedure: accountv1connect.AccountServiceAddPaymentMethodProcedure, token: s.session, req: always(&accountv1.AddPaymentMethodRequest{CardToken: "tok_visa", Label: "Visa"}), into: method},
+		{procedure: accountv1connect.AccountServiceDeletePaymentMethodProcedure, token: s.session, req: func() proto.Message {
+			return &accountv1.DeletePaymentMethodRequest{PaymentMethodId: method.GetPaymentMethod().GetPaymentMethodId()}
+		}},
+		{procedure: cartv1connect.CartServiceAddItemProcedure, token: s.session, req: always(&cartv1.AddItemRequest{Sku: "kettle", Quantity: 2})},
+		{procedure: cartv1connect.CartServiceSetQuantityProcedure, token: s.session, req: always(&cartv1.SetQuantityRequest{Sku: "kettle", Quantity: 5})},
+		{procedure: cartv1connect.CartServiceRemoveOrderedProcedure, req: func() proto.Message {
+			return &cartv1.RemoveOrderedRequest{CustomerId: s.id, OrderId: string(ident.NewOrder("use1")), Ordered: []*cartv1.RemoveOrderedRequest_Ordered{{Sku: "kettle", Quantity: 1}}}
+		}},
+		{procedure: cartv1connect.CartServiceRemoveItemProcedure, token: s.session, req: always(&cartv1.RemoveItemRequest{Sku: "kettle"})},
+		{procedure: cartv1connect.CartServiceMergeGuestCartProcedure, before: makeGuest, req: func() proto.Message {
+			return &cartv1.MergeGuestCartRequest{CustomerId: s.id, GuestId: string(guestID)}
+		}},
+	}, s.placing()...)
+}
+
+// placing an order. The second time the slots move while the card is charged: what is written after that is written by a
+// cell that has lost the customer, in the middle of a saga.
+func (s *stale) placing() []moved {
+	quote := &checkoutv1.QuoteResponse{}
+	place := func() proto.Message {
+		return &checkoutv1.PlaceOrderRequest{QuoteToken: quote.GetQuoteToken(), Payment: &checkoutv1.PlaceOrderRequest_CardToken{CardToken: "tok_visa"}}
+	}
+	again := func() {
+		s.ask(cartv1connect.CartServiceAddItemProcedure, s.token, nil, &cartv1.AddItemRequest{Sku: "kettle", Quantity: 1}, nil)
+		s.ask(checkoutv1connect.CheckoutServiceQuoteProcedure, s.token, nil, quoteRequest, quote)
+	}
+	var atMove map[string]string
+	return []moved{
+		{procedure: checkoutv1connect.CheckoutServiceQuoteProcedure, token: s.session, req: always(quoteRequest), into: quote, silent: true, idle: true},
+		{procedure: checkoutv1connect.CheckoutServicePlaceOrderProcedure, token: s.session, req: place, key: "first"},
+		{name: "a placement whose slot moves on the way", procedure: checkoutv1connect.CheckoutServicePlaceOrderProcedure, token: s.session, req: place, key: "second",
+			before: func() {
+				again()
+				s.charging = func() { s.give(winner); atMove = s.contents() }
+				s.give(loser)
+				resp := s.ask(checkoutv1connect.CheckoutServicePlaceOrderProcedure, s.token, map[string][]string{"Idempotency-Key": {"second"}}, place(), nil)
+				s.charging = nil
+				if to := resp.Header.Get("Cellar-Wrong-Cell"); to == "" {
+					s.Errorf("the slot moves while the card is charged: answered %s", resp.Status)
+				}
+				if tables := changed(atMove, s.contents()); len(tables) > 0 {
+					s.Errorf("the slot moves while the card is charged: afterwards %v are changed", tables)
+				}
+				s.rouse()
+			},
+			silent: true, // the key is known, and its saga rests: whoever asks waits for the owner
+			do: func() error {
+				_, err := s.cell.services.checkout.Sweep(s.Context())
+				return err
+			}},
+	}
+}
+
+var quoteRequest = &checkoutv1.QuoteRequest{Destination: &checkoutv1.QuoteRequest_Address{Address: newYork}}
