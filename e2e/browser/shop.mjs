@@ -109,7 +109,7 @@ export async function signUp(page, at, name) {
   await page.getByLabel("E-mail address").fill(`${name.split(" ")[0].toLowerCase()}-${Date.now()}-${Math.random().toString(36).slice(2)}@example.com`);
   await page.getByLabel("Password").fill("a long enough password");
   await page.getByRole("button", { name: "Make an account" }).click();
-  await page.getByText("Welcome. You are signed in.").waitFor();
+  await page.getByText("Welcome. You are signed in.").waitFor({ timeout: 30_000 }); // a password is hashed, slowly on purpose
 }
 
 /** Loads a page again until something is there: what comes by events is there within moments. */

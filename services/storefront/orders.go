@@ -82,6 +82,8 @@ type orderPage struct {
 	Parcels               []parcel
 	Events                []event
 	CanCancel, CanReturn  bool
+	// CanReview something that has left.
+	CanReview bool
 	// Last event that is shown.
 	Last int64
 	Key  string
@@ -163,7 +165,7 @@ func pageOf(o *orderv1.Order) orderPage {
 	for _, l := range o.GetLines() {
 		shown := orderLine{Line: l, Link: productLink(l.GetSku()), Image: picture(l.GetSku()), Returnable: shipped[l.GetLine()], Left: l.GetQuantity() - l.GetCanceled()}
 		if sent[l.GetLine()] {
-			shown.Review = reviewLink(o.GetOrderId(), l.GetLine())
+			shown.Review, p.CanReview = reviewLink(o.GetOrderId(), l.GetLine()), true
 		}
 		p.Lines = append(p.Lines, shown)
 		p.CanReturn = p.CanReturn || shipped[l.GetLine()] > 0

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	accountv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/account/v1"
+	orderv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1"
 	reviewv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/review/v1"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/review/v1/reviewv1connect"
 	"github.com/cellar-commerce/cellar/internal/problem"
@@ -200,4 +201,16 @@ func TestOnesOwnReviewsSayHowTheyStand(t *testing.T) {
 	}
 	s.who = customer
 	has(t, s.get("/account/reviews").Body.String(), "Review:", "Not published", "It names a shop", "/orders/use1-1/lines/1/review", `action="/account/reviews/use1-r/delete"`, "Question:", "GONE", "Being looked at")
+}
+
+func TestWhatHasLeftCanBeReviewedFromItsOrder(t *testing.T) {
+	line, parcel := &orderv1.Line{Line: 1, Sku: "LAMP", Title: "Lamp", Quantity: 2}, &orderv1.Parcel{Lines: []*orderv1.ParcelLine{{Line: 1, Quantity: 2}}}
+	o := &orderv1.Order{OrderId: "use1-1", Lines: []*orderv1.Line{line, {Line: 2, Sku: "SHADE"}}, Parcels: []*orderv1.Parcel{parcel}}
+	if p := pageOf(o); p.CanReview || p.Lines[0].Review != "" {
+		t.Errorf("before it has left: %+v", p)
+	}
+	parcel.ShippedAt, parcel.Lines[0].Returned = timestamppb.New(now), 2 // what came back can be reviewed too
+	if p := pageOf(o); !p.CanReview || p.Lines[0].Review != "/orders/use1-1/lines/1/review" || p.Lines[1].Review != "" {
+		t.Errorf("when it has left: %+v", p)
+	}
 }
