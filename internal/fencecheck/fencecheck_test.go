@@ -25,6 +25,7 @@ var allowed = map[string]string{
 	"(*services/checkout.vouchers).redeem":   "the rows are the voucher's and homed with it; a tombstone stops a cell that has lost the customer",
 	"(*services/checkout.vouchers).giveBack": "the rows are the voucher's and homed with it; it leaves the tombstone",
 	"(*services/payment.Service).issue":      "a gift card belongs to whoever has its code",
+	"(*services/review.Service).change":      "the transaction is that of inSlotTx, which is the fence's",
 
 	"(*cells/controlplane.publisher).commit":   "a transaction of cellar_global, which has no rows of customers",
 	"(*cells/controlplane.publisher).editCell": "a transaction of cellar_global, which has no rows of customers",
