@@ -15,8 +15,9 @@ import (
 const (
 	// watchEvery is the pace at which a watched order is looked at: one row by its key.
 	watchEvery = 500 * time.Millisecond
-	// watchFor is how long a watch lasts at most. Whoever watches comes back, perhaps to a cell that has less to do.
-	watchFor = 15 * time.Minute
+	// watchFor is how long a watch lasts at most: whoever watches comes back, and routers and cells that stop need not wait for
+	// somebody who would watch for days.
+	watchFor = 10 * time.Second
 	// maxWatchers of orders at once in one cell: each asks for a row twice a second.
 	maxWatchers = 1000
 )
@@ -60,7 +61,7 @@ type watched struct {
 }
 
 // watch an order: it is shown at once, and whenever its last event is another one, with the events that were not shown. The
-// number of its last event is looked at; what has happened is read only when there is something.
+// number of its last event is looked at; what has happened is read only when there is something. Nil after watchFor too.
 func (s *Service) watch(ctx context.Context, w watched, send func(o *orderv1.Order, ended bool) error) error {
 	select {
 	case s.watchers <- struct{}{}:
@@ -98,5 +99,5 @@ func (s *Service) watch(ctx context.Context, w watched, send func(o *orderv1.Ord
 			return err
 		}
 	}
-	return problem.New(problem.Unavailable, "WATCHED_LONG", "the order was watched for long: go on behind the last event")
+	return nil
 }

@@ -78,8 +78,8 @@ type OrderServiceClient interface {
 	// 30 days, RETURN_ID_REUSED with other lines. ABORTED (RETURN_IN_PROGRESS) while it is under way: ask again.
 	ReturnItems(context.Context, *v1.ReturnItemsRequest) (*v1.ReturnItemsResponse, error)
 	// WatchOrder of the session's customer: the order as it stands, and then again whenever something has happened to it, each
-	// time with what has happened since the last. It ends when nothing more is to come. Should it break off, it goes on at
-	// any cell behind the last event that was seen. NOT_FOUND (UNKNOWN_ORDER); UNAVAILABLE when the customer moves to
+	// time with what has happened since the last, until nothing more is to come. It ends after ten seconds in any case, and may
+	// break off before: then it goes on, at any cell, behind the last event that was seen. NOT_FOUND (UNKNOWN_ORDER); UNAVAILABLE when the customer moves to
 	// another cell meanwhile: ask again.
 	WatchOrder(context.Context, *v1.WatchOrderRequest) (*connect.ServerStreamForClient[v1.WatchOrderResponse], error)
 	// FollowOrder is WatchOrder for operators: of anybody's order, at any cell.
@@ -289,8 +289,8 @@ type OrderServiceHandler interface {
 	// 30 days, RETURN_ID_REUSED with other lines. ABORTED (RETURN_IN_PROGRESS) while it is under way: ask again.
 	ReturnItems(context.Context, *v1.ReturnItemsRequest) (*v1.ReturnItemsResponse, error)
 	// WatchOrder of the session's customer: the order as it stands, and then again whenever something has happened to it, each
-	// time with what has happened since the last. It ends when nothing more is to come. Should it break off, it goes on at
-	// any cell behind the last event that was seen. NOT_FOUND (UNKNOWN_ORDER); UNAVAILABLE when the customer moves to
+	// time with what has happened since the last, until nothing more is to come. It ends after ten seconds in any case, and may
+	// break off before: then it goes on, at any cell, behind the last event that was seen. NOT_FOUND (UNKNOWN_ORDER); UNAVAILABLE when the customer moves to
 	// another cell meanwhile: ask again.
 	WatchOrder(context.Context, *v1.WatchOrderRequest, *connect.ServerStream[v1.WatchOrderResponse]) error
 	// FollowOrder is WatchOrder for operators: of anybody's order, at any cell.
