@@ -8,6 +8,7 @@ import (
 
 	"connectrpc.com/connect"
 
+	"github.com/cellar-commerce/cellar/cells/topology"
 	"github.com/cellar-commerce/cellar/internal/fence"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/account/v1/accountv1connect"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/cart/v1/cartv1connect"
@@ -222,6 +223,12 @@ func (c *Cell) nudgeGlobal() {
 func (c *Cell) rings() (rings []ident.Region, version uint64) {
 	m := c.maps.Load()
 	return m.RingsOf(c.cfg.Cell), m.Version
+}
+
+// followMap until ctx ends.
+func (c *Cell) followMap(ctx context.Context) {
+	defer c.maps.Subscribe(func(*topology.Map) { c.mapChanged() })()
+	c.follower.Run(ctx)
 }
 
 // mapChanged is called when the cell has taken a newer map: whoever has come to it may have an order under way.

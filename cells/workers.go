@@ -28,7 +28,7 @@ func (c *Cell) workers() []process.Worker {
 	}
 	attached := make(chan struct{})
 	all := []process.Worker{
-		{Name: "map", Run: forever(c.follower.Run)},
+		{Name: "map", Run: forever(c.followMap)},
 		{Name: "reports", Run: forever(c.reporter().Run)},
 		{Name: "events of customers", Run: forever(c.relays.customers.Run)},
 		{Name: "events of the region", Run: forever(c.relays.regional.Run)},
