@@ -109,9 +109,32 @@ func (w world) watching(ctx context.Context, s *Service, p placement, after int6
 
 func here() error { return nil }
 
+// tick lets a watcher that waits look again.
+func (w world) tick(t *testing.T) error {
+	t.Helper()
+	if err := w.clock.AwaitSleepers(t.Context(), 1); err != nil {
+		return err
+	}
+	w.clock.Advance(watchEvery)
+	return nil
+}
+
+func TestAWatchEndsAfterAWhileSoThatNobodyWaitsForIt(t *testing.T) {
+	w, p := newWorld(t), newPlacement()
+	must(t, w.create(p), w.pay(p))
+	shown, end := w.watching(t.Context(), w.Service, p, 0, here)
+	<-shown
+	for range watchFor / watchEvery {
+		must(t, w.tick(t))
+	}
+	if more, any := <-shown; any {
+		t.Errorf("nothing has happened, and it shows %v", more.order)
+	}
+	must(t, <-end)
+}
+
 func TestAWatchGoesOnAtAnotherCellBehindTheLastEventThatWasSeen(t *testing.T) {
 	w, p := newWorld(t), newPlacement()
-	w.timeFlies(t)
 	must(t, w.create(p), w.pay(p))
 	lost := make(chan error, 1)
 	shown, end := w.watching(t.Context(), w.Service, p, 0, func() error {
@@ -126,13 +149,14 @@ func TestAWatchGoesOnAtAnotherCellBehindTheLastEventThatWasSeen(t *testing.T) {
 	if n := len(first.order.GetEvents()); n != 2 || first.ended {
 		t.Fatalf("first it shows %d events, ended: %v", n, first.ended)
 	}
-	must(t, w.scanned(p, "iad1", 2))
+	must(t, w.scanned(p, "iad1", 2), w.tick(t))
 	second := <-shown
 	if n := len(second.order.GetEvents()); n != 3 || second.order.GetEvents()[0].GetSeq() != 3 {
 		t.Fatalf("then it shows %v", second.order.GetEvents())
 	}
 	gone := problem.New(problem.Unavailable, "WRONG_CELL", "the customer has moved")
 	lost <- gone
+	must(t, w.tick(t))
 	if err := <-end; !problem.Is(err, "WRONG_CELL") {
 		t.Fatalf("a cell that has lost the customer ends the watch with %v", err)
 	}
@@ -142,12 +166,9 @@ func TestAWatchGoesOnAtAnotherCellBehindTheLastEventThatWasSeen(t *testing.T) {
 	if n := len(third.order.GetEvents()); n != 3 || third.order.GetEvents()[0].GetSeq() != 6 || third.order.GetEvents()[0].GetScan().GetSeq() != 3 {
 		t.Fatalf("another cell shows %v", third.order.GetEvents())
 	}
-	must(t, w.scanned(p, "sea1", len(toTheDoor)))
+	must(t, w.scanned(p, "sea1", len(toTheDoor)), w.tick(t))
 	last := <-shown
-	for !last.ended {
-		last = <-shown
-	}
-	if err := <-end; err != nil || !Ended(last.order) {
+	if err := <-end; err != nil || !last.ended || !Ended(last.order) {
 		t.Errorf("it ends with %v, %v", last.order, err)
 	}
 }
