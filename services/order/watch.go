@@ -28,7 +28,7 @@ func (s *Service) WatchOrder(ctx context.Context, req *orderv1.WatchOrderRequest
 	if err != nil {
 		return err
 	}
-	owned := func() error { return s.deps.Fence.Check(customer) }
+	owned := func() error { return s.deps.Fence.Check(ctx, customer) }
 	return s.watch(ctx, watched{id: id, customer: customer, seen: req.GetAfterSeq(), owned: owned}, func(o *orderv1.Order, ended bool) error {
 		return stream.Send(&orderv1.WatchOrderResponse{Order: o, Ended: ended})
 	})
