@@ -113,7 +113,7 @@ var workers = map[string]string{
 	"holds":                               "of the region's database",
 	"shipping":                            "of the region's database",
 	"changed products":                    "of the index in memory",
-	"events":                              "the consumer of shipments; the others are of the region's database",
+	"events":                              "the consumers of shipments and of scans; the others are of the region's database",
 	"index":                               "in memory",
 	"reports":                             "tells the control plane which map this cell has",
 }

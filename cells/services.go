@@ -87,7 +87,9 @@ func (c *Cell) assembleServices() (err error) {
 	if err := c.assemblePayment(); err != nil {
 		return err
 	}
-	c.assembleStock()
+	if err := c.assembleStock(); err != nil {
+		return err
+	}
 	s.order = order.New(order.Deps{
 		DB: c.customers, Fence: s.fence, Clock: c.clock, Log: c.log, Payments: s.payment, Shipments: c.shipmentsOf(), Stock: c.soldStockOf(),
 		Cell: c.cfg.Cell, Rings: c.rings, Committed: c.relays.customers.Nudge,
@@ -119,7 +121,7 @@ func (c *Cell) assembleServices() (err error) {
 
 // assembleStock makes inventory and fulfilment, which need each other: inventory asks where an FC's rows are homed,
 // fulfilment what the FCs have.
-func (c *Cell) assembleStock() {
+func (c *Cell) assembleStock() error {
 	s := &c.services
 	s.keepers = map[ident.Region]*keepers{}
 	guard := c.breakers("stock")
@@ -132,11 +134,17 @@ func (c *Cell) assembleStock() {
 		FC:      func(ctx context.Context, id string) (ident.Region, bool) { return s.fulfillment.FC(ctx, id) },
 		Ordinal: func(ctx context.Context, id string) (int, bool) { return s.fulfillment.Ordinal(ctx, id) },
 	})
+	parcels, scans, err := c.carrier()
+	if err != nil {
+		return err
+	}
 	s.fulfillment = fulfillment.New(fulfillment.Deps{
+		Carrier: parcels, CarrierName: c.cfg.CarrierName, CarrierEvents: scans, TrackEvery: c.cfg.TrackEvery, Scans: c.scansOf(),
 		Global: c.global, Regional: c.regional, Region: c.region, Stock: stockOf[fulfillment.StockLister](c),
 		Summaries: s.inventory, Reachable: newReach(c.clock, c.peerGuard, guard).reachable, Observe: c.metrics, Shipper: s.keepers[c.region],
 		HandlingTime: c.cfg.HandlingTime, Clock: c.clock, Log: c.log, Committed: c.relays.regional.Nudge,
 	})
+	return nil
 }
 
 // keptCenters are the FCs of this region that this cell keeps.
@@ -271,7 +279,9 @@ func (c *Cell) publicHandler() (http.Handler, error) {
 		return nil, err
 	}
 	mux := http.NewServeMux()
-	mux.Handle("POST "+WebhookPath, c.services.payment.Webhook()) // who signs its requests needs no session
+	// Who signs its requests needs no session.
+	mux.Handle("POST "+WebhookPath, c.services.payment.Webhook())
+	mux.Handle("POST "+CarrierWebhookPath, c.services.fulfillment.Webhook())
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Path, "/cellar.") {
 			public.ServeHTTP(w, r)

@@ -81,6 +81,11 @@ func (c *Cell) receive(ctx context.Context, attached func()) error {
 			Region: c.region, Stream: bus.StreamOrder, Durable: "order", Subject: "order." + string(ring) + ".shipped",
 		}, c.orderShipped)
 	})
+	g.Go(func() error {
+		return c.bus.Consume(ctx, bus.Consumer{
+			Region: c.region, Stream: bus.StreamOrder, Durable: "order-scans", Subject: "order." + string(ring) + ".scanned",
+		}, c.orderScanned)
+	})
 	stock := func(durable, subject string, take func(context.Context, []byte) error) {
 		g.Go(func() error {
 			return c.bus.Consume(ctx, bus.Consumer{Region: c.region, Stream: bus.StreamStock, Durable: durable, Subject: subject},
@@ -120,22 +125,36 @@ func (c *Cell) orderShipped(ctx context.Context, m bus.Message) error {
 	if err := proto.Unmarshal(m.Data, &e); err != nil {
 		return fmt.Errorf("shipment %s: %w", m.ID, err)
 	}
+	return c.recordShipment(ctx, m.ID, &e, nil)
+}
+
+// orderScanned takes what a carrier has seen of a parcel to the order's owner. Each scan counts once there, and one that
+// overtakes the news of the shipment brings it along.
+func (c *Cell) orderScanned(ctx context.Context, m bus.Message) error {
+	var e fulfillmentv1.ShipmentScanned
+	if err := proto.Unmarshal(m.Data, &e); err != nil {
+		return fmt.Errorf("scans %s: %w", m.ID, err)
+	}
+	return c.recordShipment(ctx, m.ID, e.GetShipment(), e.GetScans())
+}
+
+func (c *Cell) recordShipment(ctx context.Context, message string, e *fulfillmentv1.ShipmentShipped, scans []*orderv1.Scan) error {
 	id, err := ident.Parse(e.GetCustomerId())
 	if err != nil {
-		return fmt.Errorf("shipment %s: %w", m.ID, err)
+		return fmt.Errorf("shipment %s: %w", message, err)
 	}
 	owner, _, ok := c.maps.Owner(id)
 	if !ok {
-		return fmt.Errorf("shipment %s: the map has no owner of the customer", m.ID)
+		return fmt.Errorf("shipment %s: the map has no owner of the customer", message)
 	}
 	_, err = c.ordersAt(owner).RecordShipment(ctx, &orderv1.RecordShipmentRequest{
 		CustomerId: e.GetCustomerId(), OrderId: e.GetOrderId(), FcId: e.GetFcId(), ShipmentId: e.GetShipmentId(),
-		TrackingNumber: e.GetTrackingNumber(), ShippedAt: e.GetShippedAt(),
+		TrackingNumber: e.GetTrackingNumber(), ShippedAt: e.GetShippedAt(), Carrier: e.GetCarrier(), Scans: scans,
 	})
 	return err
 }
 
-// recorder is what orderShipped needs of an order service.
+// recorder is what recordShipment needs of an order service.
 type recorder interface {
 	RecordShipment(context.Context, *orderv1.RecordShipmentRequest) (*orderv1.RecordShipmentResponse, error)
 }

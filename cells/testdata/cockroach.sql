@@ -710,6 +710,11 @@ SET overrides = nullif(coalesce(overrides, '{}'::jsonb) - $3::text || CASE WHEN 
 WHERE region = $1 AND slot = $2
   AND coalesce(overrides ->> $3::text, '') <> $4::text;
 
+-- fulfillment.advance (cellar_regional)
+UPDATE shipments
+SET scanned = $4, way = $5, track_at = $6
+WHERE region = $1 AND fc_id = $2 AND order_id = $3;
+
 -- fulfillment.cancel (cellar_regional)
 INSERT INTO shipments (region, fc_id, order_id, shipment_id, customer_id, state, lines, tracking_number, requested_at, due_at)
 VALUES ($1, $2, $3, $4, '', 'CANCELED', '', '', $5, $5)
@@ -717,15 +722,33 @@ ON CONFLICT (region, fc_id, order_id) DO UPDATE
 SET state = 'CANCELED'
 WHERE shipments.state = 'REQUESTED';
 
+-- fulfillment.insert_scans (cellar_regional)
+INSERT INTO shipment_scans (region, fc_id, order_id, seq, state, at, place, note)
+SELECT $1::crdb_internal_region, $2, $3, n.seq, n.state, n.at, n.place, n.note
+FROM unnest($4::int8[], $5::text[], $6::timestamptz[], $7::text[], $8::text[]) AS n (seq, state, at, place, note)
+ON CONFLICT (region, fc_id, order_id, seq) DO NOTHING;
+
 -- fulfillment.list_centers (cellar_global)
 SELECT fc_id, region, name, city, country_code, latitude, longitude, ordinal
 FROM fulfillment_centers;
 
+-- fulfillment.list_scans (cellar_regional)
+SELECT c.fc_id, c.seq, c.state, c.at, c.place, c.note
+FROM unnest($3::text[]) AS f (fc_id)
+JOIN shipment_scans AS c ON c.region = $1 AND c.fc_id = f.fc_id AND c.order_id = $2
+ORDER BY c.fc_id, c.seq;
+
 -- fulfillment.list_shipments (cellar_regional)
-SELECT fc_id, order_id, shipment_id, customer_id, state, lines, tracking_number, shipped_at
+SELECT fc_id, order_id, shipment_id, customer_id, state, lines, tracking_number, shipped_at, carrier, scanned
 FROM shipments
 WHERE region = $1 AND order_id = $2
 ORDER BY fc_id;
+
+-- fulfillment.lock_shipment (cellar_regional)
+SELECT shipment_id, customer_id, state, tracking_number, shipped_at, carrier, scanned, way, track_at
+FROM shipments
+WHERE region = $1 AND fc_id = $2 AND order_id = $3
+FOR UPDATE;
 
 -- fulfillment.number_centers (cellar_global)
 UPDATE fulfillment_centers AS c
@@ -739,7 +762,7 @@ WHERE c.fc_id = n.fc_id;
 
 -- fulfillment.pack (cellar_regional)
 UPDATE shipments AS s
-SET state = 'PACKED', due_at = $3
+SET state = 'PACKED', tries = s.tries + 1, due_at = $2::timestamptz + (1 << least(s.tries, 3)::int4) * $3::int8 * interval '1 microsecond'
 FROM (
   SELECT region, fc_id, order_id
   FROM shipments
@@ -749,17 +772,17 @@ FROM (
   FOR UPDATE SKIP LOCKED
 ) AS d
 WHERE s.region = d.region AND s.fc_id = d.fc_id AND s.order_id = d.order_id AND s.state IN ('REQUESTED', 'PACKED')
-RETURNING s.fc_id, s.order_id, s.shipment_id, s.customer_id, s.lines, s.requested_at;
+RETURNING s.fc_id, s.order_id, s.shipment_id, s.customer_id, s.lines, s.booking;
 
 -- fulfillment.request (cellar_regional)
-INSERT INTO shipments (region, fc_id, order_id, shipment_id, customer_id, state, lines, tracking_number, requested_at, due_at)
-SELECT $1::crdb_internal_region, n.fc_id, n.order_id, n.shipment_id, n.customer_id, 'REQUESTED', n.lines, '', $7, $8
-FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[]) AS n (fc_id, order_id, shipment_id, customer_id, lines)
+INSERT INTO shipments (region, fc_id, order_id, shipment_id, customer_id, state, lines, tracking_number, requested_at, due_at, booking)
+SELECT $1::crdb_internal_region, n.fc_id, n.order_id, n.shipment_id, n.customer_id, 'REQUESTED', n.lines, '', $7, $8, n.booking
+FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[], $9::bytea[]) AS n (fc_id, order_id, shipment_id, customer_id, lines, booking)
 ON CONFLICT (region, fc_id, order_id) DO NOTHING;
 
 -- fulfillment.shipped (cellar_regional)
 UPDATE shipments AS s
-SET state = 'SHIPPED', tracking_number = d.tracking_number, shipped_at = $5
+SET state = 'SHIPPED', tracking_number = d.tracking_number, shipped_at = $5, carrier = $6, track_at = $7
 FROM unnest($2::text[], $3::text[], $4::text[]) AS d (fc_id, order_id, tracking_number)
 WHERE s.region = $1 AND s.fc_id = d.fc_id AND s.order_id = d.order_id AND s.state = 'PACKED'
 RETURNING s.fc_id, s.order_id;
@@ -768,6 +791,20 @@ RETURNING s.fc_id, s.order_id;
 SELECT state
 FROM shipments
 WHERE region = $1 AND fc_id = $2 AND order_id = $3;
+
+-- fulfillment.track (cellar_regional)
+UPDATE shipments AS s
+SET track_at = $3
+FROM (
+  SELECT region, fc_id, order_id
+  FROM shipments
+  WHERE region = $1 AND track_at IS NOT NULL AND track_at <= $2
+  ORDER BY track_at
+  LIMIT $4
+  FOR UPDATE SKIP LOCKED
+) AS d
+WHERE s.region = d.region AND s.fc_id = d.fc_id AND s.order_id = d.order_id
+RETURNING s.fc_id, s.order_id, s.shipment_id, s.tracking_number;
 
 -- fulfillment.upsert_centers (cellar_global)
 INSERT INTO fulfillment_centers (fc_id, region, name, city, country_code, latitude, longitude)
@@ -1009,6 +1046,11 @@ WHERE schema_migrations.name = excluded.name OR schema_migrations.at < now();
 INSERT INTO order_events (region, order_id, seq, kind, cause, at, detail)
 SELECT $1::crdb_internal_region, $2, e.seq, e.kind, e.cause, $3, e.detail
 FROM unnest($4::int8[], $5::text[], $6::text[], $7::bytea[]) AS e (seq, kind, cause, detail);
+
+-- order.find (cellar_customer)
+SELECT customer_id, last_seq
+FROM orders
+WHERE region = $1 AND order_id = $2;
 
 -- order.get (cellar_customer)
 SELECT order_id, customer_id, currency, items_minor_units, discount_minor_units, shipping_minor_units, tax_minor_units, shipping_tax_minor_units,

@@ -82,6 +82,12 @@ CREATE TABLE IF NOT EXISTS shipments (
   requested_at timestamptz NOT NULL, -- when the FC was asked
   shipped_at timestamptz, -- when it left
   due_at timestamptz NOT NULL, -- when the FC works on it next
+  booking bytea NOT NULL DEFAULT '', -- protobuf cellar.fulfillment.v1.Booking: what its carrier is asked, written before it is asked
+  tries int8 NOT NULL DEFAULT 0, -- how often it was taken to be sent; with each the next one waits longer
+  carrier text NOT NULL DEFAULT '', -- who carries it; empty until shipped
+  scanned int8 NOT NULL DEFAULT 0, -- scans that the order was told: those before which none is missing
+  way text NOT NULL DEFAULT '', -- state of the last of them, as in shipment_scans
+  track_at timestamptz, -- when the carrier is asked how far it is, unless it tells before; NULL when it need not be
   CONSTRAINT shipments_pk PRIMARY KEY (region, fc_id, order_id),
   CONSTRAINT shipments_shipped_has_time CHECK ((state = 'SHIPPED') = (shipped_at IS NOT NULL)),
   CONSTRAINT shipments_state_is_listed CHECK (state IN ('REQUESTED', 'PACKED', 'SHIPPED', 'CANCELED'))
@@ -92,6 +98,23 @@ CREATE INDEX IF NOT EXISTS shipments_order ON shipments (region, order_id);
 
 -- Parcels still to be packed or sent.
 CREATE INDEX IF NOT EXISTS shipments_open ON shipments (region, due_at) WHERE state IN ('REQUESTED', 'PACKED');
+
+-- Parcels whose carrier is to be asked how far they are.
+CREATE INDEX IF NOT EXISTS shipments_tracked ON shipments (region, track_at) WHERE track_at IS NOT NULL;
+
+-- What carriers have seen of parcels on their way: in whatever order and however often it is told, a scan is here once.
+CREATE TABLE IF NOT EXISTS shipment_scans (
+  region crdb_internal_region NOT NULL, -- the FC's region
+  fc_id text NOT NULL, -- who has sent the parcel
+  order_id text NOT NULL, -- of which order
+  seq int8 NOT NULL, -- the carrier counts them from 1 without gaps
+  state text NOT NULL, -- PICKED_UP, IN_TRANSIT, OUT_FOR_DELIVERY, DELIVERED, EXCEPTION, SENT_BACK
+  at timestamptz NOT NULL, -- when the carrier says that it was
+  place text NOT NULL, -- where, for people
+  note text NOT NULL, -- what an exception is about, for people
+  CONSTRAINT shipment_scans_pk PRIMARY KEY (region, fc_id, order_id, seq),
+  CONSTRAINT shipment_scans_count_from_one CHECK (seq >= 1)
+) /*@LOCALITY REGIONAL BY ROW AS region@*/;
 
 -- Copies of what customers wrote about products, for reading: each region has all of them, by product, kept by events.
 CREATE TABLE IF NOT EXISTS published_contributions (

@@ -27,6 +27,7 @@ const (
 	maxPage     = 100
 	maxLines    = 200
 	maxQuantity = 999
+	maxScans    = 100 // of a parcel
 	maxReason   = 100 // of a failure: machine-readable
 	maxWords    = 200 // of a shopper's reason
 	maxReturnID = 40
@@ -276,12 +277,13 @@ func (s *Service) RecordShipment(ctx context.Context, req *orderv1.RecordShipmen
 	var v problem.Violations
 	v.Check(req.GetFcId() != "", "fc_id", "must not be empty")
 	v.Check(req.GetShipmentId() != "", "shipment_id", "must not be empty")
+	v.Check(len(req.GetScans()) <= maxScans, "scans", "must be 100 at most")
 	if err := v.Err(); err != nil {
 		return nil, err
 	}
 	return &orderv1.RecordShipmentResponse{}, s.recordShipment(ctx, customer, id, &orderv1.Shipped{
-		FcId: req.GetFcId(), ShipmentId: req.GetShipmentId(), TrackingNumber: req.GetTrackingNumber(), ShippedAt: req.GetShippedAt(),
-	})
+		FcId: req.GetFcId(), ShipmentId: req.GetShipmentId(), TrackingNumber: req.GetTrackingNumber(), ShippedAt: req.GetShippedAt(), Carrier: req.GetCarrier(),
+	}, req.GetScans())
 }
 
 // owned reads the ids of a request of another service, and refuses when another cell owns the customer.
