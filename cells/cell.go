@@ -82,7 +82,7 @@ func New(ctx context.Context, cfg Config, logs io.Writer) (*Cell, error) {
 	if err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
-	c.bus = bus.New(bus.Config{URLs: brokers, Name: cfg.Cell, Log: c.log})
+	c.bus = bus.New(bus.Config{URLs: brokers, Name: cfg.Cell, Log: c.log, Bury: func(ctx context.Context, d bus.DeadLetter) error { return c.services.events.Bury(ctx, d) }})
 	c.assembleRelays()
 	c.peerGuard = c.breakers("peer")
 	c.peers = rpc.Peer(c.keys.peer, &peerTransport{base: rpc.Transport(), maps: c.maps, guard: c.peerGuard})
@@ -150,7 +150,7 @@ func (c *Cell) breakers(traffic string) *breaker.Regions {
 func (c *Cell) assembleRelays() {
 	guard := c.breakers("events")
 	relay := func(db *sqldb.DB) *outbox.Relay {
-		return outbox.New(outbox.Deps{DB: db, Region: c.region, Cell: c.cfg.Cell, Publisher: c.bus, Guard: guard, Clock: c.clock, Log: c.log})
+		return outbox.New(outbox.Deps{DB: db, Region: c.region, Cell: c.cfg.Cell, Publisher: c.bus, Guard: guard, Clock: c.clock, Log: c.log, Observe: c.metrics})
 	}
 	c.relays.customers, c.relays.regional = relay(c.customers), relay(c.regional)
 	if c.region == primary() {

@@ -14,6 +14,7 @@ import (
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/cart/v1/cartv1connect"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/catalog/v1/catalogv1connect"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/checkout/v1/checkoutv1connect"
+	"github.com/cellar-commerce/cellar/internal/gen/cellar/events/v1/eventsv1connect"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/fulfillment/v1/fulfillmentv1connect"
 	inventoryv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/inventory/v1"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/inventory/v1/inventoryv1connect"
@@ -33,6 +34,7 @@ import (
 	"github.com/cellar-commerce/cellar/services/cart"
 	"github.com/cellar-commerce/cellar/services/catalog"
 	"github.com/cellar-commerce/cellar/services/checkout"
+	"github.com/cellar-commerce/cellar/services/events"
 	"github.com/cellar-commerce/cellar/services/fulfillment"
 	"github.com/cellar-commerce/cellar/services/inventory"
 	"github.com/cellar-commerce/cellar/services/order"
@@ -60,6 +62,7 @@ type services struct {
 	fulfillment *fulfillment.Service
 	recovery    *recovery.Service
 	review      *review.Service
+	events      *events.Service
 
 	// keepers of each region's FCs.
 	keepers map[ident.Region]*keepers
@@ -74,6 +77,9 @@ func (c *Cell) assembleServices() (err error) {
 	if s.fence, err = fence.New(fence.Deps{DB: c.customers, Cell: c.cfg.Cell, Region: c.region, Owners: c.maps, Overridden: c.maps.Overridden}); err != nil {
 		return err
 	}
+	s.events = events.New(events.Deps{
+		Global: c.global, Customers: c.customers, Regional: c.regional, Committed: c.relays.regional.Nudge, Clock: c.clock, Log: c.log, Observe: c.metrics,
+	})
 	engine, err := search.NewBleve()
 	if err != nil {
 		return err
@@ -263,6 +269,7 @@ func (c *Cell) mux() *http.ServeMux {
 	mux.Handle(orderv1connect.NewOrderServiceHandler(s.order, options))
 	mux.Handle(paymentv1connect.NewPaymentServiceHandler(s.payment, options))
 	mux.Handle(fulfillmentv1connect.NewFulfillmentServiceHandler(s.fulfillment, options))
+	mux.Handle(eventsv1connect.NewEventsServiceHandler(s.events, options))
 	mux.Handle(recoveryv1connect.NewRecoveryServiceHandler(s.recovery, options))
 	mux.Handle(reviewv1connect.NewReviewServiceHandler(s.review, options))
 	mux.Handle(recommendationv1connect.NewRecommendationServiceHandler(recommendation.New(recommendation.Deps{DB: c.global}), options))

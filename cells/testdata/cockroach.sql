@@ -614,6 +614,27 @@ UPDATE evacuations
 SET state = $3, revision = revision + 1, changing = $4, ended_at = $5, undone_by_id = $6, map_version = $7, evacuation = $8
 WHERE evacuation_id = $1 AND revision = $2;
 
+-- events.bury (cellar_regional)
+INSERT INTO dead_letters (region, consumer, message_id, subject, payload, reason, tries, buried_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+ON CONFLICT (region, consumer, message_id) DO NOTHING;
+
+-- events.letter (cellar_regional)
+SELECT region, consumer, message_id, subject, payload, reason, tries, buried_at
+FROM dead_letters
+WHERE region = $1 AND consumer = $2 AND message_id = $3;
+
+-- events.letters (cellar_regional)
+SELECT region, consumer, message_id, subject, ''::bytea, reason, tries, buried_at
+FROM dead_letters
+WHERE region = $1 AND ($2 = '' OR consumer = $2)
+ORDER BY buried_at, consumer, message_id
+LIMIT $3;
+
+-- events.unbury (cellar_regional)
+DELETE FROM dead_letters
+WHERE region = $1 AND consumer = $2 AND message_id = $3;
+
 -- fence.assign_slots (cellar_customer)
 INSERT INTO slots (region, slot, owner, epoch, changed_at)
 SELECT $1::crdb_internal_region, s.slot, s.owner, s.epoch, $5
@@ -1153,6 +1174,21 @@ SELECT count(*), min(created_at)
 FROM outbox
 WHERE region = $1 AND shard = ANY ($2::int2[]) AND published_at IS NULL;
 
+-- outbox.lags (any)
+SELECT d.destination, w.pending, w.oldest
+FROM unnest($3::text[]) AS d (destination)
+CROSS JOIN LATERAL (
+  SELECT count(*) AS pending, min(p.created_at) AS oldest
+  FROM (
+    SELECT o.created_at
+    FROM outbox AS o
+    WHERE o.region = $1 AND o.shard = ANY ($2::int2[]) AND o.destination = d.destination AND o.published_at IS NULL
+    LIMIT $4
+  ) AS p
+) AS w
+WHERE w.pending > 0
+ORDER BY d.destination;
+
 -- outbox.pending (any)
 SELECT o.destination, o.shard, o.id, o.message_id, o.subject, o.payload
 FROM unnest($3::text[]) AS d (destination)
@@ -1171,6 +1207,23 @@ UPDATE outbox AS o
 SET published_at = $5
 FROM unnest($2::int2[], $3::int8[], $4::text[]) AS p (shard, id, message_id)
 WHERE o.region = $1 AND o.shard = p.shard AND o.id = p.id AND o.message_id = p.message_id;
+
+-- outbox.replay (any)
+WITH picked AS (
+  SELECT id, message_id
+  FROM outbox
+  WHERE region = $1 AND shard = $2 AND id > $3 AND destination = $4 AND published_at >= $5 AND published_at < $6
+  ORDER BY id
+  LIMIT $7
+), sent_again AS (
+  UPDATE outbox AS o
+  SET published_at = NULL
+  FROM picked AS p
+  WHERE o.region = $1 AND o.shard = $2 AND o.id = p.id AND o.message_id = p.message_id
+  RETURNING o.id
+)
+SELECT count(*), coalesce(max(id), 0)
+FROM sent_again;
 
 -- outbox.waiting (any)
 SELECT s.shard

@@ -23,6 +23,9 @@ type Message struct {
 	Data    []byte
 	// Delivered counts the deliveries to this consumer, from 1; 0 on the way out.
 	Delivered int
+
+	// meantFor is the one consumer of a replayed dead letter; empty for everybody.
+	meantFor string
 }
 
 // Config of a Bus.
@@ -32,6 +35,10 @@ type Config struct {
 	// Name of this process, for the broker's list of connections.
 	Name string
 	Log  *slog.Logger
+	// Bury keeps messages that consumers give up. Nil: none is ever given up.
+	Bury Bury
+	// Tries of a message before it is given up; 0 means DefaultTries.
+	Tries int
 }
 
 // Bus is the connections of one process. They are made when first needed and for ever made anew: a broker that is away
@@ -55,6 +62,9 @@ type link struct {
 
 // New bus; no connection is made yet.
 func New(cfg Config) *Bus {
+	if cfg.Tries == 0 {
+		cfg.Tries = DefaultTries
+	}
 	b := &Bus{cfg: cfg, links: map[ident.Region]*lazyLink{}}
 	for region := range cfg.URLs {
 		b.links[region] = &lazyLink{}
@@ -114,8 +124,16 @@ func (b *Bus) EnsureStreams(ctx context.Context, region ident.Region) error {
 }
 
 // Publish messages to a region, pipelined; nil when all are on its broker's disk. After an error some may be: publish all
-// again, the broker drops those it has.
+// again, the broker drops those it has. A broker that has lost its streams with its disk is given them anew, for the next try.
 func (b *Bus) Publish(ctx context.Context, region ident.Region, messages []Message) error {
+	err := b.publish(ctx, region, messages)
+	if errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jetstream.ErrNoStreamResponse) {
+		err = errors.Join(err, b.EnsureStreams(ctx, region))
+	}
+	return err
+}
+
+func (b *Bus) publish(ctx context.Context, region ident.Region, messages []Message) error {
 	l, err := b.link(region)
 	if err != nil {
 		return err

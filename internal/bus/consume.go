@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"runtime/debug"
@@ -26,8 +27,7 @@ const (
 	batchTimeout = 5 * time.Second
 	// maxAckPending bounds what the broker hands out unanswered, over all processes of a consumer.
 	maxAckPending = 1000
-	// firstRetry doubles with each delivery up to maxRetry. Nothing is ever given up: a message that cannot be handled
-	// stays at the slowest pace and is logged each time.
+	// firstRetry doubles with each delivery up to maxRetry, until the message is given up.
 	firstRetry = 100 * time.Millisecond
 	maxRetry   = 30 * time.Second
 	// reconnectEvery is the pace of trying again to consume from a broker that is away.
@@ -90,6 +90,9 @@ func (b *Bus) consume(ctx context.Context, c Consumer, handOut func(context.Cont
 		Durable: c.Durable, FilterSubject: c.Subject, AckPolicy: jetstream.AckExplicitPolicy, AckWait: ackWait,
 		MaxAckPending: maxAckPending, MaxDeliver: -1, DeliverPolicy: jetstream.DeliverAllPolicy,
 	})
+	if errors.Is(err, jetstream.ErrStreamNotFound) { // the broker has lost its disk
+		err = errors.Join(err, b.EnsureStreams(ctx, c.Region))
+	}
 	if err != nil {
 		return fmt.Errorf("bus: consumer %s: %w", c.Durable, err)
 	}
@@ -164,11 +167,8 @@ func gatherFrom(first jetstream.Msg, arrived <-chan jetstream.Msg) []jetstream.M
 // deliverBatch in one go, and each by itself if that fails.
 func (b *Bus) deliverBatch(ctx context.Context, c Consumer, batch []jetstream.Msg, handle BatchHandler) {
 	one := func(ctx context.Context, m Message) error { return handle(ctx, []Message{m}) }
+	all, batch := forUs(c, batch)
 	if len(batch) > 1 {
-		all := make([]Message, len(batch))
-		for i, m := range batch {
-			all[i] = incoming(m)
-		}
 		handling, cancel := context.WithTimeout(ctx, batchTimeout)
 		err := safely(handling, Message{}, func(ctx context.Context, _ Message) error { return handle(ctx, all) })
 		cancel()
@@ -184,13 +184,30 @@ func (b *Bus) deliverBatch(ctx context.Context, c Consumer, batch []jetstream.Ms
 	}
 }
 
+// forUs are the messages of a batch that are not meant for another consumer alone; those are acknowledged.
+func forUs(c Consumer, batch []jetstream.Msg) (all []Message, ours []jetstream.Msg) {
+	for _, m := range batch {
+		in := incoming(m)
+		if in.meantFor != "" && in.meantFor != c.Durable {
+			_ = m.Ack()
+			continue
+		}
+		all, ours = append(all, in), append(ours, m)
+	}
+	return all, ours
+}
+
 // deliver one message and answer the broker. Should the answer be lost, the message comes again and the inbox knows it.
 func (b *Bus) deliver(ctx context.Context, c Consumer, m jetstream.Msg, handle Handler) {
 	in := incoming(m)
-	ctx, cancel := context.WithTimeout(ctx, ackWait)
+	if in.meantFor != "" && in.meantFor != c.Durable {
+		_ = m.Ack()
+		return
+	}
+	handling, cancel := context.WithTimeout(ctx, ackWait)
 	defer cancel()
-	err := safely(ctx, in, handle)
-	if err == nil {
+	err := safely(handling, in, handle)
+	if err == nil || b.bury(ctx, c, in, err) {
 		_ = m.Ack()
 		return
 	}
@@ -202,7 +219,8 @@ func (b *Bus) deliver(ctx context.Context, c Consumer, m jetstream.Msg, handle H
 }
 
 func incoming(m jetstream.Msg) Message {
-	in := Message{ID: m.Headers().Get(jetstream.MsgIDHeader), Subject: m.Subject(), Data: m.Data()}
+	in := Message{Subject: m.Subject(), Data: m.Data()}
+	in.meantFor, in.ID = readdressed(m.Headers().Get(jetstream.MsgIDHeader))
 	if meta, err := m.Metadata(); err == nil {
 		in.Delivered = int(min(meta.NumDelivered, 1<<30))
 	}
@@ -216,63 +234,6 @@ func safely(ctx context.Context, m Message, handle Handler) (err error) {
 		}
 	}()
 	return handle(ctx, m)
-}
-
-// Follow shows every new message of a stream to this process, in order, until ctx ends; what comes while the broker is
-// away is shown afterwards. An error of the handler is logged and the message passed over: it is for copies in memory.
-func (b *Bus) Follow(ctx context.Context, c Consumer, handle Handler) error {
-	var next uint64
-	for ctx.Err() == nil {
-		if err := b.follow(ctx, c, &next, handle); err != nil && ctx.Err() == nil {
-			b.cfg.Log.WarnContext(ctx, "a follower is interrupted; it goes on as soon as the broker is back", "stream", c.Stream, "region", string(c.Region), "error", err)
-			pause(ctx, reconnectEvery)
-		}
-	}
-	return nil
-}
-
-// follow from the message with the sequence number next, which it moves on; 0 begins behind what the stream has now.
-func (b *Bus) follow(ctx context.Context, c Consumer, next *uint64, handle Handler) error {
-	l, err := b.link(c.Region)
-	if err != nil {
-		return err
-	}
-	if *next == 0 {
-		stream, err := l.js.Stream(ctx, c.Stream)
-		if err != nil {
-			return fmt.Errorf("bus: follow %s: %w", c.Stream, err)
-		}
-		*next = stream.CachedInfo().State.LastSeq + 1
-		if c.Attached != nil {
-			c.Attached()
-		}
-	}
-	// Always by number: a consumer of "new messages" that has seen none begins anew after an outage, behind what came
-	// meanwhile.
-	consumer, err := l.js.OrderedConsumer(ctx, c.Stream, jetstream.OrderedConsumerConfig{FilterSubjects: []string{c.Subject},
-		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: *next})
-	if err != nil {
-		return fmt.Errorf("bus: follow %s: %w", c.Stream, err)
-	}
-	messages, err := consumer.Messages(jetstream.PullExpiry(pullExpiry))
-	if err != nil {
-		return fmt.Errorf("bus: follow %s: %w", c.Stream, err)
-	}
-	stop := context.AfterFunc(ctx, messages.Stop)
-	defer stop()
-	defer messages.Stop()
-	for {
-		m, err := messages.Next()
-		if err != nil {
-			return fmt.Errorf("bus: follow %s: %w", c.Stream, err)
-		}
-		if meta, err := m.Metadata(); err == nil {
-			*next = meta.Sequence.Stream + 1
-		}
-		if err := safely(ctx, incoming(m), handle); err != nil {
-			b.cfg.Log.WarnContext(ctx, "a followed message was passed over", "subject", m.Subject(), "error", err)
-		}
-	}
 }
 
 func pause(ctx context.Context, d time.Duration) {

@@ -27,6 +27,8 @@ type Event struct {
 	// Destination is the region whose broker carries it.
 	Destination ident.Region
 	Payload     proto.Message
+	// Raw is the payload when it is packed already; Payload is nil then.
+	Raw []byte
 }
 
 var stmtEnqueue = sqldb.Define(sqldb.Any, "outbox.enqueue", `
@@ -69,7 +71,10 @@ type Packed struct {
 func Pack(events []Event) ([]Packed, error) {
 	packed := make([]Packed, len(events))
 	for i, e := range events {
-		payload, err := proto.Marshal(e.Payload)
+		payload, err := e.Raw, error(nil)
+		if e.Payload != nil {
+			payload, err = proto.Marshal(e.Payload)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("outbox: event %s: %w", e.MessageID, err)
 		}

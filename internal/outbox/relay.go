@@ -81,6 +81,8 @@ const (
 	// forgetEvery and forgetBatch bound the clean-up's share of the work.
 	forgetEvery = time.Minute
 	forgetBatch = 5000
+	// observeEvery is the pace of the lag's measurement: of the order of a scrape.
+	observeEvery = 15 * time.Second
 	// relayTimeout bounds one round of one lease.
 	relayTimeout = 10 * time.Second
 )
@@ -107,6 +109,15 @@ type Deps struct {
 	Guard     Guard
 	Clock     clock.Clock
 	Log       *slog.Logger
+	// Observe is told how far events are behind; may be nil.
+	Observe Observer
+}
+
+// Observer of an outbox.
+type Observer interface {
+	// OutboxLags is told every 15 s, by the relay that holds the first lease, of every destination: how many events wait, and
+	// for how long the oldest has. Zeros say that nothing waits, or that another relay tells from now on.
+	OutboxLags(database sqldb.Database, destination ident.Region, pending int64, oldest time.Duration)
 }
 
 // Relay publishes one region's events of one database.
@@ -164,7 +175,10 @@ func (r *Relay) relayAll(ctx context.Context, n int) {
 
 // watch looks for events that other processes have committed, with one question for all shards, and forgets old ones.
 func (r *Relay) watch(ctx context.Context, n int, shards []int16) {
-	forget := r.deps.Clock.Now()
+	forget, observe := r.deps.Clock.Now(), r.deps.Clock.Now()
+	if n == 0 {
+		defer r.observe(nil)
+	}
 	for ctx.Err() == nil {
 		waiting, err := sqldb.Collect(ctx, r.deps.DB, stmtWaiting, func(row sqldb.Row) (shard int16, err error) { err = row.Scan(&shard); return shard, err },
 			string(r.deps.Region), shards)
@@ -178,9 +192,42 @@ func (r *Relay) watch(ctx context.Context, n int, shards []int16) {
 			forget = now.Add(forgetEvery)
 			r.forget(ctx, shards, now.Add(-replayWindow))
 		}
+		if now := r.deps.Clock.Now(); n == 0 && r.deps.Observe != nil && !now.Before(observe) {
+			observe = now.Add(observeEvery)
+			r.lags(ctx)
+		}
 		if r.deps.Clock.Sleep(ctx, pollEvery) != nil {
 			return
 		}
+	}
+}
+
+// lags of the region's events, for the observer.
+func (r *Relay) lags(ctx context.Context) {
+	all, err := Lags(ctx, r.deps.DB, r.deps.Region)
+	if err != nil {
+		if ctx.Err() == nil {
+			r.deps.Log.WarnContext(ctx, "the outbox's lag cannot be read", "database", string(r.deps.DB.Database()), "error", err)
+		}
+		return
+	}
+	r.observe(all)
+}
+
+// observe what waits; nothing for destinations that are not among it.
+func (r *Relay) observe(all []Lag) {
+	if r.deps.Observe == nil {
+		return
+	}
+	for _, d := range ident.Regions() {
+		var pending int64
+		var oldest time.Duration
+		for _, l := range all {
+			if l.Destination == d {
+				pending, oldest = l.Pending, max(r.deps.Clock.Now().Sub(l.Oldest), 0)
+			}
+		}
+		r.deps.Observe.OutboxLags(r.deps.DB.Database(), d, pending, oldest)
 	}
 }
 
@@ -250,12 +297,8 @@ func (r *Relay) round(ctx context.Context, shards []int16) (more bool, err error
 }
 
 func (r *Relay) pending(ctx context.Context, shards []int16) (map[ident.Region]*pending, error) {
-	var destinations []string
-	for _, region := range ident.Regions() {
-		destinations = append(destinations, string(region))
-	}
 	all := map[ident.Region]*pending{}
-	rows, err := r.deps.DB.Query(ctx, stmtPending, string(r.deps.Region), shards, destinations, batch)
+	rows, err := r.deps.DB.Query(ctx, stmtPending, string(r.deps.Region), shards, destinations(), batch)
 	if err != nil {
 		return nil, err
 	}
@@ -287,12 +330,8 @@ func (r *Relay) send(ctx context.Context, destination ident.Region, p *pending) 
 
 // Lag is how many events wait, and since when the oldest does; zero time when none.
 func (r *Relay) Lag(ctx context.Context) (pending int64, oldest time.Time, err error) {
-	all := make([]int16, Shards)
-	for i := range all {
-		all[i] = int16(i)
-	}
 	var since *time.Time
-	if err := r.deps.DB.QueryRow(ctx, stmtLag, string(r.deps.Region), all).Scan(&pending, &since); err != nil {
+	if err := r.deps.DB.QueryRow(ctx, stmtLag, string(r.deps.Region), allShards()).Scan(&pending, &since); err != nil {
 		return 0, time.Time{}, err
 	}
 	if since != nil {

@@ -25,6 +25,7 @@ type Metrics struct {
 	overdue   *prometheus.GaugeVec
 	summaries *prometheus.CounterVec
 	plans     *prometheus.CounterVec
+	events    eventMetrics
 }
 
 // latencyBuckets in seconds: from a cache's answer to a shopper's patience.
@@ -68,7 +69,8 @@ func NewMetrics(labels map[string]string) *Metrics {
 	})
 	build.Set(1)
 	m.labelled = prometheus.WrapRegistererWith(labels, m.registry)
-	m.register(m.calls, m.retries, m.trips, m.sent, m.checkouts, m.combined, m.overdue, m.summaries, m.plans, build, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.events = newEventMetrics()
+	m.register(m.events.pending, m.events.lag, m.events.dead, m.calls, m.retries, m.trips, m.sent, m.checkouts, m.combined, m.overdue, m.summaries, m.plans, build, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 

@@ -6,6 +6,7 @@
 package bustest
 
 import (
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -79,6 +80,19 @@ func (b *Broker) Stop() {
 	b.running.Shutdown()
 	b.running.WaitForShutdown()
 	b.running = nil
+}
+
+// Lose all that the broker has stored, as a disk that dies does. It must be stopped.
+func (b *Broker) Lose() {
+	b.t.Helper()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.running != nil {
+		b.t.Fatal("bustest: a broker that runs keeps its disk")
+	}
+	if err := os.RemoveAll(b.opts.StoreDir); err != nil {
+		b.t.Fatalf("bustest: %v", err)
+	}
 }
 
 // Consumers of a stream that the broker knows, durable or not; 0 while it is stopped. A test waits on it until a follower

@@ -1,0 +1,140 @@
+package outbox
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/cellar-commerce/cellar/internal/ident"
+	"github.com/cellar-commerce/cellar/internal/problem"
+	"github.com/cellar-commerce/cellar/internal/sqldb"
+)
+
+var (
+	stmtLags = sqldb.Define(sqldb.Any, "outbox.lags", `
+SELECT d.destination, w.pending, w.oldest
+FROM unnest($3::text[]) AS d (destination)
+CROSS JOIN LATERAL (
+  SELECT count(*) AS pending, min(p.created_at) AS oldest
+  FROM (
+    SELECT o.created_at
+    FROM outbox AS o
+    WHERE o.region = $1 AND o.shard = ANY ($2::int2[]) AND o.destination = d.destination AND o.published_at IS NULL
+    LIMIT $4
+  ) AS p
+) AS w
+WHERE w.pending > 0
+ORDER BY d.destination`)
+
+	// By id, so that a relay that runs beside it sends events of one key in their order.
+	stmtReplay = sqldb.Define(sqldb.Any, "outbox.replay", `
+WITH picked AS (
+  SELECT id, message_id
+  FROM outbox
+  WHERE region = $1 AND shard = $2 AND id > $3 AND destination = $4 AND published_at >= $5 AND published_at < $6
+  ORDER BY id
+  LIMIT $7
+), sent_again AS (
+  UPDATE outbox AS o
+  SET published_at = NULL
+  FROM picked AS p
+  WHERE o.region = $1 AND o.shard = $2 AND o.id = p.id AND o.message_id = p.message_id
+  RETURNING o.id
+)
+SELECT count(*), coalesce(max(id), 0)
+FROM sent_again`)
+)
+
+const (
+	// maxCounted events of a destination: past it, the number says no more than that there are many.
+	maxCounted = 100_000
+	// replayBatch of events in one transaction: some ten milliseconds.
+	replayBatch = 5000
+)
+
+// Lag of the events for one destination.
+type Lag struct {
+	Destination ident.Region
+	// Pending events, counted up to 100,000.
+	Pending int64
+	// Oldest of them happened then.
+	Oldest time.Time
+}
+
+// Lags of a region's events in one database, by destination; those with nothing pending are left out.
+func Lags(ctx context.Context, db *sqldb.DB, region ident.Region) ([]Lag, error) {
+	return sqldb.Collect(ctx, db, stmtLags, func(row sqldb.Row) (l Lag, err error) {
+		err = row.Scan(&l.Destination, &l.Pending, &l.Oldest)
+		return l, err
+	}, string(region), allShards(), destinations(), maxCounted)
+}
+
+func allShards() []int16 {
+	all := make([]int16, Shards)
+	for i := range all {
+		all[i] = int16(i)
+	}
+	return all
+}
+
+func destinations() []string {
+	var all []string
+	for _, region := range ident.Regions() {
+		all = append(all, string(region))
+	}
+	return all
+}
+
+// Replay of events that a broker has acknowledged.
+type Replay struct {
+	// Region whose rows are replayed.
+	Region ident.Region
+	// Destination whose broker is to have them again.
+	Destination ident.Region
+	// Since and Before bound when they were acknowledged; Since is included.
+	Since, Before time.Time
+}
+
+// Next makes up to 5,000 events pending again, those of a key in their order, and tells how many. The cursor is empty at
+// first; call with the one that is answered until it is empty. The relays send them as if for the first time: the broker drops
+// what it still knows, and receivers' inboxes the rest.
+func (r Replay) Next(ctx context.Context, db *sqldb.DB, cursor string) (events int64, next string, err error) {
+	shard, after, err := parseCursor(cursor)
+	if err != nil {
+		return 0, "", err
+	}
+	for ; shard < Shards; shard, after = shard+1, 0 {
+		var last int64
+		err := db.QueryRow(ctx, stmtReplay, string(r.Region), shard, after, string(r.Destination), r.Since, r.Before, replayBatch).Scan(&events, &last)
+		if err != nil {
+			return 0, "", fmt.Errorf("replay events for %s: %w", r.Destination, err)
+		}
+		if events > 0 {
+			return events, formatCursor(shard, last), nil
+		}
+	}
+	return 0, "", nil
+}
+
+func formatCursor(shard int16, id int64) string { return fmt.Sprintf("%d:%d", shard, id) }
+
+// errCursor is for a cursor that no answer had.
+var errCursor = problem.New(problem.Invalid, "WRONG_CURSOR", "the cursor is not one that was answered")
+
+func parseCursor(cursor string) (shard int16, id int64, err error) {
+	if cursor == "" {
+		return 0, 0, nil
+	}
+	first, second, _ := strings.Cut(cursor, ":")
+	s, err1 := strconv.ParseInt(first, 10, 16)
+	id, err2 := strconv.ParseInt(second, 10, 64)
+	if err1 != nil || err2 != nil || s < 0 || s >= Shards || id < 0 {
+		return 0, 0, errCursor
+	}
+	return int16(s), id, nil
+}
+
+// ReplayWindow is how long published events are kept.
+const ReplayWindow = replayWindow
