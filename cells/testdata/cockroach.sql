@@ -1175,18 +1175,20 @@ FROM outbox
 WHERE region = $1 AND shard = ANY ($2::int2[]) AND published_at IS NULL;
 
 -- outbox.lags (any)
-SELECT d.destination, w.pending, w.oldest
+SELECT d.destination, least(sum(w.pending), $4)::int8, min(w.oldest)
 FROM unnest($3::text[]) AS d (destination)
+CROSS JOIN unnest($2::int2[]) AS s (shard)
 CROSS JOIN LATERAL (
   SELECT count(*) AS pending, min(p.created_at) AS oldest
   FROM (
     SELECT o.created_at
     FROM outbox AS o
-    WHERE o.region = $1 AND o.shard = ANY ($2::int2[]) AND o.destination = d.destination AND o.published_at IS NULL
+    WHERE o.region = $1 AND o.shard = s.shard AND o.destination = d.destination AND o.published_at IS NULL
     LIMIT $4
   ) AS p
 ) AS w
 WHERE w.pending > 0
+GROUP BY d.destination
 ORDER BY d.destination;
 
 -- outbox.pending (any)
