@@ -33,7 +33,7 @@ func (o *options) dlqList() *cobra.Command {
 			all := []*eventsv1.DeadLetter{}
 			for _, region := range ident.Regions() {
 				req := &eventsv1.ListDeadLettersRequest{Region: string(region), Consumer: consumer}
-				resp, err := askEvents(cmd.Context(), cells, eventsv1connect.EventsServiceClient.ListDeadLetters, req)
+				resp, _, err := ask(cmd.Context(), cells, eventsv1connect.EventsServiceClient.ListDeadLetters, req)
 				if err != nil {
 					return err
 				}
@@ -75,7 +75,7 @@ func (o *options) dlqShow() *cobra.Command {
 				return err
 			}
 			req := &eventsv1.GetDeadLetterRequest{Region: args[0], Consumer: args[1], MessageId: args[2]}
-			resp, err := askEvents(cmd.Context(), cells, eventsv1connect.EventsServiceClient.GetDeadLetter, req)
+			resp, _, err := ask(cmd.Context(), cells, eventsv1connect.EventsServiceClient.GetDeadLetter, req)
 			if err != nil {
 				return err
 			}
@@ -94,23 +94,23 @@ func (o *options) dlqShow() *cobra.Command {
 
 func (o *options) dlqReplay() *cobra.Command {
 	return o.dlqDecision("replay", "Show a message to its consumer again, and to no other", "is shown to its consumer again",
-		func(cmd *cobra.Command, cells eventCells, args []string, reason string) error {
+		func(cmd *cobra.Command, cells *eventCells, args []string, reason string) error {
 			req := &eventsv1.ReplayDeadLetterRequest{Region: args[0], Consumer: args[1], MessageId: args[2], Reason: reason}
-			_, err := askEvents(cmd.Context(), cells, eventsv1connect.EventsServiceClient.ReplayDeadLetter, req)
+			_, _, err := ask(cmd.Context(), cells, eventsv1connect.EventsServiceClient.ReplayDeadLetter, req)
 			return err
 		})
 }
 
 func (o *options) dlqDrop() *cobra.Command {
 	return o.dlqDecision("drop", "Forget a message: its effect will never be", "is dropped",
-		func(cmd *cobra.Command, cells eventCells, args []string, reason string) error {
+		func(cmd *cobra.Command, cells *eventCells, args []string, reason string) error {
 			req := &eventsv1.DropDeadLetterRequest{Region: args[0], Consumer: args[1], MessageId: args[2], Reason: reason}
-			_, err := askEvents(cmd.Context(), cells, eventsv1connect.EventsServiceClient.DropDeadLetter, req)
+			_, _, err := ask(cmd.Context(), cells, eventsv1connect.EventsServiceClient.DropDeadLetter, req)
 			return err
 		})
 }
 
-func (o *options) dlqDecision(verb, short, done string, decide func(cmd *cobra.Command, cells eventCells, args []string, reason string) error) *cobra.Command {
+func (o *options) dlqDecision(verb, short, done string, decide func(cmd *cobra.Command, cells *eventCells, args []string, reason string) error) *cobra.Command {
 	var d decision
 	cmd := &cobra.Command{
 		Use: verb + " REGION CONSUMER MESSAGE --reason WHY", Short: short, Args: cobra.ExactArgs(3),

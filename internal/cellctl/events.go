@@ -8,52 +8,19 @@ import (
 	"strings"
 	"time"
 
-	"connectrpc.com/connect"
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	eventsv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/events/v1"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/events/v1/eventsv1connect"
 	"github.com/cellar-commerce/cellar/internal/ident"
-	"github.com/cellar-commerce/cellar/internal/rpc"
-	"github.com/cellar-commerce/cellar/internal/secret"
 )
 
 // eventCells are the events services of the platform's cells.
-type eventCells []eventsv1connect.EventsServiceClient
+type eventCells = cells[eventsv1connect.EventsServiceClient]
 
-func (o *options) eventCells(ctx context.Context) (eventCells, error) {
-	info, err := o.running(ctx)
-	if err != nil {
-		return nil, err
-	}
-	m, err := info.ReadMap()
-	if err != nil {
-		return nil, err
-	}
-	key, err := secret.Read(info.PeerKey)
-	if err != nil {
-		return nil, err
-	}
-	var all eventCells
-	peers := rpc.Peer(key, nil)
-	for i := range m.Cells {
-		all = append(all, eventsv1connect.NewEventsServiceClient(peers, "http://"+m.Cells[i].Internal, rpc.ClientOptions()...))
-	}
-	return all, nil
-}
-
-// askEvents asks the cells in turn, until one answers.
-func askEvents[Q, A any](ctx context.Context, all eventCells, call func(eventsv1connect.EventsServiceClient, context.Context, *Q) (*A, error), req *Q) (answer *A, err error) {
-	for _, c := range all {
-		own, cancel := context.WithTimeout(ctx, cellTimeout)
-		answer, err = call(c, own, req)
-		cancel()
-		if err == nil || connect.CodeOf(err) != connect.CodeUnavailable || ctx.Err() != nil {
-			break
-		}
-	}
-	return answer, said(err)
+func (o *options) eventCells(ctx context.Context) (*eventCells, error) {
+	return cellsOf(ctx, o, eventsv1connect.NewEventsServiceClient)
 }
 
 func (o *options) outbox() *cobra.Command {
@@ -72,7 +39,7 @@ func (o *options) outboxLag() *cobra.Command {
 			}
 			all := []*eventsv1.Lag{}
 			for _, region := range ident.Regions() {
-				resp, err := askEvents(cmd.Context(), cells, eventsv1connect.EventsServiceClient.GetLag, &eventsv1.GetLagRequest{Region: string(region)})
+				resp, _, err := ask(cmd.Context(), cells, eventsv1connect.EventsServiceClient.GetLag, &eventsv1.GetLagRequest{Region: string(region)})
 				if err != nil {
 					return err
 				}
@@ -175,9 +142,9 @@ type replayed struct {
 }
 
 // replayFrom one region, batch by batch.
-func replayFrom(ctx context.Context, cells eventCells, req *eventsv1.ReplayOutboxRequest) (events int64, err error) {
+func replayFrom(ctx context.Context, cells *eventCells, req *eventsv1.ReplayOutboxRequest) (events int64, err error) {
 	for {
-		resp, err := askEvents(ctx, cells, eventsv1connect.EventsServiceClient.ReplayOutbox, req)
+		resp, _, err := ask(ctx, cells, eventsv1connect.EventsServiceClient.ReplayOutbox, req)
 		if err != nil {
 			return events, err
 		}

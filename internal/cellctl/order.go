@@ -18,7 +18,6 @@ import (
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1/orderv1connect"
 	"github.com/cellar-commerce/cellar/internal/platform"
 	"github.com/cellar-commerce/cellar/internal/rpc"
-	"github.com/cellar-commerce/cellar/internal/secret"
 )
 
 func (o *options) order() *cobra.Command {
@@ -78,26 +77,22 @@ type orderSource func(ctx context.Context, after int64, show func(*orderv1.Order
 
 // orderSources that may be asked for an order: the cells, or the routers for who has a session.
 func (o *options) orderSources(ctx context.Context, id, token string) (all []orderSource, err error) {
-	info, err := o.running(ctx)
-	if err != nil {
-		return nil, err
-	}
 	if token != "" {
+		info, err := o.running(ctx)
+		if err != nil {
+			return nil, err
+		}
 		for _, r := range platform.NewLayout(info.PortOffset).Routers {
 			all = append(all, throughRouter("http://"+r.Listen, id, token))
 		}
 		return all, nil
 	}
-	m, err := info.ReadMap()
+	clients, err := cellsOf(ctx, o, orderv1connect.NewOrderServiceClient)
 	if err != nil {
 		return nil, err
 	}
-	key, err := secret.Read(info.PeerKey)
-	if err != nil {
-		return nil, err
-	}
-	for i := range m.Cells {
-		all = append(all, atCell("http://"+m.Cells[i].Internal, id, key))
+	for _, c := range clients.clients {
+		all = append(all, atCell(c, id))
 	}
 	return all, nil
 }
@@ -110,8 +105,7 @@ func throughRouter(url, id, token string) orderSource {
 	}
 }
 
-func atCell(url, id, key string) orderSource {
-	client := orderv1connect.NewOrderServiceClient(rpc.Peer(key, nil), url, rpc.ClientOptions()...)
+func atCell(client orderv1connect.OrderServiceClient, id string) orderSource {
 	return func(ctx context.Context, after int64, show func(*orderv1.Order, bool) error) error {
 		stream, err := client.FollowOrder(ctx, &orderv1.FollowOrderRequest{OrderId: id, AfterSeq: after})
 		return each(stream, err, func(m *orderv1.FollowOrderResponse) error { return show(m.GetOrder(), m.GetEnded()) })

@@ -12,9 +12,6 @@ import (
 	reviewv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/review/v1"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/review/v1/reviewv1connect"
 	"github.com/cellar-commerce/cellar/internal/ident"
-	"github.com/cellar-commerce/cellar/internal/problem"
-	"github.com/cellar-commerce/cellar/internal/rpc"
-	"github.com/cellar-commerce/cellar/internal/secret"
 )
 
 func (o *options) review() *cobra.Command {
@@ -27,29 +24,16 @@ func (o *options) review() *cobra.Command {
 	return cmd
 }
 
-// askReview asks the cells of the map, one after another, until one answers.
-func (o *options) askReview(ctx context.Context, ask func(context.Context, reviewv1connect.ReviewServiceClient) error) error {
-	info, err := o.running(ctx)
-	if err != nil {
-		return err
-	}
-	m, err := info.ReadMap()
-	if err != nil {
-		return err
-	}
-	key, err := secret.Read(info.PeerKey)
-	if err != nil {
-		return err
-	}
-	peers := rpc.Peer(key, nil)
-	for i := range m.Cells {
-		own, cancel := context.WithTimeout(ctx, askTimeout)
-		err = ask(own, reviewv1connect.NewReviewServiceClient(peers, "http://"+m.Cells[i].Internal, rpc.ClientOptions()...))
-		cancel()
-		if problem.KindOf(err) != problem.Unavailable {
-			break
-		}
-	}
+// reviewCells are the review services of the platform's cells.
+type reviewCells = cells[reviewv1connect.ReviewServiceClient]
+
+func (o *options) reviewCells(ctx context.Context) (*reviewCells, error) {
+	return cellsOf(ctx, o, reviewv1connect.NewReviewServiceClient)
+}
+
+// askReview asks the cells, one after another, until one answers.
+func askReview(ctx context.Context, cells *reviewCells, ask func(context.Context, reviewv1connect.ReviewServiceClient) error) error {
+	_, err := cells.inTurn(ctx, ask)
 	return explained(err)
 }
 
@@ -57,9 +41,13 @@ func (o *options) reviewList() *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "List what is held, the oldest first", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			cells, err := o.reviewCells(cmd.Context())
+			if err != nil {
+				return err
+			}
 			all := []*reviewv1.Contribution{}
 			for _, ring := range ident.Regions() {
-				err := o.askReview(cmd.Context(), func(ctx context.Context, c reviewv1connect.ReviewServiceClient) error {
+				err := askReview(cmd.Context(), cells, func(ctx context.Context, c reviewv1connect.ReviewServiceClient) error {
 					resp, err := c.ListHeld(ctx, &reviewv1.ListHeldRequest{Ring: string(ring)})
 					all = append(all, resp.GetContributions()...)
 					return err
@@ -108,7 +96,11 @@ func (o *options) reviewShow() *cobra.Command {
 	return &cobra.Command{
 		Use: "show ID", Short: "Show one with its text and why it is held", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := o.findReview(cmd.Context(), args[0])
+			cells, err := o.reviewCells(cmd.Context())
+			if err != nil {
+				return err
+			}
+			c, err := findReview(cmd.Context(), cells, args[0])
 			if err != nil {
 				return err
 			}
@@ -117,8 +109,8 @@ func (o *options) reviewShow() *cobra.Command {
 	}
 }
 
-func (o *options) findReview(ctx context.Context, id string) (found *reviewv1.Contribution, err error) {
-	err = o.askReview(ctx, func(ctx context.Context, c reviewv1connect.ReviewServiceClient) error {
+func findReview(ctx context.Context, cells *reviewCells, id string) (found *reviewv1.Contribution, err error) {
+	err = askReview(ctx, cells, func(ctx context.Context, c reviewv1connect.ReviewServiceClient) error {
 		resp, err := c.GetContribution(ctx, &reviewv1.GetContributionRequest{ContributionId: id})
 		found = resp.GetContribution()
 		return err
@@ -165,11 +157,15 @@ func (o *options) reviewDecision(publish bool) *cobra.Command {
 			if strings.TrimSpace(reason) == "" {
 				return usagef("--reason is required: it is kept, and the author sees it")
 			}
-			c, err := o.findReview(cmd.Context(), args[0])
+			cells, err := o.reviewCells(cmd.Context())
 			if err != nil {
 				return err
 			}
-			err = o.askReview(cmd.Context(), func(ctx context.Context, client reviewv1connect.ReviewServiceClient) error {
+			c, err := findReview(cmd.Context(), cells, args[0])
+			if err != nil {
+				return err
+			}
+			err = askReview(cmd.Context(), cells, func(ctx context.Context, client reviewv1connect.ReviewServiceClient) error {
 				resp, err := client.DecideContribution(ctx, &reviewv1.DecideContributionRequest{ContributionId: args[0], Publish: publish, Reason: reason, Version: c.GetVersion()})
 				if err == nil {
 					c = resp.GetContribution()

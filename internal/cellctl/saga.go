@@ -4,18 +4,15 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
-	"time"
 
-	"connectrpc.com/connect"
 	"github.com/spf13/cobra"
 
 	recoveryv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/recovery/v1"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/recovery/v1/recoveryv1connect"
 	"github.com/cellar-commerce/cellar/internal/ident"
-	"github.com/cellar-commerce/cellar/internal/rpc"
-	"github.com/cellar-commerce/cellar/internal/secret"
 )
 
 func (o *options) saga() *cobra.Command {
@@ -29,52 +26,19 @@ func (o *options) saga() *cobra.Command {
 }
 
 // recovery is the recovery service of some cells.
-type recovery struct {
-	names   []string
-	clients []recoveryv1connect.RecoveryServiceClient
-}
+type recovery = cells[recoveryv1connect.RecoveryServiceClient]
 
 // recovery of the platform's cells, or of the one that is named.
 func (o *options) recovery(ctx context.Context, named string) (*recovery, error) {
-	info, err := o.running(ctx)
-	if err != nil {
-		return nil, err
+	all, err := cellsOf(ctx, o, recoveryv1connect.NewRecoveryServiceClient)
+	if err != nil || named == "" {
+		return all, err
 	}
-	m, err := info.ReadMap()
-	if err != nil {
-		return nil, err
-	}
-	key, err := secret.Read(info.PeerKey)
-	if err != nil {
-		return nil, err
-	}
-	r, peers := &recovery{}, rpc.Peer(key, nil)
-	for i := range m.Cells {
-		if c := &m.Cells[i]; named == "" || named == c.ID {
-			r.names = append(r.names, c.ID)
-			r.clients = append(r.clients, recoveryv1connect.NewRecoveryServiceClient(peers, "http://"+c.Internal, rpc.ClientOptions()...))
-		}
-	}
-	if len(r.clients) == 0 {
+	i := slices.Index(all.names, named)
+	if i < 0 {
 		return nil, fmt.Errorf("the map has no cell %q", named)
 	}
-	return r, nil
-}
-
-// cellTimeout bounds one cell's time to answer.
-const cellTimeout = 10 * time.Second
-
-// ask the cells in turn, until one answers.
-func ask[Q, A any](ctx context.Context, r *recovery, call func(recoveryv1connect.RecoveryServiceClient, context.Context, *Q) (*A, error), req *Q) (answer *A, cell string, err error) {
-	for i, c := range r.clients {
-		own, cancel := context.WithTimeout(ctx, cellTimeout)
-		answer, err = call(c, own, req)
-		cancel()
-		if err == nil || connect.CodeOf(err) != connect.CodeUnavailable || ctx.Err() != nil {
-			return answer, r.names[i], said(err)
-		}
-	}
-	return nil, "", said(err)
+	return &recovery{all.names[i : i+1], all.clients[i : i+1]}, nil
 }
 
 func (o *options) sagaList() *cobra.Command {

@@ -19,10 +19,7 @@ import (
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/checkout/v1/checkoutv1connect"
 	problemv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/problem/v1"
 	"github.com/cellar-commerce/cellar/internal/money"
-	"github.com/cellar-commerce/cellar/internal/platform"
 	"github.com/cellar-commerce/cellar/internal/problem"
-	"github.com/cellar-commerce/cellar/internal/rpc"
-	"github.com/cellar-commerce/cellar/internal/secret"
 )
 
 func (o *options) voucher() *cobra.Command {
@@ -31,32 +28,14 @@ func (o *options) voucher() *cobra.Command {
 	return cmd
 }
 
-// askTimeout of one cell.
-const askTimeout = 10 * time.Second
-
 // askCheckout asks the cells of the platform, one after another, until one answers.
 func (o *options) askCheckout(ctx context.Context, ask func(context.Context, checkoutv1connect.CheckoutServiceClient) error) error {
-	info, err := o.running(ctx)
+	all, err := cellsOf(ctx, o, checkoutv1connect.NewCheckoutServiceClient)
 	if err != nil {
 		return err
 	}
-	key, err := secret.Read(info.PeerKey)
-	if err != nil {
-		return err
-	}
-	client := rpc.Peer(key, nil)
-	for _, cell := range platform.NewLayout(info.PortOffset).Cells {
-		if err = askOne(ctx, checkoutv1connect.NewCheckoutServiceClient(client, "http://"+cell.Internal, rpc.ClientOptions()...), ask); problem.KindOf(err) != problem.Unavailable {
-			break
-		}
-	}
+	_, err = all.inTurn(ctx, ask)
 	return explained(err)
-}
-
-func askOne(ctx context.Context, client checkoutv1connect.CheckoutServiceClient, ask func(context.Context, checkoutv1connect.CheckoutServiceClient) error) error {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
-	defer cancel()
-	return ask(ctx, client)
 }
 
 // explained error: its reason, and every field that is wrong, one a line.
