@@ -115,8 +115,8 @@ func (f *SlotFence) Send(ctx context.Context, id ident.CustomerID, b *sqldb.Batc
 
 // homeOf a customer. The id is looked at closely: a guard takes it for one, and many of them in a list.
 func homeOf(id ident.CustomerID) (ident.Region, error) {
-	if _, err := ident.Parse(string(id)); err != nil {
-		return "", problem.Wrap(err, problem.Invalid, "MALFORMED_CUSTOMER_ID", "the customer id is malformed")
+	if _, err := parse(string(id)); err != nil {
+		return "", err
 	}
 	return id.Region(), nil
 }

@@ -6,6 +6,7 @@ import (
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/cellar-commerce/cellar/internal/fence"
 	accountv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/account/v1"
 	"github.com/cellar-commerce/cellar/internal/ident"
 	"github.com/cellar-commerce/cellar/internal/postal"
@@ -162,7 +163,7 @@ func (s *Service) DeletePaymentMethod(ctx context.Context, req *accountv1.Delete
 
 // ResolvePaymentMethod implements AccountService.
 func (s *Service) ResolvePaymentMethod(ctx context.Context, req *accountv1.ResolvePaymentMethodRequest) (*accountv1.ResolvePaymentMethodResponse, error) {
-	id, err := s.owned(ctx, req.GetCustomerId())
+	id, err := fence.Owned(ctx, s.deps.Fence, req.GetCustomerId())
 	if err != nil {
 		return nil, err
 	}
@@ -175,7 +176,7 @@ func (s *Service) ResolvePaymentMethod(ctx context.Context, req *accountv1.Resol
 
 // ResolveAddress implements AccountService.
 func (s *Service) ResolveAddress(ctx context.Context, req *accountv1.ResolveAddressRequest) (*accountv1.ResolveAddressResponse, error) {
-	id, err := s.owned(ctx, req.GetCustomerId())
+	id, err := fence.Owned(ctx, s.deps.Fence, req.GetCustomerId())
 	if err != nil {
 		return nil, err
 	}
@@ -184,13 +185,4 @@ func (s *Service) ResolveAddress(ctx context.Context, req *accountv1.ResolveAddr
 		return nil, err
 	}
 	return &accountv1.ResolveAddressResponse{Address: a.GetAddress()}, nil
-}
-
-// owned reads the customer of an internal request, and refuses when another cell owns it.
-func (s *Service) owned(ctx context.Context, id string) (ident.CustomerID, error) {
-	customer, err := ident.Parse(id)
-	if err != nil {
-		return "", problem.Wrap(err, problem.Invalid, "MALFORMED_CUSTOMER_ID", "the customer id is malformed")
-	}
-	return customer, s.deps.Fence.Check(ctx, customer)
 }

@@ -13,6 +13,7 @@ import (
 
 	"connectrpc.com/connect"
 
+	"github.com/cellar-commerce/cellar/internal/fence"
 	moneyv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/money/v1"
 	orderv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1"
 	"github.com/cellar-commerce/cellar/internal/ident"
@@ -184,7 +185,7 @@ func parsePage(token string, now time.Time) (pageStart, error) {
 // CreateOrder implements OrderService.
 func (s *Service) CreateOrder(ctx context.Context, req *orderv1.CreateOrderRequest) (*orderv1.CreateOrderResponse, error) {
 	o := req.GetOrder()
-	customer, id, err := s.owned(ctx, o.GetCustomerId(), o.GetOrderId())
+	customer, id, err := fence.OwnedOrder(ctx, s.deps.Fence, o.GetCustomerId(), o.GetOrderId())
 	if err != nil {
 		return nil, err
 	}
@@ -234,7 +235,7 @@ func oneCurrency(o *orderv1.Order) bool {
 
 // MarkPaid implements OrderService.
 func (s *Service) MarkPaid(ctx context.Context, req *orderv1.MarkPaidRequest) (*orderv1.MarkPaidResponse, error) {
-	customer, id, err := s.owned(ctx, req.GetCustomerId(), req.GetOrderId())
+	customer, id, err := fence.OwnedOrder(ctx, s.deps.Fence, req.GetCustomerId(), req.GetOrderId())
 	if err != nil {
 		return nil, err
 	}
@@ -255,7 +256,7 @@ func (s *Service) MarkPaid(ctx context.Context, req *orderv1.MarkPaidRequest) (*
 
 // MarkFailed implements OrderService.
 func (s *Service) MarkFailed(ctx context.Context, req *orderv1.MarkFailedRequest) (*orderv1.MarkFailedResponse, error) {
-	customer, id, err := s.owned(ctx, req.GetCustomerId(), req.GetOrderId())
+	customer, id, err := fence.OwnedOrder(ctx, s.deps.Fence, req.GetCustomerId(), req.GetOrderId())
 	if err != nil {
 		return nil, err
 	}
@@ -270,7 +271,7 @@ func (s *Service) MarkFailed(ctx context.Context, req *orderv1.MarkFailedRequest
 
 // RecordShipment implements OrderService.
 func (s *Service) RecordShipment(ctx context.Context, req *orderv1.RecordShipmentRequest) (*orderv1.RecordShipmentResponse, error) {
-	customer, id, err := s.owned(ctx, req.GetCustomerId(), req.GetOrderId())
+	customer, id, err := fence.OwnedOrder(ctx, s.deps.Fence, req.GetCustomerId(), req.GetOrderId())
 	if err != nil {
 		return nil, err
 	}
@@ -284,17 +285,4 @@ func (s *Service) RecordShipment(ctx context.Context, req *orderv1.RecordShipmen
 	return &orderv1.RecordShipmentResponse{}, s.recordShipment(ctx, customer, id, &orderv1.Shipped{
 		FcId: req.GetFcId(), ShipmentId: req.GetShipmentId(), TrackingNumber: req.GetTrackingNumber(), ShippedAt: req.GetShippedAt(), Carrier: req.GetCarrier(),
 	}, req.GetScans())
-}
-
-// owned reads the ids of a request of another service, and refuses when another cell owns the customer.
-func (s *Service) owned(ctx context.Context, customerID, orderID string) (ident.CustomerID, ident.OrderID, error) {
-	customer, err := ident.Parse(customerID)
-	if err != nil {
-		return "", "", problem.Wrap(err, problem.Invalid, "MALFORMED_CUSTOMER_ID", "the customer id is malformed")
-	}
-	id, err := ident.ParseOrder(orderID)
-	if err != nil || id.Ring() != customer.Ring() {
-		return "", "", problem.New(problem.Invalid, "MALFORMED_ORDER_ID", "the order id is malformed or of another ring")
-	}
-	return customer, id, s.deps.Fence.Check(ctx, customer)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/cellar-commerce/cellar/internal/cardnetwork"
+	"github.com/cellar-commerce/cellar/internal/fence"
 	moneyv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/money/v1"
 	paymentv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/payment/v1"
 	"github.com/cellar-commerce/cellar/internal/ident"
@@ -55,7 +56,7 @@ func (s *Service) Capture(ctx context.Context, req *paymentv1.CaptureRequest) (*
 }
 
 func (s *Service) capturePart(ctx context.Context, req *paymentv1.CaptureRequest) (*paymentv1.CaptureResponse, error) {
-	customer, order, err := s.owned(ctx, req.GetCustomerId(), req.GetOrderId())
+	customer, order, err := fence.OwnedOrder(ctx, s.deps.Fence, req.GetCustomerId(), req.GetOrderId())
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +81,7 @@ func (s *Service) capturePart(ctx context.Context, req *paymentv1.CaptureRequest
 
 // Refund implements PaymentService.
 func (s *Service) Refund(ctx context.Context, req *paymentv1.RefundRequest) (*paymentv1.RefundResponse, error) {
-	customer, order, err := s.owned(ctx, req.GetCustomerId(), req.GetOrderId())
+	customer, order, err := fence.OwnedOrder(ctx, s.deps.Fence, req.GetCustomerId(), req.GetOrderId())
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +106,7 @@ func (s *Service) Refund(ctx context.Context, req *paymentv1.RefundRequest) (*pa
 
 // GetPayment implements PaymentService.
 func (s *Service) GetPayment(ctx context.Context, req *paymentv1.GetPaymentRequest) (*paymentv1.GetPaymentResponse, error) {
-	customer, order, err := s.owned(ctx, req.GetCustomerId(), req.GetOrderId())
+	customer, order, err := fence.OwnedOrder(ctx, s.deps.Fence, req.GetCustomerId(), req.GetOrderId())
 	if err != nil {
 		return nil, err
 	}
@@ -118,7 +119,7 @@ func (s *Service) GetPayment(ctx context.Context, req *paymentv1.GetPaymentReque
 
 // Refresh implements PaymentService.
 func (s *Service) Refresh(ctx context.Context, req *paymentv1.RefreshRequest) (*paymentv1.RefreshResponse, error) {
-	customer, order, err := s.owned(ctx, req.GetCustomerId(), req.GetOrderId())
+	customer, order, err := fence.OwnedOrder(ctx, s.deps.Fence, req.GetCustomerId(), req.GetOrderId())
 	if err != nil {
 		return nil, err
 	}
@@ -131,7 +132,7 @@ func (s *Service) Refresh(ctx context.Context, req *paymentv1.RefreshRequest) (*
 
 // TakeEvent implements PaymentService.
 func (s *Service) TakeEvent(ctx context.Context, req *paymentv1.TakeEventRequest) (*paymentv1.TakeEventResponse, error) {
-	customer, order, err := s.owned(ctx, req.GetCustomerId(), req.GetOrderId())
+	customer, order, err := fence.OwnedOrder(ctx, s.deps.Fence, req.GetCustomerId(), req.GetOrderId())
 	if err != nil {
 		return nil, err
 	}
@@ -250,7 +251,7 @@ func isID(s string) bool {
 
 // bill reads what is to be paid. A card token is short for one tender, a card.
 func (s *Service) bill(ctx context.Context, customerID, orderID string, amount *moneyv1.Money, tenders []*paymentv1.Tender, token string) (bill, error) {
-	customer, order, err := s.owned(ctx, customerID, orderID)
+	customer, order, err := fence.OwnedOrder(ctx, s.deps.Fence, customerID, orderID)
 	if err != nil {
 		return bill{}, err
 	}
@@ -297,17 +298,4 @@ func (b *bill) read(v *problem.Violations, field string, t *paymentv1.Tender, se
 	v.Check(src.account == (account{}) || !seen[src.account], field, "must not be named twice")
 	seen[src.account] = true
 	b.sources = append(b.sources, src)
-}
-
-// owned reads the ids of a request, and refuses when another cell owns the customer.
-func (s *Service) owned(ctx context.Context, customerID, orderID string) (ident.CustomerID, ident.OrderID, error) {
-	customer, err := ident.Parse(customerID)
-	if err != nil {
-		return "", "", problem.Wrap(err, problem.Invalid, "MALFORMED_CUSTOMER_ID", "the customer id is malformed")
-	}
-	order, err := ident.ParseOrder(orderID)
-	if err != nil || order.Ring() != customer.Ring() {
-		return "", "", problem.New(problem.Invalid, "MALFORMED_ORDER_ID", "the order id is malformed or of another ring")
-	}
-	return customer, order, s.deps.Fence.Check(ctx, customer)
 }

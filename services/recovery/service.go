@@ -11,7 +11,6 @@ import (
 
 	"github.com/cellar-commerce/cellar/internal/clock"
 	"github.com/cellar-commerce/cellar/internal/fence"
-	problemv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/problem/v1"
 	recoveryv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/recovery/v1"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/recovery/v1/recoveryv1connect"
 	"github.com/cellar-commerce/cellar/internal/ident"
@@ -137,14 +136,11 @@ func (s *Service) decide(ctx context.Context, l saga.Look, forwarded bool, here 
 	if err == nil {
 		err = here()
 	}
-	if !problem.Is(err, fence.ReasonWrongCell) || forwarded {
+	owner, elsewhere := fence.Elsewhere(err, s.deps.Cell)
+	if !elsewhere || forwarded {
 		return err
 	}
-	wrong, ok := problem.Detail[*problemv1.WrongCell](err)
-	if !ok || wrong.GetOwner() == "" || wrong.GetOwner() == s.deps.Cell {
-		return err
-	}
-	return there(s.deps.At(wrong.GetOwner()))
+	return there(s.deps.At(owner))
 }
 
 // change a saga by its engine, here or at its owner, and look at it again.

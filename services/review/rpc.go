@@ -10,6 +10,7 @@ import (
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/cellar-commerce/cellar/internal/fence"
 	reviewv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/review/v1"
 	"github.com/cellar-commerce/cellar/internal/ident"
 	"github.com/cellar-commerce/cellar/internal/problem"
@@ -292,18 +293,9 @@ func (s *Service) ListQuestions(ctx context.Context, req *reviewv1.ListQuestions
 	return &reviewv1.ListQuestionsResponse{Questions: all, NextPageToken: next}, nil
 }
 
-// owned reads the customer of an internal request, and refuses when another cell owns it.
-func (s *Service) owned(ctx context.Context, id string) (ident.CustomerID, error) {
-	customer, err := ident.Parse(id)
-	if err != nil {
-		return "", problem.Wrap(err, problem.Invalid, "MALFORMED_CUSTOMER_ID", "the customer id is malformed")
-	}
-	return customer, s.deps.Fence.Check(ctx, customer)
-}
-
 // EraseAuthor implements ReviewService.
 func (s *Service) EraseAuthor(ctx context.Context, req *reviewv1.EraseAuthorRequest) (*reviewv1.EraseAuthorResponse, error) {
-	customer, err := s.owned(ctx, req.GetCustomerId())
+	customer, err := fence.Owned(ctx, s.deps.Fence, req.GetCustomerId())
 	if err != nil {
 		return nil, err
 	}
@@ -312,7 +304,7 @@ func (s *Service) EraseAuthor(ctx context.Context, req *reviewv1.EraseAuthorRequ
 
 // ExportAuthor implements ReviewService.
 func (s *Service) ExportAuthor(ctx context.Context, req *reviewv1.ExportAuthorRequest) (*reviewv1.ExportAuthorResponse, error) {
-	customer, err := s.owned(ctx, req.GetCustomerId())
+	customer, err := fence.Owned(ctx, s.deps.Fence, req.GetCustomerId())
 	if err != nil {
 		return nil, err
 	}

@@ -12,7 +12,6 @@ import (
 	"github.com/cellar-commerce/cellar/internal/clock"
 	"github.com/cellar-commerce/cellar/internal/fence"
 	orderv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1"
-	problemv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/problem/v1"
 	reviewv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/review/v1"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/review/v1/reviewv1connect"
 	"github.com/cellar-commerce/cellar/internal/ident"
@@ -308,13 +307,13 @@ func (s *Service) decide(ctx context.Context, req *reviewv1.DecideContributionRe
 	if err = s.deps.Fence.Check(ctx, author); err == nil {
 		c, err = s.decideHere(ctx, author, req)
 	}
-	wrong, ok := problem.Detail[*problemv1.WrongCell](err)
-	if !ok || req.GetForwarded() || wrong.GetOwner() == "" || wrong.GetOwner() == s.deps.Cell {
+	owner, elsewhere := fence.Elsewhere(err, s.deps.Cell)
+	if !elsewhere || req.GetForwarded() {
 		return c, err
 	}
 	forward := proto.CloneOf(req)
 	forward.Forwarded = true
-	resp, err := s.deps.At(wrong.GetOwner()).DecideContribution(ctx, forward)
+	resp, err := s.deps.At(owner).DecideContribution(ctx, forward)
 	return resp.GetContribution(), err
 }
 
