@@ -130,8 +130,8 @@ func (s *Service) welcome(w http.ResponseWriter, r *http.Request, own *accountv1
 	secure := r.Header.Get("X-Forwarded-Proto") == "https"
 	http.SetCookie(w, rpc.Cookie(own.GetToken(), own.GetExpiresAt().AsTime(), secure))
 	ctx := session.With(r.Context(), session.Principal{CustomerID: ident.CustomerID(own.GetCustomerId())})
-	if n, err := s.units(ctx); err == nil {
-		rememberCart(w, n)
+	if cart, err := s.cartOf(ctx); err == nil {
+		rememberCart(w, unitsOf(cart))
 	}
 	lead(w, r, localPath(r.PostFormValue("to")), notice)
 }

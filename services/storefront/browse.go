@@ -44,14 +44,15 @@ func (s *Service) home(w http.ResponseWriter, r *http.Request) error {
 	c := s.chromeOf(r)
 	c.Canonical, c.Description = "/", "Find it, and have it at your door."
 	liked, seen := hitCards(found.GetHits()), s.seen(r)
-	s.rate(r.Context(), liked, seen)
+	forYou := s.forYou(r.Context(), seen)
+	s.rate(r.Context(), liked, seen, forYou)
 	return s.draw(w, r, http.StatusOK, "home", struct {
 		Chrome     chrome
 		Popular    []card
 		Seen       []card
 		ForYou     []card
 		Categories []crumb
-	}{c, liked, seen, s.forYou(r.Context(), seen), tops[:min(len(tops), topCategories)]})
+	}{c, liked, seen, forYou, tops[:min(len(tops), topCategories)]})
 }
 
 // topLevels of the category tree, the largest first.
@@ -304,7 +305,8 @@ func (s *Service) product(w http.ResponseWriter, r *http.Request) error {
 		related = slices.DeleteFunc(hitCards(found.GetHits()), func(o card) bool { return o.SKU == p.GetSku() })
 	}
 	related = related[:min(len(related), 6)]
-	s.rate(r.Context(), related)
+	also := s.alsoBought(r.Context(), p.GetSku())
+	s.rate(r.Context(), related, also)
 	return s.draw(w, r, http.StatusOK, "product", struct {
 		Chrome  chrome
 		Product *catalogv1.Product
@@ -316,7 +318,7 @@ func (s *Service) product(w http.ResponseWriter, r *http.Request) error {
 		AlsoBought []card
 		Opinion    opinion
 		Data       map[string]any
-	}{c, p, picture(p.GetSku(), p.GetImageUrls()...), crumbs(p.GetCategoryPath()), facts, related, s.alsoBought(r.Context(), p.GetSku()), said, dataOf(p, said.Rating)})
+	}{c, p, picture(p.GetSku(), p.GetImageUrls()...), crumbs(p.GetCategoryPath()), facts, related, also, said, dataOf(p, said.Rating)})
 }
 
 // titled makes a label of an attribute's name.

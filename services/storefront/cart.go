@@ -23,13 +23,13 @@ type cartLine struct {
 	Rose bool
 }
 
-// cartLines of whoever asks; a stranger has none.
-func (s *Service) cartLines(ctx context.Context) ([]*cartv1.Line, error) {
+// cartOf whoever asks; nil of a stranger.
+func (s *Service) cartOf(ctx context.Context) (*cartv1.Cart, error) {
 	if _, found := session.From(ctx); !found {
 		return nil, nil
 	}
 	resp, err := s.deps.Carts.GetCart(ctx, &cartv1.GetCartRequest{})
-	return resp.GetCart().GetLines(), err
+	return resp.GetCart(), err
 }
 
 func (s *Service) cart(w http.ResponseWriter, r *http.Request) error {
@@ -38,21 +38,18 @@ func (s *Service) cart(w http.ResponseWriter, r *http.Request) error {
 
 // drawCart as it stands, with what went wrong.
 func (s *Service) drawCart(w http.ResponseWriter, r *http.Request, status int, problems []wrong) error {
-	var cart *cartv1.Cart
-	if _, found := session.From(r.Context()); found {
-		resp, err := s.deps.Carts.GetCart(r.Context(), &cartv1.GetCartRequest{})
-		if err != nil {
-			return err
-		}
-		cart = resp.GetCart()
+	cart, err := s.cartOf(r.Context())
+	if err != nil {
+		return err
 	}
 	c := s.chromeOf(r)
-	c.NoIndex, c.Problems, c.CartUnits = true, problems, 0
+	c.NoIndex, c.Problems, c.CartUnits = true, problems, unitsOf(cart)
 	lines, skus := make([]cartLine, len(cart.GetLines())), make([]string, len(cart.GetLines()))
 	for i, l := range cart.GetLines() {
 		lines[i], skus[i] = shownLine(l), l.GetSku()
-		c.CartUnits += l.GetQuantity()
 	}
+	suggested := s.goesWith(r.Context(), skus)
+	s.rate(r.Context(), suggested)
 	rememberCart(w, c.CartUnits)
 	return s.draw(w, r, status, "cart", struct {
 		Chrome   chrome
@@ -60,7 +57,7 @@ func (s *Service) drawCart(w http.ResponseWriter, r *http.Request, status int, p
 		Subtotal string
 		Buyable  bool
 		GoesWith []card
-	}{c, lines, price(cart.GetSubtotal()), cart.GetSubtotal().GetMinorUnits() > 0, s.goesWith(r.Context(), skus)})
+	}{c, lines, price(cart.GetSubtotal()), cart.GetSubtotal().GetMinorUnits() > 0, suggested})
 }
 
 func shownLine(l *cartv1.Line) cartLine {

@@ -10,6 +10,7 @@ import (
 
 	"connectrpc.com/connect"
 
+	"github.com/cellar-commerce/cellar/internal/fence"
 	accountv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/account/v1"
 	checkoutv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/checkout/v1"
 	"github.com/cellar-commerce/cellar/internal/ident"
@@ -41,11 +42,11 @@ type delivery struct {
 
 // checkout asks where to.
 func (s *Service) checkout(w http.ResponseWriter, r *http.Request) error {
-	lines, err := s.cartLines(r.Context())
+	cart, err := s.cartOf(r.Context())
 	if err != nil {
 		return err
 	}
-	if len(lines) == 0 {
+	if len(cart.GetLines()) == 0 {
 		lead(w, r, "/cart", "")
 		return nil
 	}
@@ -200,7 +201,7 @@ func unsure(err error) bool {
 	if problem.Is(err, "CHECKOUT_IN_PROGRESS") || errors.Is(err, context.DeadlineExceeded) || connect.CodeOf(err) == connect.CodeDeadlineExceeded {
 		return true
 	}
-	return problem.KindOf(err) == problem.Unavailable && !problem.Is(err, "WRONG_CELL") && !problem.Is(err, "CELL_BUSY")
+	return problem.KindOf(err) == problem.Unavailable && !problem.Is(err, fence.ReasonWrongCell) && !problem.Is(err, "CELL_BUSY")
 }
 
 // notPlaced prices the cart anew where that may help, and shows it with what went wrong; nothing was taken. The key is new:

@@ -64,10 +64,7 @@ func (s *Service) orders(w http.ResponseWriter, r *http.Request) error {
 	for _, o := range resp.GetOrders() {
 		rows = append(rows, row{o, orderLink(o.GetOrderId()), statuses[o.GetStatus()]})
 	}
-	next := ""
-	if token := resp.GetNextPageToken(); token != "" {
-		next = "/orders?page=" + url.QueryEscape(token)
-	}
+	next := nextPage("/orders", url.Values{}, resp.GetNextPageToken())
 	return s.draw(w, r, http.StatusOK, "orders", struct {
 		Chrome chrome
 		Rows   []row

@@ -48,7 +48,7 @@ func (s *Service) forYou(ctx context.Context, seen []card) []card {
 	return s.recommended(ctx, resp.GetRecommended())
 }
 
-// recommended products that are for sale, as cards in their order.
+// recommended products that are for sale, as cards in their order. Whoever shows them rates them, with all others of the page.
 func (s *Service) recommended(ctx context.Context, all []*recommendationv1.Recommended) []card {
 	if len(all) == 0 {
 		return nil
@@ -63,6 +63,5 @@ func (s *Service) recommended(ctx context.Context, all []*recommendationv1.Recom
 	}
 	cards := cardsOf(resp.GetProducts())
 	slices.SortFunc(cards, func(a, b card) int { return slices.Index(skus, a.SKU) - slices.Index(skus, b.SKU) })
-	s.rate(ctx, cards)
 	return cards
 }

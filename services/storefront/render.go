@@ -2,7 +2,6 @@ package storefront
 
 import (
 	"bytes"
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -10,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/cellar-commerce/cellar/internal/fence"
 	"github.com/cellar-commerce/cellar/internal/problem"
 	"github.com/cellar-commerce/cellar/internal/session"
 )
@@ -126,7 +126,7 @@ func notFound() error {
 // fail shows what went wrong. A customer of another cell is taken there; nothing has been sent yet.
 func (s *Service) fail(w http.ResponseWriter, r *http.Request, err error) {
 	p := problem.As(err)
-	if p != nil && p.Reason == "WRONG_CELL" {
+	if p != nil && p.Reason == fence.ReasonWrongCell {
 		s.deps.Sessions.WrongCell(w, r, err)
 		return
 	}
@@ -160,17 +160,4 @@ func (s *Service) fail(w http.ResponseWriter, r *http.Request, err error) {
 		s.deps.Log.ErrorContext(r.Context(), "the page of an error failed", "error", err)
 		http.Error(w, "this page could not be made; try again", http.StatusInternalServerError)
 	}
-}
-
-// units of a cart.
-func (s *Service) units(ctx context.Context) (int64, error) {
-	lines, err := s.cartLines(ctx)
-	if err != nil {
-		return 0, err
-	}
-	var n int64
-	for _, l := range lines {
-		n += l.GetQuantity()
-	}
-	return n, nil
 }
