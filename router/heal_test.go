@@ -94,6 +94,21 @@ func TestWhileASlotMovesARequestWaitsForTheMap(t *testing.T) {
 	}
 }
 
+// Each cell makes the stranger a customer in a slot that has just left it, which its map does not say yet.
+func TestWhileSlotsMoveAStrangerWaitsForTheMapToo(t *testing.T) {
+	w := newWorld(t).run(t)
+	w.a.redirects(hint(w.customer(w.a), "use1-b", 2))
+	w.b.redirects(hint(w.customer(w.b), "use1-a", 2))
+	answers := w.start(t, "a first item", nil)
+	w.asleep(t, 2)
+	w.a.on(echo)
+	w.b.on(echo)
+	w.clock.Advance(25 * time.Millisecond)
+	if a := <-answers; a.body != "a first item" {
+		t.Errorf("got %+v", a)
+	}
+}
+
 func TestASlotThatNobodyOwnsForTooLongIsUnavailable(t *testing.T) {
 	w := newWorld(t).run(t)
 	id := w.customer(w.a)

@@ -200,14 +200,10 @@ func (t *trip) follow(hint redirect) step {
 	named := t.router.table.learn(hint)
 	second := t.followed
 	t.redirected, t.followed, t.named = true, true, named
-	switch {
-	case named != nil && !second:
+	if named != nil && !second {
 		return again
-	case t.owned:
-		return later
-	default:
-		return end
 	}
+	return later // also who belongs nowhere: cells make customers in slots that have just left them
 }
 
 var (
