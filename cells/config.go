@@ -27,6 +27,10 @@ type Config struct {
 	PoolSize      int           `name:"pool-size" default:"8" usage:"connections to each logical database"`
 	Brokers       string        `name:"brokers" usage:"NATS server of each region, region=nats://host:port, separated by commas"`
 	CardNetwork   string        `name:"card-network" usage:"address of the card network, http://host:port"`
+	Carrier       string        `name:"carrier" usage:"address of the parcel carrier, http://host:port; empty: parcels leave without one"`
+	CarrierName   string        `name:"carrier-name" default:"Parcel Post" usage:"the parcel carrier's name, as shoppers read it"`
+	CarrierEvents string        `name:"carrier-events-key-file" usage:"file of the key that the carrier signs its scans with; without it they are not listened to"`
+	TrackEvery    time.Duration `name:"track-every" default:"1h" usage:"after how much silence the carrier is asked after a parcel"`
 	CardProvider  string        `name:"card-provider" default:"network" usage:"who takes money from cards: network (the card network above) or stripe"`
 	CardEventsKey string        `name:"card-events-key-file" usage:"file of the key that the card provider signs its events with; without it they are not listened to"`
 	StripeKey     string        `name:"stripe-key-file" usage:"file of Stripe's secret API key"`
@@ -65,6 +69,8 @@ func (c Config) validate() error {
 	check(c.MapKey != "", "map-key-file", "the file of the map's public keys")
 	check(c.DatabaseURL != "", "database-url", "the address of the SQL cluster")
 	check(c.PoolSize >= 2 && c.PoolSize <= 100, "pool-size", "2 to 100")
+	check(c.Carrier == "" || isAddress(c.Carrier), "carrier", "http://host:port")
+	check(c.Carrier == "" || c.TrackEvery > 0, "track-every", "above 0")
 	check(c.HandlingTime >= 0, "handling-time", "0 or more")
 	check(c.SessionKey != "" && c.QuoteKey != "" && c.PeerKey != "", "session-key-file, quote-key-file and peer-key-file", "the files of the keys")
 	check(c.GiftCardKey != "", "gift-card-key-file", "the file of the key of gift cards")

@@ -25,6 +25,7 @@ var exempt = map[string]string{
 	"/cellar.inventory.":   "stock is its region's",
 	"/cellar.fulfillment.": "parcels are the region's of their centre",
 	"/cellar.topology.":    "the map is the control plane's",
+	"/cellar.events.":      "an event that goes out, or comes in, once more counts once",
 	"/cellar.checkout.v1.CheckoutService/CreateVoucher":  "vouchers are everybody's",
 	"/cellar.checkout.v1.CheckoutService/DisableVoucher": "vouchers are everybody's",
 	"/cellar.payment.v1.PaymentService/IssueGiftCard":    "a gift card is whoever's that has its code",
@@ -113,7 +114,7 @@ var workers = map[string]string{
 	"holds":                               "of the region's database",
 	"shipping":                            "of the region's database",
 	"changed products":                    "of the index in memory",
-	"events":                              "the consumer of shipments; the others are of the region's database",
+	"events":                              "the consumers of shipments and of scans; the others are of the region's database",
 	"index":                               "in memory",
 	"reports":                             "tells the control plane which map this cell has",
 }

@@ -66,6 +66,7 @@ func (s *stale) order() *orderv1.Order {
 func (s *stale) working() []moved {
 	all := append(s.following(), s.ordering()...)
 	all = append(all, s.paying()...)
+	all = append(all, s.reviewing()...)
 	return append(all, s.sweeping()...)
 }
 
@@ -96,6 +97,11 @@ func (s *stale) following() []moved {
 		{name: "the consumer of shipments", before: order, do: func() error {
 			data, err := proto.Marshal(shipped("s2"))
 			return errors.Join(err, s.cell.orderShipped(s.Context(), bus.Message{ID: "m1", Data: data}))
+		}},
+		{name: "the consumer of scans", do: func() error {
+			seen := &orderv1.Scan{Seq: 1, State: orderv1.WayState_WAY_STATE_PICKED_UP, At: timestamppb.Now(), Place: "Ashburn"}
+			data, err := proto.Marshal(&fulfillmentv1.ShipmentScanned{Shipment: shipped("s2"), Scans: []*orderv1.Scan{seen}})
+			return errors.Join(err, s.cell.orderScanned(s.Context(), bus.Message{ID: "m2", Data: data}))
 		}},
 	}
 }

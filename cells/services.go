@@ -8,6 +8,7 @@ import (
 
 	"connectrpc.com/connect"
 
+	"github.com/cellar-commerce/cellar/cells/topology"
 	"github.com/cellar-commerce/cellar/internal/fence"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/account/v1/accountv1connect"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/cart/v1/cartv1connect"
@@ -19,7 +20,9 @@ import (
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/inventory/v1/inventoryv1connect"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1/orderv1connect"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/payment/v1/paymentv1connect"
+	"github.com/cellar-commerce/cellar/internal/gen/cellar/recommendation/v1/recommendationv1connect"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/recovery/v1/recoveryv1connect"
+	"github.com/cellar-commerce/cellar/internal/gen/cellar/review/v1/reviewv1connect"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/search/v1/searchv1connect"
 	"github.com/cellar-commerce/cellar/internal/ident"
 	"github.com/cellar-commerce/cellar/internal/postal"
@@ -36,7 +39,9 @@ import (
 	"github.com/cellar-commerce/cellar/services/inventory"
 	"github.com/cellar-commerce/cellar/services/order"
 	"github.com/cellar-commerce/cellar/services/payment"
+	"github.com/cellar-commerce/cellar/services/recommendation"
 	"github.com/cellar-commerce/cellar/services/recovery"
+	"github.com/cellar-commerce/cellar/services/review"
 	"github.com/cellar-commerce/cellar/services/search"
 	"github.com/cellar-commerce/cellar/services/storefront"
 )
@@ -56,6 +61,7 @@ type services struct {
 	payment     *payment.Service
 	fulfillment *fulfillment.Service
 	recovery    *recovery.Service
+	review      *review.Service
 	events      *events.Service
 
 	// keepers of each region's FCs.
@@ -87,7 +93,9 @@ func (c *Cell) assembleServices() (err error) {
 	if err := c.assemblePayment(); err != nil {
 		return err
 	}
-	c.assembleStock()
+	if err := c.assembleStock(); err != nil {
+		return err
+	}
 	s.order = order.New(order.Deps{
 		DB: c.customers, Fence: s.fence, Clock: c.clock, Log: c.log, Payments: s.payment, Shipments: c.shipmentsOf(), Stock: c.soldStockOf(),
 		Cell: c.cfg.Cell, Rings: c.rings, Committed: c.relays.customers.Nudge,
@@ -107,12 +115,19 @@ func (c *Cell) assembleServices() (err error) {
 		},
 		Cell: c.cfg.Cell, Rings: c.rings, Observe: c.sagaMetrics,
 	})
+	s.review = review.New(review.Deps{
+		Customers: c.customers, Regional: c.regional, Fence: s.fence, Clock: c.clock, Orders: s.order, Region: c.region, Regions: ident.Regions(),
+		At: func(cell string) review.Peer {
+			return reviewv1connect.NewReviewServiceClient(c.peers, "http://"+cell, rpc.ClientOptions()...)
+		},
+		Cell: c.cfg.Cell, Committed: c.relays.customers.Nudge,
+	})
 	return nil
 }
 
 // assembleStock makes inventory and fulfilment, which need each other: inventory asks where an FC's rows are homed,
 // fulfilment what the FCs have.
-func (c *Cell) assembleStock() {
+func (c *Cell) assembleStock() error {
 	s := &c.services
 	s.keepers = map[ident.Region]*keepers{}
 	guard := c.breakers("stock")
@@ -125,11 +140,17 @@ func (c *Cell) assembleStock() {
 		FC:      func(ctx context.Context, id string) (ident.Region, bool) { return s.fulfillment.FC(ctx, id) },
 		Ordinal: func(ctx context.Context, id string) (int, bool) { return s.fulfillment.Ordinal(ctx, id) },
 	})
+	parcels, scans, err := c.carrier()
+	if err != nil {
+		return err
+	}
 	s.fulfillment = fulfillment.New(fulfillment.Deps{
+		Carrier: parcels, CarrierName: c.cfg.CarrierName, CarrierEvents: scans, TrackEvery: c.cfg.TrackEvery, Scans: c.scansOf(),
 		Global: c.global, Regional: c.regional, Region: c.region, Stock: stockOf[fulfillment.StockLister](c),
 		Summaries: s.inventory, Reachable: newReach(c.clock, c.peerGuard, guard).reachable, Observe: c.metrics, Shipper: s.keepers[c.region],
 		HandlingTime: c.cfg.HandlingTime, Clock: c.clock, Log: c.log, Committed: c.relays.regional.Nudge,
 	})
+	return nil
 }
 
 // keptCenters are the FCs of this region that this cell keeps.
@@ -222,6 +243,12 @@ func (c *Cell) rings() (rings []ident.Region, version uint64) {
 	return m.RingsOf(c.cfg.Cell), m.Version
 }
 
+// followMap until ctx ends.
+func (c *Cell) followMap(ctx context.Context) {
+	defer c.maps.Subscribe(func(*topology.Map) { c.mapChanged() })()
+	c.follower.Run(ctx)
+}
+
 // mapChanged is called when the cell has taken a newer map: whoever has come to it may have an order under way.
 func (c *Cell) mapChanged() {
 	for _, sagas := range []*saga.Engine{c.services.checkout.Sagas(), c.services.order.Sagas(), c.services.recovery.Sagas()} {
@@ -244,6 +271,8 @@ func (c *Cell) mux() *http.ServeMux {
 	mux.Handle(fulfillmentv1connect.NewFulfillmentServiceHandler(s.fulfillment, options))
 	mux.Handle(eventsv1connect.NewEventsServiceHandler(s.events, options))
 	mux.Handle(recoveryv1connect.NewRecoveryServiceHandler(s.recovery, options))
+	mux.Handle(reviewv1connect.NewReviewServiceHandler(s.review, options))
+	mux.Handle(recommendationv1connect.NewRecommendationServiceHandler(recommendation.New(recommendation.Deps{DB: c.global}), options))
 	return mux
 }
 
@@ -257,7 +286,9 @@ func (c *Cell) publicHandler() (http.Handler, error) {
 		return nil, err
 	}
 	mux := http.NewServeMux()
-	mux.Handle("POST "+WebhookPath, c.services.payment.Webhook()) // who signs its requests needs no session
+	// Who signs its requests needs no session.
+	mux.Handle("POST "+WebhookPath, c.services.payment.Webhook())
+	mux.Handle("POST "+CarrierWebhookPath, c.services.fulfillment.Webhook())
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Path, "/cellar.") {
 			public.ServeHTTP(w, r)
@@ -278,6 +309,7 @@ func (c *Cell) storefront(deps rpc.PublicDeps, calls http.Handler) (*storefront.
 		Accounts: accountv1connect.NewAccountServiceClient(client, here, options), Catalog: catalogv1connect.NewCatalogServiceClient(client, here, options),
 		Search: searchv1connect.NewSearchServiceClient(client, here, options), Carts: cartv1connect.NewCartServiceClient(client, here, options),
 		Checkout: checkoutv1connect.NewCheckoutServiceClient(client, here, options), Orders: orderv1connect.NewOrderServiceClient(client, here, options),
+		Reviews: reviewv1connect.NewReviewServiceClient(client, here, options), Recommendations: recommendationv1connect.NewRecommendationServiceClient(client, here, options),
 	})
 }
 

@@ -19,6 +19,7 @@ import (
 	"github.com/cellar-commerce/cellar/services/catalog"
 	"github.com/cellar-commerce/cellar/services/fulfillment"
 	"github.com/cellar-commerce/cellar/services/inventory"
+	"github.com/cellar-commerce/cellar/services/review"
 )
 
 // workers of a cell: what runs beside the listeners.
@@ -28,7 +29,7 @@ func (c *Cell) workers() []process.Worker {
 	}
 	attached := make(chan struct{})
 	all := []process.Worker{
-		{Name: "map", Run: forever(c.follower.Run)},
+		{Name: "map", Run: forever(c.followMap)},
 		{Name: "reports", Run: forever(c.reporter().Run)},
 		{Name: "events of customers", Run: forever(c.relays.customers.Run)},
 		{Name: "events of the region", Run: forever(c.relays.regional.Run)},
@@ -80,6 +81,11 @@ func (c *Cell) receive(ctx context.Context, attached func()) error {
 			Region: c.region, Stream: bus.StreamOrder, Durable: "order", Subject: "order." + string(ring) + ".shipped",
 		}, c.orderShipped)
 	})
+	g.Go(func() error {
+		return c.bus.Consume(ctx, bus.Consumer{
+			Region: c.region, Stream: bus.StreamOrder, Durable: "order-scans", Subject: "order." + string(ring) + ".scanned",
+		}, c.orderScanned)
+	})
 	stock := func(durable, subject string, take func(context.Context, []byte) error) {
 		g.Go(func() error {
 			return c.bus.Consume(ctx, bus.Consumer{Region: c.region, Stream: bus.StreamStock, Durable: durable, Subject: subject},
@@ -88,6 +94,10 @@ func (c *Cell) receive(ctx context.Context, attached func()) error {
 	}
 	stock(inventory.ConsumerTouched, inventory.SubjectTouched(c.region), c.services.inventory.Touched)
 	stock(inventory.ConsumerSummarized, inventory.SubjectSummarized, c.services.inventory.Summarized)
+	g.Go(func() error {
+		return c.bus.Consume(ctx, bus.Consumer{Region: c.region, Stream: bus.StreamCatalog, Durable: review.ConsumerName, Subject: review.Subjects},
+			func(ctx context.Context, m bus.Message) error { return c.services.review.Take(ctx, m.Subject, m.Data) })
+	})
 	g.Go(func() error { return c.followStock(ctx) })
 	g.Go(func() error { return c.followCatalog(ctx, attached) })
 	return g.Wait()
@@ -115,22 +125,36 @@ func (c *Cell) orderShipped(ctx context.Context, m bus.Message) error {
 	if err := proto.Unmarshal(m.Data, &e); err != nil {
 		return fmt.Errorf("shipment %s: %w", m.ID, err)
 	}
+	return c.recordShipment(ctx, m.ID, &e, nil)
+}
+
+// orderScanned takes what a carrier has seen of a parcel to the order's owner. Each scan counts once there, and one that
+// overtakes the news of the shipment brings it along.
+func (c *Cell) orderScanned(ctx context.Context, m bus.Message) error {
+	var e fulfillmentv1.ShipmentScanned
+	if err := proto.Unmarshal(m.Data, &e); err != nil {
+		return fmt.Errorf("scans %s: %w", m.ID, err)
+	}
+	return c.recordShipment(ctx, m.ID, e.GetShipment(), e.GetScans())
+}
+
+func (c *Cell) recordShipment(ctx context.Context, message string, e *fulfillmentv1.ShipmentShipped, scans []*orderv1.Scan) error {
 	id, err := ident.Parse(e.GetCustomerId())
 	if err != nil {
-		return fmt.Errorf("shipment %s: %w", m.ID, err)
+		return fmt.Errorf("shipment %s: %w", message, err)
 	}
 	owner, _, ok := c.maps.Owner(id)
 	if !ok {
-		return fmt.Errorf("shipment %s: the map has no owner of the customer", m.ID)
+		return fmt.Errorf("shipment %s: the map has no owner of the customer", message)
 	}
 	_, err = c.ordersAt(owner).RecordShipment(ctx, &orderv1.RecordShipmentRequest{
 		CustomerId: e.GetCustomerId(), OrderId: e.GetOrderId(), FcId: e.GetFcId(), ShipmentId: e.GetShipmentId(),
-		TrackingNumber: e.GetTrackingNumber(), ShippedAt: e.GetShippedAt(),
+		TrackingNumber: e.GetTrackingNumber(), ShippedAt: e.GetShippedAt(), Carrier: e.GetCarrier(), Scans: scans,
 	})
 	return err
 }
 
-// recorder is what orderShipped needs of an order service.
+// recorder is what recordShipment needs of an order service.
 type recorder interface {
 	RecordShipment(context.Context, *orderv1.RecordShipmentRequest) (*orderv1.RecordShipmentResponse, error)
 }

@@ -68,7 +68,9 @@ have_chromium() {
 
 # For the journeys in a browser only: Node with npm, and Chromium.
 install_browser() {
-  command -v npm >/dev/null && [ "$(node -p 'process.versions.node.split(".")[0]')" -ge 20 ] || fail "Node 20 or newer with npm is missing: see https://nodejs.org"
+  if ! command -v npm >/dev/null || [ "$(node -p 'process.versions.node.split(".")[0]')" -lt 20 ]; then
+    fail "Node 20 or newer with npm is missing: see https://nodejs.org"
+  fi
   have_chromium && return
   case "$(uname -s)" in
     Linux)

@@ -731,6 +731,11 @@ SET overrides = nullif(coalesce(overrides, '{}'::jsonb) - $3::text || CASE WHEN 
 WHERE region = $1 AND slot = $2
   AND coalesce(overrides ->> $3::text, '') <> $4::text;
 
+-- fulfillment.advance (cellar_regional)
+UPDATE shipments
+SET scanned = $4, way = $5, track_at = $6
+WHERE region = $1 AND fc_id = $2 AND order_id = $3;
+
 -- fulfillment.cancel (cellar_regional)
 INSERT INTO shipments (region, fc_id, order_id, shipment_id, customer_id, state, lines, tracking_number, requested_at, due_at)
 VALUES ($1, $2, $3, $4, '', 'CANCELED', '', '', $5, $5)
@@ -738,15 +743,33 @@ ON CONFLICT (region, fc_id, order_id) DO UPDATE
 SET state = 'CANCELED'
 WHERE shipments.state = 'REQUESTED';
 
+-- fulfillment.insert_scans (cellar_regional)
+INSERT INTO shipment_scans (region, fc_id, order_id, seq, state, at, place, note)
+SELECT $1::crdb_internal_region, $2, $3, n.seq, n.state, n.at, n.place, n.note
+FROM unnest($4::int8[], $5::text[], $6::timestamptz[], $7::text[], $8::text[]) AS n (seq, state, at, place, note)
+ON CONFLICT (region, fc_id, order_id, seq) DO NOTHING;
+
 -- fulfillment.list_centers (cellar_global)
 SELECT fc_id, region, name, city, country_code, latitude, longitude, ordinal
 FROM fulfillment_centers;
 
+-- fulfillment.list_scans (cellar_regional)
+SELECT c.fc_id, c.seq, c.state, c.at, c.place, c.note
+FROM unnest($3::text[]) AS f (fc_id)
+JOIN shipment_scans AS c ON c.region = $1 AND c.fc_id = f.fc_id AND c.order_id = $2
+ORDER BY c.fc_id, c.seq;
+
 -- fulfillment.list_shipments (cellar_regional)
-SELECT fc_id, order_id, shipment_id, customer_id, state, lines, tracking_number, shipped_at
+SELECT fc_id, order_id, shipment_id, customer_id, state, lines, tracking_number, shipped_at, carrier, scanned
 FROM shipments
 WHERE region = $1 AND order_id = $2
 ORDER BY fc_id;
+
+-- fulfillment.lock_shipment (cellar_regional)
+SELECT shipment_id, customer_id, state, tracking_number, shipped_at, carrier, scanned, way, track_at
+FROM shipments
+WHERE region = $1 AND fc_id = $2 AND order_id = $3
+FOR UPDATE;
 
 -- fulfillment.number_centers (cellar_global)
 UPDATE fulfillment_centers AS c
@@ -760,7 +783,7 @@ WHERE c.fc_id = n.fc_id;
 
 -- fulfillment.pack (cellar_regional)
 UPDATE shipments AS s
-SET state = 'PACKED', due_at = $3
+SET state = 'PACKED', tries = s.tries + 1, due_at = $2::timestamptz + (1 << least(s.tries, 3)::int4) * $3::int8 * interval '1 microsecond'
 FROM (
   SELECT region, fc_id, order_id
   FROM shipments
@@ -770,17 +793,17 @@ FROM (
   FOR UPDATE SKIP LOCKED
 ) AS d
 WHERE s.region = d.region AND s.fc_id = d.fc_id AND s.order_id = d.order_id AND s.state IN ('REQUESTED', 'PACKED')
-RETURNING s.fc_id, s.order_id, s.shipment_id, s.customer_id, s.lines, s.requested_at;
+RETURNING s.fc_id, s.order_id, s.shipment_id, s.customer_id, s.lines, s.booking;
 
 -- fulfillment.request (cellar_regional)
-INSERT INTO shipments (region, fc_id, order_id, shipment_id, customer_id, state, lines, tracking_number, requested_at, due_at)
-SELECT $1::crdb_internal_region, n.fc_id, n.order_id, n.shipment_id, n.customer_id, 'REQUESTED', n.lines, '', $7, $8
-FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[]) AS n (fc_id, order_id, shipment_id, customer_id, lines)
+INSERT INTO shipments (region, fc_id, order_id, shipment_id, customer_id, state, lines, tracking_number, requested_at, due_at, booking)
+SELECT $1::crdb_internal_region, n.fc_id, n.order_id, n.shipment_id, n.customer_id, 'REQUESTED', n.lines, '', $7, $8, n.booking
+FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[], $9::bytea[]) AS n (fc_id, order_id, shipment_id, customer_id, lines, booking)
 ON CONFLICT (region, fc_id, order_id) DO NOTHING;
 
 -- fulfillment.shipped (cellar_regional)
 UPDATE shipments AS s
-SET state = 'SHIPPED', tracking_number = d.tracking_number, shipped_at = $5
+SET state = 'SHIPPED', tracking_number = d.tracking_number, shipped_at = $5, carrier = $6, track_at = $7
 FROM unnest($2::text[], $3::text[], $4::text[]) AS d (fc_id, order_id, tracking_number)
 WHERE s.region = $1 AND s.fc_id = d.fc_id AND s.order_id = d.order_id AND s.state = 'PACKED'
 RETURNING s.fc_id, s.order_id;
@@ -789,6 +812,20 @@ RETURNING s.fc_id, s.order_id;
 SELECT state
 FROM shipments
 WHERE region = $1 AND fc_id = $2 AND order_id = $3;
+
+-- fulfillment.track (cellar_regional)
+UPDATE shipments AS s
+SET track_at = $3
+FROM (
+  SELECT region, fc_id, order_id
+  FROM shipments
+  WHERE region = $1 AND track_at IS NOT NULL AND track_at <= $2
+  ORDER BY track_at
+  LIMIT $4
+  FOR UPDATE SKIP LOCKED
+) AS d
+WHERE s.region = d.region AND s.fc_id = d.fc_id AND s.order_id = d.order_id
+RETURNING s.fc_id, s.order_id, s.shipment_id, s.tracking_number;
 
 -- fulfillment.upsert_centers (cellar_global)
 INSERT INTO fulfillment_centers (fc_id, region, name, city, country_code, latitude, longitude)
@@ -1031,6 +1068,11 @@ INSERT INTO order_events (region, order_id, seq, kind, cause, at, detail)
 SELECT $1::crdb_internal_region, $2, e.seq, e.kind, e.cause, $3, e.detail
 FROM unnest($4::int8[], $5::text[], $6::text[], $7::bytea[]) AS e (seq, kind, cause, detail);
 
+-- order.find (cellar_customer)
+SELECT customer_id, last_seq
+FROM orders
+WHERE region = $1 AND order_id = $2;
+
 -- order.get (cellar_customer)
 SELECT order_id, customer_id, currency, items_minor_units, discount_minor_units, shipping_minor_units, tax_minor_units, shipping_tax_minor_units,
   total_minor_units, ship_to, placed_at
@@ -1133,18 +1175,20 @@ FROM outbox
 WHERE region = $1 AND shard = ANY ($2::int2[]) AND published_at IS NULL;
 
 -- outbox.lags (any)
-SELECT d.destination, w.pending, w.oldest
+SELECT d.destination, least(sum(w.pending), $4)::int8, min(w.oldest)
 FROM unnest($3::text[]) AS d (destination)
+CROSS JOIN unnest($2::int2[]) AS s (shard)
 CROSS JOIN LATERAL (
   SELECT count(*) AS pending, min(p.created_at) AS oldest
   FROM (
     SELECT o.created_at
     FROM outbox AS o
-    WHERE o.region = $1 AND o.shard = ANY ($2::int2[]) AND o.destination = d.destination AND o.published_at IS NULL
+    WHERE o.region = $1 AND o.shard = s.shard AND o.destination = d.destination AND o.published_at IS NULL
     LIMIT $4
   ) AS p
 ) AS w
 WHERE w.pending > 0
+GROUP BY d.destination
 ORDER BY d.destination;
 
 -- outbox.pending (any)
@@ -1332,6 +1376,179 @@ SELECT currency, balance_minor_units
 FROM wallets
 WHERE region = $1 AND customer_id = $2
 ORDER BY currency;
+
+-- recommendation.clear (cellar_global)
+DELETE FROM also_bought
+WHERE sku > $1 AND (sku <= $2 OR $2 = '') AND trained_at < $3;
+
+-- recommendation.get (cellar_global)
+SELECT a.sku, a.others
+FROM unnest($1::text[]) AS p (sku)
+JOIN also_bought AS a ON a.sku = p.sku;
+
+-- recommendation.purchases (cellar_customer)
+SELECT o.customer_id, o.placed_at, o.order_id, l.sku
+FROM (
+  SELECT customer_id, placed_at, order_id
+  FROM orders
+  WHERE region = $1 AND (customer_id, placed_at, order_id) > ($2, $3, $4) AND status IN ('PAID', 'SHIPPED')
+  ORDER BY customer_id, placed_at, order_id
+  LIMIT $5
+) AS o
+JOIN order_lines AS l ON l.region = $1 AND l.order_id = o.order_id
+ORDER BY o.customer_id, o.placed_at, o.order_id, l.line;
+
+-- recommendation.put (cellar_global)
+INSERT INTO also_bought (sku, others, trained_at)
+SELECT n.sku, n.others, $3
+FROM unnest($1::text[], $2::bytea[]) AS n (sku, others)
+ON CONFLICT (sku) DO UPDATE
+SET others = excluded.others, trained_at = excluded.trained_at;
+
+-- review.count_votes (cellar_regional)
+UPDATE published_contributions
+SET helpful = $4, unhelpful = $5, standing = $6
+WHERE region = $1 AND sku = $2 AND contribution_id = $3;
+
+-- review.count_written (cellar_customer)
+SELECT count(*)
+FROM contributions
+WHERE region = $1 AND customer_id = $2 AND written_at > $3;
+
+-- review.get (cellar_customer)
+SELECT contribution_id, customer_id, kind, sku, order_id, line, question_id, rating, title, body, author, buyer, state, held_for, reason, version, written_at, changed_at
+FROM contributions
+WHERE region = $1 AND contribution_id = $2;
+
+-- review.get_opinion (cellar_regional)
+SELECT stars_1, stars_2, stars_3, stars_4, stars_5, digest
+FROM opinions
+WHERE region = $1 AND sku = $2;
+
+-- review.get_published (cellar_regional)
+SELECT kind, state, version, rating, helpful, unhelpful
+FROM published_contributions
+WHERE region = $1 AND sku = $2 AND contribution_id = $3;
+
+-- review.get_published_vote (cellar_regional)
+SELECT vote, version
+FROM published_votes
+WHERE region = $1 AND contribution_id = $2 AND voter = $3;
+
+-- review.get_ratings (cellar_regional)
+SELECT o.sku, o.stars_1, o.stars_2, o.stars_3, o.stars_4, o.stars_5
+FROM unnest($2::text[]) AS p (sku)
+JOIN opinions AS o ON o.region = $1 AND o.sku = p.sku;
+
+-- review.list_answers (cellar_regional)
+SELECT a.contribution_id, a.question_id, a.rating, a.title, a.body, a.author, a.buyer, a.helpful, a.unhelpful, a.standing, a.written_at
+FROM unnest($3::text[]) AS q (id)
+CROSS JOIN LATERAL (
+  SELECT contribution_id, question_id, rating, title, body, author, buyer, helpful, unhelpful, standing, written_at
+  FROM published_contributions
+  WHERE region = $1 AND sku = $2 AND kind = 'ANSWER' AND question_id = q.id AND state = 'PUBLISHED'
+  ORDER BY standing DESC, written_at DESC, contribution_id DESC
+  LIMIT $4
+) AS a;
+
+-- review.list_by_standing (cellar_regional)
+SELECT contribution_id, question_id, rating, title, body, author, buyer, helpful, unhelpful, standing, written_at
+FROM published_contributions
+WHERE region = $1 AND sku = $2 AND kind = $3 AND question_id = '' AND state = 'PUBLISHED' AND (standing, written_at, contribution_id) < ($4, $5, $6)
+ORDER BY standing DESC, written_at DESC, contribution_id DESC
+LIMIT $7;
+
+-- review.list_by_time (cellar_regional)
+SELECT contribution_id, question_id, rating, title, body, author, buyer, helpful, unhelpful, standing, written_at
+FROM published_contributions
+WHERE region = $1 AND sku = $2 AND kind = $3 AND state = 'PUBLISHED' AND (written_at, contribution_id) < ($4, $5)
+ORDER BY written_at DESC, contribution_id DESC
+LIMIT $6;
+
+-- review.list_held (cellar_customer)
+SELECT contribution_id, customer_id, kind, sku, order_id, line, question_id, rating, title, body, author, buyer, state, held_for, reason, version, written_at, changed_at
+FROM contributions
+WHERE region = $1 AND state = 'HELD'
+ORDER BY changed_at
+LIMIT $2;
+
+-- review.list_named (cellar_customer)
+SELECT contribution_id, customer_id, kind, sku, order_id, line, question_id, rating, title, body, author, buyer, state, held_for, reason, version, written_at, changed_at
+FROM contributions
+WHERE region = $1 AND customer_id = $2 AND author <> ''
+ORDER BY written_at, contribution_id
+LIMIT $3
+FOR UPDATE;
+
+-- review.list_own (cellar_customer)
+SELECT contribution_id, customer_id, kind, sku, order_id, line, question_id, rating, title, body, author, buyer, state, held_for, reason, version, written_at, changed_at
+FROM contributions
+WHERE region = $1 AND customer_id = $2 AND state <> 'DELETED' AND (written_at, contribution_id) < ($3, $4)
+ORDER BY written_at DESC, contribution_id DESC
+LIMIT $5;
+
+-- review.list_votes (cellar_customer)
+SELECT sku, contribution_id, vote, voted_at
+FROM contribution_votes
+WHERE region = $1 AND customer_id = $2 AND contribution_id > $3
+ORDER BY contribution_id
+LIMIT $4;
+
+-- review.lock (cellar_customer)
+SELECT contribution_id, customer_id, kind, sku, order_id, line, question_id, rating, title, body, author, buyer, state, held_for, reason, version, written_at, changed_at
+FROM contributions
+WHERE region = $1 AND contribution_id = $2
+FOR UPDATE;
+
+-- review.lock_opinion (cellar_regional)
+SELECT stars_1, stars_2, stars_3, stars_4, stars_5
+FROM opinions
+WHERE region = $1 AND sku = $2
+FOR UPDATE;
+
+-- review.lock_vote (cellar_customer)
+SELECT vote, version
+FROM contribution_votes
+WHERE region = $1 AND customer_id = $2 AND contribution_id = $3
+FOR UPDATE;
+
+-- review.open_opinion (cellar_regional)
+INSERT INTO opinions (region, sku, stars_1, stars_2, stars_3, stars_4, stars_5, digest, changed_at)
+VALUES ($1, $2, 0, 0, 0, 0, 0, ''::bytea, $3)
+ON CONFLICT (region, sku) DO NOTHING;
+
+-- review.put (cellar_customer)
+INSERT INTO contributions (region, contribution_id, customer_id, kind, sku, order_id, line, question_id, rating, title, body, author, buyer, state, held_for, reason, version, written_at, changed_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
+ON CONFLICT (region, contribution_id) DO UPDATE
+SET rating = excluded.rating, title = excluded.title, body = excluded.body, author = excluded.author, buyer = excluded.buyer, state = excluded.state,
+  held_for = excluded.held_for, reason = excluded.reason, version = excluded.version, changed_at = excluded.changed_at
+WHERE contributions.customer_id = excluded.customer_id AND contributions.version = excluded.version - 1;
+
+-- review.put_opinion (cellar_regional)
+UPDATE opinions
+SET stars_1 = $3, stars_2 = $4, stars_3 = $5, stars_4 = $6, stars_5 = $7, digest = $8, changed_at = $9
+WHERE region = $1 AND sku = $2;
+
+-- review.put_published (cellar_regional)
+INSERT INTO published_contributions (region, sku, contribution_id, kind, question_id, rating, title, body, author, buyer, state, version, helpful, unhelpful, standing, written_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 0, 0, 0, $13)
+ON CONFLICT (region, sku, contribution_id) DO UPDATE
+SET kind = excluded.kind, question_id = excluded.question_id, rating = excluded.rating, title = excluded.title, body = excluded.body, author = excluded.author,
+  buyer = excluded.buyer, state = excluded.state, version = excluded.version, written_at = excluded.written_at;
+
+-- review.put_published_vote (cellar_regional)
+INSERT INTO published_votes (region, contribution_id, voter, vote, version)
+VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (region, contribution_id, voter) DO UPDATE
+SET vote = excluded.vote, version = excluded.version;
+
+-- review.put_vote (cellar_customer)
+INSERT INTO contribution_votes (region, customer_id, contribution_id, sku, vote, version, voted_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
+ON CONFLICT (region, customer_id, contribution_id) DO UPDATE
+SET vote = excluded.vote, version = excluded.version, voted_at = excluded.voted_at
+WHERE contribution_votes.version = excluded.version - 1;
 
 -- saga.behind (cellar_customer)
 SELECT count(*), count(*) FILTER (WHERE b.updated_at > $3)

@@ -292,6 +292,52 @@ CREATE TABLE IF NOT EXISTS voucher_uses (
   CONSTRAINT voucher_uses_are_not_negative CHECK (uses >= 0)
 ) /*@LOCALITY REGIONAL BY ROW AS region@*/;
 
+-- What customers write about products: reviews, questions and answers. The published copies are made of it by events.
+CREATE TABLE IF NOT EXISTS contributions (
+  region crdb_internal_region NOT NULL, -- the author's ring
+  contribution_id text NOT NULL, -- <ring>-…; of a review it follows from author, order and line, so that there is one
+  customer_id text NOT NULL, -- the author
+  kind text NOT NULL, -- REVIEW, QUESTION, ANSWER
+  sku text NOT NULL, -- about what
+  order_id text NOT NULL, -- of a review: the order it is about; else empty
+  line int4 NOT NULL, -- of a review: the order's line; else 0
+  question_id text NOT NULL, -- of an answer: to what; else empty
+  rating int4 NOT NULL, -- of a review: 1 to 5 stars; 0 else, and when it is deleted
+  title text NOT NULL, -- of a review
+  body text NOT NULL, -- what is said; empty when it is deleted
+  author text NOT NULL, -- as the author wants to be called; empty when the account is erased
+  buyer bool NOT NULL, -- the author has bought the product
+  state text NOT NULL, -- PUBLISHED, HELD, REJECTED, DELETED
+  held_for text NOT NULL, -- rules of moderation that stopped it, joined by commas
+  reason text NOT NULL, -- what the operator who decided said
+  version int8 NOT NULL, -- grows with each change
+  written_at timestamptz NOT NULL, -- first time of writing
+  changed_at timestamptz NOT NULL, -- last change
+  CONSTRAINT contributions_pk PRIMARY KEY (region, contribution_id),
+  CONSTRAINT contributions_kind_is_listed CHECK (kind IN ('REVIEW', 'QUESTION', 'ANSWER')),
+  CONSTRAINT contributions_state_is_listed CHECK (state IN ('PUBLISHED', 'HELD', 'REJECTED', 'DELETED')),
+  CONSTRAINT contributions_reviews_have_stars CHECK ((rating BETWEEN 1 AND 5) = (kind = 'REVIEW' AND state <> 'DELETED'))
+) /*@LOCALITY REGIONAL BY ROW AS region@*/;
+
+-- What a customer has written, by time.
+CREATE INDEX IF NOT EXISTS contributions_author ON contributions (region, customer_id, written_at, contribution_id);
+
+-- What waits for an operator.
+CREATE INDEX IF NOT EXISTS contributions_held ON contributions (region, changed_at) WHERE state = 'HELD';
+
+-- How customers voted on what others wrote: one row for each, with the last word.
+CREATE TABLE IF NOT EXISTS contribution_votes (
+  region crdb_internal_region NOT NULL, -- the voter's ring
+  customer_id text NOT NULL, -- the voter
+  contribution_id text NOT NULL, -- on what; its author may be of another ring
+  sku text NOT NULL, -- what that is about
+  vote int2 NOT NULL, -- 1 helpful, -1 not helpful, 0 taken back
+  version int8 NOT NULL, -- grows with each change
+  voted_at timestamptz NOT NULL, -- last change
+  CONSTRAINT contribution_votes_pk PRIMARY KEY (region, customer_id, contribution_id),
+  CONSTRAINT contribution_votes_vote_is_listed CHECK (vote IN (-1, 0, 1))
+) /*@LOCALITY REGIONAL BY ROW AS region@*/;
+
 -- Events on their way out: written in the transaction of their effect, published by the holder of the shard's lease.
 -- Pending rows are found by the partial index, never by a cursor: transactions commit out of order.
 CREATE TABLE IF NOT EXISTS outbox (

@@ -84,6 +84,14 @@ CREATE TABLE IF NOT EXISTS vouchers (
 -- Promotions that apply by themselves and are not over.
 CREATE INDEX IF NOT EXISTS vouchers_standing ON vouchers (valid_until, code) WHERE automatic AND NOT disabled;
 
+-- What else was bought by those who bought a product. Made offline from the order history, all of it at a time.
+CREATE TABLE IF NOT EXISTS also_bought (
+  sku text NOT NULL, -- the product
+  others bytea NOT NULL, -- protobuf cellar.recommendation.v1.AlsoBought
+  trained_at timestamptz NOT NULL, -- when it was made
+  CONSTRAINT also_bought_pk PRIMARY KEY (sku)
+) /*@LOCALITY GLOBAL@*/;
+
 -- Events on their way out: written in the transaction of their effect, published by the holder of the shard's lease.
 -- Pending rows are found by the partial index, never by a cursor: transactions commit out of order.
 CREATE TABLE IF NOT EXISTS outbox (

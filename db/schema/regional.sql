@@ -82,6 +82,12 @@ CREATE TABLE IF NOT EXISTS shipments (
   requested_at timestamptz NOT NULL, -- when the FC was asked
   shipped_at timestamptz, -- when it left
   due_at timestamptz NOT NULL, -- when the FC works on it next
+  booking bytea NOT NULL DEFAULT '', -- protobuf cellar.fulfillment.v1.Booking: what its carrier is asked, written before it is asked
+  tries int8 NOT NULL DEFAULT 0, -- how often it was taken to be sent; with each the next one waits longer
+  carrier text NOT NULL DEFAULT '', -- who carries it; empty until shipped
+  scanned int8 NOT NULL DEFAULT 0, -- scans that the order was told: those before which none is missing
+  way text NOT NULL DEFAULT '', -- state of the last of them, as in shipment_scans
+  track_at timestamptz, -- when the carrier is asked how far it is, unless it tells before; NULL when it need not be
   CONSTRAINT shipments_pk PRIMARY KEY (region, fc_id, order_id),
   CONSTRAINT shipments_shipped_has_time CHECK ((state = 'SHIPPED') = (shipped_at IS NOT NULL)),
   CONSTRAINT shipments_state_is_listed CHECK (state IN ('REQUESTED', 'PACKED', 'SHIPPED', 'CANCELED'))
@@ -92,6 +98,78 @@ CREATE INDEX IF NOT EXISTS shipments_order ON shipments (region, order_id);
 
 -- Parcels still to be packed or sent.
 CREATE INDEX IF NOT EXISTS shipments_open ON shipments (region, due_at) WHERE state IN ('REQUESTED', 'PACKED');
+
+-- Parcels whose carrier is to be asked how far they are.
+CREATE INDEX IF NOT EXISTS shipments_tracked ON shipments (region, track_at) WHERE track_at IS NOT NULL;
+
+-- What carriers have seen of parcels on their way: in whatever order and however often it is told, a scan is here once.
+CREATE TABLE IF NOT EXISTS shipment_scans (
+  region crdb_internal_region NOT NULL, -- the FC's region
+  fc_id text NOT NULL, -- who has sent the parcel
+  order_id text NOT NULL, -- of which order
+  seq int8 NOT NULL, -- the carrier counts them from 1 without gaps
+  state text NOT NULL, -- PICKED_UP, IN_TRANSIT, OUT_FOR_DELIVERY, DELIVERED, EXCEPTION, SENT_BACK
+  at timestamptz NOT NULL, -- when the carrier says that it was
+  place text NOT NULL, -- where, for people
+  note text NOT NULL, -- what an exception is about, for people
+  CONSTRAINT shipment_scans_pk PRIMARY KEY (region, fc_id, order_id, seq),
+  CONSTRAINT shipment_scans_count_from_one CHECK (seq >= 1)
+) /*@LOCALITY REGIONAL BY ROW AS region@*/;
+
+-- Copies of what customers wrote about products, for reading: each region has all of them, by product, kept by events.
+CREATE TABLE IF NOT EXISTS published_contributions (
+  region crdb_internal_region NOT NULL, -- the region that reads it
+  sku text NOT NULL, -- about what
+  contribution_id text NOT NULL, -- as in contributions
+  kind text NOT NULL, -- REVIEW, QUESTION, ANSWER; empty while it is awaited or withdrawn
+  question_id text NOT NULL, -- of an answer: to what; else empty
+  rating int4 NOT NULL, -- of a review: 1 to 5 stars; else 0
+  title text NOT NULL, -- of a review
+  body text NOT NULL, -- what is said
+  author text NOT NULL, -- as the author wants to be called; empty when the account is erased
+  buyer bool NOT NULL, -- the author has bought the product
+  state text NOT NULL, -- PUBLISHED; WITHDRAWN: a tombstone; AWAITED: only votes on it have come so far
+  version int8 NOT NULL, -- of two events the higher one counts; 0 while it is awaited
+  helpful int8 NOT NULL, -- votes for it
+  unhelpful int8 NOT NULL, -- votes against it
+  standing int8 NOT NULL, -- Wilson lower bound of the share of votes for it, in billionths: ranks by helpfulness
+  written_at timestamptz NOT NULL, -- first time of writing
+  CONSTRAINT published_contributions_pk PRIMARY KEY (region, sku, contribution_id),
+  CONSTRAINT published_contributions_state_is_listed CHECK (state IN ('PUBLISHED', 'WITHDRAWN', 'AWAITED')),
+  CONSTRAINT published_contributions_votes_are_not_negative CHECK (helpful >= 0 AND unhelpful >= 0)
+) /*@LOCALITY REGIONAL BY ROW AS region@*/;
+
+-- What is published about a product, by helpfulness.
+CREATE INDEX IF NOT EXISTS published_contributions_standing ON published_contributions (region, sku, kind, question_id, standing, written_at, contribution_id) WHERE state = 'PUBLISHED';
+
+-- What is published about a product, by time.
+CREATE INDEX IF NOT EXISTS published_contributions_time ON published_contributions (region, sku, kind, written_at, contribution_id) WHERE state = 'PUBLISHED';
+
+-- The last word of each voter on a published contribution, so that a vote counts once whatever the broker does.
+CREATE TABLE IF NOT EXISTS published_votes (
+  region crdb_internal_region NOT NULL, -- the region that reads it
+  contribution_id text NOT NULL, -- on what
+  voter bytea NOT NULL, -- SHA-256 of the contribution's and the voter's ids
+  vote int2 NOT NULL, -- 1 helpful, -1 not helpful, 0 taken back
+  version int8 NOT NULL, -- of two events the higher one counts
+  CONSTRAINT published_votes_pk PRIMARY KEY (region, contribution_id, voter),
+  CONSTRAINT published_votes_vote_is_listed CHECK (vote IN (-1, 0, 1))
+) /*@LOCALITY REGIONAL BY ROW AS region@*/;
+
+-- What a product's page shows of what was written about it: one row a product, so that a page needs one look-up.
+CREATE TABLE IF NOT EXISTS opinions (
+  region crdb_internal_region NOT NULL, -- the region that reads it
+  sku text NOT NULL, -- about what
+  stars_1 int8 NOT NULL, -- published reviews that give one star
+  stars_2 int8 NOT NULL, -- two
+  stars_3 int8 NOT NULL, -- three
+  stars_4 int8 NOT NULL, -- four
+  stars_5 int8 NOT NULL, -- five
+  digest bytea NOT NULL, -- protobuf cellar.review.v1.Opinion: the most helpful reviews and questions, without the rating
+  changed_at timestamptz NOT NULL, -- last change
+  CONSTRAINT opinions_pk PRIMARY KEY (region, sku),
+  CONSTRAINT opinions_stars_are_not_negative CHECK (stars_1 >= 0 AND stars_2 >= 0 AND stars_3 >= 0 AND stars_4 >= 0 AND stars_5 >= 0)
+) /*@LOCALITY REGIONAL BY ROW AS region@*/;
 
 -- Events on their way out: written in the transaction of their effect, published by the holder of the shard's lease.
 -- Pending rows are found by the partial index, never by a cursor: transactions commit out of order.

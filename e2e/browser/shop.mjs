@@ -101,3 +101,30 @@ export async function order(page, card = "Visa test card") {
   await page.getByLabel(new RegExp(card)).check();
   await page.getByRole("button", { name: "Place order" }).click();
 }
+
+/** Makes an account; the page is signed in. */
+export async function signUp(page, at, name) {
+  await page.goto(`${at}/signup`);
+  await page.getByLabel("Name").fill(name);
+  await page.getByLabel("E-mail address").fill(`${name.split(" ")[0].toLowerCase()}-${Date.now()}-${Math.random().toString(36).slice(2)}@example.com`);
+  await page.getByLabel("Password").fill("a long enough password");
+  await page.getByRole("button", { name: "Make an account" }).click();
+  await page.getByText("Welcome. You are signed in.").waitFor({ timeout: 30_000 }); // a password is hashed, slowly on purpose
+}
+
+/** Loads a page again until something is there: what comes by events is there within moments. */
+export async function until(page, there) {
+  for (let i = 0; i < 40 && !(await there().count()); i++) {
+    await page.waitForTimeout(500);
+    await page.reload();
+  }
+  await there().first().waitFor();
+}
+
+/** Fills in the form of a review and sends it. */
+export async function review(page, stars, title, text) {
+  await page.getByLabel(new RegExp(`^${stars} star`)).check();
+  await page.getByLabel("Title").fill(title);
+  await page.getByLabel("Your review").fill(text);
+  await page.getByRole("button", { name: /Publish|Save/ }).click();
+}

@@ -1,7 +1,7 @@
 // The shop in a real browser: every page in both themes and at two widths, and the journeys that go wrong elsewhere.
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { browser, deliver, examine, looks, order, platform, putIn } from "./shop.mjs";
+import { browser, deliver, examine, looks, order, platform, putIn, review, signUp, until } from "./shop.mjs";
 
 const offset = Number(process.env.CELLAR_PORT_OFFSET || 11000);
 let shop, chrome;
@@ -23,7 +23,7 @@ async function shopper(t, options = {}) {
 
 describe("every page", { concurrency: false }, () => {
   for (const look of looks) {
-    it(`is accessible and fits: ${look.name}`, { timeout: 120_000 }, async (t) => {
+    it(`is accessible and fits: ${look.name}`, { timeout: 240_000 }, async (t) => {
       const page = await shopper(t, look);
       const found = [];
       const look_ = async (name) => { found.push(...(await examine(page, look, name))); };
@@ -72,6 +72,30 @@ describe("every page", { concurrency: false }, () => {
       await look_("invoice");
       await page.goto(`${shop.at}/account`);
       await look_("account");
+      await page.getByRole("link", { name: "Your reviews and questions" }).click();
+      await look_("own-reviews-empty");
+      await page.goto(`${shop.at}/orders`);
+      await page.locator("main .lines a").first().click();
+      await page.getByRole("link", { name: /^Review / }).first().click();
+      await page.getByRole("heading", { name: "Write a review" }).waitFor();
+      await page.evaluate(() => { document.querySelector("form[data-once]").noValidate = true; });
+      await page.getByRole("button", { name: "Publish" }).click();
+      await page.getByRole("alert").waitFor();
+      await look_("review-wrong");
+      await review(page, 4, `Sturdy, ${look.name}`, "It holds what it has to.\nAnd it looks good.");
+      await page.getByText("It is published").waitFor();
+      const product = new URL(page.url()).pathname;
+      await until(page, () => page.getByRole("heading", { name: `Sturdy, ${look.name}` }));
+      await look_("product-reviewed");
+      await open(`${product}/reviews`, "reviews");
+      await page.goto(`${shop.at}${product}/questions`);
+      await page.getByLabel("Your question").fill("Does it wobble on a carpet?");
+      await page.getByRole("button", { name: "Ask" }).click();
+      await page.getByText("It is published").waitFor();
+      await until(page, () => page.locator("article summary"));
+      await page.locator("article summary").first().click();
+      await look_("questions");
+      await open("/account/reviews", "own-reviews");
       assert.deepEqual(found, []);
     });
   }
@@ -100,6 +124,53 @@ describe("a journey", { concurrency: false }, () => {
     await page.locator("[id^=return-]").first().fill("1");
     await page.getByRole("button", { name: "Register the return" }).click();
     await page.getByText("Your return is registered").waitFor();
+  });
+
+  it("ends in a review that others see, find helpful and ask about, without script", { timeout: 120_000 }, async (t) => {
+    const buyer = await shopper(t, { javaScriptEnabled: false });
+    await signUp(buyer, shop.at, "Cleo B.");
+    await putIn(buyer, shop.at, "chair");
+    await deliver(buyer, shop.at);
+    await order(buyer);
+    await buyer.getByRole("heading", { name: "Thank you" }).waitFor();
+    await until(buyer, () => buyer.getByRole("link", { name: /^Review / }));
+    await buyer.getByRole("link", { name: /^Review / }).click();
+    assert.equal(await buyer.getByLabel("Name to show").inputValue(), "Cleo");
+    await review(buyer, 5, "Sat on it for a week", "Nothing hurts.");
+    await buyer.getByText("It is published").waitFor();
+    const product = new URL(buyer.url()).pathname;
+    const other = await shopper(t, { javaScriptEnabled: false });
+    await other.goto(shop.at + product);
+    await until(other, () => other.getByRole("heading", { name: "Sat on it for a week" }));
+    await other.getByText("Bought it here").first().waitFor();
+    assert.match(await other.locator("script[type='application/ld+json']").textContent(), /"AggregateRating"/);
+    assert.equal(await other.getByRole("button", { name: /^Helpful/ }).count(), 0);
+    await signUp(other, shop.at, "Dov R.");
+    await other.goto(shop.at + product);
+    await other.locator("article", { hasText: "Sat on it for a week" }).getByRole("button", { name: /^Helpful/ }).click();
+    await other.getByText("Thank you for your vote").waitFor();
+    await until(other, () => other.locator("article", { hasText: "Sat on it for a week" }).getByText("1 person found this helpful"));
+    await other.goto(`${shop.at}${product}/questions`);
+    await other.getByLabel("Your question").fill("How high is the seat of it?");
+    await other.getByRole("button", { name: "Ask" }).click();
+    await other.getByText("It is published").waitFor();
+    await buyer.goto(`${shop.at}${product}/questions`);
+    const asked = () => buyer.locator("article", { hasText: "How high is the seat of it?" });
+    await until(buyer, asked);
+    await asked().locator("summary").click();
+    await asked().getByLabel("Your answer").fill("Half a metre.");
+    await asked().getByRole("button", { name: "Answer" }).click();
+    await buyer.getByText("It is published").waitFor();
+    await until(buyer, () => asked().getByText("Half a metre."));
+    // What a rule holds waits for an operator.
+    await buyer.goto(`${shop.at}/account/reviews`);
+    await buyer.getByRole("link", { name: /^Edit/ }).click();
+    await review(buyer, 3, "Sat on it for a month", "Better ones at www.example.com");
+    await buyer.getByText("Somebody looks at it before it is published").waitFor();
+    const held = JSON.parse(await shop.cellctl("review", "list", "-o", "json")).find((c) => c.title === "Sat on it for a month");
+    await shop.cellctl("review", "approve", held.contributionId ?? held.contribution_id, "--reason", "names no shop in truth");
+    await other.goto(shop.at + product);
+    await until(other, () => other.getByRole("heading", { name: "Sat on it for a month" }));
   });
 
   it("keeps the cart when a guest signs in", { timeout: 60_000 }, async (t) => {

@@ -163,6 +163,7 @@ func (b *evacuateBench) startLoad(ctx context.Context) (end func() error, err er
 	if err != nil {
 		return nil, err
 	}
+	b.written = func(ctx context.Context) (int64, error) { return quantity(ctx, client, routers[0], tokens[watchers]) }
 	loading, cancel := context.WithCancel(ctx)
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
@@ -214,6 +215,20 @@ func (b *evacuateBench) customers(ctx context.Context, client *http.Client, rout
 		}
 	}
 	return nil, fmt.Errorf("bench: only %d of %d guests came to %s", len(tokens), n, b.victim.GetCellId())
+}
+
+// quantity of the one line of a customer's cart.
+func quantity(ctx context.Context, client *http.Client, router, token string) (int64, error) {
+	call, info := connect.NewClientContext(ctx)
+	info.RequestHeader().Set("Authorization", "Bearer "+token)
+	resp, err := cartv1connect.NewCartServiceClient(client, router, connect.WithAcceptCompression("gzip", nil, nil)).GetCart(call, &cartv1.GetCartRequest{})
+	if err != nil {
+		return 0, fmt.Errorf("bench: look at a cart: %w", err)
+	}
+	if n := len(resp.GetCart().GetLines()); n != 1 {
+		return 0, fmt.Errorf("bench: a cart has %d lines instead of one", n)
+	}
+	return resp.GetCart().GetLines()[0].GetQuantity(), nil
 }
 
 // write to a customer's cart all the time, until ctx ends.

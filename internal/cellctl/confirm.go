@@ -31,7 +31,7 @@ func confirmTyped(in io.Reader, talk io.Writer, prompt, name, what string) error
 		return err
 	}
 	typed, err := bufio.NewReader(io.LimitReader(in, maxTyped)).ReadString('\n')
-	if strings.TrimSpace(typed) != name || (err != nil && err != io.EOF) { //nolint:errorlint // a reader gives EOF itself
+	if strings.TrimSpace(typed) != name || (err != nil && err != io.EOF) {
 		return unconfirmedf("not confirmed; nothing has been changed")
 	}
 	return nil

@@ -211,7 +211,6 @@ func self() string {
 
 // planned is a change that is made through the control plane, by whom and why.
 type planned struct {
-	planeFlags
 	causeFlags
 	yes bool
 }

@@ -68,7 +68,7 @@ func (w *watcher) run(ctx context.Context, draw func(p *picture, away error) err
 	for limited := w.left > 0; ; {
 		p, err := w.look(ctx)
 		if ctx.Err() != nil {
-			return nil // that is how a watch ends
+			return nil //nolint:nilerr // that is how a watch ends
 		}
 		if err != nil && w.last == nil {
 			return err
@@ -113,7 +113,7 @@ func (w *watcher) look(ctx context.Context) (*picture, error) {
 func (w *watcher) append(p *picture, away error) error {
 	if w.o.output != "table" {
 		if away != nil {
-			return nil // machines get what there is, when there is any
+			return nil //nolint:nilerr // machines get what there is, when there is any
 		}
 		return w.o.print(w.out, p.shape(), nil)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	problemv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/problem/v1"
 	"github.com/cellar-commerce/cellar/internal/ident"
@@ -27,8 +28,11 @@ type Fence interface {
 	// Join writes parts as Send does a batch, in a transaction that it shares with others who join at the same time. When ctx
 	// ends first the parts may be written or not.
 	Join(ctx context.Context, id ident.CustomerID, parts ...Part) error
-	// Check refuses with WRONG_CELL when the map says that another cell owns the customer's slot.
-	Check(id ident.CustomerID) error
+	// Check refuses with WRONG_CELL when another cell serves the customer: by the map, and then by the slot's row too, for
+	// the map may not have followed yet.
+	Check(ctx context.Context, id ident.CustomerID) error
+	// Mine tells whether this cell serves the customer by the map alone, which is cheap: to choose what to work on.
+	Mine(id ident.CustomerID) bool
 	// MintCustomer makes a customer id in a slot that this cell owns.
 	MintCustomer() ident.CustomerID
 	// MintGuest makes a guest id in a slot that this cell owns.
@@ -43,7 +47,7 @@ type Owners interface {
 
 // Deps of a SlotFence.
 type Deps struct {
-	// DB is cellar_customer.
+	// DB is cellar_customer. Without it nothing can be written, and a check takes the map's word.
 	DB *sqldb.DB
 	// Cell is the id of this cell.
 	Cell string
@@ -150,13 +154,38 @@ func readSlot(ctx context.Context, q sqldb.Querier, s *sqldb.Statement, id ident
 	return o, err
 }
 
-// Check implements Fence. Should the map change between its two looks, whoever is sent to the wrong cell hears better there.
-func (f *SlotFence) Check(id ident.CustomerID) error {
+// checkTime is how long a check waits for the row. What the map says is good enough, if the database does not answer.
+const checkTime = 250 * time.Millisecond
+
+// Check implements Fence. That the map gives a customer to this cell is not looked into: its writes are fenced. That it gives
+// one to another cell is, since a slot that has just come here would be served by nobody until the next map. Should the map
+// change between the looks at owner and override, whoever is sent to the wrong cell hears better there.
+func (f *SlotFence) Check(ctx context.Context, id ident.CustomerID) error {
 	owner, epoch, _ := f.deps.Owners.Owner(id)
+	mapped := owned{owner, epoch, f.deps.Overridden(id)}
 	if owner == f.deps.Cell {
 		return nil
 	}
-	return wrongCell(id, owned{owner, epoch, f.deps.Overridden(id)})
+	if f.deps.DB == nil {
+		return wrongCell(id, mapped)
+	}
+	ctx, cancel := context.WithTimeout(ctx, checkTime)
+	defer cancel()
+	o, err := readSlot(ctx, f.deps.DB, stmtReadSlot, id)
+	switch {
+	case err != nil || o.cell == "":
+		return wrongCell(id, mapped)
+	case o.cell == f.deps.Cell:
+		return nil
+	default:
+		return wrongCell(id, o)
+	}
+}
+
+// Mine implements Fence.
+func (f *SlotFence) Mine(id ident.CustomerID) bool {
+	owner, _, _ := f.deps.Owners.Owner(id)
+	return owner == f.deps.Cell
 }
 
 // maxMints bounds the search for an id in a slot of ours. A cell with one slot in a thousand finds one in time; a cell
@@ -173,7 +202,7 @@ func (f *SlotFence) mint(make func(ident.RingCode) ident.CustomerID) ident.Custo
 	var id ident.CustomerID
 	for range maxMints {
 		id = make(f.ring)
-		if owner, _, _ := f.deps.Owners.Owner(id); owner == f.deps.Cell {
+		if f.Mine(id) {
 			break
 		}
 	}

@@ -116,21 +116,41 @@ func TestTheRowRefusesAWriteWhateverTheMapSays(t *testing.T) {
 	never := func(sqldb.Tx) error { t.Error("the closure ran"); return nil }
 	expectWrongCell(t, f.InSlotTx(t.Context(), id, never), id, "", 0) // no row: nobody owns the slot
 	assign(t, db, id, peer)
-	if err := f.Check(id); err != nil {
+	if err := f.Check(t.Context(), id); err != nil {
 		t.Errorf("by the map it is ours: %v", err)
 	}
 	expectWrongCell(t, f.InSlotTx(t.Context(), id, never), id, peer, 3)
 }
 
-func TestCheckAnswersFromTheMapAlone(t *testing.T) {
-	f := newFence(t, nil, everythingIs(peer)) // without a database
+func TestCheckTakesTheMapsWordWithoutADatabase(t *testing.T) {
+	f := newFence(t, nil, everythingIs(peer))
 	id := ident.NewGuest("euc1")
-	expectWrongCell(t, f.Check(id), id, peer, 7)
+	expectWrongCell(t, f.Check(t.Context(), id), id, peer, 7)
 	nobody := newFence(t, nil, chart(func(ident.CustomerID) (string, uint64, bool) { return "", 0, false }))
-	expectWrongCell(t, nobody.Check(id), id, "", 0)
-	if err := newFence(t, nil, everythingIs(me)).Check(id); err != nil {
+	expectWrongCell(t, nobody.Check(t.Context(), id), id, "", 0)
+	if err := newFence(t, nil, everythingIs(me)).Check(t.Context(), id); err != nil {
 		t.Error(err)
 	}
+}
+
+func TestCheckLooksAtTheRowBeforeItSendsSomebodyAway(t *testing.T) {
+	db := sqldbtest.New(t, sqldb.Customer)
+	f := newFence(t, db, everythingIs(peer))
+	id := ident.NewGuest("euc1")
+	expectWrongCell(t, f.Check(t.Context(), id), id, peer, 7) // no row says better
+	assign(t, db, id, "cell-euc1-9")
+	expectWrongCell(t, f.Check(t.Context(), id), id, "cell-euc1-9", 3)
+	for _, owner := range []string{me, peer} { // it comes here before any map says so, and goes again
+		if err := move(t.Context(), db, id, owner); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Check(t.Context(), id); (err == nil) != (owner == me) {
+			t.Errorf("with the slot at %s: %v", owner, err)
+		}
+	}
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	expectWrongCell(t, f.Check(gone, id), id, peer, 7) // the row cannot be read
 }
 
 func TestAMalformedCustomerIsRefusedBeforeAnyTransaction(t *testing.T) {
@@ -256,7 +276,7 @@ func TestMintedIdsAreOfOurRingAndSlots(t *testing.T) {
 			t.Errorf("%s and %s are of the wrong kind", customer, guest)
 		}
 		for _, id := range []ident.CustomerID{customer, guest} {
-			if _, err := ident.Parse(string(id)); err != nil || id.Region() != home || f.Check(id) != nil {
+			if _, err := ident.Parse(string(id)); err != nil || id.Region() != home || f.Check(t.Context(), id) != nil {
 				t.Errorf("%s: region %s, slot %d, %v", id, id.Region(), id.Slot(), err)
 			}
 		}
@@ -266,7 +286,7 @@ func TestMintedIdsAreOfOurRingAndSlots(t *testing.T) {
 func TestACellWithoutSlotsStillMintsAndIsRefusedAfterwards(t *testing.T) {
 	f := newFence(t, nil, everythingIs(peer))
 	id := f.MintGuest()
-	expectWrongCell(t, f.Check(id), id, peer, 7)
+	expectWrongCell(t, f.Check(t.Context(), id), id, peer, 7)
 }
 
 func TestSlotsThatMoveAreTheNextOwnersUnderTheNextEpoch(t *testing.T) {

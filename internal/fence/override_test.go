@@ -175,10 +175,10 @@ func TestCheckTellsAnOverrideFromAnOwner(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := wrong(t, f.Check(id)).GetCustomerId(); got != string(id) {
+	if got := wrong(t, f.Check(t.Context(), id)).GetCustomerId(); got != string(id) {
 		t.Errorf("of an overridden customer it names %q", got)
 	}
-	if got := wrong(t, f.Check(other)).GetCustomerId(); got != "" {
+	if got := wrong(t, f.Check(t.Context(), other)).GetCustomerId(); got != "" {
 		t.Errorf("of another it names %q", got)
 	}
 }

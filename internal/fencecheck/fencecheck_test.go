@@ -16,14 +16,21 @@ const envOverlay = "CELLAR_OVERLAY"
 // allowed entries write without the fence, each for a reason.
 var allowed = map[string]string{
 	"internal/fence.Assign":                  "gives slots their first owners",
-	"internal/fence.Move":                    "moves slots: it is what the fence waits for",
+	"internal/fence.flip":                    "moves slots: it is what the fence waits for",
+	"internal/fence.SetOverride":             "moves a customer: it is what the fence waits for",
 	"(*internal/lease.Keeper).Take":          "a lease is the region's, and no customer's",
 	"(*internal/lease.Keeper).Drop":          "a lease is the region's, and no customer's",
 	"(*internal/outbox.Relay).send":          "notes that an event is published, under the lease of its shard; twice does no harm",
 	"(*internal/outbox.Relay).forget":        "deletes events that were published days ago, under the lease of their shard",
+	"(internal/outbox.Replay).Next":          "makes events pending again, which whoever has had them drops",
 	"(*services/checkout.vouchers).redeem":   "the rows are the voucher's and homed with it; a tombstone stops a cell that has lost the customer",
 	"(*services/checkout.vouchers).giveBack": "the rows are the voucher's and homed with it; it leaves the tombstone",
 	"(*services/payment.Service).issue":      "a gift card belongs to whoever has its code",
+	"(*services/review.Service).change":      "the transaction is that of inSlotTx, which is the fence's",
+
+	"(*cells/controlplane.publisher).commit":   "a transaction of cellar_global, which has no rows of customers",
+	"(*cells/controlplane.publisher).editCell": "a transaction of cellar_global, which has no rows of customers",
+	"(*cells/controlplane.publisher).mark":     "a transaction of cellar_global, which has no rows of customers",
 }
 
 var created = regexp.MustCompile(`CREATE TABLE IF NOT EXISTS (\w+)`)

@@ -104,7 +104,7 @@ func (c *checker) lookAtCall(d *definition, n *ast.CallExpr, inFence bool) {
 	case ofDB && method == "InTx":
 		c.judge(d, n, c.withParams(n.Args[1], d), true)
 	case ofDB && method == "Send":
-		c.judge(d, n, c.from(d.decl, d), true)
+		c.judge(d, n, c.withParams(d.decl, d), true)
 	case ofDB && (method == "Exec" || method == "Query" || method == "QueryRow"):
 		c.judge(d, n, c.resolve(d, n.Args[1], nil), true)
 	case ofDB && !harmless[method]:

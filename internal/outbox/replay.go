@@ -14,18 +14,20 @@ import (
 
 var (
 	stmtLags = sqldb.Define(sqldb.Any, "outbox.lags", `
-SELECT d.destination, w.pending, w.oldest
+SELECT d.destination, least(sum(w.pending), $4)::int8, min(w.oldest)
 FROM unnest($3::text[]) AS d (destination)
+CROSS JOIN unnest($2::int2[]) AS s (shard)
 CROSS JOIN LATERAL (
   SELECT count(*) AS pending, min(p.created_at) AS oldest
   FROM (
     SELECT o.created_at
     FROM outbox AS o
-    WHERE o.region = $1 AND o.shard = ANY ($2::int2[]) AND o.destination = d.destination AND o.published_at IS NULL
+    WHERE o.region = $1 AND o.shard = s.shard AND o.destination = d.destination AND o.published_at IS NULL
     LIMIT $4
   ) AS p
 ) AS w
 WHERE w.pending > 0
+GROUP BY d.destination
 ORDER BY d.destination`)
 
 	// By id, so that a relay that runs beside it sends events of one key in their order.

@@ -208,9 +208,18 @@ func (p *Platform) child(name, program, ready string, args ...string) *child {
 	return c
 }
 
+const (
+	// carrierDay is how long a day of the parcel carrier takes here: a parcel that is promised in three days is at the door after
+	// some fifteen seconds.
+	carrierDay = 5 * time.Second
+	// trackEvery is after how much silence it is asked after a parcel, on the same clock.
+	trackEvery = 10 * time.Second
+)
+
 func (p *Platform) sandboxChild() *child {
 	return p.child("sandbox", "sandbox", "http://"+p.layout.Sandbox+"/readyz", "--listen", p.layout.Sandbox, "--data", p.path("sandbox"),
-		"--webhook-key-file", keyFile(p.path("keys"), KeyCardEvents))
+		"--webhook-key-file", keyFile(p.path("keys"), KeyCardEvents), "--carrier-day", carrierDay.String(),
+		"--carrier-webhook-url", "http://"+p.layout.Routers[0].Listen+cells.CarrierWebhookPath)
 }
 
 func (p *Platform) brokerChild(region ident.Region) (*child, error) {
@@ -238,7 +247,7 @@ func (p *Platform) cellChildren() []*child {
 		all = append(all, p.child("cell-"+c.ID, "cell", "http://"+c.Admin+"/readyz",
 			"--id", c.ID, "--region", string(c.Region), "--public", c.Public, "--internal", c.Internal, "--admin", c.Admin,
 			"--map", processMap(p.cfg.Dir, "cell-"+c.ID), "--map-key-file", publicKeyFile(p.path("keys")), "--control-plane", p.controlPlanes(), "--database-url", p.database.URL(), "--brokers", cells.FormatBrokers(p.layout.BrokerURLs()),
-			"--card-network", "http://"+p.layout.Sandbox, "--session-key-file", keyFile(p.path("keys"), KeySession),
+			"--card-network", "http://"+p.layout.Sandbox, "--carrier", "http://"+p.layout.Sandbox, "--carrier-events-key-file", keyFile(p.path("keys"), KeyCardEvents), "--track-every", trackEvery.String(), "--session-key-file", keyFile(p.path("keys"), KeySession),
 			"--quote-key-file", keyFile(p.path("keys"), KeyQuote), "--peer-key-file", keyFile(p.path("keys"), KeyPeer),
 			"--gift-card-key-file", keyFile(p.path("keys"), KeyGiftCards), "--card-events-key-file", keyFile(p.path("keys"), KeyCardEvents), "--test-cards=true"))
 		last := all[len(all)-1]

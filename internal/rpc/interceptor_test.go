@@ -74,7 +74,7 @@ func TestAProblemIsToldWithItsReasonAndNotLogged(t *testing.T) {
 func TestARedirectFromWithinAHandlerIsReadableByTheRouter(t *testing.T) {
 	c := newCell(t)
 	id := c.theirs(false)
-	c.handle = func(context.Context) error { return fmt.Errorf("read the cart: %w", c.fence.Check(id)) }
+	c.handle = func(context.Context) error { return fmt.Errorf("read the cart: %w", c.fence.Check(t.Context(), id)) }
 	client := cartv1connect.NewCartServiceClient(rpc.Peer(key, nil), c.peers.URL, rpc.ClientOptions()...)
 	_, err := client.ReadCart(t.Context(), &cartv1.ReadCartRequest{})
 	expectRedirect(t, "a peer", err, "owner=use1-b; ring=us-east-1; slot="+strconv.Itoa(int(id.Slot()))+"; epoch=5")

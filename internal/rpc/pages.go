@@ -44,7 +44,7 @@ func (p *Pages) Guard(next http.Handler) http.Handler {
 			p.SignOut(w)
 		}
 		if found {
-			if err := p.gate.Fence.Check(who.CustomerID); err != nil && !p.anywhere(r) {
+			if err := p.gate.Fence.Check(r.Context(), who.CustomerID); err != nil && !p.anywhere(r) {
 				p.WrongCell(w, r, err)
 				return
 			}

@@ -56,7 +56,7 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if !found {
 			p = g.newGuest(w)
 			found = true
-		} else if err := g.Fence.Check(p.CustomerID); err != nil {
+		} else if err := g.Fence.Check(r.Context(), p.CustomerID); err != nil {
 			g.refuse(w, r, err)
 			return
 		}

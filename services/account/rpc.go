@@ -162,7 +162,7 @@ func (s *Service) DeletePaymentMethod(ctx context.Context, req *accountv1.Delete
 
 // ResolvePaymentMethod implements AccountService.
 func (s *Service) ResolvePaymentMethod(ctx context.Context, req *accountv1.ResolvePaymentMethodRequest) (*accountv1.ResolvePaymentMethodResponse, error) {
-	id, err := s.owned(req.GetCustomerId())
+	id, err := s.owned(ctx, req.GetCustomerId())
 	if err != nil {
 		return nil, err
 	}
@@ -175,7 +175,7 @@ func (s *Service) ResolvePaymentMethod(ctx context.Context, req *accountv1.Resol
 
 // ResolveAddress implements AccountService.
 func (s *Service) ResolveAddress(ctx context.Context, req *accountv1.ResolveAddressRequest) (*accountv1.ResolveAddressResponse, error) {
-	id, err := s.owned(req.GetCustomerId())
+	id, err := s.owned(ctx, req.GetCustomerId())
 	if err != nil {
 		return nil, err
 	}
@@ -187,10 +187,10 @@ func (s *Service) ResolveAddress(ctx context.Context, req *accountv1.ResolveAddr
 }
 
 // owned reads the customer of an internal request, and refuses when another cell owns it.
-func (s *Service) owned(id string) (ident.CustomerID, error) {
+func (s *Service) owned(ctx context.Context, id string) (ident.CustomerID, error) {
 	customer, err := ident.Parse(id)
 	if err != nil {
 		return "", problem.Wrap(err, problem.Invalid, "MALFORMED_CUSTOMER_ID", "the customer id is malformed")
 	}
-	return customer, s.deps.Fence.Check(customer)
+	return customer, s.deps.Fence.Check(ctx, customer)
 }

@@ -83,7 +83,7 @@ func (s *Service) signUp(ctx context.Context, email, password, name string) (ide
 
 // takenBy refuses with EMAIL_TAKEN when a claim has its account, and with WRONG_CELL when another cell has to look.
 func (s *Service) takenBy(ctx context.Context, holder ident.CustomerID) error {
-	if err := s.deps.Fence.Check(holder); err != nil {
+	if err := s.deps.Fence.Check(ctx, holder); err != nil {
 		return err
 	}
 	_, exists, err := s.get(ctx, holder)
@@ -108,7 +108,7 @@ func (s *Service) signIn(ctx context.Context, email, password string) (ident.Cus
 		return "", fmt.Errorf("sign in: %w", err)
 	}
 	if claimed {
-		if err := s.deps.Fence.Check(id); err != nil {
+		if err := s.deps.Fence.Check(ctx, id); err != nil {
 			return "", err
 		}
 	}

@@ -94,7 +94,7 @@ func validSKU(sku string) bool {
 
 // MergeGuestCart implements CartService.
 func (s *Service) MergeGuestCart(ctx context.Context, req *cartv1.MergeGuestCartRequest) (*cartv1.MergeGuestCartResponse, error) {
-	customer, err := s.owned(req.GetCustomerId())
+	customer, err := s.owned(ctx, req.GetCustomerId())
 	if err != nil {
 		return nil, err
 	}
@@ -107,7 +107,7 @@ func (s *Service) MergeGuestCart(ctx context.Context, req *cartv1.MergeGuestCart
 
 // RemoveOrdered implements CartService.
 func (s *Service) RemoveOrdered(ctx context.Context, req *cartv1.RemoveOrderedRequest) (*cartv1.RemoveOrderedResponse, error) {
-	customer, err := s.owned(req.GetCustomerId())
+	customer, err := s.owned(ctx, req.GetCustomerId())
 	if err != nil {
 		return nil, err
 	}
@@ -136,7 +136,7 @@ func (s *Service) RemoveOrdered(ctx context.Context, req *cartv1.RemoveOrderedRe
 
 // ReadCart implements CartService.
 func (s *Service) ReadCart(ctx context.Context, req *cartv1.ReadCartRequest) (*cartv1.ReadCartResponse, error) {
-	customer, err := s.owned(req.GetCustomerId())
+	customer, err := s.owned(ctx, req.GetCustomerId())
 	if err != nil {
 		return nil, err
 	}
@@ -148,10 +148,10 @@ func (s *Service) ReadCart(ctx context.Context, req *cartv1.ReadCartRequest) (*c
 }
 
 // owned reads the customer of an internal request, and refuses when another cell owns it.
-func (s *Service) owned(id string) (ident.CustomerID, error) {
+func (s *Service) owned(ctx context.Context, id string) (ident.CustomerID, error) {
 	customer, err := ident.Parse(id)
 	if err != nil {
 		return "", problem.Wrap(err, problem.Invalid, "MALFORMED_CUSTOMER_ID", "the customer id is malformed")
 	}
-	return customer, s.deps.Fence.Check(customer)
+	return customer, s.deps.Fence.Check(ctx, customer)
 }

@@ -52,7 +52,7 @@ func (s *Service) SweepKeys(ctx context.Context, ring ident.Region, limit int) (
 func (s *Service) forgetExpired(ctx context.Context, page []expired, now time.Time) (int64, error) {
 	keys := map[ident.CustomerID][]expired{}
 	for _, k := range page {
-		if s.deps.Fence.Check(k.customer) == nil {
+		if s.deps.Fence.Mine(k.customer) {
 			keys[k.customer] = append(keys[k.customer], k)
 		}
 	}

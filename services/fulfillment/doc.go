@@ -7,8 +7,9 @@
 // order is planned again without that FC.
 //
 // Shipping runs in the FC's region. A paid order's request arrives as an event and becomes a
-// shipment, once; after the handling time any cell of the region packs it, moves the stock off
-// the books and tells the order's home region. Until it is packed it can be canceled:
+// shipment, once; after the handling time any cell of the region packs it, books it with the
+// carrier, hands it over, moves the stock off the books and tells the order's home region. Until
+// it is packed it can be canceled:
 //
 //	                                    ┌──canceled──▶ CANCELED
 //	                                    │
@@ -16,5 +17,15 @@
 //
 // The shipment's row decides between the two: both are updates that want to find REQUESTED. A
 // cancellation that arrives before the request makes the row itself, CANCELED, and the request
-// that comes later finds it. What a crash leaves PACKED is sent by whoever finds it next.
+// that comes later finds it. What a crash leaves PACKED is sent by whoever finds it next: what the
+// carrier is asked was written with the request, under the shipment's id, and is the same each time.
+//
+// From then on the carrier scans it. Scans come by webhook (webhook.go), late, twice, in any order
+// or never, and by asking (scans.go). They are numbered from 1, so a shipment's way is the unbroken
+// run of those that are known, which is the same however they came; the order is told all of it
+// each time it grows:
+//
+//	PICKED_UP ─▶ IN_TRANSIT … ─▶ OUT_FOR_DELIVERY ─▶ DELIVERED
+//	                               ▲     └─▶ EXCEPTION ─▶ SENT_BACK
+//	                               └────────────┘
 package fulfillment

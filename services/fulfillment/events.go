@@ -35,6 +35,10 @@ func (s *Service) Requested(ctx context.Context, requests ...Request) error {
 		return nil
 	}
 	now := s.deps.Clock.Now()
+	centers, err := s.Centers(ctx)
+	if err != nil {
+		return err
+	}
 	ids, all := make([]string, len(requests)), make([]shipment, len(requests))
 	for i, r := range requests {
 		req := &orderv1.FulfillmentRequested{}
@@ -43,6 +47,7 @@ func (s *Service) Requested(ctx context.Context, requests ...Request) error {
 		}
 		ids[i] = r.MessageID
 		all[i] = shipment{fc: req.GetFcId(), order: req.GetOrderId(), id: ident.NewToken(), customer: req.GetCustomerId(), request: req, requestedAt: now}
+		all[i].booking = bookingOf(all[i].id, centers[req.GetFcId()], req)
 	}
 	// Two cells that are given the same requests at once lock them in the same order.
 	slices.Sort(ids)
@@ -57,11 +62,24 @@ func (s *Service) Requested(ctx context.Context, requests ...Request) error {
 
 // shippedEvent is `order.<ring>.shipped`, for the home region of the order.
 func shippedEvent(sh shipment, at time.Time) outbox.Event {
+	sh.shippedAt = &at
+	return orderEvent(sh, "shipped", "shipped", shippedOf(sh))
+}
+
+// scannedEvent is `order.<ring>.scanned`.
+func scannedEvent(sh shipment, scans []*orderv1.Scan) outbox.Event {
+	return orderEvent(sh, "scanned", fmt.Sprintf("scanned/%d", len(scans)), &fulfillmentv1.ShipmentScanned{Shipment: shippedOf(sh), Scans: scans})
+}
+
+func orderEvent(sh shipment, kind, id string, payload proto.Message) outbox.Event {
 	order := ident.OrderID(sh.order)
 	return outbox.Event{
-		MessageID: "shipment/" + sh.id + "/shipped", Key: sh.order, Destination: order.Region(), Subject: "order." + string(order.Ring()) + ".shipped",
-		Payload: &fulfillmentv1.ShipmentShipped{
-			OrderId: sh.order, CustomerId: sh.customer, FcId: sh.fc, ShipmentId: sh.id, TrackingNumber: sh.tracking, ShippedAt: timestamppb.New(at),
-		},
+		MessageID: "shipment/" + sh.id + "/" + id, Key: sh.order, Destination: order.Region(), Subject: "order." + string(order.Ring()) + "." + kind, Payload: payload,
+	}
+}
+
+func shippedOf(sh shipment) *fulfillmentv1.ShipmentShipped {
+	return &fulfillmentv1.ShipmentShipped{
+		OrderId: sh.order, CustomerId: sh.customer, FcId: sh.fc, ShipmentId: sh.id, TrackingNumber: sh.tracking, Carrier: sh.carrier, ShippedAt: timestamppb.New(*sh.shippedAt),
 	}
 }

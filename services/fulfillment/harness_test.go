@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/cellar-commerce/cellar/internal/clock"
 	fulfillmentv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/fulfillment/v1"
@@ -70,6 +71,8 @@ type world struct {
 	shelf *shelf
 	// nudges counts what Committed is told.
 	nudges *counter
+	// extra are the carrier, and what goes with it, of the next cell.
+	extra *Deps
 }
 
 type counter struct {
@@ -93,7 +96,7 @@ var centers = []Center{
 func newWorld(t *testing.T, stock map[ident.Region]StockLister, options ...sqldbtest.Option) world {
 	t.Helper()
 	w := world{
-		db: sqldbtest.New(t, sqldb.Regional, options...), clock: clock.NewManual(opened), shelf: &shelf{calls: map[string]int{}}, nudges: &counter{},
+		db: sqldbtest.New(t, sqldb.Regional, options...), clock: clock.NewManual(opened), shelf: &shelf{calls: map[string]int{}}, nudges: &counter{}, extra: &Deps{},
 	}
 	w.Service = w.cell(sqldbtest.New(t, sqldb.Global), w.db, stock)
 	if err := w.OpenCenters(t.Context(), centers); err != nil {
@@ -104,10 +107,10 @@ func newWorld(t *testing.T, stock map[ident.Region]StockLister, options ...sqldb
 
 // cell of this region on some databases.
 func (w world) cell(global, regional *sqldb.DB, stock map[ident.Region]StockLister) *Service {
-	return New(Deps{
-		Global: global, Regional: regional, Region: "us-east-1", Stock: stock, Shipper: w.shelf, HandlingTime: handling,
-		Clock: w.clock, Log: slog.New(slog.DiscardHandler), Committed: w.nudges.add,
-	})
+	deps := *w.extra
+	deps.Global, deps.Regional, deps.Region, deps.Stock, deps.Shipper, deps.HandlingTime = global, regional, "us-east-1", stock, w.shelf, handling
+	deps.Clock, deps.Log, deps.Committed = w.clock, slog.New(slog.DiscardHandler), w.nudges.add
+	return New(deps)
 }
 
 func has(fc, sku string, n int64) *inventoryv1.Stock {
@@ -121,7 +124,8 @@ func toNewYork(lines ...*fulfillmentv1.PlanLine) *fulfillmentv1.PlanOrderRequest
 func request(order ident.OrderID, fc string) *orderv1.FulfillmentRequested {
 	return &orderv1.FulfillmentRequested{
 		OrderId: string(order), CustomerId: "c-usw2-000000000000000000000000", FcId: fc,
-		Lines: []*orderv1.ParcelLine{{Line: 1, Sku: "ale", Quantity: 2}},
+		Lines: []*orderv1.ParcelLine{{Line: 1, Sku: "ale", Quantity: 2}}, PaidAt: timestamppb.New(opened),
+		ShipTo: &postalv1.PostalAddress{Locality: "New York", RegionCode: "US", PostalCode: "10001"},
 	}
 }
 

@@ -79,17 +79,10 @@ func (p *Parcel) proto(speed Speed) *fulfillmentv1.PlannedParcel {
 
 // CancelShipment implements FulfillmentService.
 func (s *Service) CancelShipment(ctx context.Context, req *fulfillmentv1.CancelShipmentRequest) (*fulfillmentv1.CancelShipmentResponse, error) {
-	order, err := ident.ParseOrder(req.GetOrderId())
-	if err != nil {
-		return nil, problem.Wrap(err, problem.Invalid, "MALFORMED_ORDER_ID", "the order id is malformed")
-	}
 	// Only its own region may say that an FC sends nothing: a row anywhere else would stop nobody.
-	region, ok := s.FC(ctx, req.GetFcId())
-	if !ok {
-		return nil, problem.New(problem.Unavailable, "UNKNOWN_FC", "the fulfilment centre is not known here")
-	}
-	if region != s.deps.Region {
-		return nil, problem.New(problem.Invalid, "FOREIGN_FC", "the fulfilment centre belongs to another region; ask a cell there")
+	order, err := s.ownShipment(ctx, req.GetFcId(), req.GetOrderId())
+	if err != nil {
+		return nil, err
 	}
 	state, err := s.cancelShipment(ctx, req.GetFcId(), order)
 	if err != nil {
@@ -98,19 +91,54 @@ func (s *Service) CancelShipment(ctx context.Context, req *fulfillmentv1.CancelS
 	return &fulfillmentv1.CancelShipmentResponse{Canceled: state == canceled, State: stateProto(state)}, nil
 }
 
+// ownShipment reads the key of a shipment of this region's FCs.
+func (s *Service) ownShipment(ctx context.Context, fc, orderID string) (ident.OrderID, error) {
+	order, err := ident.ParseOrder(orderID)
+	if err != nil {
+		return "", problem.Wrap(err, problem.Invalid, "MALFORMED_ORDER_ID", "the order id is malformed")
+	}
+	region, ok := s.FC(ctx, fc)
+	if !ok {
+		return "", problem.New(problem.Unavailable, "UNKNOWN_FC", "the fulfilment centre is not known here")
+	}
+	if region != s.deps.Region {
+		return "", problem.New(problem.Invalid, "FOREIGN_FC", "the fulfilment centre belongs to another region; ask a cell there")
+	}
+	return order, nil
+}
+
+// RecordScans implements FulfillmentService.
+func (s *Service) RecordScans(ctx context.Context, req *fulfillmentv1.RecordScansRequest) (*fulfillmentv1.RecordScansResponse, error) {
+	order, err := s.ownShipment(ctx, req.GetFcId(), req.GetOrderId())
+	if err != nil {
+		return nil, err
+	}
+	var v problem.Violations
+	v.Check(len(req.GetScans()) >= 1 && len(req.GetScans()) <= maxScans, "scans", "must be 1 to 100")
+	for i, scan := range req.GetScans() {
+		_, known := orderv1.WayState_name[int32(scan.GetState())]
+		ok := known && scan.GetState() != 0 && scan.GetSeq() >= 1 && scan.GetSeq() <= maxScans && len(scan.GetPlace()) <= maxScanText && len(scan.GetNote()) <= maxScanText && scan.GetAt().IsValid()
+		v.Check(ok, "scans["+strconv.Itoa(i)+"]", "must have a number from 1 to 100, a state, a time, and texts of at most 200 bytes")
+	}
+	if err := v.Err(); err != nil {
+		return nil, err
+	}
+	return &fulfillmentv1.RecordScansResponse{}, s.recordScans(ctx, parcelKey{req.GetFcId(), string(order)}, req.GetShipmentId(), req.GetScans())
+}
+
 // ListShipments implements FulfillmentService.
 func (s *Service) ListShipments(ctx context.Context, req *fulfillmentv1.ListShipmentsRequest) (*fulfillmentv1.ListShipmentsResponse, error) {
 	order, err := ident.ParseOrder(req.GetOrderId())
 	if err != nil {
 		return nil, problem.Wrap(err, problem.Invalid, "MALFORMED_ORDER_ID", "the order id is malformed")
 	}
-	all, err := s.readShipments(ctx, order)
+	all, scans, err := s.readShipments(ctx, order)
 	if err != nil {
 		return nil, err
 	}
 	resp := &fulfillmentv1.ListShipmentsResponse{}
 	for _, sh := range all {
-		resp.Shipments = append(resp.Shipments, s.show(sh))
+		resp.Shipments = append(resp.Shipments, s.show(sh, scans[sh.fc]))
 	}
 	return resp, nil
 }

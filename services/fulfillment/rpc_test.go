@@ -171,7 +171,7 @@ func TestCentersAreReadAgainAfterAMinuteAndKeptWhenTheyCannotBe(t *testing.T) {
 }
 
 func TestShipmentsOfAnOrderAreListedByCenter(t *testing.T) {
-	w := newWorld(t, nil)
+	w := newRoad(t)
 	order := ident.NewOrder("use1")
 	w.requested(t, order, "iad1")
 	w.requested(t, order, "ewr1")

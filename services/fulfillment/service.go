@@ -2,10 +2,8 @@ package fulfillment
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 	"log/slog"
-	"math/big"
 	"sync"
 	"time"
 
@@ -13,6 +11,7 @@ import (
 	fulfillmentv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/fulfillment/v1"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/fulfillment/v1/fulfillmentv1connect"
 	inventoryv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/inventory/v1"
+	orderv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1"
 	"github.com/cellar-commerce/cellar/internal/ident"
 	"github.com/cellar-commerce/cellar/internal/outbox"
 	"github.com/cellar-commerce/cellar/internal/sqldb"
@@ -49,6 +48,15 @@ type Deps struct {
 	// else will do. May be nil: then all are.
 	Reachable func(ident.Region) bool
 	Shipper   Shipper
+	// Carrier of parcels, and its name for people. May be nil: then parcels leave by themselves and are not followed.
+	Carrier     Carrier
+	CarrierName string
+	// TrackEvery is after how much silence a carrier is asked after a parcel.
+	TrackEvery time.Duration
+	// CarrierEvents reads what the carrier tells by itself; may be nil: then it is not listened to.
+	CarrierEvents CarrierEvents
+	// Scans takes scans of the other regions' shipments.
+	Scans map[ident.Region]ScanTaker
 	// HandlingTime between the request and the hand-over to the carrier.
 	HandlingTime time.Duration
 	Clock        clock.Clock
@@ -177,66 +185,55 @@ const (
 	// shipBatch is packed and sent at once; shipEvery is the pace when there is nothing to do.
 	shipBatch = 100
 	shipEvery = 250 * time.Millisecond
-	// shipRetry is how long a packed shipment stays its packer's: after a crash, or an error, it comes again.
+	// trackPace of looking whom to ask after.
+	trackPace = time.Second
+	// shipRetry is how long a packed shipment stays its packer's: after a crash, or an error, it comes again. It doubles with
+	// each time, up to eight times as long.
 	shipRetry = 10 * time.Second
 	// shippers ask inventory at once in one cell: those that ask together share a transaction there.
 	shippers = 32
 )
 
-// Run ships what is due until ctx ends.
+// Run ships what is due, and asks after what is on its way, until ctx ends.
 func (s *Service) Run(ctx context.Context) {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	if s.deps.Carrier != nil {
+		wg.Go(func() { s.repeat(ctx, trackPace, trackBatch, s.TrackDue) })
+	}
+	s.repeat(ctx, shipEvery, shipBatch, s.ShipDue)
+}
+
+// repeat some work at a pace, or at once while there is a whole batch of it, until ctx ends.
+func (s *Service) repeat(ctx context.Context, pace time.Duration, batch int, work func(context.Context) (int, error)) {
 	for ctx.Err() == nil {
-		n, err := s.ShipDue(ctx)
+		n, err := work(ctx)
 		if err != nil && ctx.Err() == nil {
 			s.deps.Log.WarnContext(ctx, "shipping is interrupted", "error", err)
 		}
-		if n == shipBatch {
+		if n == batch {
 			continue
 		}
-		if s.deps.Clock.Sleep(ctx, shipEvery) != nil {
+		if s.deps.Clock.Sleep(ctx, pace) != nil {
 			return
 		}
 	}
 }
 
 // ShipDue sends a batch of shipments whose time has come, and tells how many it took on: all are packed in one statement,
-// the stock of each leaves the books, and those of which it has are marked, with their events, in one transaction. A crash
-// in between repeats what is packed and not sent; asking inventory again changes nothing there.
+// each is booked with the carrier, handed over, and its stock leaves the books; those that have left are marked, with their
+// events, in one transaction. A crash in between repeats what is packed and not sent; asking the carrier or inventory again
+// changes nothing there.
 func (s *Service) ShipDue(ctx context.Context) (int, error) {
 	now := s.deps.Clock.Now()
-	due, err := s.pack(ctx, now, now.Add(shipRetry), shipBatch)
+	due, err := s.pack(ctx, now, shipRetry, shipBatch)
 	if err != nil {
 		return 0, fmt.Errorf("pack due shipments: %w", err)
 	}
-	if err := s.send(ctx, s.takeOff(ctx, due)); err != nil && ctx.Err() == nil {
+	if err := s.send(ctx, s.carried(ctx, due)); err != nil && ctx.Err() == nil {
 		s.deps.Log.WarnContext(ctx, "packed shipments could not be marked as sent; they come again", "shipments", len(due), "error", err)
 	}
 	return len(due), nil
-}
-
-// takeOff the stock of packed shipments, and give those of which it has left.
-func (s *Service) takeOff(ctx context.Context, packed []shipment) []shipment {
-	left := make([]bool, len(packed))
-	slots := make(chan struct{}, shippers)
-	var wg sync.WaitGroup
-	for i, sh := range packed {
-		slots <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-slots }()
-			_, err := s.deps.Shipper.Ship(ctx, &inventoryv1.ShipRequest{FcId: sh.fc, OrderId: sh.order})
-			if left[i] = err == nil; err != nil && ctx.Err() == nil {
-				s.deps.Log.WarnContext(ctx, "a shipment could not be sent; it comes again", "shipment", sh.id, "fc", sh.fc, "error", err)
-			}
-		})
-	}
-	wg.Wait()
-	var gone []shipment
-	for i, sh := range packed {
-		if left[i] {
-			gone = append(gone, sh)
-		}
-	}
-	return gone
 }
 
 // send shipments whose stock has left: mark them, and tell their orders.
@@ -245,11 +242,8 @@ func (s *Service) send(ctx context.Context, all []shipment) error {
 		return nil
 	}
 	now := s.deps.Clock.Now()
-	for i := range all {
-		all[i].tracking = newTracking()
-	}
 	err := s.deps.Regional.InTx(ctx, func(tx sqldb.Tx) error {
-		marked, err := markShipped(ctx, tx, s.deps.Region, all, now)
+		marked, err := markShipped(ctx, tx, s.deps.Region, all, now, s.trackAt(now))
 		if err != nil {
 			return err
 		}
@@ -271,31 +265,6 @@ func (s *Service) send(ctx context.Context, all []shipment) error {
 	return err
 }
 
-// newTracking is a number of the carrier: two letters, eleven digits and a check digit (Luhn).
-func newTracking() string {
-	limit := big.NewInt(100_000_000_000)
-	n, err := rand.Int(rand.Reader, limit)
-	if err != nil {
-		n = limit // crypto/rand does not fail
-	}
-	digits := fmt.Sprintf("%011d", n)
-	return "CL" + digits + luhn(digits)
-}
-
-func luhn(digits string) string {
-	sum := 0
-	for i := range len(digits) {
-		d := int(digits[len(digits)-1-i] - '0')
-		if i%2 == 0 {
-			if d *= 2; d > 9 {
-				d -= 9
-			}
-		}
-		sum += d
-	}
-	return fmt.Sprint((10 - sum%10) % 10)
-}
-
 // canceled is the one state that code asks for; the statements of store.go know the others.
 const canceled = "CANCELED"
 
@@ -303,10 +272,13 @@ func stateProto(state string) fulfillmentv1.ShipmentState {
 	return fulfillmentv1.ShipmentState(fulfillmentv1.ShipmentState_value["SHIPMENT_STATE_"+state])
 }
 
-func (s *Service) show(sh shipment) *fulfillmentv1.Shipment {
+func (s *Service) show(sh shipment, scans []*orderv1.Scan) *fulfillmentv1.Shipment {
 	out := &fulfillmentv1.Shipment{
 		ShipmentId: sh.id, OrderId: sh.order, CustomerId: sh.customer, FcId: sh.fc, Lines: sh.request.GetLines(), TrackingNumber: sh.tracking,
-		State: stateProto(sh.state),
+		State: stateProto(sh.state), Carrier: sh.carrier, Scans: scans,
+	}
+	if n := len(scans); n > 0 {
+		out.Way = scans[n-1].GetState()
 	}
 	if sh.shippedAt != nil {
 		out.ShippedAt = timestamppb.New(*sh.shippedAt)

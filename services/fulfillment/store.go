@@ -2,10 +2,13 @@ package fulfillment
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
+	fulfillmentv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/fulfillment/v1"
 	orderv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1"
 	"github.com/cellar-commerce/cellar/internal/ident"
 	"github.com/cellar-commerce/cellar/internal/sqldb"
@@ -38,16 +41,16 @@ SET name = excluded.name, city = excluded.city, country_code = excluded.country_
 WHERE fulfillment_centers.region = excluded.region`)
 
 	stmtRequest = sqldb.Define(sqldb.Regional, "fulfillment.request", `
-INSERT INTO shipments (region, fc_id, order_id, shipment_id, customer_id, state, lines, tracking_number, requested_at, due_at)
-SELECT $1::crdb_internal_region, n.fc_id, n.order_id, n.shipment_id, n.customer_id, 'REQUESTED', n.lines, '', $7, $8
-FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[]) AS n (fc_id, order_id, shipment_id, customer_id, lines)
+INSERT INTO shipments (region, fc_id, order_id, shipment_id, customer_id, state, lines, tracking_number, requested_at, due_at, booking)
+SELECT $1::crdb_internal_region, n.fc_id, n.order_id, n.shipment_id, n.customer_id, 'REQUESTED', n.lines, '', $7, $8, n.booking
+FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[], $9::bytea[]) AS n (fc_id, order_id, shipment_id, customer_id, lines, booking)
 ON CONFLICT (region, fc_id, order_id) DO NOTHING`)
 
 	// What is packed is sent: from here on a cancellation comes too late. A shipment that is taken again, because whoever
-	// packed it has not sent it in time, is packed already.
+	// packed it has not sent it in time, is packed already; each time it is left alone twice as long, up to eight times.
 	stmtPack = sqldb.Define(sqldb.Regional, "fulfillment.pack", `
 UPDATE shipments AS s
-SET state = 'PACKED', due_at = $3
+SET state = 'PACKED', tries = s.tries + 1, due_at = $2::timestamptz + (1 << least(s.tries, 3)::int4) * $3::int8 * interval '1 microsecond'
 FROM (
   SELECT region, fc_id, order_id
   FROM shipments
@@ -57,12 +60,12 @@ FROM (
   FOR UPDATE SKIP LOCKED
 ) AS d
 WHERE s.region = d.region AND s.fc_id = d.fc_id AND s.order_id = d.order_id AND s.state IN ('REQUESTED', 'PACKED')
-RETURNING s.fc_id, s.order_id, s.shipment_id, s.customer_id, s.lines, s.requested_at`)
+RETURNING s.fc_id, s.order_id, s.shipment_id, s.customer_id, s.lines, s.booking`)
 
 	// Gives those that were still to be sent: another cell may have been first with some.
 	stmtShipped = sqldb.Define(sqldb.Regional, "fulfillment.shipped", `
 UPDATE shipments AS s
-SET state = 'SHIPPED', tracking_number = d.tracking_number, shipped_at = $5
+SET state = 'SHIPPED', tracking_number = d.tracking_number, shipped_at = $5, carrier = $6, track_at = $7
 FROM unnest($2::text[], $3::text[], $4::text[]) AS d (fc_id, order_id, tracking_number)
 WHERE s.region = $1 AND s.fc_id = d.fc_id AND s.order_id = d.order_id AND s.state = 'PACKED'
 RETURNING s.fc_id, s.order_id`)
@@ -82,10 +85,49 @@ FROM shipments
 WHERE region = $1 AND fc_id = $2 AND order_id = $3`)
 
 	stmtListShipments = sqldb.Define(sqldb.Regional, "fulfillment.list_shipments", `
-SELECT fc_id, order_id, shipment_id, customer_id, state, lines, tracking_number, shipped_at
+SELECT fc_id, order_id, shipment_id, customer_id, state, lines, tracking_number, shipped_at, carrier, scanned
 FROM shipments
 WHERE region = $1 AND order_id = $2
 ORDER BY fc_id`)
+
+	// Whoever records scans of a shipment waits for whoever else does.
+	stmtLockShipment = sqldb.Define(sqldb.Regional, "fulfillment.lock_shipment", `
+SELECT shipment_id, customer_id, state, tracking_number, shipped_at, carrier, scanned, way, track_at
+FROM shipments
+WHERE region = $1 AND fc_id = $2 AND order_id = $3
+FOR UPDATE`)
+
+	stmtInsertScans = sqldb.Define(sqldb.Regional, "fulfillment.insert_scans", `
+INSERT INTO shipment_scans (region, fc_id, order_id, seq, state, at, place, note)
+SELECT $1::crdb_internal_region, $2, $3, n.seq, n.state, n.at, n.place, n.note
+FROM unnest($4::int8[], $5::text[], $6::timestamptz[], $7::text[], $8::text[]) AS n (seq, state, at, place, note)
+ON CONFLICT (region, fc_id, order_id, seq) DO NOTHING`)
+
+	stmtListScans = sqldb.Define(sqldb.Regional, "fulfillment.list_scans", `
+SELECT c.fc_id, c.seq, c.state, c.at, c.place, c.note
+FROM unnest($3::text[]) AS f (fc_id)
+JOIN shipment_scans AS c ON c.region = $1 AND c.fc_id = f.fc_id AND c.order_id = $2
+ORDER BY c.fc_id, c.seq`)
+
+	stmtAdvance = sqldb.Define(sqldb.Regional, "fulfillment.advance", `
+UPDATE shipments
+SET scanned = $4, way = $5, track_at = $6
+WHERE region = $1 AND fc_id = $2 AND order_id = $3`)
+
+	// Parcels that nothing was heard of: until $3 nobody else asks after them.
+	stmtTrack = sqldb.Define(sqldb.Regional, "fulfillment.track", `
+UPDATE shipments AS s
+SET track_at = $3
+FROM (
+  SELECT region, fc_id, order_id
+  FROM shipments
+  WHERE region = $1 AND track_at IS NOT NULL AND track_at <= $2
+  ORDER BY track_at
+  LIMIT $4
+  FOR UPDATE SKIP LOCKED
+) AS d
+WHERE s.region = d.region AND s.fc_id = d.fc_id AND s.order_id = d.order_id
+RETURNING s.fc_id, s.order_id, s.shipment_id, s.tracking_number`)
 )
 
 // shipment as stored.
@@ -93,9 +135,14 @@ type shipment struct {
 	fc, order, id, customer string
 	state                   string
 	request                 *orderv1.FulfillmentRequested
-	tracking                string
+	booking                 *fulfillmentv1.Booking
+	carrier, tracking       string
 	requestedAt             time.Time
 	shippedAt               *time.Time
+	// scanned is how many scans the order was told, way the state of the last; trackAt when the carrier is asked next.
+	scanned int64
+	way     string
+	trackAt *time.Time
 }
 
 func (s *Service) readCenters(ctx context.Context) ([]Center, error) {
@@ -125,35 +172,38 @@ func (s *Service) OpenCenters(ctx context.Context, centers []Center) error {
 // queueShipments of requests that came at the same time. An FC has one for an order, whatever arrives.
 func queueShipments(b *sqldb.Batch, region ident.Region, all []shipment, dueAt time.Time) error {
 	n := len(all)
-	fcs, orders, ids, customers, lines := make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([][]byte, n)
+	fcs, orders, ids, customers, lines, bookings := make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([][]byte, n), make([][]byte, n)
 	for i, sh := range all {
 		var err error
 		if lines[i], err = proto.Marshal(sh.request); err != nil {
 			return err
 		}
+		if bookings[i], err = proto.Marshal(sh.booking); err != nil {
+			return err
+		}
 		fcs[i], orders[i], ids[i], customers[i] = sh.fc, sh.order, sh.id, sh.customer
 	}
-	b.Queue(stmtRequest, nil, string(region), fcs, orders, ids, customers, lines, all[0].requestedAt, dueAt)
+	b.Queue(stmtRequest, nil, string(region), fcs, orders, ids, customers, lines, all[0].requestedAt, dueAt, bookings)
 	return nil
 }
 
-// pack the shipments that are to be sent now: until retryAt nobody else takes them.
-func (s *Service) pack(ctx context.Context, now, retryAt time.Time, limit int) ([]shipment, error) {
+// pack the shipments that are to be sent now: nobody else takes them for retry, which doubles with each time.
+func (s *Service) pack(ctx context.Context, now time.Time, retry time.Duration, limit int) ([]shipment, error) {
 	return sqldb.Collect(ctx, s.deps.Regional, stmtPack, func(r sqldb.Row) (shipment, error) {
-		sh := shipment{request: &orderv1.FulfillmentRequested{}}
-		var lines []byte
-		if err := r.Scan(&sh.fc, &sh.order, &sh.id, &sh.customer, &lines, &sh.requestedAt); err != nil {
+		sh := shipment{request: &orderv1.FulfillmentRequested{}, booking: &fulfillmentv1.Booking{}}
+		var lines, booking []byte
+		if err := r.Scan(&sh.fc, &sh.order, &sh.id, &sh.customer, &lines, &booking); err != nil {
 			return sh, err
 		}
-		return sh, proto.Unmarshal(lines, sh.request)
-	}, string(s.deps.Region), now, retryAt, limit)
+		return sh, errors.Join(proto.Unmarshal(lines, sh.request), proto.Unmarshal(booking, sh.booking))
+	}, string(s.deps.Region), now, retry.Microseconds(), limit)
 }
 
 // parcelKey is one FC's part of one order: the key of a shipment in its region.
 type parcelKey struct{ fc, order string }
 
-// markShipped those shipments that are packed, and tells which they were.
-func markShipped(ctx context.Context, tx sqldb.Tx, region ident.Region, all []shipment, at time.Time) (map[parcelKey]bool, error) {
+// markShipped those shipments that are packed, and tells which they were. Their carrier is asked after them at trackAt.
+func markShipped(ctx context.Context, tx sqldb.Tx, region ident.Region, all []shipment, at time.Time, trackAt *time.Time) (map[parcelKey]bool, error) {
 	fcs, orders, numbers := make([]string, len(all)), make([]string, len(all)), make([]string, len(all))
 	for i, sh := range all {
 		fcs[i], orders[i], numbers[i] = sh.fc, sh.order, sh.tracking
@@ -161,7 +211,7 @@ func markShipped(ctx context.Context, tx sqldb.Tx, region ident.Region, all []sh
 	keys, err := sqldb.Collect(ctx, tx, stmtShipped, func(r sqldb.Row) (k parcelKey, err error) {
 		err = r.Scan(&k.fc, &k.order)
 		return k, err
-	}, string(region), fcs, orders, numbers, at)
+	}, string(region), fcs, orders, numbers, at, all[0].carrier, trackAt)
 	marked := make(map[parcelKey]bool, len(keys))
 	for _, k := range keys {
 		marked[k] = true
@@ -181,13 +231,81 @@ func (s *Service) cancelShipment(ctx context.Context, fc string, order ident.Ord
 	return state, err
 }
 
-func (s *Service) readShipments(ctx context.Context, order ident.OrderID) ([]shipment, error) {
-	return sqldb.Collect(ctx, s.deps.Regional, stmtListShipments, func(r sqldb.Row) (shipment, error) {
+// readShipments of an order, with the scans that the order was told.
+func (s *Service) readShipments(ctx context.Context, order ident.OrderID) ([]shipment, map[string][]*orderv1.Scan, error) {
+	all, err := sqldb.Collect(ctx, s.deps.Regional, stmtListShipments, func(r sqldb.Row) (shipment, error) {
 		sh := shipment{request: &orderv1.FulfillmentRequested{}}
 		var lines []byte
-		if err := r.Scan(&sh.fc, &sh.order, &sh.id, &sh.customer, &sh.state, &lines, &sh.tracking, &sh.shippedAt); err != nil {
+		if err := r.Scan(&sh.fc, &sh.order, &sh.id, &sh.customer, &sh.state, &lines, &sh.tracking, &sh.shippedAt, &sh.carrier, &sh.scanned); err != nil {
 			return sh, err
 		}
 		return sh, proto.Unmarshal(lines, sh.request)
 	}, string(s.deps.Region), string(order))
+	if err != nil || len(all) == 0 {
+		return nil, nil, err
+	}
+	told, fcs := map[string]int64{}, make([]string, len(all))
+	for i, sh := range all {
+		fcs[i], told[sh.fc] = sh.fc, sh.scanned
+	}
+	rows, err := sqldb.Collect(ctx, s.deps.Regional, stmtListScans, scanScan, string(s.deps.Region), string(order), fcs)
+	scans := map[string][]*orderv1.Scan{}
+	for _, row := range rows {
+		if int64(row.scan.GetSeq()) <= told[row.fc] {
+			scans[row.fc] = append(scans[row.fc], row.scan)
+		}
+	}
+	return all, scans, err
+}
+
+// scanRow is a scan of a shipment of an FC.
+type scanRow struct {
+	fc   string
+	scan *orderv1.Scan
+}
+
+func scanScan(r sqldb.Row) (scanRow, error) {
+	row := scanRow{scan: &orderv1.Scan{}}
+	var state string
+	var at time.Time
+	err := r.Scan(&row.fc, &row.scan.Seq, &state, &at, &row.scan.Place, &row.scan.Note)
+	row.scan.State, row.scan.At = wayState(state), timestamppb.New(at)
+	return row, err
+}
+
+// lockScanned reads a shipment so that nobody else records scans of it before the transaction ends, adds scans to it, and
+// reads all that it has then. The shipment has no id when there is none.
+func lockScanned(ctx context.Context, tx sqldb.Tx, region ident.Region, key parcelKey, fresh []*orderv1.Scan) (sh shipment, scans []*orderv1.Scan, err error) {
+	n := len(fresh)
+	seqs, states, at, places, notes := make([]int64, n), make([]string, n), make([]time.Time, n), make([]string, n), make([]string, n)
+	for i, scan := range fresh {
+		seqs[i], states[i], at[i] = int64(scan.GetSeq()), wayName(scan.GetState()), scan.GetAt().AsTime()
+		places[i], notes[i] = scan.GetPlace(), scan.GetNote()
+	}
+	var b sqldb.Batch
+	b.QueueRead(stmtLockShipment, sqldb.Each(func(r sqldb.Row) error {
+		sh.fc, sh.order = key.fc, key.order
+		return r.Scan(&sh.id, &sh.customer, &sh.state, &sh.tracking, &sh.shippedAt, &sh.carrier, &sh.scanned, &sh.way, &sh.trackAt)
+	}), string(region), key.fc, key.order)
+	b.Queue(stmtInsertScans, nil, string(region), key.fc, key.order, seqs, states, at, places, notes)
+	b.QueueRead(stmtListScans, sqldb.Each(func(r sqldb.Row) error {
+		row, err := scanScan(r)
+		scans = append(scans, row.scan)
+		return err
+	}), string(region), key.order, []string{key.fc})
+	err = tx.Send(ctx, &b)
+	return sh, scans, err
+}
+
+// queueAdvance stores how far a shipment is.
+func queueAdvance(b *sqldb.Batch, region ident.Region, sh shipment) {
+	b.Queue(stmtAdvance, nil, string(region), sh.fc, sh.order, sh.scanned, sh.way, sh.trackAt)
+}
+
+// takeTracked gives shipments whose carrier is to be asked after them; until retryAt nobody else does.
+func (s *Service) takeTracked(ctx context.Context, now, retryAt time.Time, limit int) ([]shipment, error) {
+	return sqldb.Collect(ctx, s.deps.Regional, stmtTrack, func(r sqldb.Row) (sh shipment, err error) {
+		err = r.Scan(&sh.fc, &sh.order, &sh.id, &sh.tracking)
+		return sh, err
+	}, string(s.deps.Region), now, retryAt, limit)
 }

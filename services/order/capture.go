@@ -115,13 +115,16 @@ func (p *projection) lineOf(number int32) *orderv1.Line {
 	return p.agreed.GetLines()[i]
 }
 
-// recordShipment of one FC's parcel. Where the money was only held, taking the parcel's share begins with it.
-func (s *Service) recordShipment(ctx context.Context, customer ident.CustomerID, id ident.OrderID, d *orderv1.Shipped) error {
+// recordShipment of one FC's parcel, and what is known of its way. Where the money was only held, taking the parcel's share
+// begins with it.
+func (s *Service) recordShipment(ctx context.Context, customer ident.CustomerID, id ident.OrderID, d *orderv1.Shipped, scans []*orderv1.Scan) error {
 	out, err := s.decide(ctx, customer, id, func(p *projection, log causes) (decision, error) {
-		made := decision{facts: []fact{{kindShipped, causeShipment + d.GetShipmentId(), d}}}
-		if known, err := log.has(causeShipment+d.GetShipmentId(), kindShipped); known || err != nil {
-			return made, err
+		cause := causeShipment + d.GetShipmentId()
+		if known, err := log.has(cause, kindShipped); known || err != nil {
+			parcel := p.parcelOf(d.GetFcId())
+			return decision{facts: scanned(d.GetFcId(), d.GetShipmentId(), scans, len(parcel.GetScans()), parcel.GetWay())}, err
 		}
+		made := decision{facts: append([]fact{{kindShipped, cause, d}}, scanned(d.GetFcId(), d.GetShipmentId(), scans, 0, 0)...)}
 		parcel, err := p.leaving(d.GetFcId())
 		if err != nil || !p.held {
 			return made, err

@@ -16,6 +16,7 @@ type request struct {
 	order, customer string
 	shipTo          *postalv1.PostalAddress
 	paidAt          time.Time
+	express         bool
 }
 
 // events of a request, one a parcel: `fulfillment.<region>.<fc>.requested`. Their ids never change, so that a message sent
@@ -30,7 +31,7 @@ func (r request) events(parcels []*orderv1.Parcel) []outbox.Event {
 			Subject:     "fulfillment." + p.GetRegion() + "." + p.GetFcId() + ".requested",
 			Payload: &orderv1.FulfillmentRequested{
 				OrderId: r.order, CustomerId: r.customer, FcId: p.GetFcId(), Lines: p.GetLines(),
-				ShipTo: r.shipTo, PaidAt: timestamppb.New(r.paidAt),
+				ShipTo: r.shipTo, PaidAt: timestamppb.New(r.paidAt), Express: r.express,
 			},
 		})
 	}

@@ -8,7 +8,6 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	moneyv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/money/v1"
 	orderv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1"
 	"github.com/cellar-commerce/cellar/internal/money"
 )
@@ -19,6 +18,7 @@ const (
 	kindPaid            = "paid"
 	kindFailed          = "failed"
 	kindShipped         = "shipped"
+	kindScanned         = "scanned"
 	kindCaptured        = "captured"
 	kindCancelRequested = "cancel_requested"
 	kindPacked          = "packed"
@@ -34,6 +34,7 @@ const (
 	causePlaced       = "placed"
 	causeEnded        = "ended"
 	causeShipment     = "shipment/" // + shipment id
+	causeScan         = "scan/"     // + shipment id + "/" + number
 	causeCancellation = "cancellation"
 	causeDecided      = "decided/"  // + FC
 	causeCapture      = "capture/"  // + capture id
@@ -100,6 +101,8 @@ func (p *projection) apply(e Event) error {
 		return with(e, p.pay)
 	case kindShipped:
 		return with(e, p.ship)
+	case kindScanned:
+		return with(e, p.scan)
 	case kindCaptured:
 		return with(e, p.capture)
 	case kindCancelRequested:
@@ -170,7 +173,7 @@ func (p *projection) ship(d *orderv1.Shipped) error {
 		return err
 	}
 	parcel := p.parcelOf(d.GetFcId())
-	parcel.ShipmentId, parcel.TrackingNumber, parcel.ShippedAt = d.GetShipmentId(), d.GetTrackingNumber(), d.GetShippedAt()
+	parcel.ShipmentId, parcel.Carrier, parcel.TrackingNumber, parcel.ShippedAt = d.GetShipmentId(), d.GetCarrier(), d.GetTrackingNumber(), d.GetShippedAt()
 	return p.settle()
 }
 
@@ -305,39 +308,4 @@ func (p *projection) show(events []Event) *orderv1.Order {
 		o.Events = append(o.Events, showEvent(e))
 	}
 	return o
-}
-
-// of an FC, of money: what details of events have in common.
-type (
-	ofFC     interface{ GetFcId() string }
-	ofAmount interface{ GetAmount() *moneyv1.Money }
-)
-
-func showEvent(e Event) *orderv1.Event {
-	out := &orderv1.Event{Seq: e.Seq, Kind: e.Kind, At: timestamppb.New(e.At)}
-	var d proto.Message
-	switch e.Kind {
-	case kindShipped:
-		d = &orderv1.Shipped{}
-	case kindCaptured:
-		d = &orderv1.Captured{}
-	case kindPacked:
-		d = &orderv1.Packed{}
-	case kindCanceled:
-		d = &orderv1.Canceled{}
-	case kindRefunded:
-		d = &orderv1.Refunded{}
-	default:
-		return out
-	}
-	if proto.Unmarshal(e.Detail, d) != nil {
-		return out // project has refused it before
-	}
-	if of, ok := d.(ofFC); ok {
-		out.FcId = of.GetFcId()
-	}
-	if of, ok := d.(ofAmount); ok {
-		out.Amount = of.GetAmount()
-	}
-	return out
 }

@@ -27,6 +27,7 @@ const (
 	maxPage     = 100
 	maxLines    = 200
 	maxQuantity = 999
+	maxScans    = 100 // of a parcel
 	maxReason   = 100 // of a failure: machine-readable
 	maxWords    = 200 // of a shopper's reason
 	maxReturnID = 40
@@ -183,7 +184,7 @@ func parsePage(token string, now time.Time) (pageStart, error) {
 // CreateOrder implements OrderService.
 func (s *Service) CreateOrder(ctx context.Context, req *orderv1.CreateOrderRequest) (*orderv1.CreateOrderResponse, error) {
 	o := req.GetOrder()
-	customer, id, err := s.owned(o.GetCustomerId(), o.GetOrderId())
+	customer, id, err := s.owned(ctx, o.GetCustomerId(), o.GetOrderId())
 	if err != nil {
 		return nil, err
 	}
@@ -233,7 +234,7 @@ func oneCurrency(o *orderv1.Order) bool {
 
 // MarkPaid implements OrderService.
 func (s *Service) MarkPaid(ctx context.Context, req *orderv1.MarkPaidRequest) (*orderv1.MarkPaidResponse, error) {
-	customer, id, err := s.owned(req.GetCustomerId(), req.GetOrderId())
+	customer, id, err := s.owned(ctx, req.GetCustomerId(), req.GetOrderId())
 	if err != nil {
 		return nil, err
 	}
@@ -254,7 +255,7 @@ func (s *Service) MarkPaid(ctx context.Context, req *orderv1.MarkPaidRequest) (*
 
 // MarkFailed implements OrderService.
 func (s *Service) MarkFailed(ctx context.Context, req *orderv1.MarkFailedRequest) (*orderv1.MarkFailedResponse, error) {
-	customer, id, err := s.owned(req.GetCustomerId(), req.GetOrderId())
+	customer, id, err := s.owned(ctx, req.GetCustomerId(), req.GetOrderId())
 	if err != nil {
 		return nil, err
 	}
@@ -269,23 +270,24 @@ func (s *Service) MarkFailed(ctx context.Context, req *orderv1.MarkFailedRequest
 
 // RecordShipment implements OrderService.
 func (s *Service) RecordShipment(ctx context.Context, req *orderv1.RecordShipmentRequest) (*orderv1.RecordShipmentResponse, error) {
-	customer, id, err := s.owned(req.GetCustomerId(), req.GetOrderId())
+	customer, id, err := s.owned(ctx, req.GetCustomerId(), req.GetOrderId())
 	if err != nil {
 		return nil, err
 	}
 	var v problem.Violations
 	v.Check(req.GetFcId() != "", "fc_id", "must not be empty")
 	v.Check(req.GetShipmentId() != "", "shipment_id", "must not be empty")
+	v.Check(len(req.GetScans()) <= maxScans, "scans", "must be 100 at most")
 	if err := v.Err(); err != nil {
 		return nil, err
 	}
 	return &orderv1.RecordShipmentResponse{}, s.recordShipment(ctx, customer, id, &orderv1.Shipped{
-		FcId: req.GetFcId(), ShipmentId: req.GetShipmentId(), TrackingNumber: req.GetTrackingNumber(), ShippedAt: req.GetShippedAt(),
-	})
+		FcId: req.GetFcId(), ShipmentId: req.GetShipmentId(), TrackingNumber: req.GetTrackingNumber(), ShippedAt: req.GetShippedAt(), Carrier: req.GetCarrier(),
+	}, req.GetScans())
 }
 
 // owned reads the ids of a request of another service, and refuses when another cell owns the customer.
-func (s *Service) owned(customerID, orderID string) (ident.CustomerID, ident.OrderID, error) {
+func (s *Service) owned(ctx context.Context, customerID, orderID string) (ident.CustomerID, ident.OrderID, error) {
 	customer, err := ident.Parse(customerID)
 	if err != nil {
 		return "", "", problem.Wrap(err, problem.Invalid, "MALFORMED_CUSTOMER_ID", "the customer id is malformed")
@@ -294,5 +296,5 @@ func (s *Service) owned(customerID, orderID string) (ident.CustomerID, ident.Ord
 	if err != nil || id.Ring() != customer.Ring() {
 		return "", "", problem.New(problem.Invalid, "MALFORMED_ORDER_ID", "the order id is malformed or of another ring")
 	}
-	return customer, id, s.deps.Fence.Check(customer)
+	return customer, id, s.deps.Fence.Check(ctx, customer)
 }

@@ -68,6 +68,8 @@ type Service struct {
 	runs  sync.WaitGroup
 	// captures bounds the captures that this process runs at once.
 	captures chan struct{}
+	// watchers bounds who watches orders in this process.
+	watchers chan struct{}
 	// detached makes the context of a saga's run from that of the request that began it.
 	detached func(context.Context) context.Context
 }
@@ -82,7 +84,7 @@ func New(deps Deps) *Service {
 	if deps.Log == nil {
 		deps.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Service{deps: deps, captures: make(chan struct{}, maxCaptures), detached: context.WithoutCancel}
+	s := &Service{deps: deps, captures: make(chan struct{}, maxCaptures), watchers: make(chan struct{}, maxWatchers), detached: context.WithoutCancel}
 	s.sagas = saga.New(saga.Deps{
 		DB: deps.DB, Fence: deps.Fence, Clock: deps.Clock, Log: deps.Log, Cell: deps.Cell, Rings: deps.Rings,
 		Definitions: []*saga.Definition{s.cancellation(), s.returning(), s.capturing()},
@@ -257,7 +259,7 @@ func (s *Service) markPaid(ctx context.Context, customer ident.CustomerID, id id
 	}
 	now := s.deps.Clock.Now()
 	out, err := s.decide(ctx, customer, id, func(p *projection, _ causes) (decision, error) {
-		to := request{order: string(id), customer: string(customer), shipTo: p.agreed.GetShipTo(), paidAt: now}
+		to := request{order: string(id), customer: string(customer), shipTo: p.agreed.GetShipTo(), paidAt: now, express: req.GetExpress()}
 		return decision{facts: []fact{{kindPaid, causeEnded, &orderv1.Paid{Parcels: req.GetParcels(), Authorized: req.GetAuthorized()}}}, sends: to.events(req.GetParcels())}, nil
 	})
 	if err != nil {
@@ -277,7 +279,7 @@ func (s *Service) markPaidBlind(ctx context.Context, customer ident.CustomerID, 
 	if err != nil {
 		return nil, fmt.Errorf("mark %s paid: %w", id, err)
 	}
-	to := request{order: string(id), customer: string(customer), shipTo: req.GetShipTo(), paidAt: now}
+	to := request{order: string(id), customer: string(customer), shipTo: req.GetShipTo(), paidAt: now, express: req.GetExpress()}
 	sends, err := outbox.Pack(to.events(req.GetParcels()))
 	if err != nil {
 		return nil, err

@@ -90,6 +90,11 @@ FROM orders
 WHERE region = $1 AND order_id = $2 AND customer_id = $3
 FOR UPDATE`)
 
+	stmtFindOrder = sqldb.Define(sqldb.Customer, "order.find", `
+SELECT customer_id, last_seq
+FROM orders
+WHERE region = $1 AND order_id = $2`)
+
 	stmtListOrders = sqldb.Define(sqldb.Customer, "order.list", `
 SELECT order_id, customer_id, currency, items_minor_units, discount_minor_units, shipping_minor_units, tax_minor_units, shipping_tax_minor_units,
   total_minor_units, ship_to, placed_at
@@ -257,6 +262,12 @@ func readOrder(ctx context.Context, db *sqldb.DB, customer ident.CustomerID, id 
 		err = unknownOrder(sqldb.ErrNoRows)
 	}
 	return o, events, err
+}
+
+// findOrder tells whose an order is, and the number of its last event.
+func findOrder(ctx context.Context, db *sqldb.DB, id ident.OrderID) (customer ident.CustomerID, lastSeq int64, err error) {
+	err = db.QueryRow(ctx, stmtFindOrder, string(id.Region()), string(id)).Scan(&customer, &lastSeq)
+	return customer, lastSeq, unknownOrder(err)
 }
 
 // lockOrder reads an order so that no other transaction appends to it before this one ends. What it reads behind the lock

@@ -26,7 +26,7 @@ const (
 
 // Authorize implements PaymentService.
 func (s *Service) Authorize(ctx context.Context, req *paymentv1.AuthorizeRequest) (*paymentv1.AuthorizeResponse, error) {
-	b, err := s.bill(req.GetCustomerId(), req.GetOrderId(), req.GetAmount(), req.GetTenders(), "")
+	b, err := s.bill(ctx, req.GetCustomerId(), req.GetOrderId(), req.GetAmount(), req.GetTenders(), "")
 	if err != nil {
 		return nil, err
 	}
@@ -43,7 +43,7 @@ func (s *Service) Capture(ctx context.Context, req *paymentv1.CaptureRequest) (*
 	if req.GetCaptureId() != "" {
 		return s.capturePart(ctx, req)
 	}
-	b, err := s.bill(req.GetCustomerId(), req.GetOrderId(), req.GetAmount(), req.GetTenders(), req.GetCardToken())
+	b, err := s.bill(ctx, req.GetCustomerId(), req.GetOrderId(), req.GetAmount(), req.GetTenders(), req.GetCardToken())
 	if err != nil {
 		return nil, err
 	}
@@ -55,7 +55,7 @@ func (s *Service) Capture(ctx context.Context, req *paymentv1.CaptureRequest) (*
 }
 
 func (s *Service) capturePart(ctx context.Context, req *paymentv1.CaptureRequest) (*paymentv1.CaptureResponse, error) {
-	customer, order, err := s.owned(req.GetCustomerId(), req.GetOrderId())
+	customer, order, err := s.owned(ctx, req.GetCustomerId(), req.GetOrderId())
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +80,7 @@ func (s *Service) capturePart(ctx context.Context, req *paymentv1.CaptureRequest
 
 // Refund implements PaymentService.
 func (s *Service) Refund(ctx context.Context, req *paymentv1.RefundRequest) (*paymentv1.RefundResponse, error) {
-	customer, order, err := s.owned(req.GetCustomerId(), req.GetOrderId())
+	customer, order, err := s.owned(ctx, req.GetCustomerId(), req.GetOrderId())
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +105,7 @@ func (s *Service) Refund(ctx context.Context, req *paymentv1.RefundRequest) (*pa
 
 // GetPayment implements PaymentService.
 func (s *Service) GetPayment(ctx context.Context, req *paymentv1.GetPaymentRequest) (*paymentv1.GetPaymentResponse, error) {
-	customer, order, err := s.owned(req.GetCustomerId(), req.GetOrderId())
+	customer, order, err := s.owned(ctx, req.GetCustomerId(), req.GetOrderId())
 	if err != nil {
 		return nil, err
 	}
@@ -118,7 +118,7 @@ func (s *Service) GetPayment(ctx context.Context, req *paymentv1.GetPaymentReque
 
 // Refresh implements PaymentService.
 func (s *Service) Refresh(ctx context.Context, req *paymentv1.RefreshRequest) (*paymentv1.RefreshResponse, error) {
-	customer, order, err := s.owned(req.GetCustomerId(), req.GetOrderId())
+	customer, order, err := s.owned(ctx, req.GetCustomerId(), req.GetOrderId())
 	if err != nil {
 		return nil, err
 	}
@@ -131,7 +131,7 @@ func (s *Service) Refresh(ctx context.Context, req *paymentv1.RefreshRequest) (*
 
 // TakeEvent implements PaymentService.
 func (s *Service) TakeEvent(ctx context.Context, req *paymentv1.TakeEventRequest) (*paymentv1.TakeEventResponse, error) {
-	customer, order, err := s.owned(req.GetCustomerId(), req.GetOrderId())
+	customer, order, err := s.owned(ctx, req.GetCustomerId(), req.GetOrderId())
 	if err != nil {
 		return nil, err
 	}
@@ -197,7 +197,7 @@ func (s *Service) CreditWallet(ctx context.Context, req *paymentv1.CreditWalletR
 	if err != nil {
 		return nil, problem.Wrap(err, problem.Invalid, "MALFORMED_CUSTOMER_ID", "the customer id is malformed")
 	}
-	if err := s.deps.Fence.Check(customer); err != nil {
+	if err := s.deps.Fence.Check(ctx, customer); err != nil {
 		return nil, err
 	}
 	var v problem.Violations
@@ -249,8 +249,8 @@ func isID(s string) bool {
 }
 
 // bill reads what is to be paid. A card token is short for one tender, a card.
-func (s *Service) bill(customerID, orderID string, amount *moneyv1.Money, tenders []*paymentv1.Tender, token string) (bill, error) {
-	customer, order, err := s.owned(customerID, orderID)
+func (s *Service) bill(ctx context.Context, customerID, orderID string, amount *moneyv1.Money, tenders []*paymentv1.Tender, token string) (bill, error) {
+	customer, order, err := s.owned(ctx, customerID, orderID)
 	if err != nil {
 		return bill{}, err
 	}
@@ -300,7 +300,7 @@ func (b *bill) read(v *problem.Violations, field string, t *paymentv1.Tender, se
 }
 
 // owned reads the ids of a request, and refuses when another cell owns the customer.
-func (s *Service) owned(customerID, orderID string) (ident.CustomerID, ident.OrderID, error) {
+func (s *Service) owned(ctx context.Context, customerID, orderID string) (ident.CustomerID, ident.OrderID, error) {
 	customer, err := ident.Parse(customerID)
 	if err != nil {
 		return "", "", problem.Wrap(err, problem.Invalid, "MALFORMED_CUSTOMER_ID", "the customer id is malformed")
@@ -309,5 +309,5 @@ func (s *Service) owned(customerID, orderID string) (ident.CustomerID, ident.Ord
 	if err != nil || order.Ring() != customer.Ring() {
 		return "", "", problem.New(problem.Invalid, "MALFORMED_ORDER_ID", "the order id is malformed or of another ring")
 	}
-	return customer, order, s.deps.Fence.Check(customer)
+	return customer, order, s.deps.Fence.Check(ctx, customer)
 }

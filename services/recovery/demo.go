@@ -134,7 +134,9 @@ func (s *Service) releaseDemo(ctx context.Context, l saga.Look) error {
 	if err != nil {
 		return err
 	}
-	_, _, err = s.demos.Run(ctx, ticket)
+	if _, _, err = s.demos.Run(ctx, ticket); saga.Lost(err) { // the sweep has taken it on, and releases the demo itself
+		return s.demos.Await(ctx, l.CustomerID.Region(), releaseOf(l.ID))
+	}
 	return err
 }
 

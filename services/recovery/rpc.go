@@ -95,7 +95,7 @@ func (s *Service) ReleaseDemo(ctx context.Context, req *recoveryv1.ReleaseDemoRe
 	if l.Kind != kindDemo {
 		return nil, problem.New(problem.Precondition, "NOT_A_DEMO", "only a demo waits to be released")
 	}
-	err = s.decide(l, req.GetForwarded(), func() error { return s.releaseDemo(ctx, l) }, func(p Peer) error {
+	err = s.decide(ctx, l, req.GetForwarded(), func() error { return s.releaseDemo(ctx, l) }, func(p Peer) error {
 		_, err := p.ReleaseDemo(ctx, &recoveryv1.ReleaseDemoRequest{SagaId: req.GetSagaId(), Forwarded: true})
 		return err
 	})

@@ -132,8 +132,8 @@ func (s *Service) find(ctx context.Context, id string) (saga.Look, error) {
 
 // decide about a saga: here, when this cell owns its customer, else there, at the owner. A command that came from
 // another cell goes no further.
-func (s *Service) decide(l saga.Look, forwarded bool, here func() error, there func(Peer) error) error {
-	err := s.deps.Fence.Check(l.CustomerID)
+func (s *Service) decide(ctx context.Context, l saga.Look, forwarded bool, here func() error, there func(Peer) error) error {
+	err := s.deps.Fence.Check(ctx, l.CustomerID)
 	if err == nil {
 		err = here()
 	}
@@ -157,7 +157,7 @@ func (s *Service) change(ctx context.Context, id string, forwarded bool, here fu
 	if engine == nil {
 		return nil, problem.New(problem.Precondition, "UNKNOWN_KIND", "no service of this cell runs sagas of the kind "+l.Kind)
 	}
-	if err := s.decide(l, forwarded, func() error { return here(engine, l) }, there); err != nil {
+	if err := s.decide(ctx, l, forwarded, func() error { return here(engine, l) }, there); err != nil {
 		return nil, err
 	}
 	if l, err = s.demos.Look(ctx, l.CustomerID.Region(), id); err != nil {

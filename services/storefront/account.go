@@ -27,6 +27,7 @@ func optional(f field) field {
 var labels = map[string]string{
 	"email": "E-mail address", "password": "Password", "name": "Name", "recipient": "Full name", "line1": "Street address", "line2": "Second line", "locality": "City",
 	"area": "State or province", "postal": "Postal code", "country": "Country", "phone": "Telephone", "voucher": "Voucher code", "gift": "Gift card code", "speed": "Delivery",
+	"rating": "Stars", "title": "Title", "text": "Text", "author": "Name to show",
 }
 
 // withWrongs puts what is wrong beside its field.

@@ -43,12 +43,15 @@ func (s *Service) home(w http.ResponseWriter, r *http.Request) error {
 	}
 	c := s.chromeOf(r)
 	c.Canonical, c.Description = "/", "Find it, and have it at your door."
+	liked, seen := hitCards(found.GetHits()), s.seen(r)
+	s.rate(r.Context(), liked, seen)
 	return s.draw(w, r, http.StatusOK, "home", struct {
 		Chrome     chrome
 		Popular    []card
 		Seen       []card
+		ForYou     []card
 		Categories []crumb
-	}{c, hitCards(found.GetHits()), s.seen(r), tops[:min(len(tops), topCategories)]})
+	}{c, liked, seen, s.forYou(r.Context(), seen), tops[:min(len(tops), topCategories)]})
 }
 
 // topLevels of the category tree, the largest first.
@@ -216,6 +219,7 @@ func (s *Service) list(w http.ResponseWriter, r *http.Request, l listing) error 
 		return err
 	}
 	l.Cards, l.Total, l.SearchesWords = hitCards(resp.GetHits()), resp.GetTotal(), l.Action == "/search"
+	s.rate(r.Context(), l.Cards)
 	for _, f := range resp.GetFacets() {
 		for _, v := range f.GetValues() {
 			switch f.GetField() {
@@ -286,6 +290,7 @@ func (s *Service) product(w http.ResponseWriter, r *http.Request) error {
 	p := resp.GetProduct()
 	c := s.chromeOf(r)
 	c.Canonical, c.Description = productLink(p.GetSku()), p.GetDescription()
+	said := s.opinionOf(r, p.GetSku())
 	saw(w, r, p.GetSku())
 	type fact struct{ Name, Value string }
 	var facts []fact
@@ -298,6 +303,8 @@ func (s *Service) product(w http.ResponseWriter, r *http.Request) error {
 	if found, err := s.deps.Search.Search(r.Context(), &searchv1.SearchRequest{Category: category, Sort: searchv1.Sort_SORT_POPULARITY, PageSize: 7}); err == nil {
 		related = slices.DeleteFunc(hitCards(found.GetHits()), func(o card) bool { return o.SKU == p.GetSku() })
 	}
+	related = related[:min(len(related), 6)]
+	s.rate(r.Context(), related)
 	return s.draw(w, r, http.StatusOK, "product", struct {
 		Chrome  chrome
 		Product *catalogv1.Product
@@ -305,8 +312,11 @@ func (s *Service) product(w http.ResponseWriter, r *http.Request) error {
 		Crumbs  []crumb
 		Facts   []fact
 		Related []card
-		Data    map[string]any
-	}{c, p, picture(p.GetSku(), p.GetImageUrls()...), crumbs(p.GetCategoryPath()), facts, related[:min(len(related), 6)], dataOf(p)})
+		// AlsoBought by those who bought it.
+		AlsoBought []card
+		Opinion    opinion
+		Data       map[string]any
+	}{c, p, picture(p.GetSku(), p.GetImageUrls()...), crumbs(p.GetCategoryPath()), facts, related, s.alsoBought(r.Context(), p.GetSku()), said, dataOf(p, said.Rating)})
 }
 
 // titled makes a label of an attribute's name.
@@ -319,14 +329,18 @@ func titled(name string) string {
 }
 
 // dataOf a product for search engines (schema.org).
-func dataOf(p *catalogv1.Product) map[string]any {
-	return map[string]any{
+func dataOf(p *catalogv1.Product, by *rating) map[string]any {
+	data := map[string]any{
 		"@context": "https://schema.org", "@type": "Product", "name": p.GetTitle(), "sku": p.GetSku(), "description": p.GetDescription(),
 		"brand": map[string]any{"@type": "Brand", "name": p.GetBrand()}, "category": strings.Join(p.GetCategoryPath(), levels),
 		"offers": map[string]any{
 			"@type": "Offer", "priceCurrency": p.GetPrice().GetCurrencyCode(), "price": strconv.FormatFloat(float64(p.GetPrice().GetMinorUnits())/100, 'f', 2, 64), "url": productLink(p.GetSku()),
 		},
 	}
+	if by != nil {
+		data["aggregateRating"] = map[string]any{"@type": "AggregateRating", "ratingValue": by.Exact, "reviewCount": by.Count, "bestRating": 5, "worstRating": 1}
+	}
+	return data
 }
 
 func (s *Service) help(w http.ResponseWriter, r *http.Request) error {

@@ -48,9 +48,9 @@ func (s *Service) drawCart(w http.ResponseWriter, r *http.Request, status int, p
 	}
 	c := s.chromeOf(r)
 	c.NoIndex, c.Problems, c.CartUnits = true, problems, 0
-	lines := make([]cartLine, len(cart.GetLines()))
+	lines, skus := make([]cartLine, len(cart.GetLines())), make([]string, len(cart.GetLines()))
 	for i, l := range cart.GetLines() {
-		lines[i] = shownLine(l)
+		lines[i], skus[i] = shownLine(l), l.GetSku()
 		c.CartUnits += l.GetQuantity()
 	}
 	rememberCart(w, c.CartUnits)
@@ -59,7 +59,8 @@ func (s *Service) drawCart(w http.ResponseWriter, r *http.Request, status int, p
 		Lines    []cartLine
 		Subtotal string
 		Buyable  bool
-	}{c, lines, price(cart.GetSubtotal()), cart.GetSubtotal().GetMinorUnits() > 0})
+		GoesWith []card
+	}{c, lines, price(cart.GetSubtotal()), cart.GetSubtotal().GetMinorUnits() > 0, s.goesWith(r.Context(), skus)})
 }
 
 func shownLine(l *cartv1.Line) cartLine {

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -30,6 +31,10 @@ var (
 	parcelStates = map[orderv1.ParcelState]string{
 		orderv1.ParcelState_PARCEL_STATE_REQUESTED: "Being prepared", orderv1.ParcelState_PARCEL_STATE_PACKED: "Packed", orderv1.ParcelState_PARCEL_STATE_SHIPPED: "On its way",
 		orderv1.ParcelState_PARCEL_STATE_CANCELED: "Canceled", orderv1.ParcelState_PARCEL_STATE_PARTLY_RETURNED: "Partly returned", orderv1.ParcelState_PARCEL_STATE_RETURNED: "Returned",
+	}
+	wayStates = map[orderv1.WayState]string{
+		orderv1.WayState_WAY_STATE_PICKED_UP: "Picked up by the carrier", orderv1.WayState_WAY_STATE_IN_TRANSIT: "On its way", orderv1.WayState_WAY_STATE_OUT_FOR_DELIVERY: "Out for delivery",
+		orderv1.WayState_WAY_STATE_DELIVERED: "Delivered", orderv1.WayState_WAY_STATE_EXCEPTION: "Could not be delivered yet", orderv1.WayState_WAY_STATE_SENT_BACK: "On its way back to us",
 	}
 	paymentStatuses = map[orderv1.PaymentStatus]string{
 		orderv1.PaymentStatus_PAYMENT_STATUS_AUTHORIZED: "Reserved on your card", orderv1.PaymentStatus_PAYMENT_STATUS_PARTLY_CAPTURED: "Partly paid", orderv1.PaymentStatus_PAYMENT_STATUS_CAPTURED: "Paid",
@@ -82,6 +87,8 @@ type orderPage struct {
 	Parcels               []parcel
 	Events                []event
 	CanCancel, CanReturn  bool
+	// CanReview something that has left.
+	CanReview bool
 	// Last event that is shown.
 	Last int64
 	Key  string
@@ -91,6 +98,8 @@ type orderLine struct {
 	Line             *orderv1.Line
 	Link, Image      string
 	Returnable, Left int64
+	// Review is where it is written; empty before any of it has left.
+	Review string
 }
 
 type parcel struct {
@@ -98,11 +107,15 @@ type parcel struct {
 	Number int
 	State  string
 	Items  []string
+	// Way of the parcel, oldest first.
+	Way []event
 }
 
 type event struct {
 	At   time.Time
 	Text string
+	// Where, and what about it; may be empty.
+	Place, Note string
 }
 
 func (s *Service) orderOf(r *http.Request) (*orderv1.Order, error) {
@@ -142,27 +155,37 @@ func (s *Service) invoice(w http.ResponseWriter, r *http.Request) error {
 
 func pageOf(o *orderv1.Order) orderPage {
 	p := orderPage{Order: o, Status: statuses[o.GetStatus()], Payment: paymentStatuses[o.GetPaymentStatus()], Link: orderLink(o.GetOrderId()), Last: lastEvent(o)}
-	shipped := map[int32]int64{}
+	shipped, sent := map[int32]int64{}, map[int32]bool{}
 	for i, x := range o.GetParcels() {
 		shown := parcel{Parcel: x, Number: i + 1, State: parcelStates[x.GetState()]}
 		for _, l := range x.GetLines() {
 			shown.Items = append(shown.Items, fmt.Sprintf("%d × %s", l.GetQuantity(), titleOf(o, l.GetLine())))
 			if x.GetShippedAt() != nil {
 				shipped[l.GetLine()] += l.GetQuantity() - l.GetReturned()
+				sent[l.GetLine()] = true
 			}
 		}
-		if x.GetState() == orderv1.ParcelState_PARCEL_STATE_REQUESTED {
-			p.CanCancel, p.Live = true, true
-		}
-		p.Live = p.Live || x.GetState() == orderv1.ParcelState_PARCEL_STATE_PACKED
+		p.CanCancel = p.CanCancel || x.GetState() == orderv1.ParcelState_PARCEL_STATE_REQUESTED
+		p.Live = p.Live || underWay(x)
+		shown.follow(x)
 		p.Parcels = append(p.Parcels, shown)
 	}
+	if o.GetStatus() == orderv1.Status_STATUS_SHIPPED && allDelivered(o) {
+		p.Status = wayStates[orderv1.WayState_WAY_STATE_DELIVERED]
+	}
 	for _, l := range o.GetLines() {
-		p.Lines = append(p.Lines, orderLine{Line: l, Link: productLink(l.GetSku()), Image: picture(l.GetSku()), Returnable: shipped[l.GetLine()], Left: l.GetQuantity() - l.GetCanceled()})
+		shown := orderLine{Line: l, Link: productLink(l.GetSku()), Image: picture(l.GetSku()), Returnable: shipped[l.GetLine()], Left: l.GetQuantity() - l.GetCanceled()}
+		if sent[l.GetLine()] {
+			shown.Review, p.CanReview = reviewLink(o.GetOrderId(), l.GetLine()), true
+		}
+		p.Lines = append(p.Lines, shown)
 		p.CanReturn = p.CanReturn || shipped[l.GetLine()] > 0
 	}
 	p.Live = p.Live || o.GetStatus() == orderv1.Status_STATUS_PENDING
 	for _, e := range o.GetEvents() {
+		if e.GetScan() != nil {
+			continue // each parcel shows its own
+		}
 		text := eventTexts[e.GetKind()]
 		if text == "" {
 			text = titled(e.GetKind())
@@ -170,9 +193,35 @@ func pageOf(o *orderv1.Order) orderPage {
 		if e.GetAmount().GetMinorUnits() > 0 {
 			text += ": " + price(e.GetAmount())
 		}
-		p.Events = append(p.Events, event{e.GetAt().AsTime(), text})
+		p.Events = append(p.Events, event{At: e.GetAt().AsTime(), Text: text})
 	}
 	return p
+}
+
+// underWay tells whether there will be news of a parcel by itself.
+func underWay(x *orderv1.Parcel) bool {
+	state := x.GetState()
+	if state == orderv1.ParcelState_PARCEL_STATE_REQUESTED || state == orderv1.ParcelState_PARCEL_STATE_PACKED {
+		return true
+	}
+	return x.GetTrackingNumber() != "" && x.GetWay() != orderv1.WayState_WAY_STATE_DELIVERED && x.GetWay() != orderv1.WayState_WAY_STATE_SENT_BACK
+}
+
+// allDelivered tells whether every parcel that has left is at the door.
+func allDelivered(o *orderv1.Order) bool {
+	return !slices.ContainsFunc(o.GetParcels(), func(x *orderv1.Parcel) bool {
+		return x.GetState() != orderv1.ParcelState_PARCEL_STATE_CANCELED && x.GetWay() != orderv1.WayState_WAY_STATE_DELIVERED
+	})
+}
+
+// follow a parcel that has left: what it is called by how far it is, and the way so far.
+func (p *parcel) follow(x *orderv1.Parcel) {
+	for _, scan := range x.GetScans() {
+		p.Way = append(p.Way, event{At: scan.GetAt().AsTime(), Text: wayStates[scan.GetState()], Place: scan.GetPlace(), Note: scan.GetNote()})
+	}
+	if n := len(p.Way); n > 0 && x.GetState() == orderv1.ParcelState_PARCEL_STATE_SHIPPED {
+		p.State = p.Way[n-1].Text
+	}
 }
 
 func titleOf(o *orderv1.Order, line int32) string {

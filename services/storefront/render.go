@@ -28,7 +28,9 @@ var notices = map[string]string{
 	"added": "Added to your cart.", "updated": "Your cart is updated.", "removed": "Removed from your cart.", "welcome": "Welcome. You are signed in.",
 	"merged": "You are signed in. What was in your cart here has been added to your own.", "bye": "You are signed out.",
 	"saved": "Saved.", "deleted": "Deleted.", "canceled": "Your order is canceled.", "partly": "What had not been packed is canceled; the rest is on its way.",
-	"returned": "Your return is registered. Send the items back; the money follows.",
+	"returned":  "Your return is registered. Send the items back; the money follows.",
+	"published": "Thank you. It is published, and will be here in a moment.", "held": "Thank you. Somebody looks at it before it is published.",
+	"voted": "Thank you for your vote. It counts in a moment.",
 }
 
 // policy of every page: nothing but the shop's own, and pictures.

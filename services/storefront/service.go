@@ -14,6 +14,8 @@ import (
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/catalog/v1/catalogv1connect"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/checkout/v1/checkoutv1connect"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1/orderv1connect"
+	"github.com/cellar-commerce/cellar/internal/gen/cellar/recommendation/v1/recommendationv1connect"
+	"github.com/cellar-commerce/cellar/internal/gen/cellar/review/v1/reviewv1connect"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/search/v1/searchv1connect"
 	"github.com/cellar-commerce/cellar/web/store"
 )
@@ -39,8 +41,11 @@ type Deps struct {
 	Carts    cartv1connect.CartServiceClient
 	Checkout checkoutv1connect.CheckoutServiceClient
 	Orders   orderv1connect.OrderServiceClient
-	Clock    clock.Clock
-	Log      *slog.Logger
+	Reviews  reviewv1connect.ReviewServiceClient
+	// Recommendations are shown where there are any.
+	Recommendations recommendationv1connect.RecommendationServiceClient
+	Clock           clock.Clock
+	Log             *slog.Logger
 	// TestCards offers the card network's test cards at checkout: where nobody has real ones.
 	TestCards bool
 }
@@ -98,6 +103,10 @@ func (s *Service) mux() *http.ServeMux {
 		"GET /checkout": s.checkout, "POST /checkout": s.review, "POST /checkout/order": s.placeOrder, "GET /checkout/{key}": s.checkoutStatus,
 		"GET /orders": s.orders, "GET /orders/{id}": s.order, "GET /orders/{id}/invoice": s.invoice, "GET /orders/{id}/news": s.news,
 		"POST /orders/{id}/cancel": s.cancelOrder, "POST /orders/{id}/return": s.returnItems,
+		"GET /p/{sku}/reviews": s.reviews, "GET /p/{sku}/questions": s.questions, "POST /p/{sku}/questions": s.askQuestion,
+		"POST /p/{sku}/questions/{id}": s.answerQuestion, "POST /p/{sku}/vote": s.voteHelpful,
+		"GET /orders/{id}/lines/{line}/review": s.reviewForm, "POST /orders/{id}/lines/{line}/review": s.submitReview,
+		"GET /account/reviews": s.ownReviews, "POST /account/reviews/{id}/delete": s.deleteReview,
 		"GET /assets/{name}": s.asset, "GET /images/{name}": s.image, "GET /robots.txt": s.robots, "GET /sitemap.xml": s.sitemap,
 		"/": func(http.ResponseWriter, *http.Request) error { return notFound() },
 	} {

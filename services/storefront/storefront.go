@@ -36,6 +36,8 @@ type wrong struct{ Field, Text string }
 type card struct {
 	SKU, Title, Brand, Link, Image string
 	Price                          string
+	// Rating by the product's reviews; nil without any.
+	Rating *rating
 }
 
 // crumb leads back up.

@@ -20,7 +20,7 @@ import (
 var guest = session.Principal{CustomerID: "g-use1-000000000000000000000000"}
 
 // everyPage that can be seen without an account.
-var everyPage = []string{"/", "/categories", "/c/Home%20&%20Kitchen/Lamps", "/search?q=lamp", "/search?q=%3Cscript%3E", "/p/LAMP", "/help", "/cart", "/checkout", "/orders/use1-1", "/orders/use1-1/invoice", "/signin?to=/cart", "/signup", "/nowhere", "/checkout/running", "/checkout/failed"}
+var everyPage = []string{"/", "/categories", "/c/Home%20&%20Kitchen/Lamps", "/search?q=lamp", "/search?q=%3Cscript%3E", "/p/LAMP", "/p/LAMP/reviews", "/p/LAMP/reviews?sort=newest", "/p/LAMP/questions", "/orders/use1-1/lines/1/review", "/help", "/cart", "/checkout", "/orders/use1-1", "/orders/use1-1/invoice", "/signin?to=/cart", "/signup", "/nowhere", "/checkout/running", "/checkout/failed"}
 
 var inline = regexp.MustCompile(`(?i)<script(?:>| [^>]*)?>|\son\w+=| style=|<style`)
 

@@ -39,7 +39,9 @@ func (o owner) Join(ctx context.Context, id ident.CustomerID, parts ...fence.Par
 	return o.db.Send(ctx, &b)
 }
 
-func (o owner) Check(ident.CustomerID) error { return nil }
+func (o owner) Check(context.Context, ident.CustomerID) error { return nil }
+
+func (o owner) Mine(ident.CustomerID) bool { return true }
 
 func (o owner) MintCustomer() ident.CustomerID { return ident.NewCustomer(o.ring) }
 

@@ -514,6 +514,111 @@ func (x *CancelShipmentResponse) GetState() ShipmentState {
 	return ShipmentState_SHIPMENT_STATE_UNSPECIFIED
 }
 
+type RecordScansRequest struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	FcId       string                 `protobuf:"bytes,1,opt,name=fc_id,json=fcId,proto3" json:"fc_id,omitempty"`
+	OrderId    string                 `protobuf:"bytes,2,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	ShipmentId string                 `protobuf:"bytes,3,opt,name=shipment_id,json=shipmentId,proto3" json:"shipment_id,omitempty"`
+	// 1 to 100.
+	Scans         []*v11.Scan `protobuf:"bytes,4,rep,name=scans,proto3" json:"scans,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecordScansRequest) Reset() {
+	*x = RecordScansRequest{}
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordScansRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordScansRequest) ProtoMessage() {}
+
+func (x *RecordScansRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordScansRequest.ProtoReflect.Descriptor instead.
+func (*RecordScansRequest) Descriptor() ([]byte, []int) {
+	return file_cellar_fulfillment_v1_fulfillment_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *RecordScansRequest) GetFcId() string {
+	if x != nil {
+		return x.FcId
+	}
+	return ""
+}
+
+func (x *RecordScansRequest) GetOrderId() string {
+	if x != nil {
+		return x.OrderId
+	}
+	return ""
+}
+
+func (x *RecordScansRequest) GetShipmentId() string {
+	if x != nil {
+		return x.ShipmentId
+	}
+	return ""
+}
+
+func (x *RecordScansRequest) GetScans() []*v11.Scan {
+	if x != nil {
+		return x.Scans
+	}
+	return nil
+}
+
+type RecordScansResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecordScansResponse) Reset() {
+	*x = RecordScansResponse{}
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordScansResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordScansResponse) ProtoMessage() {}
+
+func (x *RecordScansResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordScansResponse.ProtoReflect.Descriptor instead.
+func (*RecordScansResponse) Descriptor() ([]byte, []int) {
+	return file_cellar_fulfillment_v1_fulfillment_proto_rawDescGZIP(), []int{7}
+}
+
 type ListShipmentsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	OrderId       string                 `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
@@ -523,7 +628,7 @@ type ListShipmentsRequest struct {
 
 func (x *ListShipmentsRequest) Reset() {
 	*x = ListShipmentsRequest{}
-	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[6]
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -535,7 +640,7 @@ func (x *ListShipmentsRequest) String() string {
 func (*ListShipmentsRequest) ProtoMessage() {}
 
 func (x *ListShipmentsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[6]
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -548,7 +653,7 @@ func (x *ListShipmentsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListShipmentsRequest.ProtoReflect.Descriptor instead.
 func (*ListShipmentsRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_fulfillment_v1_fulfillment_proto_rawDescGZIP(), []int{6}
+	return file_cellar_fulfillment_v1_fulfillment_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ListShipmentsRequest) GetOrderId() string {
@@ -567,7 +672,7 @@ type ListShipmentsResponse struct {
 
 func (x *ListShipmentsResponse) Reset() {
 	*x = ListShipmentsResponse{}
-	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[7]
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -579,7 +684,7 @@ func (x *ListShipmentsResponse) String() string {
 func (*ListShipmentsResponse) ProtoMessage() {}
 
 func (x *ListShipmentsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[7]
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -592,7 +697,7 @@ func (x *ListShipmentsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListShipmentsResponse.ProtoReflect.Descriptor instead.
 func (*ListShipmentsResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_fulfillment_v1_fulfillment_proto_rawDescGZIP(), []int{7}
+	return file_cellar_fulfillment_v1_fulfillment_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ListShipmentsResponse) GetShipments() []*Shipment {
@@ -613,13 +718,19 @@ type Shipment struct {
 	Lines          []*v11.ParcelLine      `protobuf:"bytes,6,rep,name=lines,proto3" json:"lines,omitempty"`
 	TrackingNumber string                 `protobuf:"bytes,7,opt,name=tracking_number,json=trackingNumber,proto3" json:"tracking_number,omitempty"`
 	ShippedAt      *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=shipped_at,json=shippedAt,proto3" json:"shipped_at,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Who carries it; set once shipped.
+	Carrier string `protobuf:"bytes,9,opt,name=carrier,proto3" json:"carrier,omitempty"`
+	// State of its last scan before which none is missing.
+	Way v11.WayState `protobuf:"varint,10,opt,name=way,proto3,enum=cellar.order.v1.WayState" json:"way,omitempty"`
+	// Scans up to that one, oldest first.
+	Scans         []*v11.Scan `protobuf:"bytes,11,rep,name=scans,proto3" json:"scans,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Shipment) Reset() {
 	*x = Shipment{}
-	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[8]
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -631,7 +742,7 @@ func (x *Shipment) String() string {
 func (*Shipment) ProtoMessage() {}
 
 func (x *Shipment) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[8]
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -644,7 +755,7 @@ func (x *Shipment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Shipment.ProtoReflect.Descriptor instead.
 func (*Shipment) Descriptor() ([]byte, []int) {
-	return file_cellar_fulfillment_v1_fulfillment_proto_rawDescGZIP(), []int{8}
+	return file_cellar_fulfillment_v1_fulfillment_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Shipment) GetShipmentId() string {
@@ -703,6 +814,27 @@ func (x *Shipment) GetShippedAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Shipment) GetCarrier() string {
+	if x != nil {
+		return x.Carrier
+	}
+	return ""
+}
+
+func (x *Shipment) GetWay() v11.WayState {
+	if x != nil {
+		return x.Way
+	}
+	return v11.WayState(0)
+}
+
+func (x *Shipment) GetScans() []*v11.Scan {
+	if x != nil {
+		return x.Scans
+	}
+	return nil
+}
+
 // ShipmentShipped is the event `order.<ring>.shipped`: an FC has sent its part of an order.
 type ShipmentShipped struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
@@ -712,13 +844,14 @@ type ShipmentShipped struct {
 	ShipmentId     string                 `protobuf:"bytes,4,opt,name=shipment_id,json=shipmentId,proto3" json:"shipment_id,omitempty"`
 	TrackingNumber string                 `protobuf:"bytes,5,opt,name=tracking_number,json=trackingNumber,proto3" json:"tracking_number,omitempty"`
 	ShippedAt      *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=shipped_at,json=shippedAt,proto3" json:"shipped_at,omitempty"`
+	Carrier        string                 `protobuf:"bytes,7,opt,name=carrier,proto3" json:"carrier,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
 
 func (x *ShipmentShipped) Reset() {
 	*x = ShipmentShipped{}
-	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[9]
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -730,7 +863,7 @@ func (x *ShipmentShipped) String() string {
 func (*ShipmentShipped) ProtoMessage() {}
 
 func (x *ShipmentShipped) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[9]
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -743,7 +876,7 @@ func (x *ShipmentShipped) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShipmentShipped.ProtoReflect.Descriptor instead.
 func (*ShipmentShipped) Descriptor() ([]byte, []int) {
-	return file_cellar_fulfillment_v1_fulfillment_proto_rawDescGZIP(), []int{9}
+	return file_cellar_fulfillment_v1_fulfillment_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ShipmentShipped) GetOrderId() string {
@@ -788,6 +921,208 @@ func (x *ShipmentShipped) GetShippedAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *ShipmentShipped) GetCarrier() string {
+	if x != nil {
+		return x.Carrier
+	}
+	return ""
+}
+
+// ShipmentScanned is the event `order.<ring>.scanned`: a carrier has seen a parcel on its way. It says all that is known,
+// so that one that comes late or twice, or is lost, is made up for by the next.
+type ShipmentScanned struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Shipment *ShipmentShipped       `protobuf:"bytes,1,opt,name=shipment,proto3" json:"shipment,omitempty"`
+	// From the first on, without gaps.
+	Scans         []*v11.Scan `protobuf:"bytes,2,rep,name=scans,proto3" json:"scans,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ShipmentScanned) Reset() {
+	*x = ShipmentScanned{}
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ShipmentScanned) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ShipmentScanned) ProtoMessage() {}
+
+func (x *ShipmentScanned) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ShipmentScanned.ProtoReflect.Descriptor instead.
+func (*ShipmentScanned) Descriptor() ([]byte, []int) {
+	return file_cellar_fulfillment_v1_fulfillment_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *ShipmentScanned) GetShipment() *ShipmentShipped {
+	if x != nil {
+		return x.Shipment
+	}
+	return nil
+}
+
+func (x *ShipmentScanned) GetScans() []*v11.Scan {
+	if x != nil {
+		return x.Scans
+	}
+	return nil
+}
+
+// Booking is what a shipment is booked with at its carrier, written before the carrier is asked: whoever asks again asks the same.
+type Booking struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Makes it one at the carrier, however often it is asked.
+	Key string `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	// How fast: "standard" or "express".
+	Service       string                 `protobuf:"bytes,2,opt,name=service,proto3" json:"service,omitempty"`
+	From          *Place                 `protobuf:"bytes,3,opt,name=from,proto3" json:"from,omitempty"`
+	To            *Place                 `protobuf:"bytes,4,opt,name=to,proto3" json:"to,omitempty"`
+	PromisedBy    *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=promised_by,json=promisedBy,proto3" json:"promised_by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Booking) Reset() {
+	*x = Booking{}
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Booking) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Booking) ProtoMessage() {}
+
+func (x *Booking) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Booking.ProtoReflect.Descriptor instead.
+func (*Booking) Descriptor() ([]byte, []int) {
+	return file_cellar_fulfillment_v1_fulfillment_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Booking) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *Booking) GetService() string {
+	if x != nil {
+		return x.Service
+	}
+	return ""
+}
+
+func (x *Booking) GetFrom() *Place {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
+func (x *Booking) GetTo() *Place {
+	if x != nil {
+		return x.To
+	}
+	return nil
+}
+
+func (x *Booking) GetPromisedBy() *timestamppb.Timestamp {
+	if x != nil {
+		return x.PromisedBy
+	}
+	return nil
+}
+
+// Place by its name, in degrees north and east.
+type Place struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Latitude      float64                `protobuf:"fixed64,2,opt,name=latitude,proto3" json:"latitude,omitempty"`
+	Longitude     float64                `protobuf:"fixed64,3,opt,name=longitude,proto3" json:"longitude,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Place) Reset() {
+	*x = Place{}
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Place) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Place) ProtoMessage() {}
+
+func (x *Place) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Place.ProtoReflect.Descriptor instead.
+func (*Place) Descriptor() ([]byte, []int) {
+	return file_cellar_fulfillment_v1_fulfillment_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Place) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Place) GetLatitude() float64 {
+	if x != nil {
+		return x.Latitude
+	}
+	return 0
+}
+
+func (x *Place) GetLongitude() float64 {
+	if x != nil {
+		return x.Longitude
+	}
+	return 0
+}
+
 var File_cellar_fulfillment_v1_fulfillment_proto protoreflect.FileDescriptor
 
 const file_cellar_fulfillment_v1_fulfillment_proto_rawDesc = "" +
@@ -819,11 +1154,18 @@ const file_cellar_fulfillment_v1_fulfillment_proto_rawDesc = "" +
 	"\border_id\x18\x02 \x01(\tR\aorderId\"p\n" +
 	"\x16CancelShipmentResponse\x12\x1a\n" +
 	"\bcanceled\x18\x01 \x01(\bR\bcanceled\x12:\n" +
-	"\x05state\x18\x02 \x01(\x0e2$.cellar.fulfillment.v1.ShipmentStateR\x05state\"1\n" +
+	"\x05state\x18\x02 \x01(\x0e2$.cellar.fulfillment.v1.ShipmentStateR\x05state\"\x92\x01\n" +
+	"\x12RecordScansRequest\x12\x13\n" +
+	"\x05fc_id\x18\x01 \x01(\tR\x04fcId\x12\x19\n" +
+	"\border_id\x18\x02 \x01(\tR\aorderId\x12\x1f\n" +
+	"\vshipment_id\x18\x03 \x01(\tR\n" +
+	"shipmentId\x12+\n" +
+	"\x05scans\x18\x04 \x03(\v2\x15.cellar.order.v1.ScanR\x05scans\"\x15\n" +
+	"\x13RecordScansResponse\"1\n" +
 	"\x14ListShipmentsRequest\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\"V\n" +
 	"\x15ListShipmentsResponse\x12=\n" +
-	"\tshipments\x18\x01 \x03(\v2\x1f.cellar.fulfillment.v1.ShipmentR\tshipments\"\xcf\x02\n" +
+	"\tshipments\x18\x01 \x03(\v2\x1f.cellar.fulfillment.v1.ShipmentR\tshipments\"\xc3\x03\n" +
 	"\bShipment\x12\x1f\n" +
 	"\vshipment_id\x18\x01 \x01(\tR\n" +
 	"shipmentId\x12\x19\n" +
@@ -835,7 +1177,11 @@ const file_cellar_fulfillment_v1_fulfillment_proto_rawDesc = "" +
 	"\x05lines\x18\x06 \x03(\v2\x1b.cellar.order.v1.ParcelLineR\x05lines\x12'\n" +
 	"\x0ftracking_number\x18\a \x01(\tR\x0etrackingNumber\x129\n" +
 	"\n" +
-	"shipped_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\tshippedAt\"\xe7\x01\n" +
+	"shipped_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\tshippedAt\x12\x18\n" +
+	"\acarrier\x18\t \x01(\tR\acarrier\x12+\n" +
+	"\x03way\x18\n" +
+	" \x01(\x0e2\x19.cellar.order.v1.WayStateR\x03way\x12+\n" +
+	"\x05scans\x18\v \x03(\v2\x15.cellar.order.v1.ScanR\x05scans\"\x81\x02\n" +
 	"\x0fShipmentShipped\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\x12\x1f\n" +
 	"\vcustomer_id\x18\x02 \x01(\tR\n" +
@@ -845,7 +1191,22 @@ const file_cellar_fulfillment_v1_fulfillment_proto_rawDesc = "" +
 	"shipmentId\x12'\n" +
 	"\x0ftracking_number\x18\x05 \x01(\tR\x0etrackingNumber\x129\n" +
 	"\n" +
-	"shipped_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tshippedAt*E\n" +
+	"shipped_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tshippedAt\x12\x18\n" +
+	"\acarrier\x18\a \x01(\tR\acarrier\"\x82\x01\n" +
+	"\x0fShipmentScanned\x12B\n" +
+	"\bshipment\x18\x01 \x01(\v2&.cellar.fulfillment.v1.ShipmentShippedR\bshipment\x12+\n" +
+	"\x05scans\x18\x02 \x03(\v2\x15.cellar.order.v1.ScanR\x05scans\"\xd2\x01\n" +
+	"\aBooking\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x18\n" +
+	"\aservice\x18\x02 \x01(\tR\aservice\x120\n" +
+	"\x04from\x18\x03 \x01(\v2\x1c.cellar.fulfillment.v1.PlaceR\x04from\x12,\n" +
+	"\x02to\x18\x04 \x01(\v2\x1c.cellar.fulfillment.v1.PlaceR\x02to\x12;\n" +
+	"\vpromised_by\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"promisedBy\"U\n" +
+	"\x05Place\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
+	"\blatitude\x18\x02 \x01(\x01R\blatitude\x12\x1c\n" +
+	"\tlongitude\x18\x03 \x01(\x01R\tlongitude*E\n" +
 	"\x05Speed\x12\x15\n" +
 	"\x11SPEED_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eSPEED_STANDARD\x10\x01\x12\x11\n" +
@@ -855,10 +1216,11 @@ const file_cellar_fulfillment_v1_fulfillment_proto_rawDesc = "" +
 	"\x18SHIPMENT_STATE_REQUESTED\x10\x01\x12\x1a\n" +
 	"\x16SHIPMENT_STATE_SHIPPED\x10\x02\x12\x19\n" +
 	"\x15SHIPMENT_STATE_PACKED\x10\x03\x12\x1b\n" +
-	"\x17SHIPMENT_STATE_CANCELED\x10\x042\xe4\x02\n" +
+	"\x17SHIPMENT_STATE_CANCELED\x10\x042\xd0\x03\n" +
 	"\x12FulfillmentService\x12d\n" +
 	"\tPlanOrder\x12'.cellar.fulfillment.v1.PlanOrderRequest\x1a(.cellar.fulfillment.v1.PlanOrderResponse\"\x04\x88\xa6\x1d\x02\x12s\n" +
-	"\x0eCancelShipment\x12,.cellar.fulfillment.v1.CancelShipmentRequest\x1a-.cellar.fulfillment.v1.CancelShipmentResponse\"\x04\x88\xa6\x1d\x02\x12s\n" +
+	"\x0eCancelShipment\x12,.cellar.fulfillment.v1.CancelShipmentRequest\x1a-.cellar.fulfillment.v1.CancelShipmentResponse\"\x04\x88\xa6\x1d\x02\x12j\n" +
+	"\vRecordScans\x12).cellar.fulfillment.v1.RecordScansRequest\x1a*.cellar.fulfillment.v1.RecordScansResponse\"\x04\x88\xa6\x1d\x02\x12s\n" +
 	"\rListShipments\x12+.cellar.fulfillment.v1.ListShipmentsRequest\x1a,.cellar.fulfillment.v1.ListShipmentsResponse\"\a\x88\xa6\x1d\x02\x90\x02\x01B\xf7\x01\n" +
 	"\x19com.cellar.fulfillment.v1B\x10FulfillmentProtoP\x01ZRgithub.com/cellar-commerce/cellar/internal/gen/cellar/fulfillment/v1;fulfillmentv1\xa2\x02\x03CFX\xaa\x02\x15Cellar.Fulfillment.V1\xca\x02\x15Cellar\\Fulfillment\\V1\xe2\x02!Cellar\\Fulfillment\\V1\\GPBMetadata\xea\x02\x17Cellar::Fulfillment::V1b\x06proto3"
 
@@ -875,7 +1237,7 @@ func file_cellar_fulfillment_v1_fulfillment_proto_rawDescGZIP() []byte {
 }
 
 var file_cellar_fulfillment_v1_fulfillment_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_cellar_fulfillment_v1_fulfillment_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_cellar_fulfillment_v1_fulfillment_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_cellar_fulfillment_v1_fulfillment_proto_goTypes = []any{
 	(Speed)(0),                     // 0: cellar.fulfillment.v1.Speed
 	(ShipmentState)(0),             // 1: cellar.fulfillment.v1.ShipmentState
@@ -885,41 +1247,58 @@ var file_cellar_fulfillment_v1_fulfillment_proto_goTypes = []any{
 	(*PlannedParcel)(nil),          // 5: cellar.fulfillment.v1.PlannedParcel
 	(*CancelShipmentRequest)(nil),  // 6: cellar.fulfillment.v1.CancelShipmentRequest
 	(*CancelShipmentResponse)(nil), // 7: cellar.fulfillment.v1.CancelShipmentResponse
-	(*ListShipmentsRequest)(nil),   // 8: cellar.fulfillment.v1.ListShipmentsRequest
-	(*ListShipmentsResponse)(nil),  // 9: cellar.fulfillment.v1.ListShipmentsResponse
-	(*Shipment)(nil),               // 10: cellar.fulfillment.v1.Shipment
-	(*ShipmentShipped)(nil),        // 11: cellar.fulfillment.v1.ShipmentShipped
-	(*v1.PostalAddress)(nil),       // 12: cellar.postal.v1.PostalAddress
-	(*v11.ParcelLine)(nil),         // 13: cellar.order.v1.ParcelLine
-	(*timestamppb.Timestamp)(nil),  // 14: google.protobuf.Timestamp
-	(*v12.Money)(nil),              // 15: cellar.money.v1.Money
+	(*RecordScansRequest)(nil),     // 8: cellar.fulfillment.v1.RecordScansRequest
+	(*RecordScansResponse)(nil),    // 9: cellar.fulfillment.v1.RecordScansResponse
+	(*ListShipmentsRequest)(nil),   // 10: cellar.fulfillment.v1.ListShipmentsRequest
+	(*ListShipmentsResponse)(nil),  // 11: cellar.fulfillment.v1.ListShipmentsResponse
+	(*Shipment)(nil),               // 12: cellar.fulfillment.v1.Shipment
+	(*ShipmentShipped)(nil),        // 13: cellar.fulfillment.v1.ShipmentShipped
+	(*ShipmentScanned)(nil),        // 14: cellar.fulfillment.v1.ShipmentScanned
+	(*Booking)(nil),                // 15: cellar.fulfillment.v1.Booking
+	(*Place)(nil),                  // 16: cellar.fulfillment.v1.Place
+	(*v1.PostalAddress)(nil),       // 17: cellar.postal.v1.PostalAddress
+	(*v11.ParcelLine)(nil),         // 18: cellar.order.v1.ParcelLine
+	(*timestamppb.Timestamp)(nil),  // 19: google.protobuf.Timestamp
+	(*v12.Money)(nil),              // 20: cellar.money.v1.Money
+	(*v11.Scan)(nil),               // 21: cellar.order.v1.Scan
+	(v11.WayState)(0),              // 22: cellar.order.v1.WayState
 }
 var file_cellar_fulfillment_v1_fulfillment_proto_depIdxs = []int32{
-	12, // 0: cellar.fulfillment.v1.PlanOrderRequest.ship_to:type_name -> cellar.postal.v1.PostalAddress
+	17, // 0: cellar.fulfillment.v1.PlanOrderRequest.ship_to:type_name -> cellar.postal.v1.PostalAddress
 	3,  // 1: cellar.fulfillment.v1.PlanOrderRequest.lines:type_name -> cellar.fulfillment.v1.PlanLine
 	0,  // 2: cellar.fulfillment.v1.PlanOrderRequest.speed:type_name -> cellar.fulfillment.v1.Speed
 	5,  // 3: cellar.fulfillment.v1.PlanOrderResponse.parcels:type_name -> cellar.fulfillment.v1.PlannedParcel
-	13, // 4: cellar.fulfillment.v1.PlannedParcel.lines:type_name -> cellar.order.v1.ParcelLine
-	14, // 5: cellar.fulfillment.v1.PlannedParcel.ship_by:type_name -> google.protobuf.Timestamp
-	14, // 6: cellar.fulfillment.v1.PlannedParcel.deliver_by:type_name -> google.protobuf.Timestamp
-	15, // 7: cellar.fulfillment.v1.PlannedParcel.cost:type_name -> cellar.money.v1.Money
+	18, // 4: cellar.fulfillment.v1.PlannedParcel.lines:type_name -> cellar.order.v1.ParcelLine
+	19, // 5: cellar.fulfillment.v1.PlannedParcel.ship_by:type_name -> google.protobuf.Timestamp
+	19, // 6: cellar.fulfillment.v1.PlannedParcel.deliver_by:type_name -> google.protobuf.Timestamp
+	20, // 7: cellar.fulfillment.v1.PlannedParcel.cost:type_name -> cellar.money.v1.Money
 	1,  // 8: cellar.fulfillment.v1.CancelShipmentResponse.state:type_name -> cellar.fulfillment.v1.ShipmentState
-	10, // 9: cellar.fulfillment.v1.ListShipmentsResponse.shipments:type_name -> cellar.fulfillment.v1.Shipment
-	1,  // 10: cellar.fulfillment.v1.Shipment.state:type_name -> cellar.fulfillment.v1.ShipmentState
-	13, // 11: cellar.fulfillment.v1.Shipment.lines:type_name -> cellar.order.v1.ParcelLine
-	14, // 12: cellar.fulfillment.v1.Shipment.shipped_at:type_name -> google.protobuf.Timestamp
-	14, // 13: cellar.fulfillment.v1.ShipmentShipped.shipped_at:type_name -> google.protobuf.Timestamp
-	2,  // 14: cellar.fulfillment.v1.FulfillmentService.PlanOrder:input_type -> cellar.fulfillment.v1.PlanOrderRequest
-	6,  // 15: cellar.fulfillment.v1.FulfillmentService.CancelShipment:input_type -> cellar.fulfillment.v1.CancelShipmentRequest
-	8,  // 16: cellar.fulfillment.v1.FulfillmentService.ListShipments:input_type -> cellar.fulfillment.v1.ListShipmentsRequest
-	4,  // 17: cellar.fulfillment.v1.FulfillmentService.PlanOrder:output_type -> cellar.fulfillment.v1.PlanOrderResponse
-	7,  // 18: cellar.fulfillment.v1.FulfillmentService.CancelShipment:output_type -> cellar.fulfillment.v1.CancelShipmentResponse
-	9,  // 19: cellar.fulfillment.v1.FulfillmentService.ListShipments:output_type -> cellar.fulfillment.v1.ListShipmentsResponse
-	17, // [17:20] is the sub-list for method output_type
-	14, // [14:17] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	21, // 9: cellar.fulfillment.v1.RecordScansRequest.scans:type_name -> cellar.order.v1.Scan
+	12, // 10: cellar.fulfillment.v1.ListShipmentsResponse.shipments:type_name -> cellar.fulfillment.v1.Shipment
+	1,  // 11: cellar.fulfillment.v1.Shipment.state:type_name -> cellar.fulfillment.v1.ShipmentState
+	18, // 12: cellar.fulfillment.v1.Shipment.lines:type_name -> cellar.order.v1.ParcelLine
+	19, // 13: cellar.fulfillment.v1.Shipment.shipped_at:type_name -> google.protobuf.Timestamp
+	22, // 14: cellar.fulfillment.v1.Shipment.way:type_name -> cellar.order.v1.WayState
+	21, // 15: cellar.fulfillment.v1.Shipment.scans:type_name -> cellar.order.v1.Scan
+	19, // 16: cellar.fulfillment.v1.ShipmentShipped.shipped_at:type_name -> google.protobuf.Timestamp
+	13, // 17: cellar.fulfillment.v1.ShipmentScanned.shipment:type_name -> cellar.fulfillment.v1.ShipmentShipped
+	21, // 18: cellar.fulfillment.v1.ShipmentScanned.scans:type_name -> cellar.order.v1.Scan
+	16, // 19: cellar.fulfillment.v1.Booking.from:type_name -> cellar.fulfillment.v1.Place
+	16, // 20: cellar.fulfillment.v1.Booking.to:type_name -> cellar.fulfillment.v1.Place
+	19, // 21: cellar.fulfillment.v1.Booking.promised_by:type_name -> google.protobuf.Timestamp
+	2,  // 22: cellar.fulfillment.v1.FulfillmentService.PlanOrder:input_type -> cellar.fulfillment.v1.PlanOrderRequest
+	6,  // 23: cellar.fulfillment.v1.FulfillmentService.CancelShipment:input_type -> cellar.fulfillment.v1.CancelShipmentRequest
+	8,  // 24: cellar.fulfillment.v1.FulfillmentService.RecordScans:input_type -> cellar.fulfillment.v1.RecordScansRequest
+	10, // 25: cellar.fulfillment.v1.FulfillmentService.ListShipments:input_type -> cellar.fulfillment.v1.ListShipmentsRequest
+	4,  // 26: cellar.fulfillment.v1.FulfillmentService.PlanOrder:output_type -> cellar.fulfillment.v1.PlanOrderResponse
+	7,  // 27: cellar.fulfillment.v1.FulfillmentService.CancelShipment:output_type -> cellar.fulfillment.v1.CancelShipmentResponse
+	9,  // 28: cellar.fulfillment.v1.FulfillmentService.RecordScans:output_type -> cellar.fulfillment.v1.RecordScansResponse
+	11, // 29: cellar.fulfillment.v1.FulfillmentService.ListShipments:output_type -> cellar.fulfillment.v1.ListShipmentsResponse
+	26, // [26:30] is the sub-list for method output_type
+	22, // [22:26] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_cellar_fulfillment_v1_fulfillment_proto_init() }
@@ -933,7 +1312,7 @@ func file_cellar_fulfillment_v1_fulfillment_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cellar_fulfillment_v1_fulfillment_proto_rawDesc), len(file_cellar_fulfillment_v1_fulfillment_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   10,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

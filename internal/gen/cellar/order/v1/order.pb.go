@@ -222,6 +222,152 @@ func (ParcelState) EnumDescriptor() ([]byte, []int) {
 	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{2}
 }
 
+// WayState is how far a parcel has come that was handed over to its carrier.
+type WayState int32
+
+const (
+	// Not handed over yet, or not scanned.
+	WayState_WAY_STATE_UNSPECIFIED      WayState = 0
+	WayState_WAY_STATE_PICKED_UP        WayState = 1
+	WayState_WAY_STATE_IN_TRANSIT       WayState = 2
+	WayState_WAY_STATE_OUT_FOR_DELIVERY WayState = 3
+	// The way has ended: at the door.
+	WayState_WAY_STATE_DELIVERED WayState = 4
+	// It could not be delivered: the carrier tries again, or sends it back.
+	WayState_WAY_STATE_EXCEPTION WayState = 5
+	// The way has ended: back where it came from.
+	WayState_WAY_STATE_SENT_BACK WayState = 6
+)
+
+// Enum value maps for WayState.
+var (
+	WayState_name = map[int32]string{
+		0: "WAY_STATE_UNSPECIFIED",
+		1: "WAY_STATE_PICKED_UP",
+		2: "WAY_STATE_IN_TRANSIT",
+		3: "WAY_STATE_OUT_FOR_DELIVERY",
+		4: "WAY_STATE_DELIVERED",
+		5: "WAY_STATE_EXCEPTION",
+		6: "WAY_STATE_SENT_BACK",
+	}
+	WayState_value = map[string]int32{
+		"WAY_STATE_UNSPECIFIED":      0,
+		"WAY_STATE_PICKED_UP":        1,
+		"WAY_STATE_IN_TRANSIT":       2,
+		"WAY_STATE_OUT_FOR_DELIVERY": 3,
+		"WAY_STATE_DELIVERED":        4,
+		"WAY_STATE_EXCEPTION":        5,
+		"WAY_STATE_SENT_BACK":        6,
+	}
+)
+
+func (x WayState) Enum() *WayState {
+	p := new(WayState)
+	*p = x
+	return p
+}
+
+func (x WayState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (WayState) Descriptor() protoreflect.EnumDescriptor {
+	return file_cellar_order_v1_order_proto_enumTypes[3].Descriptor()
+}
+
+func (WayState) Type() protoreflect.EnumType {
+	return &file_cellar_order_v1_order_proto_enumTypes[3]
+}
+
+func (x WayState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use WayState.Descriptor instead.
+func (WayState) EnumDescriptor() ([]byte, []int) {
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{3}
+}
+
+// Scan is what the carrier has seen of a parcel on its way.
+type Scan struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// From 1, without gaps.
+	Seq   int32                  `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
+	State WayState               `protobuf:"varint,2,opt,name=state,proto3,enum=cellar.order.v1.WayState" json:"state,omitempty"`
+	At    *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=at,proto3" json:"at,omitempty"`
+	// Where, for people.
+	Place string `protobuf:"bytes,4,opt,name=place,proto3" json:"place,omitempty"`
+	// What an exception is about, for people.
+	Note          string `protobuf:"bytes,5,opt,name=note,proto3" json:"note,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Scan) Reset() {
+	*x = Scan{}
+	mi := &file_cellar_order_v1_order_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Scan) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Scan) ProtoMessage() {}
+
+func (x *Scan) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_order_v1_order_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Scan.ProtoReflect.Descriptor instead.
+func (*Scan) Descriptor() ([]byte, []int) {
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *Scan) GetSeq() int32 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+func (x *Scan) GetState() WayState {
+	if x != nil {
+		return x.State
+	}
+	return WayState_WAY_STATE_UNSPECIFIED
+}
+
+func (x *Scan) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *Scan) GetPlace() string {
+	if x != nil {
+		return x.Place
+	}
+	return ""
+}
+
+func (x *Scan) GetNote() string {
+	if x != nil {
+		return x.Note
+	}
+	return ""
+}
+
 // Order of one customer.
 type Order struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -257,7 +403,7 @@ type Order struct {
 
 func (x *Order) Reset() {
 	*x = Order{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[0]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -269,7 +415,7 @@ func (x *Order) String() string {
 func (*Order) ProtoMessage() {}
 
 func (x *Order) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[0]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -282,7 +428,7 @@ func (x *Order) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Order.ProtoReflect.Descriptor instead.
 func (*Order) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{0}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{1}
 }
 
 func (x *Order) GetOrderId() string {
@@ -440,7 +586,7 @@ type Line struct {
 
 func (x *Line) Reset() {
 	*x = Line{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[1]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -452,7 +598,7 @@ func (x *Line) String() string {
 func (*Line) ProtoMessage() {}
 
 func (x *Line) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[1]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -465,7 +611,7 @@ func (x *Line) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Line.ProtoReflect.Descriptor instead.
 func (*Line) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{1}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Line) GetLine() int32 {
@@ -543,13 +689,19 @@ type Parcel struct {
 	TrackingNumber string                 `protobuf:"bytes,4,opt,name=tracking_number,json=trackingNumber,proto3" json:"tracking_number,omitempty"`
 	ShippedAt      *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=shipped_at,json=shippedAt,proto3" json:"shipped_at,omitempty"`
 	State          ParcelState            `protobuf:"varint,7,opt,name=state,proto3,enum=cellar.order.v1.ParcelState" json:"state,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Who carries it; set once shipped.
+	Carrier string `protobuf:"bytes,8,opt,name=carrier,proto3" json:"carrier,omitempty"`
+	// State of its last scan.
+	Way WayState `protobuf:"varint,9,opt,name=way,proto3,enum=cellar.order.v1.WayState" json:"way,omitempty"`
+	// Oldest first.
+	Scans         []*Scan `protobuf:"bytes,10,rep,name=scans,proto3" json:"scans,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Parcel) Reset() {
 	*x = Parcel{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[2]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -561,7 +713,7 @@ func (x *Parcel) String() string {
 func (*Parcel) ProtoMessage() {}
 
 func (x *Parcel) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[2]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -574,7 +726,7 @@ func (x *Parcel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Parcel.ProtoReflect.Descriptor instead.
 func (*Parcel) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{2}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Parcel) GetFcId() string {
@@ -626,6 +778,27 @@ func (x *Parcel) GetState() ParcelState {
 	return ParcelState_PARCEL_STATE_UNSPECIFIED
 }
 
+func (x *Parcel) GetCarrier() string {
+	if x != nil {
+		return x.Carrier
+	}
+	return ""
+}
+
+func (x *Parcel) GetWay() WayState {
+	if x != nil {
+		return x.Way
+	}
+	return WayState_WAY_STATE_UNSPECIFIED
+}
+
+func (x *Parcel) GetScans() []*Scan {
+	if x != nil {
+		return x.Scans
+	}
+	return nil
+}
+
 // ParcelLine is how much of an order's line one FC ships.
 type ParcelLine struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
@@ -640,7 +813,7 @@ type ParcelLine struct {
 
 func (x *ParcelLine) Reset() {
 	*x = ParcelLine{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[3]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -652,7 +825,7 @@ func (x *ParcelLine) String() string {
 func (*ParcelLine) ProtoMessage() {}
 
 func (x *ParcelLine) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[3]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -665,7 +838,7 @@ func (x *ParcelLine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ParcelLine.ProtoReflect.Descriptor instead.
 func (*ParcelLine) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{3}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ParcelLine) GetLine() int32 {
@@ -712,7 +885,7 @@ type Return struct {
 
 func (x *Return) Reset() {
 	*x = Return{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[4]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -724,7 +897,7 @@ func (x *Return) String() string {
 func (*Return) ProtoMessage() {}
 
 func (x *Return) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[4]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -737,7 +910,7 @@ func (x *Return) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Return.ProtoReflect.Descriptor instead.
 func (*Return) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{4}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Return) GetReturnId() string {
@@ -791,7 +964,7 @@ type ReturnedLine struct {
 
 func (x *ReturnedLine) Reset() {
 	*x = ReturnedLine{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[5]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -803,7 +976,7 @@ func (x *ReturnedLine) String() string {
 func (*ReturnedLine) ProtoMessage() {}
 
 func (x *ReturnedLine) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[5]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -816,7 +989,7 @@ func (x *ReturnedLine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReturnedLine.ProtoReflect.Descriptor instead.
 func (*ReturnedLine) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{5}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ReturnedLine) GetFcId() string {
@@ -873,7 +1046,7 @@ type Paid struct {
 
 func (x *Paid) Reset() {
 	*x = Paid{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[6]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -885,7 +1058,7 @@ func (x *Paid) String() string {
 func (*Paid) ProtoMessage() {}
 
 func (x *Paid) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[6]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -898,7 +1071,7 @@ func (x *Paid) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Paid.ProtoReflect.Descriptor instead.
 func (*Paid) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{6}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Paid) GetParcels() []*Parcel {
@@ -925,7 +1098,7 @@ type CancelRequested struct {
 
 func (x *CancelRequested) Reset() {
 	*x = CancelRequested{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[7]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -937,7 +1110,7 @@ func (x *CancelRequested) String() string {
 func (*CancelRequested) ProtoMessage() {}
 
 func (x *CancelRequested) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[7]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -950,7 +1123,7 @@ func (x *CancelRequested) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRequested.ProtoReflect.Descriptor instead.
 func (*CancelRequested) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{7}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *CancelRequested) GetReason() string {
@@ -970,7 +1143,7 @@ type Packed struct {
 
 func (x *Packed) Reset() {
 	*x = Packed{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[8]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -982,7 +1155,7 @@ func (x *Packed) String() string {
 func (*Packed) ProtoMessage() {}
 
 func (x *Packed) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[8]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -995,7 +1168,7 @@ func (x *Packed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Packed.ProtoReflect.Descriptor instead.
 func (*Packed) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{8}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Packed) GetFcId() string {
@@ -1017,7 +1190,7 @@ type Canceled struct {
 
 func (x *Canceled) Reset() {
 	*x = Canceled{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[9]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1029,7 +1202,7 @@ func (x *Canceled) String() string {
 func (*Canceled) ProtoMessage() {}
 
 func (x *Canceled) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[9]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1042,7 +1215,7 @@ func (x *Canceled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Canceled.ProtoReflect.Descriptor instead.
 func (*Canceled) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{9}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Canceled) GetFcId() string {
@@ -1074,7 +1247,7 @@ type Captured struct {
 
 func (x *Captured) Reset() {
 	*x = Captured{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[10]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1086,7 +1259,7 @@ func (x *Captured) String() string {
 func (*Captured) ProtoMessage() {}
 
 func (x *Captured) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[10]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1099,7 +1272,7 @@ func (x *Captured) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Captured.ProtoReflect.Descriptor instead.
 func (*Captured) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{10}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Captured) GetCaptureId() string {
@@ -1142,7 +1315,7 @@ type Refunded struct {
 
 func (x *Refunded) Reset() {
 	*x = Refunded{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[11]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1154,7 +1327,7 @@ func (x *Refunded) String() string {
 func (*Refunded) ProtoMessage() {}
 
 func (x *Refunded) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[11]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1167,7 +1340,7 @@ func (x *Refunded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refunded.ProtoReflect.Descriptor instead.
 func (*Refunded) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{11}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Refunded) GetRefundId() string {
@@ -1194,7 +1367,7 @@ type ReturnRequested struct {
 
 func (x *ReturnRequested) Reset() {
 	*x = ReturnRequested{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[12]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1206,7 +1379,7 @@ func (x *ReturnRequested) String() string {
 func (*ReturnRequested) ProtoMessage() {}
 
 func (x *ReturnRequested) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[12]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1219,7 +1392,7 @@ func (x *ReturnRequested) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReturnRequested.ProtoReflect.Descriptor instead.
 func (*ReturnRequested) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{12}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ReturnRequested) GetReturn() *Return {
@@ -1239,7 +1412,7 @@ type Returned struct {
 
 func (x *Returned) Reset() {
 	*x = Returned{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[13]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1251,7 +1424,7 @@ func (x *Returned) String() string {
 func (*Returned) ProtoMessage() {}
 
 func (x *Returned) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[13]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1264,7 +1437,7 @@ func (x *Returned) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Returned.ProtoReflect.Descriptor instead.
 func (*Returned) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{13}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Returned) GetReturnId() string {
@@ -1284,7 +1457,7 @@ type Failed struct {
 
 func (x *Failed) Reset() {
 	*x = Failed{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[14]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1296,7 +1469,7 @@ func (x *Failed) String() string {
 func (*Failed) ProtoMessage() {}
 
 func (x *Failed) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[14]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1309,7 +1482,7 @@ func (x *Failed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Failed.ProtoReflect.Descriptor instead.
 func (*Failed) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{14}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Failed) GetReason() string {
@@ -1326,13 +1499,14 @@ type Shipped struct {
 	ShipmentId     string                 `protobuf:"bytes,2,opt,name=shipment_id,json=shipmentId,proto3" json:"shipment_id,omitempty"`
 	TrackingNumber string                 `protobuf:"bytes,3,opt,name=tracking_number,json=trackingNumber,proto3" json:"tracking_number,omitempty"`
 	ShippedAt      *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=shipped_at,json=shippedAt,proto3" json:"shipped_at,omitempty"`
+	Carrier        string                 `protobuf:"bytes,5,opt,name=carrier,proto3" json:"carrier,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Shipped) Reset() {
 	*x = Shipped{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[15]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1344,7 +1518,7 @@ func (x *Shipped) String() string {
 func (*Shipped) ProtoMessage() {}
 
 func (x *Shipped) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[15]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1357,7 +1531,7 @@ func (x *Shipped) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Shipped.ProtoReflect.Descriptor instead.
 func (*Shipped) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{15}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Shipped) GetFcId() string {
@@ -1388,26 +1562,96 @@ func (x *Shipped) GetShippedAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Shipped) GetCarrier() string {
+	if x != nil {
+		return x.Carrier
+	}
+	return ""
+}
+
+// Scanned is what a "scanned" event remembers: the carrier has seen one FC's parcel.
+type Scanned struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	FcId          string                 `protobuf:"bytes,1,opt,name=fc_id,json=fcId,proto3" json:"fc_id,omitempty"`
+	ShipmentId    string                 `protobuf:"bytes,2,opt,name=shipment_id,json=shipmentId,proto3" json:"shipment_id,omitempty"`
+	Scan          *Scan                  `protobuf:"bytes,3,opt,name=scan,proto3" json:"scan,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Scanned) Reset() {
+	*x = Scanned{}
+	mi := &file_cellar_order_v1_order_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Scanned) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Scanned) ProtoMessage() {}
+
+func (x *Scanned) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_order_v1_order_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Scanned.ProtoReflect.Descriptor instead.
+func (*Scanned) Descriptor() ([]byte, []int) {
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *Scanned) GetFcId() string {
+	if x != nil {
+		return x.FcId
+	}
+	return ""
+}
+
+func (x *Scanned) GetShipmentId() string {
+	if x != nil {
+		return x.ShipmentId
+	}
+	return ""
+}
+
+func (x *Scanned) GetScan() *Scan {
+	if x != nil {
+		return x.Scan
+	}
+	return nil
+}
+
 // Event is one thing that happened to an order.
 type Event struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// From 1, without gaps.
 	Seq int64 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
-	// "placed", "paid", "failed", "shipped", "captured", "cancel_requested", "packed", "canceled", "return_requested",
+	// "placed", "paid", "failed", "shipped", "scanned", "captured", "cancel_requested", "packed", "canceled", "return_requested",
 	// "returned", "refunded": see docs/orders.md.
 	Kind string                 `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
 	At   *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=at,proto3" json:"at,omitempty"`
 	// FC whose parcel the event is about; empty when it is about the whole order.
 	FcId string `protobuf:"bytes,4,opt,name=fc_id,json=fcId,proto3" json:"fc_id,omitempty"`
 	// Money that moved, of "captured" and "refunded".
-	Amount        *v11.Money `protobuf:"bytes,5,opt,name=amount,proto3" json:"amount,omitempty"`
+	Amount *v11.Money `protobuf:"bytes,5,opt,name=amount,proto3" json:"amount,omitempty"`
+	// Of "scanned".
+	Scan          *Scan `protobuf:"bytes,6,opt,name=scan,proto3" json:"scan,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[16]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1419,7 +1663,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[16]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1432,7 +1676,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{16}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Event) GetSeq() int64 {
@@ -1470,6 +1714,13 @@ func (x *Event) GetAmount() *v11.Money {
 	return nil
 }
 
+func (x *Event) GetScan() *Scan {
+	if x != nil {
+		return x.Scan
+	}
+	return nil
+}
+
 type GetOrderRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	OrderId       string                 `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
@@ -1479,7 +1730,7 @@ type GetOrderRequest struct {
 
 func (x *GetOrderRequest) Reset() {
 	*x = GetOrderRequest{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[17]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1491,7 +1742,7 @@ func (x *GetOrderRequest) String() string {
 func (*GetOrderRequest) ProtoMessage() {}
 
 func (x *GetOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[17]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1504,7 +1755,7 @@ func (x *GetOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetOrderRequest.ProtoReflect.Descriptor instead.
 func (*GetOrderRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{17}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *GetOrderRequest) GetOrderId() string {
@@ -1523,7 +1774,7 @@ type GetOrderResponse struct {
 
 func (x *GetOrderResponse) Reset() {
 	*x = GetOrderResponse{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[18]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1535,7 +1786,7 @@ func (x *GetOrderResponse) String() string {
 func (*GetOrderResponse) ProtoMessage() {}
 
 func (x *GetOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[18]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1548,7 +1799,7 @@ func (x *GetOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetOrderResponse.ProtoReflect.Descriptor instead.
 func (*GetOrderResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{18}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *GetOrderResponse) GetOrder() *Order {
@@ -1569,7 +1820,7 @@ type ListOrdersRequest struct {
 
 func (x *ListOrdersRequest) Reset() {
 	*x = ListOrdersRequest{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[19]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1581,7 +1832,7 @@ func (x *ListOrdersRequest) String() string {
 func (*ListOrdersRequest) ProtoMessage() {}
 
 func (x *ListOrdersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[19]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1594,7 +1845,7 @@ func (x *ListOrdersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListOrdersRequest.ProtoReflect.Descriptor instead.
 func (*ListOrdersRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{19}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListOrdersRequest) GetPageSize() int32 {
@@ -1622,7 +1873,7 @@ type ListOrdersResponse struct {
 
 func (x *ListOrdersResponse) Reset() {
 	*x = ListOrdersResponse{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[20]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1634,7 +1885,7 @@ func (x *ListOrdersResponse) String() string {
 func (*ListOrdersResponse) ProtoMessage() {}
 
 func (x *ListOrdersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[20]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1647,7 +1898,7 @@ func (x *ListOrdersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListOrdersResponse.ProtoReflect.Descriptor instead.
 func (*ListOrdersResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{20}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ListOrdersResponse) GetOrders() []*Order {
@@ -1675,7 +1926,7 @@ type CancelOrderRequest struct {
 
 func (x *CancelOrderRequest) Reset() {
 	*x = CancelOrderRequest{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[21]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1687,7 +1938,7 @@ func (x *CancelOrderRequest) String() string {
 func (*CancelOrderRequest) ProtoMessage() {}
 
 func (x *CancelOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[21]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1700,7 +1951,7 @@ func (x *CancelOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelOrderRequest.ProtoReflect.Descriptor instead.
 func (*CancelOrderRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{21}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *CancelOrderRequest) GetOrderId() string {
@@ -1728,7 +1979,7 @@ type CancelOrderResponse struct {
 
 func (x *CancelOrderResponse) Reset() {
 	*x = CancelOrderResponse{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[22]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1740,7 +1991,7 @@ func (x *CancelOrderResponse) String() string {
 func (*CancelOrderResponse) ProtoMessage() {}
 
 func (x *CancelOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[22]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1753,7 +2004,7 @@ func (x *CancelOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelOrderResponse.ProtoReflect.Descriptor instead.
 func (*CancelOrderResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{22}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *CancelOrderResponse) GetOrder() *Order {
@@ -1784,7 +2035,7 @@ type ReturnLine struct {
 
 func (x *ReturnLine) Reset() {
 	*x = ReturnLine{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[23]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1796,7 +2047,7 @@ func (x *ReturnLine) String() string {
 func (*ReturnLine) ProtoMessage() {}
 
 func (x *ReturnLine) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[23]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1809,7 +2060,7 @@ func (x *ReturnLine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReturnLine.ProtoReflect.Descriptor instead.
 func (*ReturnLine) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{23}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ReturnLine) GetLine() int32 {
@@ -1846,7 +2097,7 @@ type ReturnItemsRequest struct {
 
 func (x *ReturnItemsRequest) Reset() {
 	*x = ReturnItemsRequest{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[24]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1858,7 +2109,7 @@ func (x *ReturnItemsRequest) String() string {
 func (*ReturnItemsRequest) ProtoMessage() {}
 
 func (x *ReturnItemsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[24]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1871,7 +2122,7 @@ func (x *ReturnItemsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReturnItemsRequest.ProtoReflect.Descriptor instead.
 func (*ReturnItemsRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{24}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ReturnItemsRequest) GetOrderId() string {
@@ -1905,7 +2156,7 @@ type ReturnItemsResponse struct {
 
 func (x *ReturnItemsResponse) Reset() {
 	*x = ReturnItemsResponse{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[25]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1917,7 +2168,7 @@ func (x *ReturnItemsResponse) String() string {
 func (*ReturnItemsResponse) ProtoMessage() {}
 
 func (x *ReturnItemsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[25]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1930,7 +2181,7 @@ func (x *ReturnItemsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReturnItemsResponse.ProtoReflect.Descriptor instead.
 func (*ReturnItemsResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{25}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ReturnItemsResponse) GetReturn() *Return {
@@ -1957,7 +2208,7 @@ type CreateOrderRequest struct {
 
 func (x *CreateOrderRequest) Reset() {
 	*x = CreateOrderRequest{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[26]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1969,7 +2220,7 @@ func (x *CreateOrderRequest) String() string {
 func (*CreateOrderRequest) ProtoMessage() {}
 
 func (x *CreateOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[26]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1982,7 +2233,7 @@ func (x *CreateOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateOrderRequest.ProtoReflect.Descriptor instead.
 func (*CreateOrderRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{26}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *CreateOrderRequest) GetOrder() *Order {
@@ -2000,7 +2251,7 @@ type CreateOrderResponse struct {
 
 func (x *CreateOrderResponse) Reset() {
 	*x = CreateOrderResponse{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[27]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2012,7 +2263,7 @@ func (x *CreateOrderResponse) String() string {
 func (*CreateOrderResponse) ProtoMessage() {}
 
 func (x *CreateOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[27]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2025,7 +2276,7 @@ func (x *CreateOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateOrderResponse.ProtoReflect.Descriptor instead.
 func (*CreateOrderResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{27}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{29}
 }
 
 type MarkPaidRequest struct {
@@ -2036,14 +2287,16 @@ type MarkPaidRequest struct {
 	// The money is only held: each shipment takes its part.
 	Authorized bool `protobuf:"varint,4,opt,name=authorized,proto3" json:"authorized,omitempty"`
 	// As in the order. Given, it spares a look at the order before it is changed.
-	ShipTo        *v1.PostalAddress `protobuf:"bytes,5,opt,name=ship_to,json=shipTo,proto3" json:"ship_to,omitempty"`
+	ShipTo *v1.PostalAddress `protobuf:"bytes,5,opt,name=ship_to,json=shipTo,proto3" json:"ship_to,omitempty"`
+	// It is sent by the faster service.
+	Express       bool `protobuf:"varint,6,opt,name=express,proto3" json:"express,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *MarkPaidRequest) Reset() {
 	*x = MarkPaidRequest{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[28]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2055,7 +2308,7 @@ func (x *MarkPaidRequest) String() string {
 func (*MarkPaidRequest) ProtoMessage() {}
 
 func (x *MarkPaidRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[28]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2068,7 +2321,7 @@ func (x *MarkPaidRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MarkPaidRequest.ProtoReflect.Descriptor instead.
 func (*MarkPaidRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{28}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *MarkPaidRequest) GetCustomerId() string {
@@ -2106,6 +2359,13 @@ func (x *MarkPaidRequest) GetShipTo() *v1.PostalAddress {
 	return nil
 }
 
+func (x *MarkPaidRequest) GetExpress() bool {
+	if x != nil {
+		return x.Express
+	}
+	return false
+}
+
 type MarkPaidResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Order         *Order                 `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
@@ -2115,7 +2375,7 @@ type MarkPaidResponse struct {
 
 func (x *MarkPaidResponse) Reset() {
 	*x = MarkPaidResponse{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[29]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2127,7 +2387,7 @@ func (x *MarkPaidResponse) String() string {
 func (*MarkPaidResponse) ProtoMessage() {}
 
 func (x *MarkPaidResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[29]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2140,7 +2400,7 @@ func (x *MarkPaidResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MarkPaidResponse.ProtoReflect.Descriptor instead.
 func (*MarkPaidResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{29}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *MarkPaidResponse) GetOrder() *Order {
@@ -2161,7 +2421,7 @@ type MarkFailedRequest struct {
 
 func (x *MarkFailedRequest) Reset() {
 	*x = MarkFailedRequest{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[30]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2173,7 +2433,7 @@ func (x *MarkFailedRequest) String() string {
 func (*MarkFailedRequest) ProtoMessage() {}
 
 func (x *MarkFailedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[30]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2186,7 +2446,7 @@ func (x *MarkFailedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MarkFailedRequest.ProtoReflect.Descriptor instead.
 func (*MarkFailedRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{30}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *MarkFailedRequest) GetCustomerId() string {
@@ -2219,7 +2479,7 @@ type MarkFailedResponse struct {
 
 func (x *MarkFailedResponse) Reset() {
 	*x = MarkFailedResponse{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[31]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2231,7 +2491,7 @@ func (x *MarkFailedResponse) String() string {
 func (*MarkFailedResponse) ProtoMessage() {}
 
 func (x *MarkFailedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[31]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2244,7 +2504,7 @@ func (x *MarkFailedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MarkFailedResponse.ProtoReflect.Descriptor instead.
 func (*MarkFailedResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{31}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *MarkFailedResponse) GetOrder() *Order {
@@ -2262,13 +2522,16 @@ type RecordShipmentRequest struct {
 	ShipmentId     string                 `protobuf:"bytes,4,opt,name=shipment_id,json=shipmentId,proto3" json:"shipment_id,omitempty"`
 	TrackingNumber string                 `protobuf:"bytes,5,opt,name=tracking_number,json=trackingNumber,proto3" json:"tracking_number,omitempty"`
 	ShippedAt      *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=shipped_at,json=shippedAt,proto3" json:"shipped_at,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	Carrier        string                 `protobuf:"bytes,7,opt,name=carrier,proto3" json:"carrier,omitempty"`
+	// From the first on; those that are known change nothing.
+	Scans         []*Scan `protobuf:"bytes,8,rep,name=scans,proto3" json:"scans,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RecordShipmentRequest) Reset() {
 	*x = RecordShipmentRequest{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[32]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2280,7 +2543,7 @@ func (x *RecordShipmentRequest) String() string {
 func (*RecordShipmentRequest) ProtoMessage() {}
 
 func (x *RecordShipmentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[32]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2293,7 +2556,7 @@ func (x *RecordShipmentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordShipmentRequest.ProtoReflect.Descriptor instead.
 func (*RecordShipmentRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{32}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *RecordShipmentRequest) GetCustomerId() string {
@@ -2338,6 +2601,20 @@ func (x *RecordShipmentRequest) GetShippedAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *RecordShipmentRequest) GetCarrier() string {
+	if x != nil {
+		return x.Carrier
+	}
+	return ""
+}
+
+func (x *RecordShipmentRequest) GetScans() []*Scan {
+	if x != nil {
+		return x.Scans
+	}
+	return nil
+}
+
 type RecordShipmentResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -2346,7 +2623,7 @@ type RecordShipmentResponse struct {
 
 func (x *RecordShipmentResponse) Reset() {
 	*x = RecordShipmentResponse{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[33]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2358,7 +2635,7 @@ func (x *RecordShipmentResponse) String() string {
 func (*RecordShipmentResponse) ProtoMessage() {}
 
 func (x *RecordShipmentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[33]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2371,26 +2648,241 @@ func (x *RecordShipmentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordShipmentResponse.ProtoReflect.Descriptor instead.
 func (*RecordShipmentResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{33}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{35}
+}
+
+type WatchOrderRequest struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	OrderId string                 `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	// Number of the last event that was seen; 0: all are told.
+	AfterSeq      int64 `protobuf:"varint,2,opt,name=after_seq,json=afterSeq,proto3" json:"after_seq,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchOrderRequest) Reset() {
+	*x = WatchOrderRequest{}
+	mi := &file_cellar_order_v1_order_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchOrderRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchOrderRequest) ProtoMessage() {}
+
+func (x *WatchOrderRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_order_v1_order_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchOrderRequest.ProtoReflect.Descriptor instead.
+func (*WatchOrderRequest) Descriptor() ([]byte, []int) {
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *WatchOrderRequest) GetOrderId() string {
+	if x != nil {
+		return x.OrderId
+	}
+	return ""
+}
+
+func (x *WatchOrderRequest) GetAfterSeq() int64 {
+	if x != nil {
+		return x.AfterSeq
+	}
+	return 0
+}
+
+type WatchOrderResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As it stands, with its events that were not seen.
+	Order *Order `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
+	// Nothing more is to come.
+	Ended         bool `protobuf:"varint,2,opt,name=ended,proto3" json:"ended,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchOrderResponse) Reset() {
+	*x = WatchOrderResponse{}
+	mi := &file_cellar_order_v1_order_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchOrderResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchOrderResponse) ProtoMessage() {}
+
+func (x *WatchOrderResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_order_v1_order_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchOrderResponse.ProtoReflect.Descriptor instead.
+func (*WatchOrderResponse) Descriptor() ([]byte, []int) {
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *WatchOrderResponse) GetOrder() *Order {
+	if x != nil {
+		return x.Order
+	}
+	return nil
+}
+
+func (x *WatchOrderResponse) GetEnded() bool {
+	if x != nil {
+		return x.Ended
+	}
+	return false
+}
+
+type FollowOrderRequest struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	OrderId string                 `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	// As in WatchOrderRequest.
+	AfterSeq      int64 `protobuf:"varint,2,opt,name=after_seq,json=afterSeq,proto3" json:"after_seq,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowOrderRequest) Reset() {
+	*x = FollowOrderRequest{}
+	mi := &file_cellar_order_v1_order_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowOrderRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowOrderRequest) ProtoMessage() {}
+
+func (x *FollowOrderRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_order_v1_order_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowOrderRequest.ProtoReflect.Descriptor instead.
+func (*FollowOrderRequest) Descriptor() ([]byte, []int) {
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *FollowOrderRequest) GetOrderId() string {
+	if x != nil {
+		return x.OrderId
+	}
+	return ""
+}
+
+func (x *FollowOrderRequest) GetAfterSeq() int64 {
+	if x != nil {
+		return x.AfterSeq
+	}
+	return 0
+}
+
+type FollowOrderResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As in WatchOrderResponse.
+	Order         *Order `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
+	Ended         bool   `protobuf:"varint,2,opt,name=ended,proto3" json:"ended,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowOrderResponse) Reset() {
+	*x = FollowOrderResponse{}
+	mi := &file_cellar_order_v1_order_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowOrderResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowOrderResponse) ProtoMessage() {}
+
+func (x *FollowOrderResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_order_v1_order_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowOrderResponse.ProtoReflect.Descriptor instead.
+func (*FollowOrderResponse) Descriptor() ([]byte, []int) {
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *FollowOrderResponse) GetOrder() *Order {
+	if x != nil {
+		return x.Order
+	}
+	return nil
+}
+
+func (x *FollowOrderResponse) GetEnded() bool {
+	if x != nil {
+		return x.Ended
+	}
+	return false
 }
 
 // FulfillmentRequested is the event `fulfillment.<region>.<fc>.requested`: an FC is asked to ship its part of
 // a paid order.
 type FulfillmentRequested struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	OrderId       string                 `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
-	CustomerId    string                 `protobuf:"bytes,2,opt,name=customer_id,json=customerId,proto3" json:"customer_id,omitempty"`
-	FcId          string                 `protobuf:"bytes,3,opt,name=fc_id,json=fcId,proto3" json:"fc_id,omitempty"`
-	Lines         []*ParcelLine          `protobuf:"bytes,4,rep,name=lines,proto3" json:"lines,omitempty"`
-	ShipTo        *v1.PostalAddress      `protobuf:"bytes,5,opt,name=ship_to,json=shipTo,proto3" json:"ship_to,omitempty"`
-	PaidAt        *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=paid_at,json=paidAt,proto3" json:"paid_at,omitempty"`
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	OrderId    string                 `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	CustomerId string                 `protobuf:"bytes,2,opt,name=customer_id,json=customerId,proto3" json:"customer_id,omitempty"`
+	FcId       string                 `protobuf:"bytes,3,opt,name=fc_id,json=fcId,proto3" json:"fc_id,omitempty"`
+	Lines      []*ParcelLine          `protobuf:"bytes,4,rep,name=lines,proto3" json:"lines,omitempty"`
+	ShipTo     *v1.PostalAddress      `protobuf:"bytes,5,opt,name=ship_to,json=shipTo,proto3" json:"ship_to,omitempty"`
+	PaidAt     *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=paid_at,json=paidAt,proto3" json:"paid_at,omitempty"`
+	// By the carrier's faster service.
+	Express       bool `protobuf:"varint,7,opt,name=express,proto3" json:"express,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *FulfillmentRequested) Reset() {
 	*x = FulfillmentRequested{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[34]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2402,7 +2894,7 @@ func (x *FulfillmentRequested) String() string {
 func (*FulfillmentRequested) ProtoMessage() {}
 
 func (x *FulfillmentRequested) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[34]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2415,7 +2907,7 @@ func (x *FulfillmentRequested) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FulfillmentRequested.ProtoReflect.Descriptor instead.
 func (*FulfillmentRequested) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{34}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *FulfillmentRequested) GetOrderId() string {
@@ -2460,6 +2952,13 @@ func (x *FulfillmentRequested) GetPaidAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *FulfillmentRequested) GetExpress() bool {
+	if x != nil {
+		return x.Express
+	}
+	return false
+}
+
 // CancellationState is what a cancellation remembers between its steps.
 type CancellationState struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
@@ -2478,7 +2977,7 @@ type CancellationState struct {
 
 func (x *CancellationState) Reset() {
 	*x = CancellationState{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[35]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2490,7 +2989,7 @@ func (x *CancellationState) String() string {
 func (*CancellationState) ProtoMessage() {}
 
 func (x *CancellationState) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[35]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2503,7 +3002,7 @@ func (x *CancellationState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancellationState.ProtoReflect.Descriptor instead.
 func (*CancellationState) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{35}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *CancellationState) GetOrderId() string {
@@ -2562,7 +3061,7 @@ type CancelingParcel struct {
 
 func (x *CancelingParcel) Reset() {
 	*x = CancelingParcel{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[36]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2574,7 +3073,7 @@ func (x *CancelingParcel) String() string {
 func (*CancelingParcel) ProtoMessage() {}
 
 func (x *CancelingParcel) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[36]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2587,7 +3086,7 @@ func (x *CancelingParcel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelingParcel.ProtoReflect.Descriptor instead.
 func (*CancelingParcel) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{36}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *CancelingParcel) GetFcId() string {
@@ -2630,7 +3129,7 @@ type ReturnState struct {
 
 func (x *ReturnState) Reset() {
 	*x = ReturnState{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[37]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2642,7 +3141,7 @@ func (x *ReturnState) String() string {
 func (*ReturnState) ProtoMessage() {}
 
 func (x *ReturnState) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[37]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2655,7 +3154,7 @@ func (x *ReturnState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReturnState.ProtoReflect.Descriptor instead.
 func (*ReturnState) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{37}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ReturnState) GetOrderId() string {
@@ -2696,7 +3195,7 @@ type CaptureState struct {
 
 func (x *CaptureState) Reset() {
 	*x = CaptureState{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[38]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2708,7 +3207,7 @@ func (x *CaptureState) String() string {
 func (*CaptureState) ProtoMessage() {}
 
 func (x *CaptureState) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[38]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2721,7 +3220,7 @@ func (x *CaptureState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CaptureState.ProtoReflect.Descriptor instead.
 func (*CaptureState) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{38}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *CaptureState) GetOrderId() string {
@@ -2777,7 +3276,13 @@ var File_cellar_order_v1_order_proto protoreflect.FileDescriptor
 
 const file_cellar_order_v1_order_proto_rawDesc = "" +
 	"\n" +
-	"\x1bcellar/order/v1/order.proto\x12\x0fcellar.order.v1\x1a\x1bcellar/money/v1/money.proto\x1a\x1fcellar/options/v1/options.proto\x1a\x1ecellar/postal/v1/address.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb4\a\n" +
+	"\x1bcellar/order/v1/order.proto\x12\x0fcellar.order.v1\x1a\x1bcellar/money/v1/money.proto\x1a\x1fcellar/options/v1/options.proto\x1a\x1ecellar/postal/v1/address.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9f\x01\n" +
+	"\x04Scan\x12\x10\n" +
+	"\x03seq\x18\x01 \x01(\x05R\x03seq\x12/\n" +
+	"\x05state\x18\x02 \x01(\x0e2\x19.cellar.order.v1.WayStateR\x05state\x12*\n" +
+	"\x02at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x14\n" +
+	"\x05place\x18\x04 \x01(\tR\x05place\x12\x12\n" +
+	"\x04note\x18\x05 \x01(\tR\x04note\"\xb4\a\n" +
 	"\x05Order\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\x12\x1f\n" +
 	"\vcustomer_id\x18\x02 \x01(\tR\n" +
@@ -2811,7 +3316,7 @@ const file_cellar_order_v1_order_proto_rawDesc = "" +
 	"\bdiscount\x18\x06 \x01(\v2\x16.cellar.money.v1.MoneyR\bdiscount\x12(\n" +
 	"\x03tax\x18\a \x01(\v2\x16.cellar.money.v1.MoneyR\x03tax\x12\x1a\n" +
 	"\bcanceled\x18\b \x01(\x03R\bcanceled\x12\x1a\n" +
-	"\breturned\x18\t \x01(\x03R\breturned\"\xa1\x02\n" +
+	"\breturned\x18\t \x01(\x03R\breturned\"\x95\x03\n" +
 	"\x06Parcel\x12\x13\n" +
 	"\x05fc_id\x18\x01 \x01(\tR\x04fcId\x12\x16\n" +
 	"\x06region\x18\x06 \x01(\tR\x06region\x121\n" +
@@ -2821,7 +3326,11 @@ const file_cellar_order_v1_order_proto_rawDesc = "" +
 	"\x0ftracking_number\x18\x04 \x01(\tR\x0etrackingNumber\x129\n" +
 	"\n" +
 	"shipped_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tshippedAt\x122\n" +
-	"\x05state\x18\a \x01(\x0e2\x1c.cellar.order.v1.ParcelStateR\x05state\"j\n" +
+	"\x05state\x18\a \x01(\x0e2\x1c.cellar.order.v1.ParcelStateR\x05state\x12\x18\n" +
+	"\acarrier\x18\b \x01(\tR\acarrier\x12+\n" +
+	"\x03way\x18\t \x01(\x0e2\x19.cellar.order.v1.WayStateR\x03way\x12+\n" +
+	"\x05scans\x18\n" +
+	" \x03(\v2\x15.cellar.order.v1.ScanR\x05scans\"j\n" +
 	"\n" +
 	"ParcelLine\x12\x12\n" +
 	"\x04line\x18\x01 \x01(\x05R\x04line\x12\x10\n" +
@@ -2867,20 +3376,27 @@ const file_cellar_order_v1_order_proto_rawDesc = "" +
 	"\bReturned\x12\x1b\n" +
 	"\treturn_id\x18\x01 \x01(\tR\breturnId\" \n" +
 	"\x06Failed\x12\x16\n" +
-	"\x06reason\x18\x01 \x01(\tR\x06reason\"\xa3\x01\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\"\xbd\x01\n" +
 	"\aShipped\x12\x13\n" +
 	"\x05fc_id\x18\x01 \x01(\tR\x04fcId\x12\x1f\n" +
 	"\vshipment_id\x18\x02 \x01(\tR\n" +
 	"shipmentId\x12'\n" +
 	"\x0ftracking_number\x18\x03 \x01(\tR\x0etrackingNumber\x129\n" +
 	"\n" +
-	"shipped_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tshippedAt\"\x9e\x01\n" +
+	"shipped_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tshippedAt\x12\x18\n" +
+	"\acarrier\x18\x05 \x01(\tR\acarrier\"j\n" +
+	"\aScanned\x12\x13\n" +
+	"\x05fc_id\x18\x01 \x01(\tR\x04fcId\x12\x1f\n" +
+	"\vshipment_id\x18\x02 \x01(\tR\n" +
+	"shipmentId\x12)\n" +
+	"\x04scan\x18\x03 \x01(\v2\x15.cellar.order.v1.ScanR\x04scan\"\xc9\x01\n" +
 	"\x05Event\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x03R\x03seq\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12*\n" +
 	"\x02at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x13\n" +
 	"\x05fc_id\x18\x04 \x01(\tR\x04fcId\x12.\n" +
-	"\x06amount\x18\x05 \x01(\v2\x16.cellar.money.v1.MoneyR\x06amount\",\n" +
+	"\x06amount\x18\x05 \x01(\v2\x16.cellar.money.v1.MoneyR\x06amount\x12)\n" +
+	"\x04scan\x18\x06 \x01(\v2\x15.cellar.order.v1.ScanR\x04scan\",\n" +
 	"\x0fGetOrderRequest\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\"@\n" +
 	"\x10GetOrderResponse\x12,\n" +
@@ -2912,7 +3428,7 @@ const file_cellar_order_v1_order_proto_rawDesc = "" +
 	"\x05order\x18\x02 \x01(\v2\x16.cellar.order.v1.OrderR\x05order\"B\n" +
 	"\x12CreateOrderRequest\x12,\n" +
 	"\x05order\x18\x01 \x01(\v2\x16.cellar.order.v1.OrderR\x05order\"\x15\n" +
-	"\x13CreateOrderResponse\"\xda\x01\n" +
+	"\x13CreateOrderResponse\"\xf4\x01\n" +
 	"\x0fMarkPaidRequest\x12\x1f\n" +
 	"\vcustomer_id\x18\x01 \x01(\tR\n" +
 	"customerId\x12\x19\n" +
@@ -2921,7 +3437,8 @@ const file_cellar_order_v1_order_proto_rawDesc = "" +
 	"\n" +
 	"authorized\x18\x04 \x01(\bR\n" +
 	"authorized\x128\n" +
-	"\aship_to\x18\x05 \x01(\v2\x1f.cellar.postal.v1.PostalAddressR\x06shipTo\"@\n" +
+	"\aship_to\x18\x05 \x01(\v2\x1f.cellar.postal.v1.PostalAddressR\x06shipTo\x12\x18\n" +
+	"\aexpress\x18\x06 \x01(\bR\aexpress\"@\n" +
 	"\x10MarkPaidResponse\x12,\n" +
 	"\x05order\x18\x01 \x01(\v2\x16.cellar.order.v1.OrderR\x05order\"g\n" +
 	"\x11MarkFailedRequest\x12\x1f\n" +
@@ -2930,7 +3447,7 @@ const file_cellar_order_v1_order_proto_rawDesc = "" +
 	"\border_id\x18\x02 \x01(\tR\aorderId\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\"B\n" +
 	"\x12MarkFailedResponse\x12,\n" +
-	"\x05order\x18\x01 \x01(\v2\x16.cellar.order.v1.OrderR\x05order\"\xed\x01\n" +
+	"\x05order\x18\x01 \x01(\v2\x16.cellar.order.v1.OrderR\x05order\"\xb4\x02\n" +
 	"\x15RecordShipmentRequest\x12\x1f\n" +
 	"\vcustomer_id\x18\x01 \x01(\tR\n" +
 	"customerId\x12\x19\n" +
@@ -2940,8 +3457,22 @@ const file_cellar_order_v1_order_proto_rawDesc = "" +
 	"shipmentId\x12'\n" +
 	"\x0ftracking_number\x18\x05 \x01(\tR\x0etrackingNumber\x129\n" +
 	"\n" +
-	"shipped_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tshippedAt\"\x18\n" +
-	"\x16RecordShipmentResponse\"\x89\x02\n" +
+	"shipped_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tshippedAt\x12\x18\n" +
+	"\acarrier\x18\a \x01(\tR\acarrier\x12+\n" +
+	"\x05scans\x18\b \x03(\v2\x15.cellar.order.v1.ScanR\x05scans\"\x18\n" +
+	"\x16RecordShipmentResponse\"K\n" +
+	"\x11WatchOrderRequest\x12\x19\n" +
+	"\border_id\x18\x01 \x01(\tR\aorderId\x12\x1b\n" +
+	"\tafter_seq\x18\x02 \x01(\x03R\bafterSeq\"X\n" +
+	"\x12WatchOrderResponse\x12,\n" +
+	"\x05order\x18\x01 \x01(\v2\x16.cellar.order.v1.OrderR\x05order\x12\x14\n" +
+	"\x05ended\x18\x02 \x01(\bR\x05ended\"L\n" +
+	"\x12FollowOrderRequest\x12\x19\n" +
+	"\border_id\x18\x01 \x01(\tR\aorderId\x12\x1b\n" +
+	"\tafter_seq\x18\x02 \x01(\x03R\bafterSeq\"Y\n" +
+	"\x13FollowOrderResponse\x12,\n" +
+	"\x05order\x18\x01 \x01(\v2\x16.cellar.order.v1.OrderR\x05order\x12\x14\n" +
+	"\x05ended\x18\x02 \x01(\bR\x05ended\"\xa3\x02\n" +
 	"\x14FulfillmentRequested\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\x12\x1f\n" +
 	"\vcustomer_id\x18\x02 \x01(\tR\n" +
@@ -2949,7 +3480,8 @@ const file_cellar_order_v1_order_proto_rawDesc = "" +
 	"\x05fc_id\x18\x03 \x01(\tR\x04fcId\x121\n" +
 	"\x05lines\x18\x04 \x03(\v2\x1b.cellar.order.v1.ParcelLineR\x05lines\x128\n" +
 	"\aship_to\x18\x05 \x01(\v2\x1f.cellar.postal.v1.PostalAddressR\x06shipTo\x123\n" +
-	"\apaid_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x06paidAt\"\xe7\x01\n" +
+	"\apaid_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x06paidAt\x12\x18\n" +
+	"\aexpress\x18\a \x01(\bR\aexpress\"\xe7\x01\n" +
 	"\x11CancellationState\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\x12\x1f\n" +
 	"\vcustomer_id\x18\x02 \x01(\tR\n" +
@@ -3000,13 +3532,24 @@ const file_cellar_order_v1_order_proto_rawDesc = "" +
 	"\x14PARCEL_STATE_SHIPPED\x10\x03\x12\x19\n" +
 	"\x15PARCEL_STATE_CANCELED\x10\x04\x12 \n" +
 	"\x1cPARCEL_STATE_PARTLY_RETURNED\x10\x05\x12\x19\n" +
-	"\x15PARCEL_STATE_RETURNED\x10\x062\xa5\x06\n" +
+	"\x15PARCEL_STATE_RETURNED\x10\x06*\xc3\x01\n" +
+	"\bWayState\x12\x19\n" +
+	"\x15WAY_STATE_UNSPECIFIED\x10\x00\x12\x17\n" +
+	"\x13WAY_STATE_PICKED_UP\x10\x01\x12\x18\n" +
+	"\x14WAY_STATE_IN_TRANSIT\x10\x02\x12\x1e\n" +
+	"\x1aWAY_STATE_OUT_FOR_DELIVERY\x10\x03\x12\x17\n" +
+	"\x13WAY_STATE_DELIVERED\x10\x04\x12\x17\n" +
+	"\x13WAY_STATE_EXCEPTION\x10\x05\x12\x17\n" +
+	"\x13WAY_STATE_SENT_BACK\x10\x062\xf0\a\n" +
 	"\fOrderService\x12\\\n" +
 	"\bGetOrder\x12 .cellar.order.v1.GetOrderRequest\x1a!.cellar.order.v1.GetOrderResponse\"\v\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x90\x02\x01\x12b\n" +
 	"\n" +
 	"ListOrders\x12\".cellar.order.v1.ListOrdersRequest\x1a#.cellar.order.v1.ListOrdersResponse\"\v\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x90\x02\x01\x12b\n" +
 	"\vCancelOrder\x12#.cellar.order.v1.CancelOrderRequest\x1a$.cellar.order.v1.CancelOrderResponse\"\b\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x12b\n" +
-	"\vReturnItems\x12#.cellar.order.v1.ReturnItemsRequest\x1a$.cellar.order.v1.ReturnItemsResponse\"\b\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x12b\n" +
+	"\vReturnItems\x12#.cellar.order.v1.ReturnItemsRequest\x1a$.cellar.order.v1.ReturnItemsResponse\"\b\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x12d\n" +
+	"\n" +
+	"WatchOrder\x12\".cellar.order.v1.WatchOrderRequest\x1a#.cellar.order.v1.WatchOrderResponse\"\v\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x90\x02\x010\x01\x12c\n" +
+	"\vFollowOrder\x12#.cellar.order.v1.FollowOrderRequest\x1a$.cellar.order.v1.FollowOrderResponse\"\a\x88\xa6\x1d\x02\x90\x02\x010\x01\x12b\n" +
 	"\vCreateOrder\x12#.cellar.order.v1.CreateOrderRequest\x1a$.cellar.order.v1.CreateOrderResponse\"\b\x88\xa6\x1d\x02\x90\xa6\x1d\x02\x12Y\n" +
 	"\bMarkPaid\x12 .cellar.order.v1.MarkPaidRequest\x1a!.cellar.order.v1.MarkPaidResponse\"\b\x88\xa6\x1d\x02\x90\xa6\x1d\x02\x12_\n" +
 	"\n" +
@@ -3027,130 +3570,150 @@ func file_cellar_order_v1_order_proto_rawDescGZIP() []byte {
 	return file_cellar_order_v1_order_proto_rawDescData
 }
 
-var file_cellar_order_v1_order_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_cellar_order_v1_order_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
+var file_cellar_order_v1_order_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_cellar_order_v1_order_proto_msgTypes = make([]protoimpl.MessageInfo, 45)
 var file_cellar_order_v1_order_proto_goTypes = []any{
 	(Status)(0),                    // 0: cellar.order.v1.Status
 	(PaymentStatus)(0),             // 1: cellar.order.v1.PaymentStatus
 	(ParcelState)(0),               // 2: cellar.order.v1.ParcelState
-	(*Order)(nil),                  // 3: cellar.order.v1.Order
-	(*Line)(nil),                   // 4: cellar.order.v1.Line
-	(*Parcel)(nil),                 // 5: cellar.order.v1.Parcel
-	(*ParcelLine)(nil),             // 6: cellar.order.v1.ParcelLine
-	(*Return)(nil),                 // 7: cellar.order.v1.Return
-	(*ReturnedLine)(nil),           // 8: cellar.order.v1.ReturnedLine
-	(*Paid)(nil),                   // 9: cellar.order.v1.Paid
-	(*CancelRequested)(nil),        // 10: cellar.order.v1.CancelRequested
-	(*Packed)(nil),                 // 11: cellar.order.v1.Packed
-	(*Canceled)(nil),               // 12: cellar.order.v1.Canceled
-	(*Captured)(nil),               // 13: cellar.order.v1.Captured
-	(*Refunded)(nil),               // 14: cellar.order.v1.Refunded
-	(*ReturnRequested)(nil),        // 15: cellar.order.v1.ReturnRequested
-	(*Returned)(nil),               // 16: cellar.order.v1.Returned
-	(*Failed)(nil),                 // 17: cellar.order.v1.Failed
-	(*Shipped)(nil),                // 18: cellar.order.v1.Shipped
-	(*Event)(nil),                  // 19: cellar.order.v1.Event
-	(*GetOrderRequest)(nil),        // 20: cellar.order.v1.GetOrderRequest
-	(*GetOrderResponse)(nil),       // 21: cellar.order.v1.GetOrderResponse
-	(*ListOrdersRequest)(nil),      // 22: cellar.order.v1.ListOrdersRequest
-	(*ListOrdersResponse)(nil),     // 23: cellar.order.v1.ListOrdersResponse
-	(*CancelOrderRequest)(nil),     // 24: cellar.order.v1.CancelOrderRequest
-	(*CancelOrderResponse)(nil),    // 25: cellar.order.v1.CancelOrderResponse
-	(*ReturnLine)(nil),             // 26: cellar.order.v1.ReturnLine
-	(*ReturnItemsRequest)(nil),     // 27: cellar.order.v1.ReturnItemsRequest
-	(*ReturnItemsResponse)(nil),    // 28: cellar.order.v1.ReturnItemsResponse
-	(*CreateOrderRequest)(nil),     // 29: cellar.order.v1.CreateOrderRequest
-	(*CreateOrderResponse)(nil),    // 30: cellar.order.v1.CreateOrderResponse
-	(*MarkPaidRequest)(nil),        // 31: cellar.order.v1.MarkPaidRequest
-	(*MarkPaidResponse)(nil),       // 32: cellar.order.v1.MarkPaidResponse
-	(*MarkFailedRequest)(nil),      // 33: cellar.order.v1.MarkFailedRequest
-	(*MarkFailedResponse)(nil),     // 34: cellar.order.v1.MarkFailedResponse
-	(*RecordShipmentRequest)(nil),  // 35: cellar.order.v1.RecordShipmentRequest
-	(*RecordShipmentResponse)(nil), // 36: cellar.order.v1.RecordShipmentResponse
-	(*FulfillmentRequested)(nil),   // 37: cellar.order.v1.FulfillmentRequested
-	(*CancellationState)(nil),      // 38: cellar.order.v1.CancellationState
-	(*CancelingParcel)(nil),        // 39: cellar.order.v1.CancelingParcel
-	(*ReturnState)(nil),            // 40: cellar.order.v1.ReturnState
-	(*CaptureState)(nil),           // 41: cellar.order.v1.CaptureState
-	(*v1.PostalAddress)(nil),       // 42: cellar.postal.v1.PostalAddress
-	(*v11.Money)(nil),              // 43: cellar.money.v1.Money
-	(*timestamppb.Timestamp)(nil),  // 44: google.protobuf.Timestamp
+	(WayState)(0),                  // 3: cellar.order.v1.WayState
+	(*Scan)(nil),                   // 4: cellar.order.v1.Scan
+	(*Order)(nil),                  // 5: cellar.order.v1.Order
+	(*Line)(nil),                   // 6: cellar.order.v1.Line
+	(*Parcel)(nil),                 // 7: cellar.order.v1.Parcel
+	(*ParcelLine)(nil),             // 8: cellar.order.v1.ParcelLine
+	(*Return)(nil),                 // 9: cellar.order.v1.Return
+	(*ReturnedLine)(nil),           // 10: cellar.order.v1.ReturnedLine
+	(*Paid)(nil),                   // 11: cellar.order.v1.Paid
+	(*CancelRequested)(nil),        // 12: cellar.order.v1.CancelRequested
+	(*Packed)(nil),                 // 13: cellar.order.v1.Packed
+	(*Canceled)(nil),               // 14: cellar.order.v1.Canceled
+	(*Captured)(nil),               // 15: cellar.order.v1.Captured
+	(*Refunded)(nil),               // 16: cellar.order.v1.Refunded
+	(*ReturnRequested)(nil),        // 17: cellar.order.v1.ReturnRequested
+	(*Returned)(nil),               // 18: cellar.order.v1.Returned
+	(*Failed)(nil),                 // 19: cellar.order.v1.Failed
+	(*Shipped)(nil),                // 20: cellar.order.v1.Shipped
+	(*Scanned)(nil),                // 21: cellar.order.v1.Scanned
+	(*Event)(nil),                  // 22: cellar.order.v1.Event
+	(*GetOrderRequest)(nil),        // 23: cellar.order.v1.GetOrderRequest
+	(*GetOrderResponse)(nil),       // 24: cellar.order.v1.GetOrderResponse
+	(*ListOrdersRequest)(nil),      // 25: cellar.order.v1.ListOrdersRequest
+	(*ListOrdersResponse)(nil),     // 26: cellar.order.v1.ListOrdersResponse
+	(*CancelOrderRequest)(nil),     // 27: cellar.order.v1.CancelOrderRequest
+	(*CancelOrderResponse)(nil),    // 28: cellar.order.v1.CancelOrderResponse
+	(*ReturnLine)(nil),             // 29: cellar.order.v1.ReturnLine
+	(*ReturnItemsRequest)(nil),     // 30: cellar.order.v1.ReturnItemsRequest
+	(*ReturnItemsResponse)(nil),    // 31: cellar.order.v1.ReturnItemsResponse
+	(*CreateOrderRequest)(nil),     // 32: cellar.order.v1.CreateOrderRequest
+	(*CreateOrderResponse)(nil),    // 33: cellar.order.v1.CreateOrderResponse
+	(*MarkPaidRequest)(nil),        // 34: cellar.order.v1.MarkPaidRequest
+	(*MarkPaidResponse)(nil),       // 35: cellar.order.v1.MarkPaidResponse
+	(*MarkFailedRequest)(nil),      // 36: cellar.order.v1.MarkFailedRequest
+	(*MarkFailedResponse)(nil),     // 37: cellar.order.v1.MarkFailedResponse
+	(*RecordShipmentRequest)(nil),  // 38: cellar.order.v1.RecordShipmentRequest
+	(*RecordShipmentResponse)(nil), // 39: cellar.order.v1.RecordShipmentResponse
+	(*WatchOrderRequest)(nil),      // 40: cellar.order.v1.WatchOrderRequest
+	(*WatchOrderResponse)(nil),     // 41: cellar.order.v1.WatchOrderResponse
+	(*FollowOrderRequest)(nil),     // 42: cellar.order.v1.FollowOrderRequest
+	(*FollowOrderResponse)(nil),    // 43: cellar.order.v1.FollowOrderResponse
+	(*FulfillmentRequested)(nil),   // 44: cellar.order.v1.FulfillmentRequested
+	(*CancellationState)(nil),      // 45: cellar.order.v1.CancellationState
+	(*CancelingParcel)(nil),        // 46: cellar.order.v1.CancelingParcel
+	(*ReturnState)(nil),            // 47: cellar.order.v1.ReturnState
+	(*CaptureState)(nil),           // 48: cellar.order.v1.CaptureState
+	(*timestamppb.Timestamp)(nil),  // 49: google.protobuf.Timestamp
+	(*v1.PostalAddress)(nil),       // 50: cellar.postal.v1.PostalAddress
+	(*v11.Money)(nil),              // 51: cellar.money.v1.Money
 }
 var file_cellar_order_v1_order_proto_depIdxs = []int32{
-	0,  // 0: cellar.order.v1.Order.status:type_name -> cellar.order.v1.Status
-	4,  // 1: cellar.order.v1.Order.lines:type_name -> cellar.order.v1.Line
-	42, // 2: cellar.order.v1.Order.ship_to:type_name -> cellar.postal.v1.PostalAddress
-	43, // 3: cellar.order.v1.Order.items_total:type_name -> cellar.money.v1.Money
-	43, // 4: cellar.order.v1.Order.shipping:type_name -> cellar.money.v1.Money
-	43, // 5: cellar.order.v1.Order.tax:type_name -> cellar.money.v1.Money
-	43, // 6: cellar.order.v1.Order.total:type_name -> cellar.money.v1.Money
-	5,  // 7: cellar.order.v1.Order.parcels:type_name -> cellar.order.v1.Parcel
-	44, // 8: cellar.order.v1.Order.placed_at:type_name -> google.protobuf.Timestamp
-	19, // 9: cellar.order.v1.Order.events:type_name -> cellar.order.v1.Event
-	43, // 10: cellar.order.v1.Order.discount:type_name -> cellar.money.v1.Money
-	43, // 11: cellar.order.v1.Order.shipping_tax:type_name -> cellar.money.v1.Money
-	1,  // 12: cellar.order.v1.Order.payment_status:type_name -> cellar.order.v1.PaymentStatus
-	43, // 13: cellar.order.v1.Order.captured:type_name -> cellar.money.v1.Money
-	43, // 14: cellar.order.v1.Order.refunded:type_name -> cellar.money.v1.Money
-	7,  // 15: cellar.order.v1.Order.returns:type_name -> cellar.order.v1.Return
-	43, // 16: cellar.order.v1.Line.unit_price:type_name -> cellar.money.v1.Money
-	43, // 17: cellar.order.v1.Line.discount:type_name -> cellar.money.v1.Money
-	43, // 18: cellar.order.v1.Line.tax:type_name -> cellar.money.v1.Money
-	6,  // 19: cellar.order.v1.Parcel.lines:type_name -> cellar.order.v1.ParcelLine
-	44, // 20: cellar.order.v1.Parcel.shipped_at:type_name -> google.protobuf.Timestamp
-	2,  // 21: cellar.order.v1.Parcel.state:type_name -> cellar.order.v1.ParcelState
-	8,  // 22: cellar.order.v1.Return.lines:type_name -> cellar.order.v1.ReturnedLine
-	43, // 23: cellar.order.v1.Return.refund:type_name -> cellar.money.v1.Money
-	44, // 24: cellar.order.v1.Return.requested_at:type_name -> google.protobuf.Timestamp
-	5,  // 25: cellar.order.v1.Paid.parcels:type_name -> cellar.order.v1.Parcel
-	43, // 26: cellar.order.v1.Canceled.refund:type_name -> cellar.money.v1.Money
-	43, // 27: cellar.order.v1.Captured.amount:type_name -> cellar.money.v1.Money
-	43, // 28: cellar.order.v1.Refunded.amount:type_name -> cellar.money.v1.Money
-	7,  // 29: cellar.order.v1.ReturnRequested.return:type_name -> cellar.order.v1.Return
-	44, // 30: cellar.order.v1.Shipped.shipped_at:type_name -> google.protobuf.Timestamp
-	44, // 31: cellar.order.v1.Event.at:type_name -> google.protobuf.Timestamp
-	43, // 32: cellar.order.v1.Event.amount:type_name -> cellar.money.v1.Money
-	3,  // 33: cellar.order.v1.GetOrderResponse.order:type_name -> cellar.order.v1.Order
-	3,  // 34: cellar.order.v1.ListOrdersResponse.orders:type_name -> cellar.order.v1.Order
-	3,  // 35: cellar.order.v1.CancelOrderResponse.order:type_name -> cellar.order.v1.Order
-	5,  // 36: cellar.order.v1.CancelOrderResponse.kept:type_name -> cellar.order.v1.Parcel
-	26, // 37: cellar.order.v1.ReturnItemsRequest.lines:type_name -> cellar.order.v1.ReturnLine
-	7,  // 38: cellar.order.v1.ReturnItemsResponse.return:type_name -> cellar.order.v1.Return
-	3,  // 39: cellar.order.v1.ReturnItemsResponse.order:type_name -> cellar.order.v1.Order
-	3,  // 40: cellar.order.v1.CreateOrderRequest.order:type_name -> cellar.order.v1.Order
-	5,  // 41: cellar.order.v1.MarkPaidRequest.parcels:type_name -> cellar.order.v1.Parcel
-	42, // 42: cellar.order.v1.MarkPaidRequest.ship_to:type_name -> cellar.postal.v1.PostalAddress
-	3,  // 43: cellar.order.v1.MarkPaidResponse.order:type_name -> cellar.order.v1.Order
-	3,  // 44: cellar.order.v1.MarkFailedResponse.order:type_name -> cellar.order.v1.Order
-	44, // 45: cellar.order.v1.RecordShipmentRequest.shipped_at:type_name -> google.protobuf.Timestamp
-	6,  // 46: cellar.order.v1.FulfillmentRequested.lines:type_name -> cellar.order.v1.ParcelLine
-	42, // 47: cellar.order.v1.FulfillmentRequested.ship_to:type_name -> cellar.postal.v1.PostalAddress
-	44, // 48: cellar.order.v1.FulfillmentRequested.paid_at:type_name -> google.protobuf.Timestamp
-	39, // 49: cellar.order.v1.CancellationState.parcels:type_name -> cellar.order.v1.CancelingParcel
-	43, // 50: cellar.order.v1.CancellationState.refund:type_name -> cellar.money.v1.Money
-	7,  // 51: cellar.order.v1.ReturnState.return:type_name -> cellar.order.v1.Return
-	43, // 52: cellar.order.v1.CaptureState.amount:type_name -> cellar.money.v1.Money
-	20, // 53: cellar.order.v1.OrderService.GetOrder:input_type -> cellar.order.v1.GetOrderRequest
-	22, // 54: cellar.order.v1.OrderService.ListOrders:input_type -> cellar.order.v1.ListOrdersRequest
-	24, // 55: cellar.order.v1.OrderService.CancelOrder:input_type -> cellar.order.v1.CancelOrderRequest
-	27, // 56: cellar.order.v1.OrderService.ReturnItems:input_type -> cellar.order.v1.ReturnItemsRequest
-	29, // 57: cellar.order.v1.OrderService.CreateOrder:input_type -> cellar.order.v1.CreateOrderRequest
-	31, // 58: cellar.order.v1.OrderService.MarkPaid:input_type -> cellar.order.v1.MarkPaidRequest
-	33, // 59: cellar.order.v1.OrderService.MarkFailed:input_type -> cellar.order.v1.MarkFailedRequest
-	35, // 60: cellar.order.v1.OrderService.RecordShipment:input_type -> cellar.order.v1.RecordShipmentRequest
-	21, // 61: cellar.order.v1.OrderService.GetOrder:output_type -> cellar.order.v1.GetOrderResponse
-	23, // 62: cellar.order.v1.OrderService.ListOrders:output_type -> cellar.order.v1.ListOrdersResponse
-	25, // 63: cellar.order.v1.OrderService.CancelOrder:output_type -> cellar.order.v1.CancelOrderResponse
-	28, // 64: cellar.order.v1.OrderService.ReturnItems:output_type -> cellar.order.v1.ReturnItemsResponse
-	30, // 65: cellar.order.v1.OrderService.CreateOrder:output_type -> cellar.order.v1.CreateOrderResponse
-	32, // 66: cellar.order.v1.OrderService.MarkPaid:output_type -> cellar.order.v1.MarkPaidResponse
-	34, // 67: cellar.order.v1.OrderService.MarkFailed:output_type -> cellar.order.v1.MarkFailedResponse
-	36, // 68: cellar.order.v1.OrderService.RecordShipment:output_type -> cellar.order.v1.RecordShipmentResponse
-	61, // [61:69] is the sub-list for method output_type
-	53, // [53:61] is the sub-list for method input_type
-	53, // [53:53] is the sub-list for extension type_name
-	53, // [53:53] is the sub-list for extension extendee
-	0,  // [0:53] is the sub-list for field type_name
+	3,  // 0: cellar.order.v1.Scan.state:type_name -> cellar.order.v1.WayState
+	49, // 1: cellar.order.v1.Scan.at:type_name -> google.protobuf.Timestamp
+	0,  // 2: cellar.order.v1.Order.status:type_name -> cellar.order.v1.Status
+	6,  // 3: cellar.order.v1.Order.lines:type_name -> cellar.order.v1.Line
+	50, // 4: cellar.order.v1.Order.ship_to:type_name -> cellar.postal.v1.PostalAddress
+	51, // 5: cellar.order.v1.Order.items_total:type_name -> cellar.money.v1.Money
+	51, // 6: cellar.order.v1.Order.shipping:type_name -> cellar.money.v1.Money
+	51, // 7: cellar.order.v1.Order.tax:type_name -> cellar.money.v1.Money
+	51, // 8: cellar.order.v1.Order.total:type_name -> cellar.money.v1.Money
+	7,  // 9: cellar.order.v1.Order.parcels:type_name -> cellar.order.v1.Parcel
+	49, // 10: cellar.order.v1.Order.placed_at:type_name -> google.protobuf.Timestamp
+	22, // 11: cellar.order.v1.Order.events:type_name -> cellar.order.v1.Event
+	51, // 12: cellar.order.v1.Order.discount:type_name -> cellar.money.v1.Money
+	51, // 13: cellar.order.v1.Order.shipping_tax:type_name -> cellar.money.v1.Money
+	1,  // 14: cellar.order.v1.Order.payment_status:type_name -> cellar.order.v1.PaymentStatus
+	51, // 15: cellar.order.v1.Order.captured:type_name -> cellar.money.v1.Money
+	51, // 16: cellar.order.v1.Order.refunded:type_name -> cellar.money.v1.Money
+	9,  // 17: cellar.order.v1.Order.returns:type_name -> cellar.order.v1.Return
+	51, // 18: cellar.order.v1.Line.unit_price:type_name -> cellar.money.v1.Money
+	51, // 19: cellar.order.v1.Line.discount:type_name -> cellar.money.v1.Money
+	51, // 20: cellar.order.v1.Line.tax:type_name -> cellar.money.v1.Money
+	8,  // 21: cellar.order.v1.Parcel.lines:type_name -> cellar.order.v1.ParcelLine
+	49, // 22: cellar.order.v1.Parcel.shipped_at:type_name -> google.protobuf.Timestamp
+	2,  // 23: cellar.order.v1.Parcel.state:type_name -> cellar.order.v1.ParcelState
+	3,  // 24: cellar.order.v1.Parcel.way:type_name -> cellar.order.v1.WayState
+	4,  // 25: cellar.order.v1.Parcel.scans:type_name -> cellar.order.v1.Scan
+	10, // 26: cellar.order.v1.Return.lines:type_name -> cellar.order.v1.ReturnedLine
+	51, // 27: cellar.order.v1.Return.refund:type_name -> cellar.money.v1.Money
+	49, // 28: cellar.order.v1.Return.requested_at:type_name -> google.protobuf.Timestamp
+	7,  // 29: cellar.order.v1.Paid.parcels:type_name -> cellar.order.v1.Parcel
+	51, // 30: cellar.order.v1.Canceled.refund:type_name -> cellar.money.v1.Money
+	51, // 31: cellar.order.v1.Captured.amount:type_name -> cellar.money.v1.Money
+	51, // 32: cellar.order.v1.Refunded.amount:type_name -> cellar.money.v1.Money
+	9,  // 33: cellar.order.v1.ReturnRequested.return:type_name -> cellar.order.v1.Return
+	49, // 34: cellar.order.v1.Shipped.shipped_at:type_name -> google.protobuf.Timestamp
+	4,  // 35: cellar.order.v1.Scanned.scan:type_name -> cellar.order.v1.Scan
+	49, // 36: cellar.order.v1.Event.at:type_name -> google.protobuf.Timestamp
+	51, // 37: cellar.order.v1.Event.amount:type_name -> cellar.money.v1.Money
+	4,  // 38: cellar.order.v1.Event.scan:type_name -> cellar.order.v1.Scan
+	5,  // 39: cellar.order.v1.GetOrderResponse.order:type_name -> cellar.order.v1.Order
+	5,  // 40: cellar.order.v1.ListOrdersResponse.orders:type_name -> cellar.order.v1.Order
+	5,  // 41: cellar.order.v1.CancelOrderResponse.order:type_name -> cellar.order.v1.Order
+	7,  // 42: cellar.order.v1.CancelOrderResponse.kept:type_name -> cellar.order.v1.Parcel
+	29, // 43: cellar.order.v1.ReturnItemsRequest.lines:type_name -> cellar.order.v1.ReturnLine
+	9,  // 44: cellar.order.v1.ReturnItemsResponse.return:type_name -> cellar.order.v1.Return
+	5,  // 45: cellar.order.v1.ReturnItemsResponse.order:type_name -> cellar.order.v1.Order
+	5,  // 46: cellar.order.v1.CreateOrderRequest.order:type_name -> cellar.order.v1.Order
+	7,  // 47: cellar.order.v1.MarkPaidRequest.parcels:type_name -> cellar.order.v1.Parcel
+	50, // 48: cellar.order.v1.MarkPaidRequest.ship_to:type_name -> cellar.postal.v1.PostalAddress
+	5,  // 49: cellar.order.v1.MarkPaidResponse.order:type_name -> cellar.order.v1.Order
+	5,  // 50: cellar.order.v1.MarkFailedResponse.order:type_name -> cellar.order.v1.Order
+	49, // 51: cellar.order.v1.RecordShipmentRequest.shipped_at:type_name -> google.protobuf.Timestamp
+	4,  // 52: cellar.order.v1.RecordShipmentRequest.scans:type_name -> cellar.order.v1.Scan
+	5,  // 53: cellar.order.v1.WatchOrderResponse.order:type_name -> cellar.order.v1.Order
+	5,  // 54: cellar.order.v1.FollowOrderResponse.order:type_name -> cellar.order.v1.Order
+	8,  // 55: cellar.order.v1.FulfillmentRequested.lines:type_name -> cellar.order.v1.ParcelLine
+	50, // 56: cellar.order.v1.FulfillmentRequested.ship_to:type_name -> cellar.postal.v1.PostalAddress
+	49, // 57: cellar.order.v1.FulfillmentRequested.paid_at:type_name -> google.protobuf.Timestamp
+	46, // 58: cellar.order.v1.CancellationState.parcels:type_name -> cellar.order.v1.CancelingParcel
+	51, // 59: cellar.order.v1.CancellationState.refund:type_name -> cellar.money.v1.Money
+	9,  // 60: cellar.order.v1.ReturnState.return:type_name -> cellar.order.v1.Return
+	51, // 61: cellar.order.v1.CaptureState.amount:type_name -> cellar.money.v1.Money
+	23, // 62: cellar.order.v1.OrderService.GetOrder:input_type -> cellar.order.v1.GetOrderRequest
+	25, // 63: cellar.order.v1.OrderService.ListOrders:input_type -> cellar.order.v1.ListOrdersRequest
+	27, // 64: cellar.order.v1.OrderService.CancelOrder:input_type -> cellar.order.v1.CancelOrderRequest
+	30, // 65: cellar.order.v1.OrderService.ReturnItems:input_type -> cellar.order.v1.ReturnItemsRequest
+	40, // 66: cellar.order.v1.OrderService.WatchOrder:input_type -> cellar.order.v1.WatchOrderRequest
+	42, // 67: cellar.order.v1.OrderService.FollowOrder:input_type -> cellar.order.v1.FollowOrderRequest
+	32, // 68: cellar.order.v1.OrderService.CreateOrder:input_type -> cellar.order.v1.CreateOrderRequest
+	34, // 69: cellar.order.v1.OrderService.MarkPaid:input_type -> cellar.order.v1.MarkPaidRequest
+	36, // 70: cellar.order.v1.OrderService.MarkFailed:input_type -> cellar.order.v1.MarkFailedRequest
+	38, // 71: cellar.order.v1.OrderService.RecordShipment:input_type -> cellar.order.v1.RecordShipmentRequest
+	24, // 72: cellar.order.v1.OrderService.GetOrder:output_type -> cellar.order.v1.GetOrderResponse
+	26, // 73: cellar.order.v1.OrderService.ListOrders:output_type -> cellar.order.v1.ListOrdersResponse
+	28, // 74: cellar.order.v1.OrderService.CancelOrder:output_type -> cellar.order.v1.CancelOrderResponse
+	31, // 75: cellar.order.v1.OrderService.ReturnItems:output_type -> cellar.order.v1.ReturnItemsResponse
+	41, // 76: cellar.order.v1.OrderService.WatchOrder:output_type -> cellar.order.v1.WatchOrderResponse
+	43, // 77: cellar.order.v1.OrderService.FollowOrder:output_type -> cellar.order.v1.FollowOrderResponse
+	33, // 78: cellar.order.v1.OrderService.CreateOrder:output_type -> cellar.order.v1.CreateOrderResponse
+	35, // 79: cellar.order.v1.OrderService.MarkPaid:output_type -> cellar.order.v1.MarkPaidResponse
+	37, // 80: cellar.order.v1.OrderService.MarkFailed:output_type -> cellar.order.v1.MarkFailedResponse
+	39, // 81: cellar.order.v1.OrderService.RecordShipment:output_type -> cellar.order.v1.RecordShipmentResponse
+	72, // [72:82] is the sub-list for method output_type
+	62, // [62:72] is the sub-list for method input_type
+	62, // [62:62] is the sub-list for extension type_name
+	62, // [62:62] is the sub-list for extension extendee
+	0,  // [0:62] is the sub-list for field type_name
 }
 
 func init() { file_cellar_order_v1_order_proto_init() }
@@ -3163,8 +3726,8 @@ func file_cellar_order_v1_order_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cellar_order_v1_order_proto_rawDesc), len(file_cellar_order_v1_order_proto_rawDesc)),
-			NumEnums:      3,
-			NumMessages:   39,
+			NumEnums:      4,
+			NumMessages:   45,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

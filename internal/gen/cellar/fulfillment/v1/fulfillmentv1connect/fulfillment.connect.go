@@ -39,6 +39,9 @@ const (
 	// FulfillmentServiceCancelShipmentProcedure is the fully-qualified name of the FulfillmentService's
 	// CancelShipment RPC.
 	FulfillmentServiceCancelShipmentProcedure = "/cellar.fulfillment.v1.FulfillmentService/CancelShipment"
+	// FulfillmentServiceRecordScansProcedure is the fully-qualified name of the FulfillmentService's
+	// RecordScans RPC.
+	FulfillmentServiceRecordScansProcedure = "/cellar.fulfillment.v1.FulfillmentService/RecordScans"
 	// FulfillmentServiceListShipmentsProcedure is the fully-qualified name of the FulfillmentService's
 	// ListShipments RPC.
 	FulfillmentServiceListShipmentsProcedure = "/cellar.fulfillment.v1.FulfillmentService/ListShipments"
@@ -53,6 +56,10 @@ type FulfillmentServiceClient interface {
 	// CancelShipment keeps an FC of this region from sending its part of an order, unless it is packed. Also before the
 	// FC was asked for it: then the request that comes later sends nothing. Again it gives the same answer.
 	CancelShipment(context.Context, *v1.CancelShipmentRequest) (*v1.CancelShipmentResponse, error)
+	// RecordScans that the carrier tells of a shipment of this region, in any order and however often: what they add up to is
+	// the same. NOT_FOUND (UNKNOWN_SHIPMENT); UNAVAILABLE (NOT_HANDED_OVER) while the shipment's own cell does not know yet that it
+	// has left: tell again.
+	RecordScans(context.Context, *v1.RecordScansRequest) (*v1.RecordScansResponse, error)
 	// ListShipments of an order in this region's FCs.
 	ListShipments(context.Context, *v1.ListShipmentsRequest) (*v1.ListShipmentsResponse, error)
 }
@@ -80,6 +87,12 @@ func NewFulfillmentServiceClient(httpClient connect.HTTPClient, baseURL string, 
 			connect.WithSchema(fulfillmentServiceMethods.ByName("CancelShipment")),
 			connect.WithClientOptions(opts...),
 		),
+		recordScans: connect.NewClient[v1.RecordScansRequest, v1.RecordScansResponse](
+			httpClient,
+			baseURL+FulfillmentServiceRecordScansProcedure,
+			connect.WithSchema(fulfillmentServiceMethods.ByName("RecordScans")),
+			connect.WithClientOptions(opts...),
+		),
 		listShipments: connect.NewClient[v1.ListShipmentsRequest, v1.ListShipmentsResponse](
 			httpClient,
 			baseURL+FulfillmentServiceListShipmentsProcedure,
@@ -94,6 +107,7 @@ func NewFulfillmentServiceClient(httpClient connect.HTTPClient, baseURL string, 
 type fulfillmentServiceClient struct {
 	planOrder      *connect.Client[v1.PlanOrderRequest, v1.PlanOrderResponse]
 	cancelShipment *connect.Client[v1.CancelShipmentRequest, v1.CancelShipmentResponse]
+	recordScans    *connect.Client[v1.RecordScansRequest, v1.RecordScansResponse]
 	listShipments  *connect.Client[v1.ListShipmentsRequest, v1.ListShipmentsResponse]
 }
 
@@ -109,6 +123,15 @@ func (c *fulfillmentServiceClient) PlanOrder(ctx context.Context, req *v1.PlanOr
 // CancelShipment calls cellar.fulfillment.v1.FulfillmentService.CancelShipment.
 func (c *fulfillmentServiceClient) CancelShipment(ctx context.Context, req *v1.CancelShipmentRequest) (*v1.CancelShipmentResponse, error) {
 	response, err := c.cancelShipment.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// RecordScans calls cellar.fulfillment.v1.FulfillmentService.RecordScans.
+func (c *fulfillmentServiceClient) RecordScans(ctx context.Context, req *v1.RecordScansRequest) (*v1.RecordScansResponse, error) {
+	response, err := c.recordScans.CallUnary(ctx, connect.NewRequest(req))
 	if response != nil {
 		return response.Msg, err
 	}
@@ -134,6 +157,10 @@ type FulfillmentServiceHandler interface {
 	// CancelShipment keeps an FC of this region from sending its part of an order, unless it is packed. Also before the
 	// FC was asked for it: then the request that comes later sends nothing. Again it gives the same answer.
 	CancelShipment(context.Context, *v1.CancelShipmentRequest) (*v1.CancelShipmentResponse, error)
+	// RecordScans that the carrier tells of a shipment of this region, in any order and however often: what they add up to is
+	// the same. NOT_FOUND (UNKNOWN_SHIPMENT); UNAVAILABLE (NOT_HANDED_OVER) while the shipment's own cell does not know yet that it
+	// has left: tell again.
+	RecordScans(context.Context, *v1.RecordScansRequest) (*v1.RecordScansResponse, error)
 	// ListShipments of an order in this region's FCs.
 	ListShipments(context.Context, *v1.ListShipmentsRequest) (*v1.ListShipmentsResponse, error)
 }
@@ -157,6 +184,12 @@ func NewFulfillmentServiceHandler(svc FulfillmentServiceHandler, opts ...connect
 		connect.WithSchema(fulfillmentServiceMethods.ByName("CancelShipment")),
 		connect.WithHandlerOptions(opts...),
 	)
+	fulfillmentServiceRecordScansHandler := connect.NewUnaryHandlerSimple(
+		FulfillmentServiceRecordScansProcedure,
+		svc.RecordScans,
+		connect.WithSchema(fulfillmentServiceMethods.ByName("RecordScans")),
+		connect.WithHandlerOptions(opts...),
+	)
 	fulfillmentServiceListShipmentsHandler := connect.NewUnaryHandlerSimple(
 		FulfillmentServiceListShipmentsProcedure,
 		svc.ListShipments,
@@ -170,6 +203,8 @@ func NewFulfillmentServiceHandler(svc FulfillmentServiceHandler, opts ...connect
 			fulfillmentServicePlanOrderHandler.ServeHTTP(w, r)
 		case FulfillmentServiceCancelShipmentProcedure:
 			fulfillmentServiceCancelShipmentHandler.ServeHTTP(w, r)
+		case FulfillmentServiceRecordScansProcedure:
+			fulfillmentServiceRecordScansHandler.ServeHTTP(w, r)
 		case FulfillmentServiceListShipmentsProcedure:
 			fulfillmentServiceListShipmentsHandler.ServeHTTP(w, r)
 		default:
@@ -187,6 +222,10 @@ func (UnimplementedFulfillmentServiceHandler) PlanOrder(context.Context, *v1.Pla
 
 func (UnimplementedFulfillmentServiceHandler) CancelShipment(context.Context, *v1.CancelShipmentRequest) (*v1.CancelShipmentResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.fulfillment.v1.FulfillmentService.CancelShipment is not implemented"))
+}
+
+func (UnimplementedFulfillmentServiceHandler) RecordScans(context.Context, *v1.RecordScansRequest) (*v1.RecordScansResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.fulfillment.v1.FulfillmentService.RecordScans is not implemented"))
 }
 
 func (UnimplementedFulfillmentServiceHandler) ListShipments(context.Context, *v1.ListShipmentsRequest) (*v1.ListShipmentsResponse, error) {

@@ -43,6 +43,11 @@ const (
 	// OrderServiceReturnItemsProcedure is the fully-qualified name of the OrderService's ReturnItems
 	// RPC.
 	OrderServiceReturnItemsProcedure = "/cellar.order.v1.OrderService/ReturnItems"
+	// OrderServiceWatchOrderProcedure is the fully-qualified name of the OrderService's WatchOrder RPC.
+	OrderServiceWatchOrderProcedure = "/cellar.order.v1.OrderService/WatchOrder"
+	// OrderServiceFollowOrderProcedure is the fully-qualified name of the OrderService's FollowOrder
+	// RPC.
+	OrderServiceFollowOrderProcedure = "/cellar.order.v1.OrderService/FollowOrder"
 	// OrderServiceCreateOrderProcedure is the fully-qualified name of the OrderService's CreateOrder
 	// RPC.
 	OrderServiceCreateOrderProcedure = "/cellar.order.v1.OrderService/CreateOrder"
@@ -72,6 +77,13 @@ type OrderServiceClient interface {
 	// its place. FAILED_PRECONDITION: RETURNS_TOO_MUCH when fewer units are with the customer, RETURN_WINDOW_CLOSED after
 	// 30 days, RETURN_ID_REUSED with other lines. ABORTED (RETURN_IN_PROGRESS) while it is under way: ask again.
 	ReturnItems(context.Context, *v1.ReturnItemsRequest) (*v1.ReturnItemsResponse, error)
+	// WatchOrder of the session's customer: the order as it stands, and then again whenever something has happened to it, each
+	// time with what has happened since the last, until nothing more is to come. It ends after ten seconds in any case, and may
+	// break off before: then it goes on, at any cell, behind the last event that was seen. NOT_FOUND (UNKNOWN_ORDER); UNAVAILABLE when the customer moves to
+	// another cell meanwhile: ask again.
+	WatchOrder(context.Context, *v1.WatchOrderRequest) (*connect.ServerStreamForClient[v1.WatchOrderResponse], error)
+	// FollowOrder is WatchOrder for operators: of anybody's order, at any cell.
+	FollowOrder(context.Context, *v1.FollowOrderRequest) (*connect.ServerStreamForClient[v1.FollowOrderResponse], error)
 	// CreateOrder records a new order, PENDING. Again with the same id it changes nothing.
 	CreateOrder(context.Context, *v1.CreateOrderRequest) (*v1.CreateOrderResponse, error)
 	// MarkPaid ends placement well: the order is PAID with its parcels by FC, and each FC is asked to ship,
@@ -80,8 +92,8 @@ type OrderServiceClient interface {
 	// MarkFailed ends placement with a reason the shopper can act on. Again, it changes nothing.
 	// FAILED_PRECONDITION (ORDER_ENDED) for a paid order.
 	MarkFailed(context.Context, *v1.MarkFailedRequest) (*v1.MarkFailedResponse, error)
-	// RecordShipment appends that one FC's parcel has left. Once a shipment id. Where the money was only held, the
-	// parcel's share of it is taken now. FAILED_PRECONDITION: ORDER_NOT_PAID, UNKNOWN_PARCEL, PARCEL_CANCELED.
+	// RecordShipment appends that one FC's parcel has left, and how far it has come since. Each once: a shipment by its id,
+	// a scan by its number. Where the money was only held, the parcel's share of it is taken when it leaves. FAILED_PRECONDITION: ORDER_NOT_PAID, UNKNOWN_PARCEL, PARCEL_CANCELED.
 	RecordShipment(context.Context, *v1.RecordShipmentRequest) (*v1.RecordShipmentResponse, error)
 }
 
@@ -122,6 +134,20 @@ func NewOrderServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 			connect.WithSchema(orderServiceMethods.ByName("ReturnItems")),
 			connect.WithClientOptions(opts...),
 		),
+		watchOrder: connect.NewClient[v1.WatchOrderRequest, v1.WatchOrderResponse](
+			httpClient,
+			baseURL+OrderServiceWatchOrderProcedure,
+			connect.WithSchema(orderServiceMethods.ByName("WatchOrder")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		followOrder: connect.NewClient[v1.FollowOrderRequest, v1.FollowOrderResponse](
+			httpClient,
+			baseURL+OrderServiceFollowOrderProcedure,
+			connect.WithSchema(orderServiceMethods.ByName("FollowOrder")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
 		createOrder: connect.NewClient[v1.CreateOrderRequest, v1.CreateOrderResponse](
 			httpClient,
 			baseURL+OrderServiceCreateOrderProcedure,
@@ -155,6 +181,8 @@ type orderServiceClient struct {
 	listOrders     *connect.Client[v1.ListOrdersRequest, v1.ListOrdersResponse]
 	cancelOrder    *connect.Client[v1.CancelOrderRequest, v1.CancelOrderResponse]
 	returnItems    *connect.Client[v1.ReturnItemsRequest, v1.ReturnItemsResponse]
+	watchOrder     *connect.Client[v1.WatchOrderRequest, v1.WatchOrderResponse]
+	followOrder    *connect.Client[v1.FollowOrderRequest, v1.FollowOrderResponse]
 	createOrder    *connect.Client[v1.CreateOrderRequest, v1.CreateOrderResponse]
 	markPaid       *connect.Client[v1.MarkPaidRequest, v1.MarkPaidResponse]
 	markFailed     *connect.Client[v1.MarkFailedRequest, v1.MarkFailedResponse]
@@ -195,6 +223,16 @@ func (c *orderServiceClient) ReturnItems(ctx context.Context, req *v1.ReturnItem
 		return response.Msg, err
 	}
 	return nil, err
+}
+
+// WatchOrder calls cellar.order.v1.OrderService.WatchOrder.
+func (c *orderServiceClient) WatchOrder(ctx context.Context, req *v1.WatchOrderRequest) (*connect.ServerStreamForClient[v1.WatchOrderResponse], error) {
+	return c.watchOrder.CallServerStream(ctx, connect.NewRequest(req))
+}
+
+// FollowOrder calls cellar.order.v1.OrderService.FollowOrder.
+func (c *orderServiceClient) FollowOrder(ctx context.Context, req *v1.FollowOrderRequest) (*connect.ServerStreamForClient[v1.FollowOrderResponse], error) {
+	return c.followOrder.CallServerStream(ctx, connect.NewRequest(req))
 }
 
 // CreateOrder calls cellar.order.v1.OrderService.CreateOrder.
@@ -250,6 +288,13 @@ type OrderServiceHandler interface {
 	// its place. FAILED_PRECONDITION: RETURNS_TOO_MUCH when fewer units are with the customer, RETURN_WINDOW_CLOSED after
 	// 30 days, RETURN_ID_REUSED with other lines. ABORTED (RETURN_IN_PROGRESS) while it is under way: ask again.
 	ReturnItems(context.Context, *v1.ReturnItemsRequest) (*v1.ReturnItemsResponse, error)
+	// WatchOrder of the session's customer: the order as it stands, and then again whenever something has happened to it, each
+	// time with what has happened since the last, until nothing more is to come. It ends after ten seconds in any case, and may
+	// break off before: then it goes on, at any cell, behind the last event that was seen. NOT_FOUND (UNKNOWN_ORDER); UNAVAILABLE when the customer moves to
+	// another cell meanwhile: ask again.
+	WatchOrder(context.Context, *v1.WatchOrderRequest, *connect.ServerStream[v1.WatchOrderResponse]) error
+	// FollowOrder is WatchOrder for operators: of anybody's order, at any cell.
+	FollowOrder(context.Context, *v1.FollowOrderRequest, *connect.ServerStream[v1.FollowOrderResponse]) error
 	// CreateOrder records a new order, PENDING. Again with the same id it changes nothing.
 	CreateOrder(context.Context, *v1.CreateOrderRequest) (*v1.CreateOrderResponse, error)
 	// MarkPaid ends placement well: the order is PAID with its parcels by FC, and each FC is asked to ship,
@@ -258,8 +303,8 @@ type OrderServiceHandler interface {
 	// MarkFailed ends placement with a reason the shopper can act on. Again, it changes nothing.
 	// FAILED_PRECONDITION (ORDER_ENDED) for a paid order.
 	MarkFailed(context.Context, *v1.MarkFailedRequest) (*v1.MarkFailedResponse, error)
-	// RecordShipment appends that one FC's parcel has left. Once a shipment id. Where the money was only held, the
-	// parcel's share of it is taken now. FAILED_PRECONDITION: ORDER_NOT_PAID, UNKNOWN_PARCEL, PARCEL_CANCELED.
+	// RecordShipment appends that one FC's parcel has left, and how far it has come since. Each once: a shipment by its id,
+	// a scan by its number. Where the money was only held, the parcel's share of it is taken when it leaves. FAILED_PRECONDITION: ORDER_NOT_PAID, UNKNOWN_PARCEL, PARCEL_CANCELED.
 	RecordShipment(context.Context, *v1.RecordShipmentRequest) (*v1.RecordShipmentResponse, error)
 }
 
@@ -296,6 +341,20 @@ func NewOrderServiceHandler(svc OrderServiceHandler, opts ...connect.HandlerOpti
 		connect.WithSchema(orderServiceMethods.ByName("ReturnItems")),
 		connect.WithHandlerOptions(opts...),
 	)
+	orderServiceWatchOrderHandler := connect.NewServerStreamHandlerSimple(
+		OrderServiceWatchOrderProcedure,
+		svc.WatchOrder,
+		connect.WithSchema(orderServiceMethods.ByName("WatchOrder")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	orderServiceFollowOrderHandler := connect.NewServerStreamHandlerSimple(
+		OrderServiceFollowOrderProcedure,
+		svc.FollowOrder,
+		connect.WithSchema(orderServiceMethods.ByName("FollowOrder")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
 	orderServiceCreateOrderHandler := connect.NewUnaryHandlerSimple(
 		OrderServiceCreateOrderProcedure,
 		svc.CreateOrder,
@@ -330,6 +389,10 @@ func NewOrderServiceHandler(svc OrderServiceHandler, opts ...connect.HandlerOpti
 			orderServiceCancelOrderHandler.ServeHTTP(w, r)
 		case OrderServiceReturnItemsProcedure:
 			orderServiceReturnItemsHandler.ServeHTTP(w, r)
+		case OrderServiceWatchOrderProcedure:
+			orderServiceWatchOrderHandler.ServeHTTP(w, r)
+		case OrderServiceFollowOrderProcedure:
+			orderServiceFollowOrderHandler.ServeHTTP(w, r)
 		case OrderServiceCreateOrderProcedure:
 			orderServiceCreateOrderHandler.ServeHTTP(w, r)
 		case OrderServiceMarkPaidProcedure:
@@ -361,6 +424,14 @@ func (UnimplementedOrderServiceHandler) CancelOrder(context.Context, *v1.CancelO
 
 func (UnimplementedOrderServiceHandler) ReturnItems(context.Context, *v1.ReturnItemsRequest) (*v1.ReturnItemsResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.order.v1.OrderService.ReturnItems is not implemented"))
+}
+
+func (UnimplementedOrderServiceHandler) WatchOrder(context.Context, *v1.WatchOrderRequest, *connect.ServerStream[v1.WatchOrderResponse]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("cellar.order.v1.OrderService.WatchOrder is not implemented"))
+}
+
+func (UnimplementedOrderServiceHandler) FollowOrder(context.Context, *v1.FollowOrderRequest, *connect.ServerStream[v1.FollowOrderResponse]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("cellar.order.v1.OrderService.FollowOrder is not implemented"))
 }
 
 func (UnimplementedOrderServiceHandler) CreateOrder(context.Context, *v1.CreateOrderRequest) (*v1.CreateOrderResponse, error) {

@@ -1,0 +1,68 @@
+package storefront
+
+import (
+	"context"
+	"slices"
+
+	catalogv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/catalog/v1"
+	recommendationv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/recommendation/v1"
+)
+
+// recommendations of a page: one row of cards.
+const recommendations = 6
+
+// alsoBought with a product. None is no reason to fail a page.
+func (s *Service) alsoBought(ctx context.Context, sku string) []card {
+	resp, err := s.deps.Recommendations.ForProduct(ctx, &recommendationv1.ForProductRequest{Sku: sku, Limit: recommendations})
+	if err != nil {
+		return nil
+	}
+	return s.recommended(ctx, resp.GetRecommended())
+}
+
+// goesWith what is in a cart.
+func (s *Service) goesWith(ctx context.Context, skus []string) []card {
+	if len(skus) == 0 {
+		return nil
+	}
+	resp, err := s.deps.Recommendations.ForCart(ctx, &recommendationv1.ForCartRequest{Skus: skus, Limit: recommendations})
+	if err != nil {
+		return nil
+	}
+	return s.recommended(ctx, resp.GetRecommended())
+}
+
+// forYou by what was looked at last.
+func (s *Service) forYou(ctx context.Context, seen []card) []card {
+	if len(seen) == 0 {
+		return nil
+	}
+	skus := make([]string, len(seen))
+	for i, c := range seen {
+		skus[i] = c.SKU
+	}
+	resp, err := s.deps.Recommendations.ForHome(ctx, &recommendationv1.ForHomeRequest{Skus: skus, Limit: recommendations})
+	if err != nil {
+		return nil
+	}
+	return s.recommended(ctx, resp.GetRecommended())
+}
+
+// recommended products that are for sale, as cards in their order.
+func (s *Service) recommended(ctx context.Context, all []*recommendationv1.Recommended) []card {
+	if len(all) == 0 {
+		return nil
+	}
+	skus := make([]string, len(all))
+	for i, r := range all {
+		skus[i] = r.GetSku()
+	}
+	resp, err := s.deps.Catalog.BatchGetProducts(ctx, &catalogv1.BatchGetProductsRequest{Skus: skus})
+	if err != nil {
+		return nil
+	}
+	cards := cardsOf(resp.GetProducts())
+	slices.SortFunc(cards, func(a, b card) int { return slices.Index(skus, a.SKU) - slices.Index(skus, b.SKU) })
+	s.rate(ctx, cards)
+	return cards
+}
