@@ -146,7 +146,7 @@ func (b *eventsBench) startBroker(ctx context.Context, dir string) (stop func(),
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.CommandContext(ctx, filepath.Join(b.cfg.BinDir, "nats-server"), "--config", config) //nolint:gosec // our own program
+	cmd := exec.CommandContext(ctx, filepath.Join(b.cfg.BinDir, "nats-server"), "--config", config)
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("bench: the broker: %w", err)
 	}

@@ -38,11 +38,8 @@ const maxReason = 1000
 // passing tells whether an error says nothing about the message: something is away, or too busy, and the message will do
 // when that is back. Such a message is never given up, however long it takes.
 func passing(err error) bool {
-	switch problem.KindOf(err) {
-	case problem.Unavailable, problem.Exhausted, problem.Aborted:
-		return true
-	}
-	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
+	kind := problem.KindOf(err)
+	return kind == problem.Unavailable || kind == problem.Exhausted || kind == problem.Aborted || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
 }
 
 // bury a message that has had all its tries; false when it is to come again.
