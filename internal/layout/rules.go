@@ -85,6 +85,7 @@ var owned = []technology{
 	{"github.com/nats-io/nats.go", []string{"internal/bus"}},
 	{"github.com/nats-io/nats-server", []string{"internal/bus/bustest"}},
 	{"github.com/blevesearch/", []string{"services/search"}},
+	{"github.com/maypok86/otter", []string{"internal/cache"}},
 	{"github.com/sony/gobreaker", []string{"internal/breaker", "router"}}, // regions' breakers, and cells'
 	{"github.com/prometheus/", []string{"internal/telemetry"}},
 	{"github.com/stripe/", []string{"internal/stripe"}},

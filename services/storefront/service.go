@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/cellar-commerce/cellar/internal/cache"
 	"github.com/cellar-commerce/cellar/internal/clock"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/account/v1/accountv1connect"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/cart/v1/cartv1connect"
@@ -56,13 +57,17 @@ type Service struct {
 	pages  map[string]*template.Template
 	assets map[string]store.Asset
 	routes http.Handler
+	// surroundings of products, by SKU.
+	surroundings *cache.Cache[string, surroundings]
 }
 
 var _ http.Handler = (*Service)(nil)
 
 // New service. It fails on a template that does not parse.
 func New(deps Deps) (*Service, error) {
-	s := &Service{deps: deps}
+	s := &Service{deps: deps, surroundings: cache.New[string, surroundings](cache.Config{
+		Size: aroundSize, Fresh: aroundFresh, Stale: aroundStale, LoadTime: aroundLoad, Clock: deps.Clock,
+	})}
 	var err error
 	if s.assets, err = store.Assets(); err != nil {
 		return nil, fmt.Errorf("storefront: %w", err)
