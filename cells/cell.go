@@ -15,6 +15,7 @@ import (
 	"github.com/cellar-commerce/cellar/internal/clock"
 	"github.com/cellar-commerce/cellar/internal/fence"
 	"github.com/cellar-commerce/cellar/internal/ident"
+	"github.com/cellar-commerce/cellar/internal/inbox"
 	"github.com/cellar-commerce/cellar/internal/outbox"
 	"github.com/cellar-commerce/cellar/internal/process"
 	"github.com/cellar-commerce/cellar/internal/rpc"
@@ -212,6 +213,19 @@ func (c *Cell) sweepKeys(ctx context.Context) {
 	for c.clock.Sleep(ctx, keySweepEvery) == nil {
 		if _, err := c.services.checkout.SweepKeys(ctx, c.region, keySweepBatch); err != nil && ctx.Err() == nil {
 			c.log.WarnContext(ctx, "expired keys could not be deleted", "error", err)
+		}
+	}
+}
+
+// inboxSweepEvery is the pace of pages of the inbox: a week of a region's requests, ten million, is gone through within a day.
+const inboxSweepEvery = 10 * time.Second
+
+// sweepInbox forgets the region's messages that cannot come again.
+func (c *Cell) sweepInbox(ctx context.Context) {
+	var at inbox.Sweep
+	for c.clock.Sleep(ctx, inboxSweepEvery) == nil {
+		if _, err := at.Next(ctx, c.regional, c.region, c.clock.Now()); err != nil && ctx.Err() == nil {
+			c.log.WarnContext(ctx, "old rows of the inbox could not be deleted", "error", err)
 		}
 	}
 }

@@ -37,6 +37,7 @@ func (c *Cell) workers() []process.Worker {
 		{Name: "cancellations, returns and captures", Run: forever(c.services.order.Run)},
 		{Name: "demos", Run: forever(c.services.recovery.Run)},
 		{Name: "idempotency keys", Run: forever(c.sweepKeys)},
+		{Name: "inbox", Run: forever(c.sweepInbox)},
 		{Name: "holds", Run: forever(c.services.inventory.Run)},
 		{Name: "shipping", Run: forever(c.services.fulfillment.Run)},
 		{Name: "changed products", Run: forever(c.services.search.Run)},

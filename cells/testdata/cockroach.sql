@@ -847,6 +847,24 @@ SELECT $1::crdb_internal_region, $2, n.message_id, $4
 FROM unnest($3::text[]) AS n (message_id)
 ON CONFLICT (region, consumer, message_id) DO NOTHING;
 
+-- inbox.sweep (any)
+WITH page AS (
+  SELECT consumer, message_id, received_at
+  FROM inbox
+  WHERE region = $1 AND (consumer, message_id) > ($2, $3)
+  ORDER BY consumer, message_id
+  LIMIT $5
+), gone AS (
+  DELETE FROM inbox AS i
+  USING page AS p
+  WHERE i.region = $1 AND i.consumer = p.consumer AND i.message_id = p.message_id AND p.received_at < $4
+  RETURNING i.message_id
+)
+SELECT consumer, message_id, (SELECT count(*) FROM gone)
+FROM page
+ORDER BY consumer DESC, message_id DESC
+LIMIT 1;
+
 -- inventory.add (cellar_regional)
 INSERT INTO inventory (region, fc_id, sku, available, reserved)
 SELECT $1::crdb_internal_region, a.fc_id, a.sku, a.delta, 0

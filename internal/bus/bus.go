@@ -48,6 +48,13 @@ type Bus struct {
 	links map[ident.Region]*lazyLink // never changed
 }
 
+// pingEvery and maxPings find a link that is cut without a word within a quarter of a minute: what is published meanwhile runs
+// into time-outs, and afterwards fails at once.
+const (
+	pingEvery = 5 * time.Second
+	maxPings  = 2
+)
+
 // lazyLink is made when first needed. Each has a lock of its own: waiting for one region's broker keeps nobody from
 // another's.
 type lazyLink struct {
@@ -95,6 +102,7 @@ func (b *Bus) link(region ident.Region) (*link, error) {
 	}
 	conn, err := nats.Connect(b.cfg.URLs[region], nats.Name(b.cfg.Name), nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1),
 		nats.ReconnectWait(250*time.Millisecond), nats.ReconnectJitter(100*time.Millisecond, time.Second),
+		nats.PingInterval(pingEvery), nats.MaxPingsOutstanding(maxPings),
 		// What cannot be sent now must fail now: the outbox keeps it.
 		nats.ReconnectBufSize(-1))
 	if err != nil {
