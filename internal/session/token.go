@@ -46,6 +46,11 @@ func NewSigner(keys ...[]byte) (*Signer, error) {
 // NewID of a session.
 func NewID() string { return ident.NewToken() }
 
+// NewIDOf a session of a customer's generation; see Principal.Generation.
+func NewIDOf(generation int64) string {
+	return strconv.FormatInt(generation, 10) + "-" + ident.NewToken()
+}
+
 // Issue a token for a principal.
 func (s *Signer) Issue(p Principal, now time.Time) (token string, expires time.Time) {
 	expires = now.Add(Lifetime).Truncate(time.Second)

@@ -6,7 +6,6 @@ import (
 
 	accountv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/account/v1"
 	"github.com/cellar-commerce/cellar/internal/ident"
-	"github.com/cellar-commerce/cellar/internal/rpc"
 	"github.com/cellar-commerce/cellar/internal/session"
 )
 
@@ -127,8 +126,7 @@ func (s *Service) signUp(w http.ResponseWriter, r *http.Request) error {
 
 // welcome gives the browser its new session and leads on. How much is in the merged cart, the cart's page will know.
 func (s *Service) welcome(w http.ResponseWriter, r *http.Request, own *accountv1.Session, notice string) {
-	secure := r.Header.Get("X-Forwarded-Proto") == "https"
-	http.SetCookie(w, rpc.Cookie(own.GetToken(), own.GetExpiresAt().AsTime(), secure))
+	s.deps.Sessions.GiveSession(w, own.GetToken(), own.GetExpiresAt().AsTime())
 	ctx := session.With(r.Context(), session.Principal{CustomerID: ident.CustomerID(own.GetCustomerId())})
 	if cart, err := s.cartOf(ctx); err == nil {
 		rememberCart(w, unitsOf(cart))

@@ -170,6 +170,10 @@ func (s *shop) WrongCell(w http.ResponseWriter, _ *http.Request, err error) {
 	w.WriteHeader(http.StatusServiceUnavailable)
 }
 
+func (s *shop) GiveSession(w http.ResponseWriter, token string, expires time.Time) {
+	http.SetCookie(w, &http.Cookie{Name: session.CookieName, Value: token, Expires: expires, Secure: true, HttpOnly: true})
+}
+
 func (s *shop) SignOut(http.ResponseWriter) {}
 
 var now = time.Date(2031, time.May, 4, 12, 0, 0, 0, time.UTC)

@@ -7,12 +7,14 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/cellar-commerce/cellar/internal/clock"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/account/v1/accountv1connect"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/cart/v1/cartv1connect"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/catalog/v1/catalogv1connect"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/checkout/v1/checkoutv1connect"
+	"github.com/cellar-commerce/cellar/internal/gen/cellar/notification/v1/notificationv1connect"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1/orderv1connect"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/recommendation/v1/recommendationv1connect"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/review/v1/reviewv1connect"
@@ -28,6 +30,8 @@ type Sessions interface {
 	Guest(ctx context.Context, w http.ResponseWriter) context.Context
 	// WrongCell has the router take the request to the cell that err names.
 	WrongCell(w http.ResponseWriter, r *http.Request, err error)
+	// GiveSession to the browser.
+	GiveSession(w http.ResponseWriter, token string, expires time.Time)
 	// SignOut takes the session away.
 	SignOut(w http.ResponseWriter)
 }
@@ -42,6 +46,8 @@ type Deps struct {
 	Checkout checkoutv1connect.CheckoutServiceClient
 	Orders   orderv1connect.OrderServiceClient
 	Reviews  reviewv1connect.ReviewServiceClient
+	// Notifications are what an account's settings are about.
+	Notifications notificationv1connect.NotificationServiceClient
 	// Recommendations are shown where there are any.
 	Recommendations recommendationv1connect.RecommendationServiceClient
 	Clock           clock.Clock

@@ -155,7 +155,7 @@ type Notice struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Kind    Kind                   `protobuf:"varint,1,opt,name=kind,proto3,enum=cellar.notification.v1.Kind" json:"kind,omitempty"`
 	OrderId string                 `protobuf:"bytes,2,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
-	// Of an order, or what is given back.
+	// What is given back.
 	Amount         *v1.Money `protobuf:"bytes,3,opt,name=amount,proto3" json:"amount,omitempty"`
 	Carrier        string    `protobuf:"bytes,4,opt,name=carrier,proto3" json:"carrier,omitempty"`
 	TrackingNumber string    `protobuf:"bytes,5,opt,name=tracking_number,json=trackingNumber,proto3" json:"tracking_number,omitempty"`
