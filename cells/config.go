@@ -82,7 +82,7 @@ func (c Config) validate() error {
 	check(c.Carrier == "" || c.TrackEvery > 0, "track-every", "above 0")
 	check(c.HandlingTime >= 0, "handling-time", "0 or more")
 	check(c.SessionKey != "" && c.QuoteKey != "" && c.PeerKey != "", "session-key-file, quote-key-file and peer-key-file", "the files of the keys")
-	check(isAddress(c.ShopURL), "shop-url", "https://host")
+	check(isAddress(c.ShopURL) || c.MailServer == "" && c.SMS == "", "shop-url", "https://host")
 	check(c.SMS == "" || isAddress(c.SMS), "sms", "http://host:port")
 	check(c.NotifyWebhook == "" || isAddress(c.NotifyWebhook) && c.NotifyKey != "", "notify-webhook-url", "https://host/path, with notify-webhook-key-file")
 	check(c.GiftCardKey != "", "gift-card-key-file", "the file of the key of gift cards")

@@ -77,6 +77,9 @@ func (s *stale) securing() []moved {
 		}
 		return account.NewLinker([]byte(s.cell.keys.session)).Token(ident.CustomerID(id), tokens[0], purpose)
 	}
+	fill := func() { // what follows orders what is in the cart
+		s.ask(cartv1connect.CartServiceAddItemProcedure, s.token, nil, &cartv1.AddItemRequest{Sku: "kettle", Quantity: 1}, nil)
+	}
 	var token string
 	changed, leaving := &accountv1.ChangePasswordResponse{}, &accountv1.SignUpResponse{}
 	return []moved{
@@ -100,9 +103,7 @@ func (s *stale) securing() []moved {
 			s.sql("UPDATE accounts SET erasure_due_at = now() - interval '1 day' WHERE erased_at IS NOT NULL")
 		},
 			do: func() error { _, err := s.cell.services.account.Sweep(s.Context()); return err }},
-		{procedure: cartv1connect.CartServiceEraseCartProcedure, before: func() {
-			s.ask(cartv1connect.CartServiceAddItemProcedure, s.token, nil, &cartv1.AddItemRequest{Sku: "kettle", Quantity: 1}, nil)
-		}, req: func() proto.Message { return &cartv1.EraseCartRequest{CustomerId: s.id} }},
+		{procedure: cartv1connect.CartServiceEraseCartProcedure, before: fill, req: func() proto.Message { return &cartv1.EraseCartRequest{CustomerId: s.id} }, after: fill},
 	}
 }
 

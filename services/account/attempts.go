@@ -48,14 +48,17 @@ func newMails() *attempts {
 	}}
 }
 
-// take one of what the limit allows.
-func (a *attempts) take(email string, now time.Time) error {
+// within what the limit allows, do something that counts when it succeeds.
+func (a *attempts) within(email string, now time.Time, do func() error) error {
 	if err := a.enter(email, now); err != nil {
 		return err
 	}
 	defer a.leave(email)
-	a.failed(email, now)
-	return nil
+	err := do()
+	if err == nil {
+		a.failed(email, now)
+	}
+	return err
 }
 
 // allow refuses an address that has failed too often. EXHAUSTED TOO_MANY_FAILURES.

@@ -115,13 +115,7 @@ func (s *Service) requestReset(ctx context.Context, email string) error {
 	if err := s.deps.Fence.Check(ctx, id); err != nil {
 		return err
 	}
-	if err := s.mails.take(email, s.deps.Clock.Now()); err != nil {
-		return err
-	}
-	if err := s.sendLink(ctx, id, purposeReset); err != nil {
-		return fmt.Errorf("request a reset: %w", err)
-	}
-	return nil
+	return s.mails.within(email, s.deps.Clock.Now(), func() error { return s.sendLink(ctx, id, purposeReset) })
 }
 
 // resetPassword by a link. The link is looked at before the password is hashed, so that only who has one costs that much.
@@ -197,8 +191,5 @@ func (s *Service) requestVerification(ctx context.Context, id ident.CustomerID) 
 	case a.VerifiedAt != nil:
 		return nil
 	}
-	if err := s.mails.take(a.Email, s.deps.Clock.Now()); err != nil {
-		return err
-	}
-	return s.sendLink(ctx, id, purposeVerify)
+	return s.mails.within(a.Email, s.deps.Clock.Now(), func() error { return s.sendLink(ctx, id, purposeVerify) })
 }

@@ -26,7 +26,7 @@ func optional(f field) field {
 var labels = map[string]string{
 	"email": "E-mail address", "password": "Password", "name": "Name", "recipient": "Full name", "line1": "Street address", "line2": "Second line", "locality": "City",
 	"area": "State or province", "postal": "Postal code", "country": "Country", "phone": "Telephone", "voucher": "Voucher code", "gift": "Gift card code", "speed": "Delivery",
-	"rating": "Stars", "title": "Title", "text": "Text", "author": "Name to show",
+	"old": "Your password", "new": "New password", "erase": "Your password", "rating": "Stars", "title": "Title", "text": "Text", "author": "Name to show",
 }
 
 // withWrongs puts what is wrong beside its field.
@@ -135,9 +135,7 @@ func (s *Service) welcome(w http.ResponseWriter, r *http.Request, own *accountv1
 }
 
 func (s *Service) signOut(w http.ResponseWriter, r *http.Request) error {
-	s.deps.Sessions.SignOut(w)
-	rememberCart(w, 0)
-	remember(w, seenCookie, "", 0)
+	s.leave(w)
 	lead(w, r, "/", "bye")
 	return nil
 }

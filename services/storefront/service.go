@@ -88,7 +88,11 @@ func Anywhere(r *http.Request) bool {
 			return true
 		}
 	}
-	return r.URL.Path == "/signin" || r.URL.Path == "/signup" || r.URL.Path == "/signout"
+	switch r.URL.Path {
+	case "/signin", "/signup", "/signout", "/reset", "/reset/new", "/verify":
+		return true
+	}
+	return false
 }
 
 // ServeHTTP implements http.Handler.
@@ -104,6 +108,10 @@ func (s *Service) mux() *http.ServeMux {
 		"GET /p/{sku}": s.product, "GET /help": s.help,
 		"GET /cart": s.cart, "POST /cart": s.addToCart, "POST /cart/{sku}": s.changeCart,
 		"GET /signin": s.signInForm, "POST /signin": s.signIn, "GET /signup": s.signUpForm, "POST /signup": s.signUp, "POST /signout": s.signOut,
+		"GET /reset": s.resetForm, "POST /reset": s.askReset, "GET /reset/new": s.newPasswordForm, "POST /reset/new": s.setPassword,
+		"GET /verify": s.verifyForm, "POST /verify": s.verify, "POST /account/verify": s.askVerification,
+		"GET /account/privacy": s.privacy, "POST /account/password": s.changePassword, "POST /account/signout": s.signOutEverywhere,
+		"POST /account/notifications": s.setNotifications, "GET /account/export": s.export, "POST /account/erase": s.eraseAccount,
 		"GET /account": s.account, "POST /account/addresses": s.addAddress, "POST /account/addresses/{id}/delete": s.deleteAddress,
 		"POST /account/cards": s.addCard, "POST /account/cards/{id}/delete": s.deleteCard,
 		"GET /checkout": s.checkout, "POST /checkout": s.review, "POST /checkout/order": s.placeOrder, "GET /checkout/{key}": s.checkoutStatus,
