@@ -285,8 +285,9 @@ func (s *Sender) try(ctx context.Context, p place, r *row, detail *notificationv
 // settle what became of a try.
 func (s *Sender) settle(ctx context.Context, p place, r *row, refused bool) error {
 	now := s.deps.Clock.Now()
-	due, gaveUp := now.Add(pause(r.attempts)), false
-	if gaveUp = r.pending != 0 && (refused || r.attempts >= maxAttempts); gaveUp || r.pending == 0 {
+	due := now.Add(pause(r.attempts))
+	gaveUp := r.pending != 0 && (refused || r.attempts >= maxAttempts)
+	if gaveUp || r.pending == 0 {
 		r.end(gaveUp)
 		due = r.keptUntil(now)
 	}

@@ -37,7 +37,7 @@ func noticeOf(e Event) (*notificationv1.Notice, error) {
 	case kindScanned:
 		var d orderv1.Scanned
 		err := proto.Unmarshal(e.Detail, &d)
-		kind := notificationv1.Kind_KIND_UNSPECIFIED
+		var kind notificationv1.Kind
 		switch d.GetScan().GetState() {
 		case orderv1.WayState_WAY_STATE_DELIVERED:
 			kind = notificationv1.Kind_KIND_ORDER_DELIVERED
