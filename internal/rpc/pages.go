@@ -53,6 +53,9 @@ func (p *Pages) Guard(next http.Handler) http.Handler {
 				next.ServeHTTP(w, r)
 				return
 			}
+			if token, expires, due := p.gate.Sessions.Renew(TokenOf(r.Header), p.gate.Clock.Now()); due {
+				p.GiveSession(w, token, expires)
+			}
 			r = r.WithContext(session.With(r.Context(), who))
 		}
 		next.ServeHTTP(w, r)

@@ -79,6 +79,20 @@ func (s *Signer) Verify(token string, now time.Time) (Principal, error) {
 	return Principal{CustomerID: id, SessionID: parts[2]}, nil
 }
 
+// Renew a token of which half the lifetime has passed, so that whoever keeps coming stays signed in: the same principal, for
+// another lifetime. False where the token is not good, or not half over.
+func (s *Signer) Renew(token string, now time.Time) (fresh string, expires time.Time, renewed bool) {
+	p, err := s.Verify(token, now)
+	if err != nil {
+		return "", time.Time{}, false
+	}
+	if _, err := s.Verify(token, now.Add(Lifetime/2)); err == nil {
+		return "", time.Time{}, false
+	}
+	fresh, expires = s.Issue(p, now)
+	return fresh, expires, true
+}
+
 func (s *Signer) signed(body string, sum []byte) bool {
 	for _, k := range s.keys {
 		if hmac.Equal(sum, mac(k, body)) {
