@@ -48,8 +48,8 @@ type Cell struct {
 // keys that the platform's processes share.
 type keys struct {
 	session, quote, peer, giftCards string
-	// cardEvents, carrierEvents and stripe are empty when they are not used.
-	cardEvents, carrierEvents, stripe string
+	// Those of others are empty when they are not used.
+	cardEvents, carrierEvents, stripe, mail, notifications string
 }
 
 // relays of the events that this cell's transactions leave.
@@ -97,7 +97,7 @@ func (c *Cell) readKeys() error {
 	for _, k := range []struct {
 		into *string
 		path string
-	}{{&c.keys.session, c.cfg.SessionKey}, {&c.keys.quote, c.cfg.QuoteKey}, {&c.keys.peer, c.cfg.PeerKey}, {&c.keys.giftCards, c.cfg.GiftCardKey}, {&c.keys.cardEvents, c.cfg.CardEventsKey}, {&c.keys.carrierEvents, c.cfg.CarrierEvents}, {&c.keys.stripe, c.cfg.StripeKey}} {
+	}{{&c.keys.session, c.cfg.SessionKey}, {&c.keys.quote, c.cfg.QuoteKey}, {&c.keys.peer, c.cfg.PeerKey}, {&c.keys.giftCards, c.cfg.GiftCardKey}, {&c.keys.cardEvents, c.cfg.CardEventsKey}, {&c.keys.carrierEvents, c.cfg.CarrierEvents}, {&c.keys.stripe, c.cfg.StripeKey}, {&c.keys.mail, c.cfg.MailPassword}, {&c.keys.notifications, c.cfg.NotifyKey}} {
 		if k.path == "" {
 			continue // validate has asked for those that are needed
 		}

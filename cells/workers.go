@@ -36,6 +36,8 @@ func (c *Cell) workers() []process.Worker {
 		{Name: "placements", Run: forever(c.services.checkout.Run)},
 		{Name: "cancellations, returns and captures", Run: forever(c.services.order.Run)},
 		{Name: "demos", Run: forever(c.services.recovery.Run)},
+		{Name: "notifications", Run: forever(c.services.notification.Run)},
+		{Name: "erasures", Run: forever(c.services.account.Run)},
 		{Name: "idempotency keys", Run: forever(c.sweepKeys)},
 		{Name: "inbox", Run: forever(c.sweepInbox)},
 		{Name: "holds", Run: forever(c.services.inventory.Run)},
