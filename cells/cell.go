@@ -83,7 +83,14 @@ func New(ctx context.Context, cfg Config, logs io.Writer) (*Cell, error) {
 	if err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
-	c.bus = bus.New(bus.Config{URLs: brokers, Name: cfg.Cell, Log: c.log, Bury: func(ctx context.Context, d bus.DeadLetter) error { return c.services.events.Bury(ctx, d) }})
+	credentials, err := cfg.brokerCredentials()
+	if err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	c.bus = bus.New(bus.Config{
+		URLs: brokers, Credentials: credentials, Home: c.region, Name: cfg.Cell, Log: c.log,
+		Bury: func(ctx context.Context, d bus.DeadLetter) error { return c.services.events.Bury(ctx, d) },
+	})
 	c.assembleRelays()
 	c.peerGuard = c.breakers("peer")
 	c.peers = rpc.Peer(c.keys.peer, &peerTransport{base: rpc.Transport(), maps: c.maps, guard: c.peerGuard})

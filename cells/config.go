@@ -26,6 +26,7 @@ type Config struct {
 	DatabaseURL   string        `name:"database-url" usage:"SQL cluster, postgres://…; the three logical databases are on it"`
 	PoolSize      int           `name:"pool-size" default:"8" usage:"connections to each logical database"`
 	Brokers       string        `name:"brokers" usage:"NATS server of each region, region=nats://host:port, separated by commas"`
+	BrokerCreds   string        `name:"broker-credentials" usage:"file of this region's credential for the brokers, an nkey seed or nsc's .creds; or one for each region's broker, region=file, separated by commas; empty: brokers take anybody"`
 	CardNetwork   string        `name:"card-network" usage:"address of the card network, http://host:port"`
 	Carrier       string        `name:"carrier" usage:"address of the parcel carrier, http://host:port; empty: parcels leave without one"`
 	CarrierName   string        `name:"carrier-name" default:"Parcel Post" usage:"the parcel carrier's name, as shoppers read it"`
@@ -97,6 +98,9 @@ func (c Config) validate() error {
 	if _, err := c.brokers(); err != nil {
 		wrong = append(wrong, err)
 	}
+	if _, err := c.brokerCredentials(); err != nil {
+		wrong = append(wrong, err)
+	}
 	return errors.Join(wrong...)
 }
 
@@ -117,6 +121,29 @@ func (c Config) brokers() (map[ident.Region]string, error) {
 	}
 	if _, own := all[ident.Region(c.Region)]; !own {
 		return nil, errors.New("brokers must name the broker of the cell's own region")
+	}
+	return all, nil
+}
+
+// brokerCredentials are files by the region of the broker that they are for. Whether they are there is found when they are needed:
+// a cell serves without its brokers.
+func (c Config) brokerCredentials() (map[ident.Region]string, error) {
+	all := map[ident.Region]string{}
+	if c.BrokerCreds == "" {
+		return all, nil
+	}
+	if !strings.Contains(c.BrokerCreds, "=") {
+		for _, region := range ident.Regions() {
+			all[region] = c.BrokerCreds
+		}
+		return all, nil
+	}
+	for part := range strings.SplitSeq(c.BrokerCreds, ",") {
+		region, file, _ := strings.Cut(strings.TrimSpace(part), "=")
+		if _, known := ident.Region(region).Code(); file == "" || !known {
+			return nil, fmt.Errorf("broker-credentials must be a file, or region=file, separated by commas; got %q", part)
+		}
+		all[ident.Region(region)] = file
 	}
 	return all, nil
 }

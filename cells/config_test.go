@@ -69,6 +69,23 @@ func TestBrokersAreReadAsTheyAreWritten(t *testing.T) {
 	}
 }
 
+func TestACredentialIsForAllBrokersOrForEachItsOwn(t *testing.T) {
+	for given, want := range map[string]map[ident.Region]string{
+		"":                               {},
+		"/k/a.nk":                        {"us-east-1": "/k/a.nk", "us-west-2": "/k/a.nk", "eu-central-1": "/k/a.nk"},
+		"us-east-1=/k/a, us-west-2=/k/b": {"us-east-1": "/k/a", "us-west-2": "/k/b"},
+		"us-east-1=/k/a,nowhere=/k/b":    nil,
+		"us-east-1=":                     nil,
+	} {
+		c := goodConfig()
+		c.BrokerCreds = given
+		got, err := c.brokerCredentials()
+		if (err != nil) != (want == nil) || !maps.Equal(got, want) || (c.validate() != nil) != (want == nil) {
+			t.Errorf("%q: %v, %v", given, got, err)
+		}
+	}
+}
+
 func TestACellIsReadyWhenItServesAndItsIndexIsBuilt(t *testing.T) {
 	for _, order := range [][]func(*readiness){
 		{func(r *readiness) { r.setServing(true) }, (*readiness).setBuilt},

@@ -32,6 +32,12 @@ type Message struct {
 type Config struct {
 	// URLs of each region's broker.
 	URLs map[ident.Region]string
+	// Credentials are files by region's broker: the seed of a NATS user (an nkey), or a user's JWT and seed as nsc writes them. A
+	// broker without one is connected to as nobody. A file that is missing or refused may be mended while the bus runs.
+	Credentials map[ident.Region]string
+	// Home is the region that the process runs in: it declares no other's streams, and reads answers below the inbox prefix that
+	// the region's users may read. Empty: it is at home everywhere.
+	Home ident.Region
 	// Name of this process, for the broker's list of connections.
 	Name string
 	Log  *slog.Logger
@@ -60,11 +66,8 @@ const (
 type lazyLink struct {
 	mu   sync.Mutex
 	link *link
-}
-
-type link struct {
-	conn *nats.Conn
-	js   jetstream.JetStream
+	// complaint is the reason that the log was last told; empty once there is a connection.
+	complaint string
 }
 
 // New bus; no connection is made yet.
@@ -90,35 +93,12 @@ func (b *Bus) Close() {
 	}
 }
 
-func (b *Bus) link(region ident.Region) (*link, error) {
-	lazy, ok := b.links[region]
-	if !ok {
-		return nil, problem.New(problem.Unavailable, "NO_BROKER", "no broker is configured for the region")
-	}
-	lazy.mu.Lock()
-	defer lazy.mu.Unlock()
-	if lazy.link != nil {
-		return lazy.link, nil
-	}
-	conn, err := nats.Connect(b.cfg.URLs[region], nats.Name(b.cfg.Name), nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1),
-		nats.ReconnectWait(250*time.Millisecond), nats.ReconnectJitter(100*time.Millisecond, time.Second),
-		nats.PingInterval(pingEvery), nats.MaxPingsOutstanding(maxPings),
-		// What cannot be sent now must fail now: the outbox keeps it.
-		nats.ReconnectBufSize(-1))
-	if err != nil {
-		return nil, fmt.Errorf("bus: connect to %s: %w", region, err)
-	}
-	js, err := jetstream.New(conn, jetstream.WithPublishAsyncMaxPending(1024))
-	if err != nil {
-		conn.Close()
-		return nil, fmt.Errorf("bus: jetstream of %s: %w", region, err)
-	}
-	lazy.link = &link{conn: conn, js: js}
-	return lazy.link, nil
-}
-
-// EnsureStreams declares the streams of a region; declaring them again changes nothing.
+// EnsureStreams declares the streams of the home region; declaring them again changes nothing. Those of another are its own
+// cells' to declare: FOREIGN_STREAMS.
 func (b *Bus) EnsureStreams(ctx context.Context, region ident.Region) error {
+	if !b.atHome(region) {
+		return problem.New(problem.Precondition, "FOREIGN_STREAMS", "a region's streams are declared by its own cells")
+	}
 	l, err := b.link(region)
 	if err != nil {
 		return err
@@ -132,10 +112,11 @@ func (b *Bus) EnsureStreams(ctx context.Context, region ident.Region) error {
 }
 
 // Publish messages to a region; nil when all are on its broker's disk. After an error some may be: publish all
-// again, the broker drops those it has. A broker that has lost its streams with its disk is given them anew, for the next try.
+// again, the broker drops those it has. The home's broker, when it has lost its streams with its disk, is given them anew, for the
+// next try; another region's gets them from that region's cells.
 func (b *Bus) Publish(ctx context.Context, region ident.Region, messages []Message) error {
 	err := b.publish(ctx, region, messages)
-	if errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jetstream.ErrNoStreamResponse) {
+	if b.atHome(region) && (errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jetstream.ErrNoStreamResponse)) {
 		err = errors.Join(err, b.EnsureStreams(ctx, region))
 	}
 	return err
@@ -149,8 +130,13 @@ func (b *Bus) publish(ctx context.Context, region ident.Region, messages []Messa
 	if !l.conn.IsConnected() {
 		return problem.New(problem.Unavailable, "BROKER_UNREACHABLE", "the region's broker cannot be reached")
 	}
+	ctx, done := l.untilDenied(ctx, messages)
+	defer done()
 	for _, batch := range batches(messages) {
 		if err := l.publishBatch(ctx, batch); err != nil {
+			if denied := context.Cause(ctx); problem.Is(denied, ReasonDenied) {
+				err = denied
+			}
 			return fmt.Errorf("bus: publish to %s: %w", region, err)
 		}
 	}

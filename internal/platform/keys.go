@@ -10,6 +10,8 @@ import (
 	"slices"
 
 	"github.com/cellar-commerce/cellar/cells/topology"
+	"github.com/cellar-commerce/cellar/internal/bus"
+	"github.com/cellar-commerce/cellar/internal/ident"
 	"github.com/cellar-commerce/cellar/internal/secret"
 )
 
@@ -35,6 +37,11 @@ func makeKeys(dir string) error {
 			return err
 		}
 	}
+	for _, region := range ident.Regions() {
+		if err := bus.MakeCredential(credentialFile(dir, region)); err != nil {
+			return err
+		}
+	}
 	return publishKey(keyFile(dir, KeyMap), publicKeyFile(dir))
 }
 
@@ -55,6 +62,24 @@ func publishKey(private, public string) error {
 		return nil
 	}
 	return topology.WriteKeys(public, append(slices.Collect(maps.Values(known)), key.Public())...)
+}
+
+// credentialFile has the seed by which a region's cells show the brokers who they are.
+func credentialFile(dir string, region ident.Region) string {
+	return filepath.Join(dir, "broker-"+string(region)+".nk")
+}
+
+// brokerUsers are the public keys of the regions' credentials.
+func brokerUsers(dir string) (map[ident.Region]string, error) {
+	users := map[ident.Region]string{}
+	for _, region := range ident.Regions() {
+		key, err := bus.PublicKey(credentialFile(dir, region))
+		if err != nil {
+			return nil, err
+		}
+		users[region] = key
+	}
+	return users, nil
 }
 
 func keyFile(dir, name string) string { return filepath.Join(dir, name+".key") }

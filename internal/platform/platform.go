@@ -223,7 +223,11 @@ func (p *Platform) sandboxChild() *child {
 }
 
 func (p *Platform) brokerChild(region ident.Region) (*child, error) {
-	config, err := writeBrokerConfig(p.path("nats"), region, p.layout.Brokers[region])
+	users, err := brokerUsers(p.path("keys"))
+	if err != nil {
+		return nil, err
+	}
+	config, err := writeBrokerConfig(p.path("nats"), region, p.layout.Brokers[region], users)
 	if err != nil {
 		return nil, err
 	}
@@ -246,7 +250,7 @@ func (p *Platform) cellChildren() []*child {
 	for _, c := range p.layout.Cells {
 		all = append(all, p.child("cell-"+c.ID, "cell", "http://"+c.Admin+"/readyz",
 			"--id", c.ID, "--region", string(c.Region), "--public", c.Public, "--internal", c.Internal, "--admin", c.Admin,
-			"--map", processMap(p.cfg.Dir, "cell-"+c.ID), "--map-key-file", publicKeyFile(p.path("keys")), "--control-plane", p.controlPlanes(), "--database-url", p.database.URL(), "--brokers", cells.FormatBrokers(p.layout.BrokerURLs()),
+			"--map", processMap(p.cfg.Dir, "cell-"+c.ID), "--map-key-file", publicKeyFile(p.path("keys")), "--control-plane", p.controlPlanes(), "--database-url", p.database.URL(), "--brokers", cells.FormatBrokers(p.layout.BrokerURLs()), "--broker-credentials", credentialFile(p.path("keys"), c.Region),
 			"--card-network", "http://"+p.layout.Sandbox, "--carrier", "http://"+p.layout.Sandbox, "--carrier-events-key-file", keyFile(p.path("keys"), KeyCardEvents), "--track-every", trackEvery.String(), "--session-key-file", keyFile(p.path("keys"), KeySession),
 			"--quote-key-file", keyFile(p.path("keys"), KeyQuote), "--peer-key-file", keyFile(p.path("keys"), KeyPeer),
 			"--gift-card-key-file", keyFile(p.path("keys"), KeyGiftCards), "--card-events-key-file", keyFile(p.path("keys"), KeyCardEvents), "--test-cards=true",

@@ -165,7 +165,7 @@ func TestTheDatabaseGoesWhereItsUserCanReachIt(t *testing.T) {
 
 func TestBrokersKeepWhatTheyAcknowledge(t *testing.T) {
 	dir := t.TempDir()
-	path, err := writeBrokerConfig(dir, "us-east-1", 4222)
+	path, err := writeBrokerConfig(dir, "us-east-1", 4222, map[ident.Region]string{"us-west-2": "UA"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,7 +173,7 @@ func TestBrokersKeepWhatTheyAcknowledge(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"sync_interval: always", "port: 4222", "domain: us-east-1", "host: 127.0.0.1"} {
+	for _, want := range []string{"sync_interval: always", "port: 4222", "domain: us-east-1", "host: 127.0.0.1", "nkey: UA"} {
 		if !strings.Contains(string(b), want) {
 			t.Errorf("the configuration lacks %q:\n%s", want, b)
 		}

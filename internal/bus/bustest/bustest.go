@@ -36,10 +36,21 @@ type Broker struct {
 // New broker, started; it is stopped when the test ends.
 func New(t testing.TB) *Broker {
 	t.Helper()
+	return Guarded(t, "")
+}
+
+// Guarded is New, with the users of a server's configuration, and nobody else, let in.
+func Guarded(t testing.TB, users string) *Broker {
+	t.Helper()
 	b := &Broker{t: t, opts: server.Options{
 		ServerName: "bustest", Host: "127.0.0.1", Port: server.RANDOM_PORT,
 		JetStream: true, StoreDir: t.TempDir(), NoLog: true, NoSigs: true,
 	}}
+	if users != "" {
+		if err := b.opts.ProcessConfigString(users); err != nil {
+			t.Fatalf("bustest: %v", err)
+		}
+	}
 	b.Start()
 	t.Cleanup(b.Stop)
 	return b

@@ -1,0 +1,54 @@
+package bus
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/cellar-commerce/cellar/internal/ident"
+)
+
+// Grant is what a user may do on a broker; subjects with NATS's wildcards.
+type Grant struct {
+	// Publish lists what may be published to, but for what Never lists.
+	Publish, Never []string
+	// Subscribe lists what may be read directly. Streams are read by requests to $JS.API, into an inbox.
+	Subscribe []string
+}
+
+// GrantFor the cells of one region on the broker of another, or of their own. Abroad they hand in what they have to say there, and
+// read nothing but the acknowledgement. At home they own the streams, and may not destroy what those hold. There they publish
+// other regions' news too: a dead letter goes back to the broker it came from.
+func GrantFor(broker, user ident.Region) Grant {
+	ring, _ := broker.Code() // of a region without one nothing can be homed
+	handed := []string{"fulfillment." + string(broker) + ".>", "order." + string(ring) + ".>"}
+	g := Grant{Subscribe: []string{inboxPrefix(user) + ".>"}}
+	if broker != user {
+		g.Publish = append(handed, "stock."+string(user)+".summarized", "catalog.product.changed", "catalog.review.*")
+		return g
+	}
+	g.Publish = append(handed, "stock.>", "catalog.>", "$JS.API.>", "$JS.ACK.>")
+	g.Never = []string{"$JS.API.STREAM.DELETE.>", "$JS.API.STREAM.PURGE.>", "$JS.API.STREAM.MSG.DELETE.>"}
+	return g
+}
+
+// FormatUsers is the part of a NATS server's configuration that lets the users of the regions in, by their public keys, and nobody else.
+func FormatUsers(broker ident.Region, users map[ident.Region]string) string {
+	var b strings.Builder
+	b.WriteString("authorization {\n  users: [\n")
+	for _, region := range ident.Regions() {
+		key, ok := users[region]
+		if !ok {
+			continue
+		}
+		g := GrantFor(broker, region)
+		fmt.Fprintf(&b, "    { # %s\n      nkey: %s\n      permissions: {\n        publish: { allow: [%s]", region, key, quoted(g.Publish))
+		if len(g.Never) > 0 {
+			fmt.Fprintf(&b, ", deny: [%s]", quoted(g.Never))
+		}
+		fmt.Fprintf(&b, " }\n        subscribe: { allow: [%s] }\n      }\n    }\n", quoted(g.Subscribe))
+	}
+	b.WriteString("  ]\n}\n")
+	return b.String()
+}
+
+func quoted(subjects []string) string { return `"` + strings.Join(subjects, `", "`) + `"` }
