@@ -20,13 +20,12 @@ type Grant struct {
 // other regions' news too: a dead letter goes back to the broker it came from.
 func GrantFor(broker, user ident.Region) Grant {
 	ring, _ := broker.Code() // of a region without one nothing can be homed
-	handed := []string{"fulfillment." + string(broker) + ".>", "order." + string(ring) + ".>"}
-	g := Grant{Subscribe: []string{inboxPrefix(user) + ".>"}}
+	g := Grant{Publish: []string{"fulfillment." + string(broker) + ".>", "order." + string(ring) + ".>"}, Subscribe: []string{inboxPrefix(user) + ".>"}}
 	if broker != user {
-		g.Publish = append(handed, "stock."+string(user)+".summarized", "catalog.product.changed", "catalog.review.*")
+		g.Publish = append(g.Publish, "stock."+string(user)+".summarized", "catalog.product.changed", "catalog.review.*")
 		return g
 	}
-	g.Publish = append(handed, "stock.>", "catalog.>", "$JS.API.>", "$JS.ACK.>")
+	g.Publish = append(g.Publish, "stock.>", "catalog.>", "$JS.API.>", "$JS.ACK.>")
 	g.Never = []string{"$JS.API.STREAM.DELETE.>", "$JS.API.STREAM.PURGE.>", "$JS.API.STREAM.MSG.DELETE.>"}
 	return g
 }
