@@ -114,6 +114,7 @@ var workers = map[string]string{
 	"erasures":                            "the sweep of erasures",
 	"idempotency keys":                    "the sweep of idempotency keys",
 	"holds":                               "of the region's database",
+	"inbox":                               "of the region's database",
 	"shipping":                            "of the region's database",
 	"changed products":                    "of the index in memory",
 	"events":                              "the consumers of shipments and of scans; the others are of the region's database",
