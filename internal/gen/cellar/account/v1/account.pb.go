@@ -1358,10 +1358,10 @@ const file_cellar_account_v1_account_proto_rawDesc = "" +
 	"\n" +
 	"address_id\x18\x02 \x01(\tR\taddressId\"S\n" +
 	"\x16ResolveAddressResponse\x129\n" +
-	"\aaddress\x18\x01 \x01(\v2\x1f.cellar.postal.v1.PostalAddressR\aaddress2\xe0\t\n" +
+	"\aaddress\x18\x01 \x01(\v2\x1f.cellar.postal.v1.PostalAddressR\aaddress2\xe3\t\n" +
 	"\x0eAccountService\x12W\n" +
-	"\x06SignUp\x12 .cellar.account.v1.SignUpRequest\x1a!.cellar.account.v1.SignUpResponse\"\b\x88\xa6\x1d\x01\x90\xa6\x1d\x02\x12W\n" +
-	"\x06SignIn\x12 .cellar.account.v1.SignInRequest\x1a!.cellar.account.v1.SignInResponse\"\b\x88\xa6\x1d\x01\x90\xa6\x1d\x02\x12f\n" +
+	"\x06SignUp\x12 .cellar.account.v1.SignUpRequest\x1a!.cellar.account.v1.SignUpResponse\"\b\x88\xa6\x1d\x01\x90\xa6\x1d\x02\x12Z\n" +
+	"\x06SignIn\x12 .cellar.account.v1.SignInRequest\x1a!.cellar.account.v1.SignInResponse\"\v\x88\xa6\x1d\x01\x90\xa6\x1d\x02\x90\x02\x02\x12f\n" +
 	"\n" +
 	"GetProfile\x12$.cellar.account.v1.GetProfileRequest\x1a%.cellar.account.v1.GetProfileResponse\"\v\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x90\x02\x01\x12c\n" +
 	"\n" +
