@@ -71,7 +71,7 @@ soak: setup ## Run the proofs for long: a thousand histories, ten million reserv
 
 .PHONY: mutants
 mutants: setup ## Put defects into the stock's code and around the fence, one by one: each must be caught
-	@$(SHARED) go test -count=1 -timeout 20m -p 1 -tags mutants -v -run Mutant $(ARGS) ./services/inventory ./internal/fencecheck | grep -v '^=== '
+	@$(SHARED) go test -count=1 -timeout 20m -p 2 -tags mutants -v -run Mutant $(ARGS) ./services/inventory ./internal/fencecheck | grep -v '^=== '
 
 .PHONY: e2e
 e2e: setup build ## Run the end-to-end tests: real processes, faults, audits

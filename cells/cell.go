@@ -15,6 +15,7 @@ import (
 	"github.com/cellar-commerce/cellar/internal/clock"
 	"github.com/cellar-commerce/cellar/internal/fence"
 	"github.com/cellar-commerce/cellar/internal/ident"
+	"github.com/cellar-commerce/cellar/internal/inbox"
 	"github.com/cellar-commerce/cellar/internal/outbox"
 	"github.com/cellar-commerce/cellar/internal/process"
 	"github.com/cellar-commerce/cellar/internal/rpc"
@@ -47,8 +48,8 @@ type Cell struct {
 // keys that the platform's processes share.
 type keys struct {
 	session, quote, peer, giftCards string
-	// cardEvents, carrierEvents and stripe are empty when they are not used.
-	cardEvents, carrierEvents, stripe string
+	// Those of others are empty when they are not used.
+	cardEvents, carrierEvents, stripe, mail, notifications string
 }
 
 // relays of the events that this cell's transactions leave.
@@ -96,7 +97,7 @@ func (c *Cell) readKeys() error {
 	for _, k := range []struct {
 		into *string
 		path string
-	}{{&c.keys.session, c.cfg.SessionKey}, {&c.keys.quote, c.cfg.QuoteKey}, {&c.keys.peer, c.cfg.PeerKey}, {&c.keys.giftCards, c.cfg.GiftCardKey}, {&c.keys.cardEvents, c.cfg.CardEventsKey}, {&c.keys.carrierEvents, c.cfg.CarrierEvents}, {&c.keys.stripe, c.cfg.StripeKey}} {
+	}{{&c.keys.session, c.cfg.SessionKey}, {&c.keys.quote, c.cfg.QuoteKey}, {&c.keys.peer, c.cfg.PeerKey}, {&c.keys.giftCards, c.cfg.GiftCardKey}, {&c.keys.cardEvents, c.cfg.CardEventsKey}, {&c.keys.carrierEvents, c.cfg.CarrierEvents}, {&c.keys.stripe, c.cfg.StripeKey}, {&c.keys.mail, c.cfg.MailPassword}, {&c.keys.notifications, c.cfg.NotifyKey}} {
 		if k.path == "" {
 			continue // validate has asked for those that are needed
 		}
@@ -212,6 +213,19 @@ func (c *Cell) sweepKeys(ctx context.Context) {
 	for c.clock.Sleep(ctx, keySweepEvery) == nil {
 		if _, err := c.services.checkout.SweepKeys(ctx, c.region, keySweepBatch); err != nil && ctx.Err() == nil {
 			c.log.WarnContext(ctx, "expired keys could not be deleted", "error", err)
+		}
+	}
+}
+
+// inboxSweepEvery is the pace of pages of the inbox: a week of a region's requests, ten million, is gone through within a day.
+const inboxSweepEvery = 10 * time.Second
+
+// sweepInbox forgets the region's messages that cannot come again.
+func (c *Cell) sweepInbox(ctx context.Context) {
+	var at inbox.Sweep
+	for c.clock.Sleep(ctx, inboxSweepEvery) == nil {
+		if _, err := at.Next(ctx, c.regional, c.region, c.clock.Now()); err != nil && ctx.Err() == nil {
+			c.log.WarnContext(ctx, "old rows of the inbox could not be deleted", "error", err)
 		}
 	}
 }

@@ -42,6 +42,15 @@ type Config struct {
 	PeerKey       string        `name:"peer-key-file" usage:"file of the key that the platform's own processes show each other"`
 	TestCards     bool          `name:"test-cards" default:"false" usage:"offer the card network's test cards at checkout; only where nothing is sold"`
 	SecureCookies bool          `name:"secure-cookies" default:"false" usage:"mark session cookies Secure; on wherever routers speak TLS"`
+	ShopURL       string        `name:"shop-url" default:"http://localhost:8080" usage:"address of the shop, as shoppers' browsers have it, for links in e-mails"`
+	MailServer    string        `name:"mail-server" usage:"SMTP server, host:port; without it no e-mail is sent"`
+	MailFrom      string        `name:"mail-from" default:"Cellar <no-reply@cellar.example>" usage:"sender of e-mails"`
+	MailUser      string        `name:"mail-user" usage:"name at the SMTP server; empty for none"`
+	MailPassword  string        `name:"mail-password-file" usage:"file of the password at the SMTP server; it is only sent over TLS"`
+	MailTLS       bool          `name:"mail-require-tls" default:"false" usage:"send e-mail over TLS or not at all"`
+	SMS           string        `name:"sms" usage:"address of the SMS provider, http://host:port; without it no SMS is sent"`
+	NotifyWebhook string        `name:"notify-webhook-url" usage:"address that is told of what customers want to be told by it; empty for none"`
+	NotifyKey     string        `name:"notify-webhook-key-file" usage:"file of the key that signs what that address is told"`
 	HandlingTime  time.Duration `name:"handling-time" default:"1s" usage:"between the request to ship and the hand-over to the carrier"`
 	Drain         time.Duration `name:"drain" default:"1s" usage:"how long requests are still taken after this cell has said that it stops"`
 }
@@ -73,6 +82,9 @@ func (c Config) validate() error {
 	check(c.Carrier == "" || c.TrackEvery > 0, "track-every", "above 0")
 	check(c.HandlingTime >= 0, "handling-time", "0 or more")
 	check(c.SessionKey != "" && c.QuoteKey != "" && c.PeerKey != "", "session-key-file, quote-key-file and peer-key-file", "the files of the keys")
+	check(isAddress(c.ShopURL) || c.MailServer == "" && c.SMS == "", "shop-url", "https://host")
+	check(c.SMS == "" || isAddress(c.SMS), "sms", "http://host:port")
+	check(c.NotifyWebhook == "" || isAddress(c.NotifyWebhook) && c.NotifyKey != "", "notify-webhook-url", "https://host/path, with notify-webhook-key-file")
 	check(c.GiftCardKey != "", "gift-card-key-file", "the file of the key of gift cards")
 	check(c.CardProvider == ProviderNetwork || c.CardProvider == ProviderStripe, "card-provider", ProviderNetwork+" or "+ProviderStripe)
 	check(c.Capture == CaptureAtOnce || c.Capture == CaptureOnShipment, "capture", CaptureAtOnce+" or "+CaptureOnShipment)

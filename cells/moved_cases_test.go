@@ -9,9 +9,12 @@ import (
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/cart/v1/cartv1connect"
 	checkoutv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/checkout/v1"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/checkout/v1/checkoutv1connect"
+	notificationv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/notification/v1"
+	"github.com/cellar-commerce/cellar/internal/gen/cellar/notification/v1/notificationv1connect"
 	postalv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/postal/v1"
 	"github.com/cellar-commerce/cellar/internal/ident"
 	"github.com/cellar-commerce/cellar/internal/session"
+	"github.com/cellar-commerce/cellar/services/account"
 )
 
 var newYork = &postalv1.PostalAddress{
@@ -61,7 +64,55 @@ func (s *stale) shopping() []moved {
 		{procedure: cartv1connect.CartServiceMergeGuestCartProcedure, before: makeGuest, req: func() proto.Message {
 			return &cartv1.MergeGuestCartRequest{CustomerId: s.id, GuestId: string(guestID)}
 		}},
-	}, s.placing()...)
+	}, append(s.securing(), s.placing()...)...)
+}
+
+// securing an account: links by e-mail, passwords and settings. Whoever erases one is another customer.
+func (s *stale) securing() []moved {
+	const old, renewed = "correct horse battery", "another correct horse"
+	link := func(id, purpose string) string {
+		tokens := s.texts("SELECT token_id FROM account_tokens WHERE customer_id = '" + id + "' AND purpose = '" + purpose + "'")
+		if len(tokens) != 1 {
+			s.Fatalf("there are %d links to %s", len(tokens), purpose)
+		}
+		return account.NewLinker([]byte(s.cell.keys.session)).Token(ident.CustomerID(id), tokens[0], purpose)
+	}
+	fill := func() { // what follows orders what is in the cart
+		s.ask(cartv1connect.CartServiceAddItemProcedure, s.token, nil, &cartv1.AddItemRequest{Sku: "kettle", Quantity: 1}, nil)
+	}
+	var token string
+	changed, leaving := &accountv1.ChangePasswordResponse{}, &accountv1.SignUpResponse{}
+	return []moved{
+		{name: "the sweep of notifications", silent: true, do: func() error { _, err := s.cell.services.notification.Sweep(s.Context()); return err }},
+		{procedure: accountv1connect.AccountServiceRequestVerificationProcedure, token: s.session, req: always(&accountv1.RequestVerificationRequest{})},
+		{procedure: accountv1connect.AccountServiceVerifyEmailProcedure, before: func() { token = link(s.id, "verify") }, req: func() proto.Message { return &accountv1.VerifyEmailRequest{Token: token} }},
+		{procedure: accountv1connect.AccountServiceRequestResetProcedure, req: always(&accountv1.RequestResetRequest{Email: "reader@example.com"})},
+		{procedure: accountv1connect.AccountServiceResetPasswordProcedure, before: func() { token = link(s.id, "reset") },
+			req:   func() proto.Message { return &accountv1.ResetPasswordRequest{Token: token, Password: old} },
+			after: func() { s.signIn(old) }},
+		{procedure: accountv1connect.AccountServiceChangePasswordProcedure, token: s.session, req: always(&accountv1.ChangePasswordRequest{OldPassword: old, NewPassword: renewed}), into: changed,
+			after: func() { s.token = changed.GetSession().GetToken() }},
+		{procedure: accountv1connect.AccountServiceSignOutEverywhereProcedure, token: s.session, req: always(&accountv1.SignOutEverywhereRequest{}), after: func() { s.signIn(renewed) }},
+		{procedure: notificationv1connect.NotificationServiceSetSettingsProcedure, token: s.session,
+			req: always(&notificationv1.SetSettingsRequest{Settings: &notificationv1.Settings{Phone: "+15550100"}})},
+		{procedure: notificationv1connect.NotificationServiceEraseSettingsProcedure, req: func() proto.Message { return &notificationv1.EraseSettingsRequest{CustomerId: s.id} }},
+		{procedure: accountv1connect.AccountServiceEraseAccountProcedure, before: func() {
+			s.ask(accountv1connect.AccountServiceSignUpProcedure, "", nil, &accountv1.SignUpRequest{Email: "leaving@example.com", Password: old, Name: "Leaving"}, leaving)
+		}, token: func() string { return leaving.GetSession().GetToken() }, req: always(&accountv1.EraseAccountRequest{Password: old})},
+		{name: "the sweep of erasures", silent: true, before: func() {
+			s.sql("UPDATE accounts SET erasure_due_at = now() - interval '1 day' WHERE erased_at IS NOT NULL")
+		},
+			do: func() error { _, err := s.cell.services.account.Sweep(s.Context()); return err }},
+		{procedure: cartv1connect.CartServiceEraseCartProcedure, before: fill, req: func() proto.Message { return &cartv1.EraseCartRequest{CustomerId: s.id} }, after: fill},
+	}
+}
+
+// signIn the customer whom the cases are about once more.
+func (s *stale) signIn(password string) {
+	s.Helper()
+	in := &accountv1.SignInResponse{}
+	s.ask(accountv1connect.AccountServiceSignInProcedure, "", nil, &accountv1.SignInRequest{Email: "reader@example.com", Password: password}, in)
+	s.token = in.GetSession().GetToken()
 }
 
 // placing an order. The second time the slots move while the card is charged: what is written after that is written by a

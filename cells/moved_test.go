@@ -110,6 +110,8 @@ var workers = map[string]string{
 	"placements":                          "a placement whose slot moves on the way",
 	"cancellations, returns and captures": "the sweep of what follows orders",
 	"demos":                               "the sweep of demos",
+	"notifications":                       "the sweep of notifications",
+	"erasures":                            "the sweep of erasures",
 	"idempotency keys":                    "the sweep of idempotency keys",
 	"holds":                               "of the region's database",
 	"shipping":                            "of the region's database",

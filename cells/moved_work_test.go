@@ -94,6 +94,8 @@ func (s *stale) following() []moved {
 		}, req: func() proto.Message {
 			return &orderv1.ReturnItemsRequest{OrderId: o.GetOrderId(), ReturnId: "r1", Lines: []*orderv1.ReturnLine{{Line: 1, Quantity: 1, Reason: "broken"}}}
 		}},
+		// Nothing is under way of it any more once it has been canceled.
+		{procedure: orderv1connect.OrderServiceEraseAddressesProcedure, req: func() proto.Message { return &orderv1.EraseAddressesRequest{CustomerId: s.id} }},
 		{name: "the consumer of shipments", before: order, do: func() error {
 			data, err := proto.Marshal(shipped("s2"))
 			return errors.Join(err, s.cell.orderShipped(s.Context(), bus.Message{ID: "m1", Data: data}))

@@ -10,6 +10,7 @@ import (
 
 	"github.com/cellar-commerce/cellar/cells/topology"
 	"github.com/cellar-commerce/cellar/internal/fence"
+	accountv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/account/v1"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/account/v1/accountv1connect"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/cart/v1/cartv1connect"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/catalog/v1/catalogv1connect"
@@ -18,6 +19,7 @@ import (
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/fulfillment/v1/fulfillmentv1connect"
 	inventoryv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/inventory/v1"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/inventory/v1/inventoryv1connect"
+	"github.com/cellar-commerce/cellar/internal/gen/cellar/notification/v1/notificationv1connect"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1/orderv1connect"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/payment/v1/paymentv1connect"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/recommendation/v1/recommendationv1connect"
@@ -25,11 +27,13 @@ import (
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/review/v1/reviewv1connect"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/search/v1/searchv1connect"
 	"github.com/cellar-commerce/cellar/internal/ident"
+	"github.com/cellar-commerce/cellar/internal/mail"
 	"github.com/cellar-commerce/cellar/internal/postal"
 	"github.com/cellar-commerce/cellar/internal/rpc"
 	"github.com/cellar-commerce/cellar/internal/saga"
 	"github.com/cellar-commerce/cellar/internal/session"
 	"github.com/cellar-commerce/cellar/internal/tax"
+	"github.com/cellar-commerce/cellar/internal/telemetry"
 	"github.com/cellar-commerce/cellar/services/account"
 	"github.com/cellar-commerce/cellar/services/cart"
 	"github.com/cellar-commerce/cellar/services/catalog"
@@ -37,6 +41,7 @@ import (
 	"github.com/cellar-commerce/cellar/services/events"
 	"github.com/cellar-commerce/cellar/services/fulfillment"
 	"github.com/cellar-commerce/cellar/services/inventory"
+	"github.com/cellar-commerce/cellar/services/notification"
 	"github.com/cellar-commerce/cellar/services/order"
 	"github.com/cellar-commerce/cellar/services/payment"
 	"github.com/cellar-commerce/cellar/services/recommendation"
@@ -63,6 +68,8 @@ type services struct {
 	recovery    *recovery.Service
 	review      *review.Service
 	events      *events.Service
+	// notification sends what the others write.
+	notification *notification.Service
 
 	// keepers of each region's FCs.
 	keepers map[ident.Region]*keepers
@@ -87,9 +94,6 @@ func (c *Cell) assembleServices() (err error) {
 	s.catalog = catalog.New(catalog.Deps{DB: c.global, Clock: c.clock, PrimaryRegion: primary(), Regions: ident.Regions(), Committed: c.nudgeGlobal})
 	s.search = search.New(search.Deps{Engine: engine, Source: s.catalog, Log: c.log})
 	s.cart = cart.New(cart.Deps{DB: c.customers, Fence: s.fence, Products: s.catalog, Clock: c.clock})
-	s.account = account.New(account.Deps{
-		Customers: c.customers, Global: c.global, Fence: s.fence, Sessions: s.sessions, Carts: s.cart, SecureCookies: c.cfg.SecureCookies, Clock: c.clock, Log: c.log,
-	})
 	if err := c.assemblePayment(); err != nil {
 		return err
 	}
@@ -100,6 +104,16 @@ func (c *Cell) assembleServices() (err error) {
 		DB: c.customers, Fence: s.fence, Clock: c.clock, Log: c.log, Payments: s.payment, Shipments: c.shipmentsOf(), Stock: c.soldStockOf(),
 		Cell: c.cfg.Cell, Rings: c.rings, Committed: c.relays.customers.Nudge,
 	})
+	s.review = review.New(review.Deps{
+		Customers: c.customers, Regional: c.regional, Fence: s.fence, Clock: c.clock, Orders: s.order, Region: c.region, Regions: ident.Regions(),
+		At: func(cell string) review.Peer {
+			return reviewv1connect.NewReviewServiceClient(c.peers, "http://"+cell, rpc.ClientOptions()...)
+		},
+		Cell: c.cfg.Cell, Committed: c.relays.customers.Nudge,
+	})
+	if err := c.assembleAccounts(); err != nil {
+		return err
+	}
 	s.checkout, err = checkout.New(checkout.Deps{
 		DB: c.customers, Global: c.global, Fence: s.fence, Clock: c.clock, Log: c.log, Tax: tax.Published(), PrimaryRegion: primary(), Accounts: s.account, Carts: s.cart, Products: s.catalog, Planner: s.fulfillment,
 		Stock: c.stockCommandsOf(), Payments: s.payment, Orders: s.order, ValidateAddress: postal.Validate,
@@ -115,14 +129,37 @@ func (c *Cell) assembleServices() (err error) {
 		},
 		Cell: c.cfg.Cell, Rings: c.rings, Observe: c.sagaMetrics,
 	})
-	s.review = review.New(review.Deps{
-		Customers: c.customers, Regional: c.regional, Fence: s.fence, Clock: c.clock, Orders: s.order, Region: c.region, Regions: ident.Regions(),
-		At: func(cell string) review.Peer {
-			return reviewv1connect.NewReviewServiceClient(c.peers, "http://"+cell, rpc.ClientOptions()...)
-		},
-		Cell: c.cfg.Cell, Committed: c.relays.customers.Nudge,
+	return nil
+}
+
+// assembleAccounts makes accounts and notifications, which need each other: an account's links are sent, and a notification
+// goes to where an account is reached.
+func (c *Cell) assembleAccounts() (err error) {
+	s, links := &c.services, account.NewLinker([]byte(c.keys.session))
+	var mailer notification.Mailer
+	if c.cfg.MailServer != "" {
+		mailer, err = mail.New(mail.Config{Address: c.cfg.MailServer, From: c.cfg.MailFrom, Username: c.cfg.MailUser, Password: c.keys.mail, RequireTLS: c.cfg.MailTLS})
+		if err != nil {
+			return err
+		}
+	}
+	s.notification = notification.New(notification.Deps{
+		DB: c.customers, Fence: s.fence, Clock: c.clock, Log: c.log, Accounts: contacts{c}, Mailer: mailer, SMSURL: c.cfg.SMS, Link: links.Token, Rings: c.rings,
+		WebhookURL: c.cfg.NotifyWebhook, WebhookKey: c.keys.notifications, ShopURL: strings.TrimSuffix(c.cfg.ShopURL, "/"), Observe: telemetry.NewNoticeMetrics(c.metrics),
+	})
+	s.account = account.New(account.Deps{
+		Customers: c.customers, Global: c.global, Fence: s.fence, Sessions: s.sessions, Carts: s.cart, SecureCookies: c.cfg.SecureCookies, Clock: c.clock, Log: c.log,
+		Orders: s.order, Reviews: s.review, Notifications: s.notification, Links: links, Rings: c.rings,
 	})
 	return nil
+}
+
+// contacts of accounts, which are assembled later.
+type contacts struct{ *Cell }
+
+// ResolveContact implements notification.Accounts.
+func (c contacts) ResolveContact(ctx context.Context, req *accountv1.ResolveContactRequest) (*accountv1.ResolveContactResponse, error) {
+	return c.services.account.ResolveContact(ctx, req)
 }
 
 // assembleStock makes inventory and fulfilment, which need each other: inventory asks where an FC's rows are homed,
@@ -272,13 +309,14 @@ func (c *Cell) mux() *http.ServeMux {
 	mux.Handle(eventsv1connect.NewEventsServiceHandler(s.events, options))
 	mux.Handle(recoveryv1connect.NewRecoveryServiceHandler(s.recovery, options))
 	mux.Handle(reviewv1connect.NewReviewServiceHandler(s.review, options))
+	mux.Handle(notificationv1connect.NewNotificationServiceHandler(s.notification, options))
 	mux.Handle(recommendationv1connect.NewRecommendationServiceHandler(recommendation.New(recommendation.Deps{DB: c.global}), options))
 	return mux
 }
 
 // publicHandler serves calls, which all have a package of ours in their path, and pages.
 func (c *Cell) publicHandler() (http.Handler, error) {
-	deps := rpc.PublicDeps{Sessions: c.services.sessions, Fence: c.services.fence, Clock: c.clock, SecureCookies: c.cfg.SecureCookies}
+	deps := rpc.PublicDeps{Sessions: c.services.sessions, Fence: c.services.fence, Clock: c.clock, SecureCookies: c.cfg.SecureCookies, Valid: c.services.account.Valid}
 	calls := c.mux()
 	public := rpc.Public(deps, calls)
 	pages, err := c.storefront(deps, calls)
@@ -309,7 +347,8 @@ func (c *Cell) storefront(deps rpc.PublicDeps, calls http.Handler) (*storefront.
 		Accounts: accountv1connect.NewAccountServiceClient(client, here, options), Catalog: catalogv1connect.NewCatalogServiceClient(client, here, options),
 		Search: searchv1connect.NewSearchServiceClient(client, here, options), Carts: cartv1connect.NewCartServiceClient(client, here, options),
 		Checkout: checkoutv1connect.NewCheckoutServiceClient(client, here, options), Orders: orderv1connect.NewOrderServiceClient(client, here, options),
-		Reviews: reviewv1connect.NewReviewServiceClient(client, here, options), Recommendations: recommendationv1connect.NewRecommendationServiceClient(client, here, options),
+		Notifications: notificationv1connect.NewNotificationServiceClient(client, here, options),
+		Reviews:       reviewv1connect.NewReviewServiceClient(client, here, options), Recommendations: recommendationv1connect.NewRecommendationServiceClient(client, here, options),
 	})
 }
 

@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -84,6 +85,22 @@ func undo(t *testing.T, cell string) {
 		return
 	}
 	t.Fatalf("%s was not evacuated", cell)
+}
+
+// settled waits until nothing moves and a cell has its slots. Automation may have taken them while a test before had the cell
+// dead, if it took long to start again: that is given back.
+func settled(t *testing.T, cell string) {
+	t.Helper()
+	eventually(t, "nothing moves", func() bool {
+		all, err := plane(t).ListEvacuations(t.Context(), &topologyv1.ListEvacuationsRequest{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return !slices.ContainsFunc(all.GetEvacuations(), func(e *topologyv1.Evacuation) bool { return e.GetEndedAt() == nil })
+	})
+	if owns(t, cell) == 0 {
+		undo(t, cell)
+	}
 }
 
 // What the control plane does by itself when a process is gone.

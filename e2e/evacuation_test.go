@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"os"
@@ -58,9 +59,16 @@ type shoppers struct {
 }
 
 func startShoppers(t *testing.T) *shoppers {
+	t.Helper()
 	s := &shoppers{t: t, stop: make(chan struct{}), done: make(chan shop.Report, 1)}
-	go func() {
-		report, err := shop.Run(t.Context(), shop.Config{
+	ctx, leave := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	t.Cleanup(func() { // a test that has failed leaves them at it
+		leave()
+		wg.Wait()
+	})
+	wg.Go(func() {
+		report, err := shop.Run(ctx, shop.Config{
 			Routers: routers(), Shoppers: 4, Orders: math.MaxInt32, Seed: 5, AwaitShipped: time.Minute, Stop: s.stop,
 			Observe: func(c shop.Call) {
 				s.calls.Add(1)
@@ -71,11 +79,11 @@ func startShoppers(t *testing.T) *shoppers {
 				}
 			},
 		})
-		if err != nil {
+		if err != nil && ctx.Err() == nil {
 			t.Error(err)
 		}
 		s.done <- report
-	}()
+	})
 	s.progress(40)
 	return s
 }
@@ -99,6 +107,7 @@ func (s *shoppers) end() {
 }
 
 func TestEvacuatingACellUnderShoppersFailsNobody(t *testing.T) {
+	settled(t, "use1-a")
 	s := startShoppers(t)
 	m := operate(t, "evacuate", "use1-a")
 	if n := owns(t, "use1-a"); n != 0 || m.SlotsMoved == 0 {
@@ -154,6 +163,7 @@ const lateWrites = 64
 func TestWhatAHungCellDoesWhenItWakesCommitsNothing(t *testing.T) {
 	cellctlText(t, "automation", "off", "--reason", t.Name())
 	defer cellctlText(t, "automation", "on", "--reason", t.Name())
+	settled(t, "use1-a")
 	guests := guestsOf(t, "use1-a", 4)
 	pid := status(t, "cell-use1-a").PID
 	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
@@ -259,6 +269,8 @@ func startCell(t *testing.T, id string) (public, internal, admin string) {
 }
 
 func TestACellIsAddedAndGetsItsShare(t *testing.T) {
+	settled(t, "use1-a")
+	settled(t, "use1-b")
 	public, internal, admin := startCell(t, "use1-c")
 	cellctlText(t, "cell", "add", "use1-c", "--region", "us-east-1", "--public", public, "--internal", internal, "--admin", admin, "--reason", t.Name())
 	s := startShoppers(t)
@@ -285,6 +297,7 @@ func TestACellIsAddedAndGetsItsShare(t *testing.T) {
 }
 
 func TestACustomerIsPinnedAndUnpinnedWhileSheShops(t *testing.T) {
+	settled(t, "use1-a")
 	c := guestsOf(t, "use1-a", 1)[0]
 	cellctlText(t, "customer", "pin", customer(t, c), "use1-b", "--reason", t.Name(), "--expires", "1h")
 	if w := where(t, c); w.GetCellId() != "use1-b" || w.GetSlotOwner() != "use1-a" || w.GetOverride().GetReason() != t.Name() {
@@ -310,6 +323,7 @@ func TestACustomerIsPinnedAndUnpinnedWhileSheShops(t *testing.T) {
 }
 
 func TestAnEvacuationWhoseDriverDiesIsFinishedByTheNextOne(t *testing.T) {
+	settled(t, "usw2-b")
 	s := startShoppers(t)
 	var m move
 	if exit := cellctlJSON(t, &m, "evacuate", "usw2-b", "--reason", t.Name(), "--yes", "--wait=false"); exit != 0 {

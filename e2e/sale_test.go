@@ -25,7 +25,11 @@ func cellctlJSON(t *testing.T, into any, args ...string) (exit int) {
 		t.Fatal(err)
 	}
 	if err := json.Unmarshal(out, into); err != nil {
-		t.Fatalf("cellctl %s: %v: %s\n%v", strings.Join(args, " "), err, out, failed)
+		var said []byte
+		if ok {
+			said = failed.Stderr
+		}
+		t.Fatalf("cellctl %s: %v: %s\n%v: %s", strings.Join(args, " "), err, out, failed, said)
 	}
 	if ok {
 		return failed.ExitCode()

@@ -23,13 +23,55 @@ WHERE region = $1 AND customer_id = $2 AND address_id = $3;
 DELETE FROM payment_methods
 WHERE region = $1 AND customer_id = $2 AND payment_method_id = $3;
 
+-- account.drop_links (cellar_customer)
+DELETE FROM account_tokens
+WHERE region = $1 AND customer_id = $2 AND purpose = $3;
+
+-- account.erase_addresses (cellar_customer)
+DELETE FROM addresses
+WHERE region = $1 AND customer_id = $2;
+
+-- account.erase_links (cellar_customer)
+DELETE FROM account_tokens
+WHERE region = $1 AND customer_id = $2;
+
+-- account.erase_payment_methods (cellar_customer)
+DELETE FROM payment_methods
+WHERE region = $1 AND customer_id = $2;
+
+-- account.erased (cellar_customer)
+UPDATE accounts
+SET erasure_due_at = NULL
+WHERE region = $1 AND customer_id = $2 AND erased_at IS NOT NULL;
+
+-- account.erasure_due (cellar_customer)
+UPDATE accounts
+SET erasure_due_at = $3
+WHERE region = $1 AND customer_id = $2 AND erasure_due_at IS NOT NULL;
+
+-- account.erasures_due (cellar_customer)
+SELECT customer_id
+FROM accounts
+WHERE region = $1 AND erasure_due_at IS NOT NULL AND erasure_due_at <= $2
+ORDER BY erasure_due_at
+LIMIT $3;
+
 -- account.find_email (cellar_global)
 SELECT customer_id
 FROM email_directory
 WHERE email = $1;
 
+-- account.forget_email (cellar_customer)
+UPDATE accounts
+SET email = ''
+WHERE region = $1 AND customer_id = $2 AND erased_at IS NOT NULL;
+
+-- account.forget_link (cellar_customer)
+DELETE FROM account_tokens
+WHERE region = $1 AND customer_id = $2 AND token_id = $3;
+
 -- account.get (cellar_customer)
-SELECT customer_id, email, name, password_hash, created_at
+SELECT customer_id, email, name, password_hash, created_at, session_generation, verified_at, erased_at
 FROM accounts
 WHERE region = $1 AND customer_id = $2;
 
@@ -52,6 +94,10 @@ ON CONFLICT (region, customer_id) DO NOTHING;
 INSERT INTO addresses (region, customer_id, address_id, address, created_at)
 VALUES ($1, $2, $3, $4, $5);
 
+-- account.insert_link (cellar_customer)
+INSERT INTO account_tokens (region, customer_id, token_id, purpose, hash, expires_at)
+VALUES ($1, $2, $3, $4, $5, $6);
+
 -- account.insert_payment_method (cellar_customer)
 INSERT INTO payment_methods (region, customer_id, payment_method_id, card_token, label, created_at)
 VALUES ($1, $2, $3, $4, $5, $6);
@@ -71,8 +117,51 @@ ORDER BY created_at, payment_method_id;
 -- account.lock (cellar_customer)
 SELECT customer_id
 FROM accounts
-WHERE region = $1 AND customer_id = $2
+WHERE region = $1 AND customer_id = $2 AND erased_at IS NULL
 FOR UPDATE;
+
+-- account.mark_erased (cellar_customer)
+UPDATE accounts
+SET erased_at = $3, erasure_due_at = $3, session_generation = session_generation + 1, password_hash = '', name = ''
+WHERE region = $1 AND customer_id = $2 AND erased_at IS NULL
+RETURNING session_generation;
+
+-- account.next_generation (cellar_customer)
+UPDATE accounts
+SET session_generation = session_generation + 1
+WHERE region = $1 AND customer_id = $2 AND erased_at IS NULL
+RETURNING session_generation;
+
+-- account.old_links (cellar_customer)
+SELECT customer_id, token_id
+FROM account_tokens
+WHERE region = $1 AND expires_at <= $2
+ORDER BY expires_at
+LIMIT $3;
+
+-- account.peek_link (cellar_customer)
+SELECT token_id
+FROM account_tokens
+WHERE region = $1 AND customer_id = $2 AND token_id = $3 AND purpose = $4 AND hash = $5 AND expires_at > $6;
+
+-- account.release_email (cellar_global)
+DELETE FROM email_directory
+WHERE email = $1 AND customer_id = $2;
+
+-- account.replace_password (cellar_customer)
+UPDATE accounts
+SET password_hash = $3, session_generation = session_generation + 1
+WHERE region = $1 AND customer_id = $2 AND erased_at IS NULL
+RETURNING session_generation, email;
+
+-- account.use_link (cellar_customer)
+DELETE FROM account_tokens
+WHERE region = $1 AND customer_id = $2 AND token_id = $3 AND purpose = $4 AND hash = $5 AND expires_at > $6;
+
+-- account.verify (cellar_customer)
+UPDATE accounts
+SET verified_at = coalesce(verified_at, $3)
+WHERE region = $1 AND customer_id = $2 AND erased_at IS NULL;
 
 -- audit.accounts (cellar_customer)
 SELECT coalesce(b.account, e.account), coalesce(b.balance, 0), coalesce(e.sum, 0)
@@ -214,6 +303,14 @@ INSERT INTO cart_lines (region, customer_id, sku, quantity, price_minor_units, c
 VALUES ($1, $2, $3, $4, $5, $6, $7)
 ON CONFLICT (region, customer_id, sku) DO UPDATE
 SET quantity = cart_lines.quantity + excluded.quantity, price_minor_units = excluded.price_minor_units, currency = excluded.currency;
+
+-- cart.erase_changes (cellar_customer)
+DELETE FROM cart_changes
+WHERE region = $1 AND customer_id = $2;
+
+-- cart.erase_lines (cellar_customer)
+DELETE FROM cart_lines
+WHERE region = $1 AND customer_id = $2;
 
 -- cart.hold (cellar_customer)
 INSERT INTO cart_changes (region, customer_id, cause, changed_at, result)
@@ -847,6 +944,24 @@ SELECT $1::crdb_internal_region, $2, n.message_id, $4
 FROM unnest($3::text[]) AS n (message_id)
 ON CONFLICT (region, consumer, message_id) DO NOTHING;
 
+-- inbox.sweep (any)
+WITH page AS (
+  SELECT consumer, message_id, received_at
+  FROM inbox
+  WHERE region = $1 AND (consumer, message_id) > ($2, $3)
+  ORDER BY consumer, message_id
+  LIMIT $5
+), gone AS (
+  DELETE FROM inbox AS i
+  USING page AS p
+  WHERE i.region = $1 AND i.consumer = p.consumer AND i.message_id = p.message_id AND p.received_at < $4
+  RETURNING i.message_id
+)
+SELECT consumer, message_id, (SELECT count(*) FROM gone)
+FROM page
+ORDER BY consumer DESC, message_id DESC
+LIMIT 1;
+
 -- inventory.add (cellar_regional)
 INSERT INTO inventory (region, fc_id, sku, available, reserved)
 SELECT $1::crdb_internal_region, a.fc_id, a.sku, a.delta, 0
@@ -1063,6 +1178,54 @@ VALUES (0, $1, now() + $2::interval)
 ON CONFLICT (number) DO UPDATE SET name = excluded.name, at = excluded.at
 WHERE schema_migrations.name = excluded.name OR schema_migrations.at < now();
 
+-- notice.due (cellar_customer)
+SELECT customer_id, cause, due_at
+FROM notifications
+WHERE region = $1 AND due_at <= $2 AND (due_at, customer_id, cause) > ($3, $4, $5)
+ORDER BY due_at, customer_id, cause
+LIMIT $6;
+
+-- notice.end (cellar_customer)
+UPDATE notifications
+SET detail = $5, pending = $6, begun = $7, state = $8, due_at = $9
+WHERE region = $1 AND customer_id = $2 AND cause = $3 AND attempts = $4 AND state = 'WAITING';
+
+-- notice.forget (cellar_customer)
+DELETE FROM notifications
+WHERE region = $1 AND customer_id = $2 AND cause = $3;
+
+-- notice.insert (cellar_customer)
+INSERT INTO notifications (region, customer_id, cause, kind, detail, pending, begun, repeated, state, attempts, due_at, created_at)
+SELECT $1::crdb_internal_region, n.customer_id, n.cause, n.kind, n.detail, $6, 0, 0, 'WAITING', 0, $7, $7
+FROM unnest($2::text[], $3::text[], $4::text[], $5::bytea[]) AS n (customer_id, cause, kind, detail)
+ON CONFLICT (region, customer_id, cause) DO NOTHING;
+
+-- notice.lock (cellar_customer)
+SELECT detail, pending, begun, repeated, state, attempts
+FROM notifications
+WHERE region = $1 AND customer_id = $2 AND cause = $3 AND due_at <= $4
+FOR UPDATE;
+
+-- notice.store (cellar_customer)
+UPDATE notifications
+SET detail = $4, pending = $5, begun = $6, repeated = $7, state = $8, attempts = $9, due_at = $10
+WHERE region = $1 AND customer_id = $2 AND cause = $3;
+
+-- notification.erase_settings (cellar_customer)
+DELETE FROM notification_settings
+WHERE region = $1 AND customer_id = $2;
+
+-- notification.get_settings (cellar_customer)
+SELECT settings
+FROM notification_settings
+WHERE region = $1 AND customer_id = $2;
+
+-- notification.put_settings (cellar_customer)
+INSERT INTO notification_settings (region, customer_id, settings, changed_at)
+VALUES ($1, $2, $3, $4)
+ON CONFLICT (region, customer_id) DO UPDATE
+SET settings = excluded.settings, changed_at = excluded.changed_at;
+
 -- order.append (cellar_customer)
 INSERT INTO order_events (region, order_id, seq, kind, cause, at, detail)
 SELECT $1::crdb_internal_region, $2, e.seq, e.kind, e.cause, $3, e.detail
@@ -1153,6 +1316,12 @@ RETURNING o.order_id, o.customer_id, o.currency, o.items_minor_units, o.discount
 UPDATE orders
 SET status = $3, last_seq = $4
 WHERE region = $1 AND order_id = $2;
+
+-- order.replace_address (cellar_customer)
+UPDATE orders AS o
+SET ship_to = n.ship_to
+FROM unnest($3::text[], $4::bytea[]) AS n (order_id, ship_to)
+WHERE o.region = $1 AND o.customer_id = $2 AND o.order_id = n.order_id;
 
 -- outbox.enqueue (any)
 INSERT INTO outbox (region, shard, id, message_id, destination, subject, payload, created_at)

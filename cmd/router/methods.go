@@ -9,6 +9,7 @@ import (
 	_ "github.com/cellar-commerce/cellar/internal/gen/cellar/events/v1"
 	_ "github.com/cellar-commerce/cellar/internal/gen/cellar/fulfillment/v1"
 	_ "github.com/cellar-commerce/cellar/internal/gen/cellar/inventory/v1"
+	_ "github.com/cellar-commerce/cellar/internal/gen/cellar/notification/v1"
 	_ "github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1"
 	_ "github.com/cellar-commerce/cellar/internal/gen/cellar/payment/v1"
 	_ "github.com/cellar-commerce/cellar/internal/gen/cellar/recommendation/v1"

@@ -60,9 +60,14 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 		return err
 	}
 	defer func() { err = errors.Join(err, carrier.Close()) }()
+	post, err := config.Post(ctx, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, post.Close()) }()
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", config.Listen)
 	if err != nil {
 		return fmt.Errorf("%w (another address: --listen or CELLAR_SANDBOX_LISTEN)", err)
 	}
-	return sandbox.Serve(ctx, listener, network, carrier, log)
+	return sandbox.Serve(ctx, listener, network, carrier, post, log)
 }

@@ -22,8 +22,15 @@ CREATE TABLE IF NOT EXISTS accounts (
   name text NOT NULL, -- to greet by
   password_hash text NOT NULL, -- argon2id, PHC string format
   created_at timestamptz NOT NULL, -- time of sign-up
+  session_generation int8 NOT NULL DEFAULT 0, -- sessions of an earlier one are not good any more
+  verified_at timestamptz, -- when the customer showed that the e-mail address is theirs
+  erased_at timestamptz, -- when the customer erased the account
+  erasure_due_at timestamptz, -- when what is left to erase elsewhere is tried next
   CONSTRAINT accounts_pk PRIMARY KEY (region, customer_id)
 ) /*@LOCALITY REGIONAL BY ROW AS region@*/;
+
+-- The few erasures that are not finished.
+CREATE INDEX IF NOT EXISTS accounts_erasure ON accounts (region, erasure_due_at) WHERE erasure_due_at IS NOT NULL;
 
 -- Addresses a customer saved.
 CREATE TABLE IF NOT EXISTS addresses (
@@ -377,3 +384,48 @@ CREATE TABLE IF NOT EXISTS leases (
   until timestamptz NOT NULL, -- when it must have been renewed, by the database's clock
   CONSTRAINT leases_pk PRIMARY KEY (region, name)
 ) /*@LOCALITY REGIONAL BY ROW AS region @*/;
+
+-- Links that were sent by e-mail: each works once, for a while. Nobody can make one of what stands here.
+CREATE TABLE IF NOT EXISTS account_tokens (
+  region crdb_internal_region NOT NULL, -- the customer's ring
+  customer_id text NOT NULL, -- whose; nobody's where no account has the address
+  token_id text NOT NULL, -- random, part of the link
+  purpose text NOT NULL, -- verify or reset
+  hash bytea NOT NULL, -- SHA-256 of the secret part of the link
+  expires_at timestamptz NOT NULL, -- from when on it does not work
+  CONSTRAINT account_tokens_pk PRIMARY KEY (region, customer_id, token_id),
+  CONSTRAINT account_tokens_purpose_is_known CHECK (purpose IN ('verify', 'reset'))
+) /*@LOCALITY REGIONAL BY ROW AS region@*/;
+
+-- Finds the links to forget.
+CREATE INDEX IF NOT EXISTS account_tokens_expiry ON account_tokens (region, expires_at);
+
+-- What customers are to be told, each thing once by each channel.
+CREATE TABLE IF NOT EXISTS notifications (
+  region crdb_internal_region NOT NULL, -- the customer's ring
+  customer_id text NOT NULL, -- who is told
+  cause text NOT NULL, -- what makes it happen once, for example "order/<id>/shipment/<id>"
+  kind text NOT NULL, -- as the enum of package cellar.notification.v1 has it
+  detail bytea NOT NULL, -- protobuf cellar.notification.v1.Notice; empty once it is told
+  pending int2 NOT NULL, -- channels by which it is still to be told, a bit each
+  begun int2 NOT NULL, -- channels by which it may have been told: a try began, and how it ended is not known
+  repeated int2 NOT NULL, -- channels by which it has been told once more after such a try
+  state text NOT NULL, -- WAITING, DONE or PARKED
+  attempts int4 NOT NULL, -- tries so far
+  due_at timestamptz NOT NULL, -- when it is tried next; when it is forgotten, once it has ended
+  created_at timestamptz NOT NULL, -- time of the cause
+  CONSTRAINT notifications_pk PRIMARY KEY (region, customer_id, cause),
+  CONSTRAINT notifications_state_is_known CHECK (state IN ('WAITING', 'DONE', 'PARKED'))
+) /*@LOCALITY REGIONAL BY ROW AS region@*/;
+
+-- Finds what to tell, and what to forget.
+CREATE INDEX IF NOT EXISTS notifications_due ON notifications (region, due_at);
+
+-- Of what customers want to be told, and how.
+CREATE TABLE IF NOT EXISTS notification_settings (
+  region crdb_internal_region NOT NULL, -- the customer's ring
+  customer_id text NOT NULL, -- whose
+  settings bytea NOT NULL, -- protobuf cellar.notification.v1.Settings
+  changed_at timestamptz NOT NULL, -- time of the last change
+  CONSTRAINT notification_settings_pk PRIMARY KEY (region, customer_id)
+) /*@LOCALITY REGIONAL BY ROW AS region@*/;

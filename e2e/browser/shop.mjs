@@ -28,6 +28,16 @@ export async function platform(offset) {
   });
   return {
     at: `http://127.0.0.1:${8080 + offset}`, cellctl,
+    /** The newest e-mail to an address whose subject has some words, once it is there. */
+    async mail(to, words) {
+      for (let i = 0; i < 60; i++) {
+        const answer = await fetch(`http://127.0.0.1:${8070 + offset}/mail/messages?to=${encodeURIComponent(to)}`);
+        const found = (await answer.json()).messages.find((m) => m.subject.includes(words));
+        if (found) return found;
+        await new Promise((done) => setTimeout(done, 250));
+      }
+      throw new Error(`nobody has written to ${to} about "${words}"`);
+    },
     async stop() {
       up.kill("SIGTERM");
       await ended;
@@ -104,12 +114,14 @@ export async function order(page, card = "Visa test card") {
 
 /** Makes an account; the page is signed in. */
 export async function signUp(page, at, name) {
+  const email = `${name.split(" ")[0].toLowerCase()}-${Date.now()}-${Math.random().toString(36).slice(2)}@example.com`;
   await page.goto(`${at}/signup`);
   await page.getByLabel("Name").fill(name);
-  await page.getByLabel("E-mail address").fill(`${name.split(" ")[0].toLowerCase()}-${Date.now()}-${Math.random().toString(36).slice(2)}@example.com`);
+  await page.getByLabel("E-mail address").fill(email);
   await page.getByLabel("Password").fill("a long enough password");
   await page.getByRole("button", { name: "Make an account" }).click();
   await page.getByText("Welcome. You are signed in.").waitFor({ timeout: 30_000 }); // a password is hashed, slowly on purpose
+  return email;
 }
 
 /** Loads a page again until something is there: what comes by events is there within moments. */

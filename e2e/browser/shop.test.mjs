@@ -72,6 +72,15 @@ describe("every page", { concurrency: false }, () => {
       await look_("invoice");
       await page.goto(`${shop.at}/account`);
       await look_("account");
+      await open("/account/privacy", "privacy");
+      await open("/reset", "reset");
+      await open("/reset/new?t=x", "reset-new");
+      await page.getByLabel("New password").fill("a long enough password");
+      await page.getByRole("button", { name: "Set it" }).click();
+      await page.getByRole("alert").waitFor();
+      await look_("reset-wrong");
+      await open("/verify?t=x", "verify");
+      await page.goto(`${shop.at}/account`);
       await page.getByRole("link", { name: "Your reviews and questions" }).click();
       await look_("own-reviews-empty");
       await page.goto(`${shop.at}/orders`);
@@ -124,6 +133,62 @@ describe("a journey", { concurrency: false }, () => {
     await page.locator("[id^=return-]").first().fill("1");
     await page.getByRole("button", { name: "Register the return" }).click();
     await page.getByText("Your return is registered").waitFor();
+  });
+
+  it("verifies an address, sets a new password, and erases the account, without script", { timeout: 120_000 }, async (t) => {
+    const page = await shopper(t, { javaScriptEnabled: false });
+    const email = await signUp(page, shop.at, "Mallow M.");
+    const link = async (words) => (await shop.mail(email, words)).text.match(/https?:\S+/)[0];
+    await page.goto(await link("Is this your"));
+    await page.getByRole("button", { name: "It is my address" }).click();
+    await page.getByText("the address is yours").waitFor();
+    await page.goto(`${shop.at}/account`);
+    assert.equal(await page.getByText("Send the link again").count(), 0);
+
+    const elsewhere = await shopper(t, { javaScriptEnabled: false });
+    await elsewhere.goto(`${shop.at}/signin`);
+    await elsewhere.getByRole("link", { name: "Forgotten your password?" }).click();
+    await elsewhere.getByLabel("E-mail address").fill(email);
+    await elsewhere.getByRole("button", { name: "Send the link" }).click();
+    await elsewhere.getByText("If there is an account with this address").waitFor();
+    const reset = await link("A new password");
+    await elsewhere.goto(reset);
+    await elsewhere.getByLabel("New password").fill("a password of another kind");
+    await elsewhere.getByRole("button", { name: "Set it" }).click();
+    await elsewhere.getByText("Your new password is set").waitFor();
+    await elsewhere.goto(reset);
+    await elsewhere.getByLabel("New password").fill("a password of a third kind");
+    await elsewhere.getByRole("button", { name: "Set it" }).click();
+    await elsewhere.getByRole("alert").waitFor();
+    await shop.mail(email, "Your password was changed");
+
+    await page.goto(`${shop.at}/account`); // this browser's session has been ended
+    await page.getByLabel("E-mail address").fill(email);
+    await page.getByLabel("Password").fill("a password of another kind");
+    await page.getByRole("button", { name: "Sign in" }).click();
+    await page.getByRole("heading", { name: "Hello, Mallow M." }).waitFor();
+    await page.getByRole("link", { name: "Security, notifications" }).click();
+    await page.getByLabel("Telephone for SMS").fill("+15550100");
+    await page.getByRole("group", { name: "A parcel is on its way" }).getByLabel("SMS").check();
+    await page.getByRole("button", { name: "Save" }).click();
+    await page.getByText("Saved.").waitFor();
+    assert.ok(await page.getByRole("group", { name: "A parcel is on its way" }).getByLabel("SMS").isChecked());
+    const data = await (await page.request.get(`${shop.at}/account/export`)).json();
+    assert.equal(data.profile.email, email);
+    assert.equal(data.notifications.phone, "+15550100");
+    const erase = page.locator("form[action='/account/erase']");
+    await erase.getByLabel("Your password").fill("not the password");
+    await erase.getByRole("button").click();
+    await page.getByText("The password is not right.").first().waitFor();
+    await erase.getByLabel("Your password").fill("a password of another kind");
+    await erase.getByRole("button").click();
+    await page.getByText("Your account is erased.").waitFor();
+    await shop.mail(email, "Your account is erased");
+    await page.goto(`${shop.at}/signin`);
+    await page.getByLabel("E-mail address").fill(email);
+    await page.getByLabel("Password").fill("a password of another kind");
+    await page.getByRole("button", { name: "Sign in" }).click();
+    await page.getByRole("alert").waitFor();
   });
 
   it("ends in a review that others see, find helpful and ask about, without script", { timeout: 120_000 }, async (t) => {

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"syscall"
 	"time"
@@ -15,11 +13,9 @@ import (
 	topologyv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/topology/v1"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/topology/v1/topologyv1connect"
 	"github.com/cellar-commerce/cellar/internal/ident"
-	"github.com/cellar-commerce/cellar/internal/opening"
 	"github.com/cellar-commerce/cellar/internal/platform"
 	"github.com/cellar-commerce/cellar/internal/rpc"
 	"github.com/cellar-commerce/cellar/internal/secret"
-	"github.com/cellar-commerce/cellar/internal/seed"
 )
 
 // EvacuateConfig of the bench of evacuations.
@@ -71,11 +67,13 @@ func Evacuate(ctx context.Context, cfg EvacuateConfig) (r Report, err error) {
 	defer cancel()
 	b := &evacuateBench{cfg: cfg, begun: begun, report: Report{Name: "evacuate", Machine: machine(), Ratios: map[string]float64{}, Goals: map[string]Goal{}}}
 	if cfg.Running == "" {
-		stop, started := b.startPlatform(ctx)
+		b.say("starting a platform with %d products", evacuateProducts)
+		dir, stop, started := private{binDir: cfg.BinDir, portOffset: cfg.PortOffset, products: evacuateProducts, seed: evacuateSeed}.start(ctx)
 		defer func() { err = errors.Join(err, stop()) }()
 		if started != nil {
 			return r, started
 		}
+		b.cfg.Running = dir
 	}
 	if err := b.connect(ctx); err != nil {
 		return r, err
@@ -123,43 +121,6 @@ func (b *evacuateBench) say(format string, args ...any) {
 	if b.cfg.Progress != nil {
 		b.cfg.Progress(fmt.Sprintf(format, args...))
 	}
-}
-
-// startPlatform of its own; the function stops it, whatever became of it.
-func (b *evacuateBench) startPlatform(ctx context.Context) (stop func() error, err error) {
-	dir, err := os.MkdirTemp("", "cellar-bench-")
-	if err != nil {
-		return func() error { return nil }, fmt.Errorf("bench: %w", err)
-	}
-	remove := func() error { return os.RemoveAll(dir) }
-	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // the database's own user has to pass; its data is closed to others
-		return remove, fmt.Errorf("bench: %w", err)
-	}
-	b.say("starting a platform with %d products", evacuateProducts)
-	b.cfg.Running = filepath.Join(dir, "platform")
-	p, err := platform.Start(ctx, platform.Config{Dir: b.cfg.Running, BinDir: b.cfg.BinDir, PortOffset: b.cfg.PortOffset, Fill: fillEvacuate})
-	if err != nil {
-		return remove, err
-	}
-	serving, hangUp := context.WithCancel(context.WithoutCancel(ctx))
-	stop = func() error {
-		hangUp()
-		return errors.Join(p.Stop(), remove())
-	}
-	return stop, p.ServeControl(serving, func() {})
-}
-
-func fillEvacuate(ctx context.Context, url string) error {
-	opener, err := opening.New(ctx, url)
-	if err != nil {
-		return err
-	}
-	defer opener.Close()
-	if _, err := opener.Centers(ctx); err != nil {
-		return err
-	}
-	_, err = opener.Products(ctx, seed.Products(evacuateProducts, evacuateSeed), opening.Options{Seed: evacuateSeed})
-	return err
 }
 
 // connect to the platform, and choose the cell: the first of the first region, as the map has it now.

@@ -34,7 +34,7 @@ func streams() []jetstream.StreamConfig {
 		return jetstream.StreamConfig{
 			Name: name, Description: description, Subjects: subjects,
 			Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld, Storage: jetstream.FileStorage,
-			MaxAge: 24 * time.Hour, MaxBytes: maxBytes, MaxMsgSize: maxMessage, Duplicates: dedupWindow, Replicas: 1,
+			MaxAge: 24 * time.Hour, MaxBytes: maxBytes, MaxMsgSize: maxMessage, Duplicates: dedupWindow, Replicas: 1, AllowAtomicPublish: true,
 		}
 	}
 	return []jetstream.StreamConfig{

@@ -74,8 +74,8 @@ func (o *options) runUp(ctx context.Context, out io.Writer, f upFlags) error {
 	if err := p.ServeControl(serving, down); err != nil {
 		return errors.Join(err, p.Stop())
 	}
-	if _, err := fmt.Fprintf(out, "\nShop at http://%s (the other regions: %s, %s). Logs are in %s/logs. Ctrl-C or `cellctl down` stops everything.\n",
-		p.Layout().Routers[0].Listen, p.Layout().Routers[1].Listen, p.Layout().Routers[2].Listen, o.dir); err != nil {
+	if _, err := fmt.Fprintf(out, "\nShop at http://%s (the other regions: %s, %s). What it mails, at http://%s/mail/. Logs are in %s/logs. Ctrl-C or `cellctl down` stops everything.\n",
+		p.Layout().Routers[0].Listen, p.Layout().Routers[1].Listen, p.Layout().Routers[2].Listen, p.Layout().Sandbox, o.dir); err != nil {
 		return errors.Join(err, p.Stop())
 	}
 	<-serving.Done()

@@ -3,10 +3,15 @@
 // The broker delivers at least once. A consumer therefore writes, in the transaction of the
 // event's effect, a row with the event's id; finding the row there already, it has nothing
 // left to do.
+//
+// Rows stay for a week, which is longer than any message can come again; Sweep then deletes them,
+// so that an inbox has as many rows as a week has messages.
 package inbox
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/cellar-commerce/cellar/internal/ident"
@@ -23,6 +28,49 @@ INSERT INTO inbox (region, consumer, message_id, received_at)
 SELECT $1::crdb_internal_region, $2, n.message_id, $4
 FROM unnest($3::text[]) AS n (message_id)
 ON CONFLICT (region, consumer, message_id) DO NOTHING`)
+
+// A page of the primary key: no index by time is kept up for what is done once a week.
+var stmtSweep = sqldb.Define(sqldb.Any, "inbox.sweep", `
+WITH page AS (
+  SELECT consumer, message_id, received_at
+  FROM inbox
+  WHERE region = $1 AND (consumer, message_id) > ($2, $3)
+  ORDER BY consumer, message_id
+  LIMIT $5
+), gone AS (
+  DELETE FROM inbox AS i
+  USING page AS p
+  WHERE i.region = $1 AND i.consumer = p.consumer AND i.message_id = p.message_id AND p.received_at < $4
+  RETURNING i.message_id
+)
+SELECT consumer, message_id, (SELECT count(*) FROM gone)
+FROM page
+ORDER BY consumer DESC, message_id DESC
+LIMIT 1`)
+
+// Keep is how long a row is kept after its message took effect. A message can come again for two days: an outbox replays what
+// was acknowledged in the last one, and the stream then keeps it for another. The rest is for who mends a broker late.
+const Keep = 7 * 24 * time.Hour
+
+// SweepPage of rows is looked at in one go, and at most deleted: some ten milliseconds.
+const SweepPage = 2000
+
+// Sweep is a place in an inbox whose old rows are being deleted. The zero value is its beginning.
+type Sweep struct{ consumer, id string }
+
+// Next looks at a page of a region's rows, deletes those that are older than Keep, and tells how many. At the end it begins
+// anew. Sweeps beside each other do no harm.
+func (s *Sweep) Next(ctx context.Context, db *sqldb.DB, region ident.Region, now time.Time) (gone int64, err error) {
+	err = db.QueryRow(ctx, stmtSweep, string(region), s.consumer, s.id, now.Add(-Keep), SweepPage).Scan(&s.consumer, &s.id, &gone)
+	if errors.Is(err, sqldb.ErrNoRows) {
+		*s = Sweep{}
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("inbox: sweep %s: %w", region, err)
+	}
+	return gone, nil
+}
 
 // Message as a consumer knows it.
 type Message struct {

@@ -2,9 +2,11 @@ package inbox_test
 
 import (
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/cellar-commerce/cellar/internal/clock"
 	"github.com/cellar-commerce/cellar/internal/ident"
@@ -93,5 +95,52 @@ func TestTwinsAtOnceTakeEffectOnce(t *testing.T) {
 	wg.Wait()
 	if n := firsts.Load(); n != 1 {
 		t.Errorf("%d of 16 twins were the first", n)
+	}
+}
+
+// sweep one whole round.
+func sweep(t *testing.T, db *sqldb.DB, now time.Time) (gone int64) {
+	t.Helper()
+	var s inbox.Sweep
+	for {
+		n, err := s.Next(t.Context(), db, home, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		gone += n
+		if s == (inbox.Sweep{}) {
+			return gone
+		}
+	}
+}
+
+func TestRowsAreSweptOnceNoMessageCanComeAgain(t *testing.T) {
+	db := sqldbtest.New(t, sqldb.Regional)
+	begin := clock.System{}.Now()
+	const n = inbox.SweepPage + 10 // two pages
+	receive := func(consumer string, region ident.Region, at time.Time) {
+		ids := make([]string, n)
+		for i := range ids {
+			ids[i] = fmt.Sprintf("m/%05d", i)
+		}
+		var b sqldb.Batch
+		inbox.QueueAll(&b, region, consumer, ids, at)
+		if err := db.Send(t.Context(), &b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	receive("old", home, begin)
+	receive("young", home, begin.Add(time.Hour))
+	receive("old", "us-west-2", begin)
+	for _, c := range []struct {
+		after time.Duration
+		gone  int64
+	}{{inbox.Keep, 0}, {inbox.Keep + time.Minute, n}, {inbox.Keep + time.Minute, 0}, {inbox.Keep + 2*time.Hour, n}} {
+		if got := sweep(t, db, begin.Add(c.after)); got != c.gone {
+			t.Errorf("after %v: %d are gone, want %d", c.after, got, c.gone)
+		}
+	}
+	if take(t, db, "us-west-2", "old", "m/00000") {
+		t.Error("another region's row is gone")
 	}
 }

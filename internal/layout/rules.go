@@ -85,10 +85,13 @@ var owned = []technology{
 	{"github.com/nats-io/nats.go", []string{"internal/bus"}},
 	{"github.com/nats-io/nats-server", []string{"internal/bus/bustest"}},
 	{"github.com/blevesearch/", []string{"services/search"}},
+	{"github.com/maypok86/otter", []string{"internal/cache"}},
 	{"github.com/sony/gobreaker", []string{"internal/breaker", "router"}}, // regions' breakers, and cells'
 	{"github.com/prometheus/", []string{"internal/telemetry"}},
 	{"github.com/stripe/", []string{"internal/stripe"}},
 	{"github.com/hashicorp/consul", []string{"cells/topology"}},
+	{"github.com/wneessen/go-mail", []string{"internal/mail"}},
+	{"github.com/emersion/go-smtp", []string{"internal/sandbox"}},
 	{"github.com/spf13/cobra", []string{"internal/cellctl"}},
 	{"golang.org/x/crypto", []string{"services/account"}},
 	{"net/http/httputil", []string{"internal/bench"}}, // the peer that is measured, not what is used
@@ -211,7 +214,7 @@ func packageNames(t *Tree) (broken []string) {
 var statement = regexp.MustCompile(`(?s)^\s*(SELECT\s+.*\sFROM\s|INSERT\s+INTO\s|UPDATE\s+\w+\s.*\bSET\b|DELETE\s+FROM\s|WITH\s+\w+\s+AS\s*\()`)
 
 // sqlHolders keep SQL of their own, outside of services.
-var sqlHolders = []string{"internal/sqldb", "cells/controlplane", "cells/evacuation", "internal/outbox", "internal/inbox", "internal/lease", "internal/saga", "internal/fence", "internal/audit", "internal/bench", "db"}
+var sqlHolders = []string{"internal/sqldb", "cells/controlplane", "cells/evacuation", "internal/outbox", "internal/inbox", "internal/lease", "internal/notice", "internal/saga", "internal/fence", "internal/audit", "internal/bench", "db"}
 
 func sqlPlaces(t *Tree) (broken []string) {
 	for _, f := range t.Go {

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/cellar-commerce/cellar/internal/bus"
+	"github.com/cellar-commerce/cellar/internal/bus/bustest"
 	"github.com/cellar-commerce/cellar/internal/clock"
 	"github.com/cellar-commerce/cellar/internal/ident"
 	"github.com/cellar-commerce/cellar/internal/outbox"
@@ -19,7 +20,10 @@ import (
 	"github.com/cellar-commerce/cellar/internal/sqldb/sqldbtest"
 )
 
-func TestMain(m *testing.M) { sqldbtest.Main(m) }
+func TestMain(m *testing.M) {
+	bustest.PlayBroker()
+	sqldbtest.Main(m)
+}
 
 const (
 	home = ident.Region("us-east-1")

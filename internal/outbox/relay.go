@@ -2,7 +2,6 @@ package outbox
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"strconv"
@@ -240,26 +239,60 @@ func (r *Relay) forget(ctx context.Context, shards []int16, before time.Time) {
 	}
 }
 
-// relay the shards of a lease whenever there may be something.
+// relay the shards of a lease whenever there may be something. Each destination has at most one batch under way, and no other
+// waits for it: a broker that hangs until the time-out keeps only what is meant for it.
 func (r *Relay) relay(ctx context.Context, n int, shards []int16) {
+	ended := make(chan outcome)
+	underWay := map[ident.Region]bool{} // true: a round has passed it over meanwhile
+	defer func() {
+		for range underWay {
+			<-ended
+		}
+	}()
 	for ctx.Err() == nil {
 		begun := r.deps.Clock.Now()
-		more, err := r.round(ctx, shards)
-		if err != nil && ctx.Err() == nil {
+		if err := r.round(ctx, shards, underWay, ended); err != nil && ctx.Err() == nil {
 			r.deps.Log.WarnContext(ctx, "events wait in the outbox", "database", string(r.deps.DB.Database()), "shards", shards, "error", err)
 		}
-		if more && err == nil {
-			continue
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-r.nudges[n]:
+		if r.await(ctx, n, shards, underWay, ended) {
+			continue // what is left is there already
 		}
 		if early := gather - r.deps.Clock.Now().Sub(begun); early > 0 && r.deps.Clock.Sleep(ctx, early) != nil {
 			return
 		}
 	}
+}
+
+// await until there may be something to relay; more says that there is.
+func (r *Relay) await(ctx context.Context, n int, shards []int16, underWay map[ident.Region]bool, ended <-chan outcome) (more bool) {
+	for {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-r.nudges[n]:
+			return false
+		case o := <-ended:
+			passedOver := underWay[o.destination]
+			delete(underWay, o.destination)
+			if o.err != nil && ctx.Err() == nil {
+				r.deps.Log.WarnContext(ctx, "events wait in the outbox", "database", string(r.deps.DB.Database()), "shards", shards, "destination", string(o.destination), "error", o.err)
+			}
+			if o.err == nil && o.more {
+				return true
+			}
+			if o.err == nil && passedOver {
+				return false
+			}
+		}
+	}
+}
+
+// outcome of a batch.
+type outcome struct {
+	destination ident.Region
+	// more may be pending.
+	more bool
+	err  error
 }
 
 // pending events of one destination, in order.
@@ -270,35 +303,40 @@ type pending struct {
 	messages   []bus.Message
 }
 
-// round publishes up to a batch of each shard to each destination, and tells whether there may be more. A destination that
-// fails does not keep the others.
-func (r *Relay) round(ctx context.Context, shards []int16) (more bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, relayTimeout)
+// round begins to publish up to a batch of each shard to each destination that has none under way.
+func (r *Relay) round(ctx context.Context, shards []int16, underWay map[ident.Region]bool, ended chan<- outcome) error {
+	var free []string
+	for _, d := range destinations() {
+		if _, busy := underWay[ident.Region(d)]; busy {
+			underWay[ident.Region(d)] = true
+			continue
+		}
+		free = append(free, d)
+	}
+	if len(free) == 0 {
+		return nil
+	}
+	reading, cancel := context.WithTimeout(ctx, relayTimeout)
 	defer cancel()
-	all, err := r.pending(ctx, shards)
+	all, err := r.pending(reading, shards, free)
 	if err != nil {
-		return false, err
+		return err
 	}
-	var mu sync.Mutex
-	var failures []error
-	var wg sync.WaitGroup
 	for destination, p := range all {
-		more = more || len(p.ids) >= batch
-		wg.Go(func() {
-			if err := r.send(ctx, destination, p); err != nil {
-				mu.Lock()
-				defer mu.Unlock()
-				failures = append(failures, fmt.Errorf("to %s: %w", destination, err))
-			}
-		})
+		underWay[destination] = false
+		go func() {
+			sending, cancel := context.WithTimeout(ctx, relayTimeout)
+			defer cancel()
+			err := r.send(sending, destination, p)
+			ended <- outcome{destination, len(p.ids) >= batch, err}
+		}()
 	}
-	wg.Wait()
-	return more, errors.Join(failures...)
+	return nil
 }
 
-func (r *Relay) pending(ctx context.Context, shards []int16) (map[ident.Region]*pending, error) {
+func (r *Relay) pending(ctx context.Context, shards []int16, destinations []string) (map[ident.Region]*pending, error) {
 	all := map[ident.Region]*pending{}
-	rows, err := r.deps.DB.Query(ctx, stmtPending, string(r.deps.Region), shards, destinations(), batch)
+	rows, err := r.deps.DB.Query(ctx, stmtPending, string(r.deps.Region), shards, destinations, batch)
 	if err != nil {
 		return nil, err
 	}

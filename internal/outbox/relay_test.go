@@ -111,6 +111,57 @@ func holders(t *testing.T, db *sqldb.DB) map[string]string {
 // leases that share the shards among the cells of a region.
 const leases = 2
 
+// hanging is a Publisher whose western broker takes messages and does not answer until it is let go.
+type hanging struct {
+	*broker
+	west  *broker
+	began chan struct{}
+	let   chan struct{}
+}
+
+func (h hanging) Publish(ctx context.Context, region ident.Region, messages []bus.Message) error {
+	if region != west {
+		return h.broker.Publish(ctx, region, messages)
+	}
+	select {
+	case h.began <- struct{}{}:
+	default:
+	}
+	select {
+	case <-h.let:
+		return h.west.Publish(ctx, region, messages)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// A broker that hangs is worse than one that refuses: no breaker opens before the time-outs.
+func TestABrokerThatHangsKeepsNoOtherRegionsEvents(t *testing.T) {
+	db := sqldbtest.New(t, sqldb.Customer)
+	h := hanging{newBroker(), newBroker(), make(chan struct{}, 1), make(chan struct{})}
+	relay := newRelay(db, "use1-a", h, newGate())
+	run(t, relay)
+	far := func(id string) outbox.Event {
+		e := event("far", id)
+		e.Destination = west
+		return e
+	}
+	enqueue(t, db, far("far/000"))
+	relay.Nudge()
+	<-h.began
+	for i, id := range numbered("k", 5) { // each in a round of its own, and in the same shards as what hangs
+		enqueue(t, db, event("far", id))
+		relay.Nudge()
+		h.awaitCount(t, i+1)
+	}
+	enqueue(t, db, far("far/001"), far("far/002"))
+	close(h.let)
+	if got := h.west.await(t, "the far events", func(ids []string) bool { return len(firsts(ids)) == 3 }); !slices.Equal(firsts(got), numbered("far", 3)) {
+		t.Errorf("got %v", got)
+	}
+	awaitLag(t, relay, 0)
+}
+
 func TestTwoRelaysShareTheShardsAndNothingIsPublishedTwice(t *testing.T) {
 	db, first, second := sqldbtest.New(t, sqldb.Customer), newBroker(), newBroker()
 	relay := newRelay(db, "use1-a", first, newGate())

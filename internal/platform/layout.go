@@ -17,6 +17,7 @@ const CellsPerRegion = 2
 const (
 	portRouter       = 8080
 	portSandbox      = 8070
+	portMail         = 8071
 	portCellPublic   = 8100
 	portCellInternal = 8120
 	portCellAdmin    = 8140
@@ -59,12 +60,14 @@ type Layout struct {
 	ControlPlanes []ControlPlaneSpec
 	Brokers       map[ident.Region]int
 	Sandbox       string
-	Database      int
+	// Mail is where the sandbox takes mail.
+	Mail     string
+	Database int
 }
 
 // NewLayout with every port moved by offset.
 func NewLayout(offset int) Layout {
-	l := Layout{Brokers: map[ident.Region]int{}, Sandbox: loopback(portSandbox + offset), Database: portDatabase + offset}
+	l := Layout{Brokers: map[ident.Region]int{}, Sandbox: loopback(portSandbox + offset), Mail: loopback(portMail + offset), Database: portDatabase + offset}
 	n := 0
 	for i, region := range ident.Regions() {
 		code, _ := region.Code() // Regions lists only those that have one
@@ -95,7 +98,7 @@ func (l Layout) checkPorts(ctx context.Context, ownDatabase bool) error {
 		}
 		return ln.Close()
 	}
-	wanted := map[string]string{l.Sandbox: "the sandbox"}
+	wanted := map[string]string{l.Sandbox: "the sandbox", l.Mail: "the sandbox's mail"}
 	if ownDatabase {
 		wanted[loopback(l.Database)] = "the database"
 	}

@@ -217,7 +217,7 @@ const (
 )
 
 func (p *Platform) sandboxChild() *child {
-	return p.child("sandbox", "sandbox", "http://"+p.layout.Sandbox+"/readyz", "--listen", p.layout.Sandbox, "--data", p.path("sandbox"),
+	return p.child("sandbox", "sandbox", "http://"+p.layout.Sandbox+"/readyz", "--listen", p.layout.Sandbox, "--mail-listen", p.layout.Mail, "--data", p.path("sandbox"),
 		"--webhook-key-file", keyFile(p.path("keys"), KeyCardEvents), "--carrier-day", carrierDay.String(),
 		"--carrier-webhook-url", "http://"+p.layout.Routers[0].Listen+cells.CarrierWebhookPath)
 }
@@ -249,7 +249,8 @@ func (p *Platform) cellChildren() []*child {
 			"--map", processMap(p.cfg.Dir, "cell-"+c.ID), "--map-key-file", publicKeyFile(p.path("keys")), "--control-plane", p.controlPlanes(), "--database-url", p.database.URL(), "--brokers", cells.FormatBrokers(p.layout.BrokerURLs()),
 			"--card-network", "http://"+p.layout.Sandbox, "--carrier", "http://"+p.layout.Sandbox, "--carrier-events-key-file", keyFile(p.path("keys"), KeyCardEvents), "--track-every", trackEvery.String(), "--session-key-file", keyFile(p.path("keys"), KeySession),
 			"--quote-key-file", keyFile(p.path("keys"), KeyQuote), "--peer-key-file", keyFile(p.path("keys"), KeyPeer),
-			"--gift-card-key-file", keyFile(p.path("keys"), KeyGiftCards), "--card-events-key-file", keyFile(p.path("keys"), KeyCardEvents), "--test-cards=true"))
+			"--gift-card-key-file", keyFile(p.path("keys"), KeyGiftCards), "--card-events-key-file", keyFile(p.path("keys"), KeyCardEvents), "--test-cards=true",
+			"--mail-server", p.layout.Mail, "--sms", "http://"+p.layout.Sandbox, "--shop-url", "http://"+p.layout.Routers[0].Listen))
 		last := all[len(all)-1]
 		last.args = append(last.args, p.cfg.CellFlags...)
 	}

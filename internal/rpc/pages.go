@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"net/http"
+	"time"
 
 	"connectrpc.com/connect"
 
@@ -47,6 +48,13 @@ func (p *Pages) Guard(next http.Handler) http.Handler {
 			if err := p.gate.Fence.Check(r.Context(), who.CustomerID); err != nil && !p.anywhere(r) {
 				p.WrongCell(w, r, err)
 				return
+			} else if err == nil && p.gate.valid(r.Context(), who) != nil {
+				p.SignOut(w)
+				next.ServeHTTP(w, r)
+				return
+			}
+			if token, expires, due := p.gate.Sessions.Renew(TokenOf(r.Header), p.gate.Clock.Now()); due {
+				p.GiveSession(w, token, expires)
 			}
 			r = r.WithContext(session.With(r.Context(), who))
 		}
@@ -72,4 +80,9 @@ func (p *Pages) SignOut(w http.ResponseWriter) {
 	c := Cookie("", p.gate.Clock.Now(), p.gate.SecureCookies) //nolint:gosec // G124: Cookie sets all three; Secure is the operator's
 	c.MaxAge = -1
 	http.SetCookie(w, c)
+}
+
+// GiveSession to the browser.
+func (p *Pages) GiveSession(w http.ResponseWriter, token string, expires time.Time) {
+	http.SetCookie(w, Cookie(token, expires, p.gate.SecureCookies))
 }

@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"context"
 	"net/http"
 	"strings"
 	"time"
@@ -24,6 +25,16 @@ type PublicDeps struct {
 	Clock    clock.Clock
 	// SecureCookies marks the session cookie Secure: on wherever the router speaks TLS.
 	SecureCookies bool
+	// Valid refuses a session that was ended before its time; nil: none is.
+	Valid func(context.Context, session.Principal) error
+}
+
+// valid asks whether a session is good still.
+func (d PublicDeps) valid(ctx context.Context, p session.Principal) error {
+	if d.Valid == nil {
+		return nil
+	}
+	return d.Valid(ctx, p)
 }
 
 // Public guards the shoppers' listener: it refuses what is not for them, finds out who they are (a shopper without
@@ -57,6 +68,9 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			p = g.newGuest(w)
 			found = true
 		} else if err := g.Fence.Check(r.Context(), p.CustomerID); err != nil {
+			g.refuse(w, r, err)
+			return
+		} else if err := g.valid(r.Context(), p); err != nil {
 			g.refuse(w, r, err)
 			return
 		}

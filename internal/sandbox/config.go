@@ -1,16 +1,23 @@
 package sandbox
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
+	"net"
 	"time"
+
+	"github.com/cellar-commerce/cellar/internal/clock"
 )
 
 // Config of the sandbox process: the environment first, flags override it.
 type Config struct {
 	// Listen is the address, host:port, of everything the sandbox serves.
 	Listen string
+	// MailListen is the address, host:port, on which mail is taken; empty: none is.
+	MailListen string
 	// DataDir holds the ledger file; empty keeps the ledger in memory.
 	DataDir string
 	// SlowDelay is how long tok_slow thinks before it charges.
@@ -32,6 +39,7 @@ func ParseConfig(args []string, getenv func(string) string, usage io.Writer) (Co
 	flags := flag.NewFlagSet("sandbox", flag.ContinueOnError)
 	flags.SetOutput(usage)
 	flags.StringVar(&c.Listen, "listen", c.Listen, "`address` to serve on (CELLAR_SANDBOX_LISTEN)")
+	flags.StringVar(&c.MailListen, "mail-listen", getenv("CELLAR_SANDBOX_MAIL_LISTEN"), "`address` to take mail on, for people to read at /mail/; none takes no mail (CELLAR_SANDBOX_MAIL_LISTEN)")
 	flags.StringVar(&c.DataDir, "data", c.DataDir, "`directory` of the ledger; none keeps it in memory (CELLAR_SANDBOX_DATA)")
 	flags.DurationVar(&c.SlowDelay, "slow-delay", defaultSlowDelay, "how long tok_slow thinks")
 	flags.StringVar(&c.WebhookURL, "webhook-url", getenv("CELLAR_SANDBOX_WEBHOOK_URL"), "`address` that is told of every effect; none tells nobody (CELLAR_SANDBOX_WEBHOOK_URL)")
@@ -59,4 +67,22 @@ func (c Config) Ledger() (*Ledger, error) {
 		return NewMemoryLedger(), nil
 	}
 	return OpenLedger(c.DataDir)
+}
+
+// Post that takes mail where c says. The caller closes it.
+func (c Config) Post(ctx context.Context, log *slog.Logger) (*Post, error) {
+	post := NewPost(clock.System{})
+	if c.MailListen == "" {
+		return post, nil
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.MailListen)
+	if err != nil {
+		return nil, fmt.Errorf("%w (another address: --mail-listen or CELLAR_SANDBOX_MAIL_LISTEN)", err)
+	}
+	go func() {
+		if err := post.ServeSMTP(listener); err != nil {
+			log.Error("mail is taken no more", "error", err)
+		}
+	}()
+	return post, nil
 }

@@ -22,13 +22,17 @@ const (
 	maxHeaderBytes = 16 << 10
 )
 
-// Serve answers on listener until ctx ends, then finishes the requests in flight. It takes listener over. The carrier may
-// be nil.
-func Serve(ctx context.Context, listener net.Listener, network *CardNetwork, carrier *Carrier, log *slog.Logger) error {
+// Serve answers on listener until ctx ends, then finishes the requests in flight. It takes listener over. The carrier and
+// the post may be nil.
+func Serve(ctx context.Context, listener net.Listener, network *CardNetwork, carrier *Carrier, post *Post, log *slog.Logger) error {
 	routes := http.NewServeMux()
 	routes.Handle("/", network)
 	if carrier != nil {
 		routes.Handle("/carrier/", carrier)
+	}
+	if post != nil {
+		routes.Handle("/mail/", post)
+		routes.Handle("/sms/", post)
 	}
 	server := &http.Server{
 		Handler:           routes,

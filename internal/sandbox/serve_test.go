@@ -21,7 +21,7 @@ func TestServeFinishesRequestsBeforeItStops(t *testing.T) {
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	served := make(chan error, 1)
-	go func() { served <- Serve(ctx, listener, h.CardNetwork, nil, slog.New(slog.DiscardHandler)) }()
+	go func() { served <- Serve(ctx, listener, h.CardNetwork, nil, nil, slog.New(slog.DiscardHandler)) }()
 
 	answered := make(chan int, 1)
 	go func() {
@@ -54,7 +54,7 @@ func TestServeReportsALostListener(t *testing.T) {
 	if err := listener.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := Serve(t.Context(), listener, h.CardNetwork, nil, slog.New(slog.DiscardHandler)); !errors.Is(err, net.ErrClosed) {
+	if err := Serve(t.Context(), listener, h.CardNetwork, nil, nil, slog.New(slog.DiscardHandler)); !errors.Is(err, net.ErrClosed) {
 		t.Fatalf("got %v", err)
 	}
 }

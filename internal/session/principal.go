@@ -2,6 +2,8 @@ package session
 
 import (
 	"context"
+	"strconv"
+	"strings"
 
 	"github.com/cellar-commerce/cellar/internal/ident"
 	"github.com/cellar-commerce/cellar/internal/problem"
@@ -15,6 +17,17 @@ type Principal struct {
 
 // Guest tells a guest from a customer.
 func (p Principal) Guest() bool { return p.CustomerID.Guest() }
+
+// Generation of the customer's sessions to which this one belongs: 0 for the first, and for a guest's. When the account's has
+// grown, the sessions of those before are not good any more.
+func (p Principal) Generation() int64 {
+	text, _, found := strings.Cut(p.SessionID, "-")
+	n, err := strconv.ParseInt(text, 10, 64)
+	if !found || err != nil {
+		return 0
+	}
+	return n
+}
 
 type contextKey struct{}
 

@@ -41,6 +41,31 @@ func TestATokenVerifiesUntilItExpires(t *testing.T) {
 	}
 }
 
+func TestATokenIsRenewedInTheSecondHalfOfItsLife(t *testing.T) {
+	s := signer(t, "a")
+	p := session.Principal{CustomerID: ident.NewCustomer("use1"), SessionID: session.NewIDOf(7)}
+	token, expires := s.Issue(p, now)
+	half := now.Add(session.Lifetime / 2)
+	if _, _, renewed := s.Renew(token, half.Add(-time.Second)); renewed {
+		t.Error("in the first half")
+	}
+	fresh, later, renewed := s.Renew(token, half)
+	if got, err := s.Verify(fresh, expires); !renewed || err != nil || got != p || got.Generation() != 7 || !later.After(expires) {
+		t.Errorf("renewed %v until %s: %v, %v", renewed, later, got, err)
+	}
+	if _, _, renewed := s.Renew(token, expires); renewed {
+		t.Error("one that has expired")
+	}
+}
+
+func TestASessionFromBeforeThereWereGenerationsIsOfTheFirst(t *testing.T) {
+	for id, want := range map[string]int64{"": 0, "abc": 0, "x-abc": 0, "3-abc": 3, "-abc": 0} {
+		if got := (session.Principal{SessionID: id}).Generation(); got != want {
+			t.Errorf("%q is of generation %d", id, got)
+		}
+	}
+}
+
 func TestKeysRotate(t *testing.T) {
 	token, _ := signer(t, "a").Issue(session.Principal{CustomerID: ident.NewCustomer("euc1"), SessionID: "s"}, now)
 	if _, err := signer(t, "b", "a").Verify(token, now); err != nil {

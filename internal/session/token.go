@@ -46,6 +46,11 @@ func NewSigner(keys ...[]byte) (*Signer, error) {
 // NewID of a session.
 func NewID() string { return ident.NewToken() }
 
+// NewIDOf a session of a customer's generation; see Principal.Generation.
+func NewIDOf(generation int64) string {
+	return strconv.FormatInt(generation, 10) + "-" + ident.NewToken()
+}
+
 // Issue a token for a principal.
 func (s *Signer) Issue(p Principal, now time.Time) (token string, expires time.Time) {
 	expires = now.Add(Lifetime).Truncate(time.Second)
@@ -72,6 +77,20 @@ func (s *Signer) Verify(token string, now time.Time) (Principal, error) {
 		return Principal{}, problem.New(problem.Unauthenticated, "SESSION_EXPIRED", "the session has expired; sign in again")
 	}
 	return Principal{CustomerID: id, SessionID: parts[2]}, nil
+}
+
+// Renew a token of which half the lifetime has passed, so that whoever keeps coming stays signed in: the same principal, for
+// another lifetime. False where the token is not good, or not half over.
+func (s *Signer) Renew(token string, now time.Time) (fresh string, expires time.Time, renewed bool) {
+	p, err := s.Verify(token, now)
+	if err != nil {
+		return "", time.Time{}, false
+	}
+	if _, err := s.Verify(token, now.Add(Lifetime/2)); err == nil {
+		return "", time.Time{}, false
+	}
+	fresh, expires = s.Issue(p, now)
+	return fresh, expires, true
 }
 
 func (s *Signer) signed(body string, sum []byte) bool {

@@ -30,6 +30,10 @@ type Account struct {
 	Name         string
 	PasswordHash string
 	CreatedAt    time.Time
+	// Generation of the sessions that are good.
+	Generation int64
+	// VerifiedAt is when the address was shown to be the customer's, ErasedAt when the account was erased; nil before.
+	VerifiedAt, ErasedAt *time.Time
 }
 
 // normalEmail gives an address as it is compared: trimmed, lower case. False for what is no address.

@@ -19,6 +19,11 @@ const (
 // attempts counts failed sign-ins by address in this process. An attacker who is spread over the cells of a region gets
 // as many times more tries as there are cells; the slot's owner serves a known address, so that there it is one.
 type attempts struct {
+	// limit of failures in a window of time; refusal is the answer to more.
+	limit   int
+	window  time.Duration
+	refusal func() error
+
 	mu     sync.Mutex
 	counts map[[32]byte]window
 	// trying are passwords that are being looked at: each may be a failure in a moment, and counts as one.
@@ -31,7 +36,29 @@ type window struct {
 }
 
 func newAttempts() *attempts {
-	return &attempts{counts: map[[32]byte]window{}, trying: map[[32]byte]int{}}
+	return &attempts{limit: maxFailures, window: failureWindow, counts: map[[32]byte]window{}, trying: map[[32]byte]int{}, refusal: func() error {
+		return problem.New(problem.Exhausted, "TOO_MANY_FAILURES", "too many failed sign-ins for this address; try again in some minutes")
+	}}
+}
+
+// newMails counts the letters that were asked for by address, whether anybody has it or not.
+func newMails() *attempts {
+	return &attempts{limit: maxMails, window: mailWindow, counts: map[[32]byte]window{}, trying: map[[32]byte]int{}, refusal: func() error {
+		return problem.New(problem.Exhausted, "TOO_MANY_MAILS", "too many letters were asked for with this address; try again in an hour")
+	}}
+}
+
+// within what the limit allows, do something that counts when it succeeds.
+func (a *attempts) within(email string, now time.Time, do func() error) error {
+	if err := a.enter(email, now); err != nil {
+		return err
+	}
+	defer a.leave(email)
+	err := do()
+	if err == nil {
+		a.failed(email, now)
+	}
+	return err
 }
 
 // allow refuses an address that has failed too often. EXHAUSTED TOO_MANY_FAILURES.
@@ -67,8 +94,8 @@ func (a *attempts) allowed(key [32]byte, now time.Time) error {
 	if now.Before(w.until) {
 		failures += w.failures
 	}
-	if failures >= maxFailures {
-		return problem.New(problem.Exhausted, "TOO_MANY_FAILURES", "too many failed sign-ins for this address; try again in some minutes")
+	if failures >= a.limit {
+		return a.refusal()
 	}
 	return nil
 }
@@ -79,7 +106,7 @@ func (a *attempts) failed(email string, now time.Time) {
 	key := sha256.Sum256([]byte(email))
 	w := a.counts[key]
 	if !now.Before(w.until) {
-		w = window{until: now.Add(failureWindow)}
+		w = window{until: now.Add(a.window)}
 	}
 	w.failures++
 	if _, known := a.counts[key]; !known && len(a.counts) >= maxTracked {

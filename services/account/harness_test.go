@@ -37,6 +37,7 @@ type world struct {
 	customers, global *sqldb.DB
 	clock             *clock.Manual
 	carts             *carts
+	rest              *rest
 	logged            *bytes.Buffer
 	sessions          *session.Signer
 }
@@ -51,9 +52,10 @@ func onDB(t testing.TB, customers, global *sqldb.DB, f fence.Fence) world {
 	t.Helper()
 	sessions, err := session.NewSigner(bytes.Repeat([]byte("s"), 32))
 	must(t, err)
-	w := world{customers: customers, global: global, clock: clock.NewManual(opened), carts: &carts{}, logged: &bytes.Buffer{}, sessions: sessions}
+	w := world{customers: customers, global: global, clock: clock.NewManual(opened), carts: &carts{}, rest: &rest{}, logged: &bytes.Buffer{}, sessions: sessions}
 	w.Service = New(Deps{
-		Customers: customers, Global: global, Fence: f, Sessions: sessions, Carts: w.carts, Clock: w.clock,
+		Customers: customers, Global: global, Fence: f, Orders: w.rest, Reviews: w.rest, Notifications: w.rest, Links: NewLinker(bytes.Repeat([]byte("l"), 32)),
+		Rings: func() ([]ident.Region, uint64) { return []ident.Region{"us-east-1"}, 1 }, Sessions: sessions, Carts: w.carts, Clock: w.clock,
 		Log: slog.New(slog.NewJSONHandler(w.logged, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	return w

@@ -33,7 +33,7 @@ func (s *Service) SignUp(ctx context.Context, req *accountv1.SignUpRequest) (*ac
 		return nil, err
 	}
 	s.mergeCart(ctx, id)
-	return &accountv1.SignUpResponse{Session: s.answerSession(ctx, id)}, nil
+	return &accountv1.SignUpResponse{Session: s.answerSession(ctx, id, 0)}, nil
 }
 
 // SignIn implements AccountService.
@@ -45,16 +45,16 @@ func (s *Service) SignIn(ctx context.Context, req *accountv1.SignInRequest) (*ac
 	if err := v.Err(); err != nil {
 		return nil, err
 	}
-	id, err := s.signIn(ctx, email, req.GetPassword())
+	a, err := s.signIn(ctx, email, req.GetPassword())
 	if err != nil {
 		return nil, err
 	}
-	return &accountv1.SignInResponse{Merged: s.mergeCart(ctx, id), Session: s.answerSession(ctx, id)}, nil
+	return &accountv1.SignInResponse{Merged: s.mergeCart(ctx, a.CustomerID), Session: s.answerSession(ctx, a.CustomerID, a.Generation)}, nil
 }
 
 // answerSession gives the new session in the answer, and to browsers as a cookie.
-func (s *Service) answerSession(ctx context.Context, id ident.CustomerID) *accountv1.Session {
-	out := s.newSession(id)
+func (s *Service) answerSession(ctx context.Context, id ident.CustomerID, generation int64) *accountv1.Session {
+	out := s.newSession(id, generation)
 	if info, ok := connect.CallInfoForHandlerContext(ctx); ok {
 		info.ResponseHeader().Add("Set-Cookie", rpc.Cookie(out.GetToken(), out.GetExpiresAt().AsTime(), s.deps.SecureCookies).String())
 	}
@@ -71,11 +71,12 @@ func (s *Service) GetProfile(ctx context.Context, _ *accountv1.GetProfileRequest
 	if err != nil {
 		return nil, err
 	}
-	if !found {
-		return nil, problem.New(problem.Unauthenticated, "UNKNOWN_ACCOUNT", "there is no such account; sign in again")
+	if !found || a.ErasedAt != nil {
+		return nil, unknownAccount()
 	}
 	return &accountv1.GetProfileResponse{
 		CustomerId: string(a.CustomerID), Email: a.Email, Name: a.Name, Ring: string(a.CustomerID.Region()), CreatedAt: timestamppb.New(a.CreatedAt),
+		EmailVerified: a.VerifiedAt != nil,
 	}, nil
 }
 

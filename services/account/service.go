@@ -18,8 +18,10 @@ import (
 	"github.com/cellar-commerce/cellar/internal/sqldb"
 )
 
-// Carts takes a guest's cart into a customer's.
+// Carts of customers; it takes a guest's cart into a customer's.
 type Carts interface {
+	GetCart(context.Context, *cartv1.GetCartRequest) (*cartv1.GetCartResponse, error)
+	EraseCart(context.Context, *cartv1.EraseCartRequest) (*cartv1.EraseCartResponse, error)
 	MergeGuestCart(context.Context, *cartv1.MergeGuestCartRequest) (*cartv1.MergeGuestCartResponse, error)
 }
 
@@ -31,6 +33,14 @@ type Deps struct {
 	Fence     fence.Fence
 	Sessions  *session.Signer
 	Carts     Carts
+	// Orders, Reviews and Notifications are needed to export and erase what is kept about a customer.
+	Orders        Orders
+	Reviews       Reviews
+	Notifications Notifications
+	// Links makes what is sent by e-mail.
+	Links Linker
+	// Rings in which this cell may own customers.
+	Rings func() (rings []ident.Region, version uint64)
 	// SecureCookies marks the session cookie Secure: on wherever the router speaks TLS.
 	SecureCookies bool
 	Clock         clock.Clock
@@ -42,13 +52,15 @@ type Service struct {
 	deps     Deps
 	hasher   *hasher
 	attempts *attempts
+	mails    *attempts
+	sessions *generations
 }
 
 var _ accountv1connect.AccountServiceHandler = (*Service)(nil)
 
 // New service.
 func New(deps Deps) *Service {
-	return &Service{deps: deps, hasher: newHasher(), attempts: newAttempts()}
+	return &Service{deps: deps, hasher: newHasher(), attempts: newAttempts(), mails: newMails(), sessions: newGenerations()}
 }
 
 // signUp makes an account. A claim of the address that nobody finished is adopted.
@@ -101,37 +113,37 @@ func emailTaken() error {
 }
 
 // signIn proves a customer by password. BAD_CREDENTIALS for an unknown address and a wrong password alike.
-func (s *Service) signIn(ctx context.Context, email, password string) (ident.CustomerID, error) {
+func (s *Service) signIn(ctx context.Context, email, password string) (Account, error) {
 	now := s.deps.Clock.Now()
 	id, claimed, err := s.find(ctx, email)
 	if err != nil {
-		return "", fmt.Errorf("sign in: %w", err)
+		return Account{}, fmt.Errorf("sign in: %w", err)
 	}
 	if claimed {
 		if err := s.deps.Fence.Check(ctx, id); err != nil {
-			return "", err
+			return Account{}, err
 		}
 	}
 	if err := s.attempts.enter(email, now); err != nil {
-		return "", err
+		return Account{}, err
 	}
 	defer s.attempts.leave(email)
 	var a Account
 	if claimed {
 		if a, _, err = s.get(ctx, id); err != nil {
-			return "", fmt.Errorf("sign in: %w", err)
+			return Account{}, fmt.Errorf("sign in: %w", err)
 		}
 	}
 	same, err := s.hasher.verify(ctx, a.PasswordHash, password)
 	if err != nil {
-		return "", fmt.Errorf("sign in: %w", err)
+		return Account{}, fmt.Errorf("sign in: %w", err)
 	}
 	if !same {
 		s.attempts.failed(email, now)
-		return "", badCredentials()
+		return Account{}, badCredentials()
 	}
 	s.attempts.succeeded(email)
-	return id, nil
+	return a, nil
 }
 
 // mergeCart takes the calling guest's cart in. A sign-in does not fail for it: the merge counts once, whenever it
@@ -153,7 +165,7 @@ func (s *Service) mergeCart(ctx context.Context, id ident.CustomerID) []*account
 	return merged
 }
 
-func (s *Service) newSession(id ident.CustomerID) *accountv1.Session {
-	token, expires := s.deps.Sessions.Issue(session.Principal{CustomerID: id, SessionID: session.NewID()}, s.deps.Clock.Now())
+func (s *Service) newSession(id ident.CustomerID, generation int64) *accountv1.Session {
+	token, expires := s.deps.Sessions.Issue(session.Principal{CustomerID: id, SessionID: session.NewIDOf(generation)}, s.deps.Clock.Now())
 	return &accountv1.Session{Token: token, CustomerId: string(id), ExpiresAt: timestamppb.New(expires)}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -31,7 +32,7 @@ VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT (region, customer_id) DO NOTHING`)
 
 	stmtGet = sqldb.Define(sqldb.Customer, "account.get", `
-SELECT customer_id, email, name, password_hash, created_at
+SELECT customer_id, email, name, password_hash, created_at, session_generation, verified_at, erased_at
 FROM accounts
 WHERE region = $1 AND customer_id = $2`)
 
@@ -39,7 +40,7 @@ WHERE region = $1 AND customer_id = $2`)
 	stmtLock = sqldb.Define(sqldb.Customer, "account.lock", `
 SELECT customer_id
 FROM accounts
-WHERE region = $1 AND customer_id = $2
+WHERE region = $1 AND customer_id = $2 AND erased_at IS NULL
 FOR UPDATE`)
 
 	stmtCountAddresses = sqldb.Define(sqldb.Customer, "account.count_addresses", `
@@ -86,6 +87,95 @@ SELECT card_token
 FROM payment_methods
 WHERE region = $1 AND customer_id = $2 AND payment_method_id = $3`)
 
+	stmtReplacePassword = sqldb.Define(sqldb.Customer, "account.replace_password", `
+UPDATE accounts
+SET password_hash = $3, session_generation = session_generation + 1
+WHERE region = $1 AND customer_id = $2 AND erased_at IS NULL
+RETURNING session_generation, email`)
+
+	stmtNextGeneration = sqldb.Define(sqldb.Customer, "account.next_generation", `
+UPDATE accounts
+SET session_generation = session_generation + 1
+WHERE region = $1 AND customer_id = $2 AND erased_at IS NULL
+RETURNING session_generation`)
+
+	stmtVerify = sqldb.Define(sqldb.Customer, "account.verify", `
+UPDATE accounts
+SET verified_at = coalesce(verified_at, $3)
+WHERE region = $1 AND customer_id = $2 AND erased_at IS NULL`)
+
+	stmtMarkErased = sqldb.Define(sqldb.Customer, "account.mark_erased", `
+UPDATE accounts
+SET erased_at = $3, erasure_due_at = $3, session_generation = session_generation + 1, password_hash = '', name = ''
+WHERE region = $1 AND customer_id = $2 AND erased_at IS NULL
+RETURNING session_generation`)
+
+	stmtEraseAddresses = sqldb.Define(sqldb.Customer, "account.erase_addresses", `
+DELETE FROM addresses
+WHERE region = $1 AND customer_id = $2`)
+
+	stmtEraseMethods = sqldb.Define(sqldb.Customer, "account.erase_payment_methods", `
+DELETE FROM payment_methods
+WHERE region = $1 AND customer_id = $2`)
+
+	stmtEraseLinks = sqldb.Define(sqldb.Customer, "account.erase_links", `
+DELETE FROM account_tokens
+WHERE region = $1 AND customer_id = $2`)
+
+	stmtErasureDue = sqldb.Define(sqldb.Customer, "account.erasure_due", `
+UPDATE accounts
+SET erasure_due_at = $3
+WHERE region = $1 AND customer_id = $2 AND erasure_due_at IS NOT NULL`)
+
+	stmtForgetEmail = sqldb.Define(sqldb.Customer, "account.forget_email", `
+UPDATE accounts
+SET email = ''
+WHERE region = $1 AND customer_id = $2 AND erased_at IS NOT NULL`)
+
+	stmtErased = sqldb.Define(sqldb.Customer, "account.erased", `
+UPDATE accounts
+SET erasure_due_at = NULL
+WHERE region = $1 AND customer_id = $2 AND erased_at IS NOT NULL`)
+
+	stmtErasuresDue = sqldb.Define(sqldb.Customer, "account.erasures_due", `
+SELECT customer_id
+FROM accounts
+WHERE region = $1 AND erasure_due_at IS NOT NULL AND erasure_due_at <= $2
+ORDER BY erasure_due_at
+LIMIT $3`)
+
+	stmtRelease = sqldb.Define(sqldb.Global, "account.release_email", `
+DELETE FROM email_directory
+WHERE email = $1 AND customer_id = $2`)
+
+	stmtInsertLink = sqldb.Define(sqldb.Customer, "account.insert_link", `
+INSERT INTO account_tokens (region, customer_id, token_id, purpose, hash, expires_at)
+VALUES ($1, $2, $3, $4, $5, $6)`)
+
+	stmtDropLinks = sqldb.Define(sqldb.Customer, "account.drop_links", `
+DELETE FROM account_tokens
+WHERE region = $1 AND customer_id = $2 AND purpose = $3`)
+
+	stmtPeekLink = sqldb.Define(sqldb.Customer, "account.peek_link", `
+SELECT token_id
+FROM account_tokens
+WHERE region = $1 AND customer_id = $2 AND token_id = $3 AND purpose = $4 AND hash = $5 AND expires_at > $6`)
+
+	stmtUseLink = sqldb.Define(sqldb.Customer, "account.use_link", `
+DELETE FROM account_tokens
+WHERE region = $1 AND customer_id = $2 AND token_id = $3 AND purpose = $4 AND hash = $5 AND expires_at > $6`)
+
+	stmtOldLinks = sqldb.Define(sqldb.Customer, "account.old_links", `
+SELECT customer_id, token_id
+FROM account_tokens
+WHERE region = $1 AND expires_at <= $2
+ORDER BY expires_at
+LIMIT $3`)
+
+	stmtForgetLink = sqldb.Define(sqldb.Customer, "account.forget_link", `
+DELETE FROM account_tokens
+WHERE region = $1 AND customer_id = $2 AND token_id = $3`)
+
 	stmtDeleteMethod = sqldb.Define(sqldb.Customer, "account.delete_payment_method", `
 DELETE FROM payment_methods
 WHERE region = $1 AND customer_id = $2 AND payment_method_id = $3`)
@@ -115,19 +205,22 @@ func (s *Service) find(ctx context.Context, email string) (id ident.CustomerID, 
 	return id, err == nil, err
 }
 
-// create the account's row; false when there is one already.
+// create the account's row, and ask whether the address is the customer's; false when there is a row already.
 func (s *Service) create(ctx context.Context, a Account) (created bool, err error) {
+	tokenID := ident.NewToken()
 	err = s.deps.Fence.InSlotTx(ctx, a.CustomerID, func(tx sqldb.Tx) error {
 		n, err := tx.Exec(ctx, stmtInsert, string(a.CustomerID.Region()), string(a.CustomerID), a.Email, a.Name, a.PasswordHash, a.CreatedAt)
-		created = n == 1
-		return err
+		if created = n == 1; !created || err != nil {
+			return err
+		}
+		return s.queueLink(ctx, tx, a.CustomerID, purposeVerify, tokenID, a.CreatedAt)
 	})
 	return created, err
 }
 
 // get an account; false when there is none.
 func (s *Service) get(ctx context.Context, id ident.CustomerID) (a Account, found bool, err error) {
-	err = s.deps.Customers.QueryRow(ctx, stmtGet, string(id.Region()), string(id)).Scan(&a.CustomerID, &a.Email, &a.Name, &a.PasswordHash, &a.CreatedAt)
+	err = s.deps.Customers.QueryRow(ctx, stmtGet, string(id.Region()), string(id)).Scan(&a.CustomerID, &a.Email, &a.Name, &a.PasswordHash, &a.CreatedAt, &a.Generation, &a.VerifiedAt, &a.ErasedAt)
 	if errors.Is(err, sqldb.ErrNoRows) {
 		return Account{}, false, nil
 	}
@@ -140,7 +233,7 @@ func (s *Service) limited(ctx context.Context, id ident.CustomerID, count *sqldb
 		var locked string
 		err := tx.QueryRow(ctx, stmtLock, string(id.Region()), string(id)).Scan(&locked)
 		if errors.Is(err, sqldb.ErrNoRows) {
-			return problem.New(problem.Unauthenticated, "UNKNOWN_ACCOUNT", "there is no such account; sign in again")
+			return unknownAccount()
 		}
 		if err != nil {
 			return err
@@ -238,4 +331,125 @@ func unknownAddress() error {
 
 func unknownMethod() error {
 	return problem.New(problem.NotFound, "UNKNOWN_PAYMENT_METHOD", "there is no such payment method")
+}
+
+// peek whether a link works.
+func (s *Service) peek(ctx context.Context, l link) error {
+	var id string
+	err := s.deps.Customers.QueryRow(ctx, stmtPeekLink, string(l.customer.Region()), string(l.customer), l.tokenID, l.purpose, l.hash, s.deps.Clock.Now()).Scan(&id)
+	if errors.Is(err, sqldb.ErrNoRows) {
+		return linkNotGood()
+	}
+	return err
+}
+
+// use a link: it works no more.
+func use(ctx context.Context, tx sqldb.Tx, l link, now time.Time) error {
+	n, err := tx.Exec(ctx, stmtUseLink, string(l.customer.Region()), string(l.customer), l.tokenID, l.purpose, l.hash, now)
+	if err == nil && n == 0 {
+		err = linkNotGood()
+	}
+	return err
+}
+
+func replacePassword(ctx context.Context, tx sqldb.Tx, id ident.CustomerID, hash string) (generation int64, email string, err error) {
+	err = tx.QueryRow(ctx, stmtReplacePassword, string(id.Region()), string(id), hash).Scan(&generation, &email)
+	if errors.Is(err, sqldb.ErrNoRows) {
+		err = unknownAccount()
+	}
+	return generation, email, err
+}
+
+func nextGeneration(ctx context.Context, tx sqldb.Tx, id ident.CustomerID) (generation int64, err error) {
+	err = tx.QueryRow(ctx, stmtNextGeneration, string(id.Region()), string(id)).Scan(&generation)
+	if errors.Is(err, sqldb.ErrNoRows) {
+		err = unknownAccount()
+	}
+	return generation, err
+}
+
+func markVerified(ctx context.Context, tx sqldb.Tx, id ident.CustomerID, now time.Time) error {
+	_, err := tx.Exec(ctx, stmtVerify, string(id.Region()), string(id), now)
+	return err
+}
+
+// markErased takes away everything personal but the address, which has to be released elsewhere first.
+func markErased(ctx context.Context, tx sqldb.Tx, id ident.CustomerID, now time.Time) (generation int64, err error) {
+	region, customer := string(id.Region()), string(id)
+	err = tx.QueryRow(ctx, stmtMarkErased, region, customer, now).Scan(&generation)
+	if errors.Is(err, sqldb.ErrNoRows) {
+		return 0, unknownAccount()
+	}
+	if err != nil {
+		return 0, err
+	}
+	var b sqldb.Batch
+	for _, stmt := range []*sqldb.Statement{stmtEraseAddresses, stmtEraseMethods, stmtEraseLinks} {
+		b.Queue(stmt, nil, region, customer)
+	}
+	return generation, tx.Send(ctx, &b)
+}
+
+// dueAgain at a time, unless the erasure is finished.
+func (s *Service) dueAgain(ctx context.Context, id ident.CustomerID, at time.Time) error {
+	return s.deps.Fence.InSlotTx(ctx, id, func(tx sqldb.Tx) error {
+		_, err := tx.Exec(ctx, stmtErasureDue, string(id.Region()), string(id), at)
+		return err
+	})
+}
+
+// release an address, for whoever signs up with it next. The id is compared: that may have happened already.
+func (s *Service) release(ctx context.Context, email string, id ident.CustomerID) error {
+	_, err := s.deps.Global.Exec(ctx, stmtRelease, email, string(id))
+	return err
+}
+
+func (s *Service) forgetEmail(ctx context.Context, id ident.CustomerID) error {
+	return s.deps.Fence.InSlotTx(ctx, id, func(tx sqldb.Tx) error {
+		_, err := tx.Exec(ctx, stmtForgetEmail, string(id.Region()), string(id))
+		return err
+	})
+}
+
+func (s *Service) erased(ctx context.Context, id ident.CustomerID) error {
+	return s.deps.Fence.InSlotTx(ctx, id, func(tx sqldb.Tx) error {
+		_, err := tx.Exec(ctx, stmtErased, string(id.Region()), string(id))
+		return err
+	})
+}
+
+func (s *Service) erasuresDue(ctx context.Context, ring ident.Region) ([]ident.CustomerID, error) {
+	return sqldb.Collect(ctx, s.deps.Customers, stmtErasuresDue, func(r sqldb.Row) (id ident.CustomerID, err error) {
+		err = r.Scan(&id)
+		return id, err
+	}, string(ring), s.deps.Clock.Now(), sweepBatch)
+}
+
+// forgetLinks of this cell's customers that do not work any more.
+func (s *Service) forgetLinks(ctx context.Context, ring ident.Region) (n int, err error) {
+	type old struct {
+		customer ident.CustomerID
+		tokenID  string
+	}
+	all, err := sqldb.Collect(ctx, s.deps.Customers, stmtOldLinks, func(r sqldb.Row) (o old, err error) {
+		err = r.Scan(&o.customer, &o.tokenID)
+		return o, err
+	}, string(ring), s.deps.Clock.Now(), sweepBatch)
+	if err != nil {
+		return 0, fmt.Errorf("old links of %s: %w", ring, err)
+	}
+	for _, o := range all {
+		if !s.deps.Fence.Mine(o.customer) {
+			continue
+		}
+		err := s.deps.Fence.InSlotTx(ctx, o.customer, func(tx sqldb.Tx) error {
+			_, err := tx.Exec(ctx, stmtForgetLink, string(ring), string(o.customer), o.tokenID)
+			return err
+		})
+		if err != nil {
+			return n, fmt.Errorf("forget a link: %w", err)
+		}
+		n++
+	}
+	return n, nil
 }

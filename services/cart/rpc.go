@@ -147,3 +147,12 @@ func (s *Service) ReadCart(ctx context.Context, req *cartv1.ReadCartRequest) (*c
 	}
 	return &cartv1.ReadCartResponse{Cart: cart}, nil
 }
+
+// EraseCart implements CartService.
+func (s *Service) EraseCart(ctx context.Context, req *cartv1.EraseCartRequest) (*cartv1.EraseCartResponse, error) {
+	customer, err := fence.Owned(ctx, s.deps.Fence, req.GetCustomerId())
+	if err != nil {
+		return nil, err
+	}
+	return &cartv1.EraseCartResponse{}, s.erase(ctx, customer)
+}

@@ -73,6 +73,14 @@ INSERT INTO cart_changes (region, customer_id, cause, changed_at, result)
 VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (region, customer_id, cause) DO NOTHING`)
 
+	stmtEraseLines = sqldb.Define(sqldb.Customer, "cart.erase_lines", `
+DELETE FROM cart_lines
+WHERE region = $1 AND customer_id = $2`)
+
+	stmtEraseChanges = sqldb.Define(sqldb.Customer, "cart.erase_changes", `
+DELETE FROM cart_changes
+WHERE region = $1 AND customer_id = $2`)
+
 	stmtRecall = sqldb.Define(sqldb.Customer, "cart.recall", `
 SELECT result
 FROM cart_changes
@@ -260,4 +268,14 @@ func (s *Service) removeOrdered(ctx context.Context, id ident.CustomerID, order 
 		return nil
 	}
 	return err
+}
+
+// erase a cart, and what is remembered of its changes.
+func (s *Service) erase(ctx context.Context, id ident.CustomerID) error {
+	return s.deps.Fence.InSlotTx(ctx, id, func(tx sqldb.Tx) error {
+		var b sqldb.Batch
+		b.Queue(stmtEraseLines, nil, string(id.Region()), string(id))
+		b.Queue(stmtEraseChanges, nil, string(id.Region()), string(id))
+		return tx.Send(ctx, &b)
+	})
 }

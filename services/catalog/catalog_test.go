@@ -217,22 +217,6 @@ func TestTheCacheForgetsWhatChangedHereAndWhatItIsToldOf(t *testing.T) {
 	}
 }
 
-func TestAReadThatBeganBeforeAChangeDoesNotFillTheCache(t *testing.T) {
-	c, now := newCache(2), time.Unix(0, 0)
-	mark := c.mark()
-	c.invalidate("a")
-	c.put(&catalogv1.Product{Sku: "a"}, now, mark)
-	if _, ok := c.get("a", now); ok {
-		t.Error("an old product is in the cache")
-	}
-	for _, sku := range []string{"a", "b", "c"} {
-		c.put(&catalogv1.Product{Sku: sku}, now, c.mark())
-	}
-	if _, ok := c.get("a", now); ok || c.used.Len() != 2 || len(c.bySKU) != 2 {
-		t.Errorf("the cache of 2 holds %d", c.used.Len())
-	}
-}
-
 func TestConcurrentChangesEachGetAVersionOfTheirOwn(t *testing.T) {
 	f := newFixture(t)
 	f.upsert(t, product("A-1"))

@@ -33,6 +33,6 @@ func (s *Service) HandleChanged(_ context.Context, payload []byte) error {
 	if err := proto.Unmarshal(payload, &changed); err != nil {
 		return fmt.Errorf("product changed: %w", err)
 	}
-	s.cache.invalidate(changed.GetProduct().GetSku())
+	s.cache.Forget(changed.GetProduct().GetSku())
 	return nil
 }

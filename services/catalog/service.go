@@ -10,6 +10,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/cellar-commerce/cellar/internal/cache"
 	"github.com/cellar-commerce/cellar/internal/clock"
 	catalogv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/catalog/v1"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/catalog/v1/catalogv1connect"
@@ -36,7 +37,7 @@ type Deps struct {
 // Service implements cellar.catalog.v1.CatalogService.
 type Service struct {
 	deps  Deps
-	cache *cache
+	cache *cache.Cache[string, *catalogv1.Product]
 
 	categories struct {
 		sync.Mutex
@@ -52,34 +53,37 @@ func New(deps Deps) *Service {
 	if deps.Committed == nil {
 		deps.Committed = func() {}
 	}
-	return &Service{deps: deps, cache: newCache(cacheSize)}
+	return &Service{deps: deps, cache: cache.New[string, *catalogv1.Product](cache.Config{Size: cacheSize, Fresh: cacheFresh, LoadTime: cacheLoad, Clock: deps.Clock})}
 }
+
+const (
+	// cacheSize products of some 3 kB each take 60 MB: the popular head of the catalogue.
+	cacheSize = 20_000
+	// cacheFresh bounds how old a product may be where its event is late.
+	cacheFresh = 5 * time.Second
+	// cacheLoad bounds the reading of one row.
+	cacheLoad = 5 * time.Second
+)
 
 // get one product, from the cache if it may.
 func (s *Service) get(ctx context.Context, sku string) (*catalogv1.Product, error) {
-	if p, ok := s.cache.get(sku, s.deps.Clock.Now()); ok {
-		return p, nil
-	}
-	products, err := s.batch(ctx, []string{sku})
-	if err != nil {
-		return nil, err
-	}
-	if len(products) == 0 {
-		return nil, unknownProduct()
-	}
-	return products[0], nil
+	return s.cache.Get(ctx, sku, func(ctx context.Context, sku string) (*catalogv1.Product, error) {
+		products, err := s.batch(ctx, []string{sku})
+		if err != nil {
+			return nil, err
+		}
+		if len(products) == 0 {
+			return nil, unknownProduct()
+		}
+		return products[0], nil
+	})
 }
 
 // batch reads products from their rows, past the cache: carts and checkout decide on prices by it.
 func (s *Service) batch(ctx context.Context, skus []string) ([]*catalogv1.Product, error) {
-	mark := s.cache.mark()
 	products, err := readProducts(ctx, s.deps.DB, skus)
 	if err != nil {
 		return nil, fmt.Errorf("read %d products: %w", len(skus), err)
-	}
-	now := s.deps.Clock.Now()
-	for _, p := range products {
-		s.cache.put(p, now, mark)
 	}
 	return products, nil
 }
@@ -188,7 +192,7 @@ func (s *Service) write(ctx context.Context, products []*catalogv1.Product, anno
 		return err
 	}
 	for _, p := range products {
-		s.cache.invalidate(p.GetSku())
+		s.cache.Forget(p.GetSku())
 	}
 	s.deps.Committed()
 	return nil
@@ -226,7 +230,7 @@ func (s *Service) setPrice(ctx context.Context, sku string, price money.Amount) 
 	if err != nil {
 		return nil, fmt.Errorf("set price of %s: %w", sku, err)
 	}
-	s.cache.invalidate(sku)
+	s.cache.Forget(sku)
 	s.deps.Committed()
 	return p, nil
 }

@@ -14,23 +14,33 @@ import (
 	fulfillmentv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/fulfillment/v1"
 	inventoryv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/inventory/v1"
 	orderv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1"
+	reviewv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/review/v1"
 )
 
-// ofSubject is an empty event of a subject: its first word and its last say which. Nil for one that is not known here.
+// ofSubject is an empty event of a subject. Nil for one that is not known here.
 func ofSubject(subject string) proto.Message {
-	first, _, _ := strings.Cut(subject, ".")
-	last := subject[strings.LastIndex(subject, ".")+1:]
-	switch first + "." + last {
+	words := strings.Split(subject, ".")
+	kind := words[0] + "." + words[len(words)-1]
+	if words[0] == "catalog" { // what it is about is in the middle; elsewhere, where it is
+		kind = subject
+	}
+	switch kind {
 	case "fulfillment.requested":
 		return &orderv1.FulfillmentRequested{}
 	case "order.shipped":
 		return &fulfillmentv1.ShipmentShipped{}
+	case "order.scanned":
+		return &fulfillmentv1.ShipmentScanned{}
 	case "stock.touched":
 		return &inventoryv1.StockTouched{}
 	case "stock.summarized":
 		return &inventoryv1.StockSummarized{}
-	case "catalog.changed":
+	case "catalog.product.changed":
 		return &catalogv1.ProductChanged{}
+	case "catalog.review.changed":
+		return &reviewv1.ContributionChanged{}
+	case "catalog.review.voted":
+		return &reviewv1.VoteChanged{}
 	}
 	return nil
 }

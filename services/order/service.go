@@ -19,6 +19,7 @@ import (
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1/orderv1connect"
 	paymentv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/payment/v1"
 	"github.com/cellar-commerce/cellar/internal/ident"
+	"github.com/cellar-commerce/cellar/internal/notice"
 	"github.com/cellar-commerce/cellar/internal/outbox"
 	"github.com/cellar-commerce/cellar/internal/problem"
 	"github.com/cellar-commerce/cellar/internal/saga"
@@ -174,6 +175,13 @@ func (s *Service) decide(ctx context.Context, customer ident.CustomerID, id iden
 		if err := outbox.Queue(&b, id.Region(), now, d.sends...); err != nil {
 			return err
 		}
+		told, err := noticesOf(customer, id, fresh)
+		if err != nil {
+			return err
+		}
+		if err := notice.Queue(&b, id.Region(), now, told...); err != nil {
+			return err
+		}
 		wrote = true
 		return tx.SendLast(ctx, &b)
 	})
@@ -285,7 +293,15 @@ func (s *Service) markPaidBlind(ctx context.Context, customer ident.CustomerID, 
 		return nil, err
 	}
 	paid := Event{Seq: 2, Kind: kindPaid, Cause: causeEnded, At: now, Detail: detail}
-	written := &justPaid{id: id, customer: customer, shipTo: shipTo, paid: paid, sends: sends}
+	told, err := noticesOf(customer, id, []Event{paid})
+	if err != nil {
+		return nil, err
+	}
+	packed, err := notice.Pack(told)
+	if err != nil {
+		return nil, err
+	}
+	written := &justPaid{id: id, customer: customer, shipTo: shipTo, paid: paid, sends: sends, told: packed}
 	if err := s.deps.Fence.Join(ctx, customer, opPay.Part(written)); err != nil {
 		return nil, notJustPlaced(err)
 	}

@@ -14,6 +14,7 @@ import (
 	postalv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/postal/v1"
 	"github.com/cellar-commerce/cellar/internal/ident"
 	"github.com/cellar-commerce/cellar/internal/money"
+	"github.com/cellar-commerce/cellar/internal/notice"
 	"github.com/cellar-commerce/cellar/internal/outbox"
 	"github.com/cellar-commerce/cellar/internal/sqldb"
 )
@@ -76,6 +77,12 @@ SELECT $1::crdb_internal_region, n.order_id, (
   WHERE o.region = $1 AND o.order_id = n.order_id AND o.customer_id = n.customer_id AND o.status = 'PAID' AND o.last_seq = 2 AND o.ship_to = n.ship_to
 ), 'paid', 'ended', n.at, n.detail
 FROM unnest($2::text[], $3::text[], $4::bytea[], $5::timestamptz[], $6::bytea[]) AS n (order_id, customer_id, ship_to, at, detail)`)
+
+	stmtReplaceAddress = sqldb.Define(sqldb.Customer, "order.replace_address", `
+UPDATE orders AS o
+SET ship_to = n.ship_to
+FROM unnest($3::text[], $4::bytea[]) AS n (order_id, ship_to)
+WHERE o.region = $1 AND o.customer_id = $2 AND o.order_id = n.order_id`)
 
 	stmtGetOrder = sqldb.Define(sqldb.Customer, "order.get", `
 SELECT order_id, customer_id, currency, items_minor_units, discount_minor_units, shipping_minor_units, tax_minor_units, shipping_tax_minor_units,
@@ -173,6 +180,7 @@ type justPaid struct {
 	shipTo   []byte
 	paid     Event
 	sends    []outbox.Packed
+	told     []notice.Packed
 	// agreed is what was ordered; read when the payment has been written.
 	agreed *orderv1.Order
 }
@@ -186,10 +194,11 @@ var opPay = fence.NewOp("order.pay", func(b *sqldb.Batch, ring ident.Region, row
 	ids, customers, shipTos, at, details := make([]string, n), make([]string, n), make([][]byte, n), make([]time.Time, n), make([][]byte, n)
 	byID := make(map[string]*justPaid, n)
 	var sends []outbox.Packed
+	var told []notice.Packed
 	for i, r := range rows {
 		ids[i], customers[i], shipTos[i], at[i], details[i] = string(r.id), string(r.customer), r.shipTo, r.paid.At, r.paid.Detail
 		byID[ids[i]], r.agreed = r, nil
-		sends = append(sends, r.sends...)
+		sends, told = append(sends, r.sends...), append(told, r.told...)
 	}
 	region := string(ring)
 	b.QueueRead(stmtPay, sqldb.Each(func(r sqldb.Row) error {
@@ -208,6 +217,7 @@ var opPay = fence.NewOp("order.pay", func(b *sqldb.Batch, ring ident.Region, row
 		return err
 	}), region, ids)
 	outbox.QueuePacked(b, ring, at[0], sends)
+	notice.QueuePacked(b, ring, at[0], told)
 })
 
 // notJustPlaced recognises how the statements of queuePaid fail.

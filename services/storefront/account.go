@@ -6,7 +6,6 @@ import (
 
 	accountv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/account/v1"
 	"github.com/cellar-commerce/cellar/internal/ident"
-	"github.com/cellar-commerce/cellar/internal/rpc"
 	"github.com/cellar-commerce/cellar/internal/session"
 )
 
@@ -27,7 +26,7 @@ func optional(f field) field {
 var labels = map[string]string{
 	"email": "E-mail address", "password": "Password", "name": "Name", "recipient": "Full name", "line1": "Street address", "line2": "Second line", "locality": "City",
 	"area": "State or province", "postal": "Postal code", "country": "Country", "phone": "Telephone", "voucher": "Voucher code", "gift": "Gift card code", "speed": "Delivery",
-	"rating": "Stars", "title": "Title", "text": "Text", "author": "Name to show",
+	"old": "Your password", "new": "New password", "erase": "Your password", "rating": "Stars", "title": "Title", "text": "Text", "author": "Name to show",
 }
 
 // withWrongs puts what is wrong beside its field.
@@ -127,8 +126,7 @@ func (s *Service) signUp(w http.ResponseWriter, r *http.Request) error {
 
 // welcome gives the browser its new session and leads on. How much is in the merged cart, the cart's page will know.
 func (s *Service) welcome(w http.ResponseWriter, r *http.Request, own *accountv1.Session, notice string) {
-	secure := r.Header.Get("X-Forwarded-Proto") == "https"
-	http.SetCookie(w, rpc.Cookie(own.GetToken(), own.GetExpiresAt().AsTime(), secure))
+	s.deps.Sessions.GiveSession(w, own.GetToken(), own.GetExpiresAt().AsTime())
 	ctx := session.With(r.Context(), session.Principal{CustomerID: ident.CustomerID(own.GetCustomerId())})
 	if cart, err := s.cartOf(ctx); err == nil {
 		rememberCart(w, unitsOf(cart))
@@ -137,9 +135,7 @@ func (s *Service) welcome(w http.ResponseWriter, r *http.Request, own *accountv1
 }
 
 func (s *Service) signOut(w http.ResponseWriter, r *http.Request) error {
-	s.deps.Sessions.SignOut(w)
-	rememberCart(w, 0)
-	remember(w, seenCookie, "", 0)
+	s.leave(w)
 	lead(w, r, "/", "bye")
 	return nil
 }

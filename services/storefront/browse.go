@@ -299,14 +299,7 @@ func (s *Service) product(w http.ResponseWriter, r *http.Request) error {
 		facts = append(facts, fact{titled(name), value})
 	}
 	slices.SortFunc(facts, func(a, b fact) int { return strings.Compare(a.Name, b.Name) })
-	category := strings.Join(p.GetCategoryPath(), levels)
-	var related []card
-	if found, err := s.deps.Search.Search(r.Context(), &searchv1.SearchRequest{Category: category, Sort: searchv1.Sort_SORT_POPULARITY, PageSize: 7}); err == nil {
-		related = slices.DeleteFunc(hitCards(found.GetHits()), func(o card) bool { return o.SKU == p.GetSku() })
-	}
-	related = related[:min(len(related), 6)]
-	also := s.alsoBought(r.Context(), p.GetSku())
-	s.rate(r.Context(), related, also)
+	near := s.around(r.Context(), p)
 	return s.draw(w, r, http.StatusOK, "product", struct {
 		Chrome  chrome
 		Product *catalogv1.Product
@@ -318,7 +311,7 @@ func (s *Service) product(w http.ResponseWriter, r *http.Request) error {
 		AlsoBought []card
 		Opinion    opinion
 		Data       map[string]any
-	}{c, p, picture(p.GetSku(), p.GetImageUrls()...), crumbs(p.GetCategoryPath()), facts, related, also, said, dataOf(p, said.Rating)})
+	}{c, p, picture(p.GetSku(), p.GetImageUrls()...), crumbs(p.GetCategoryPath()), facts, near.related, near.also, said, dataOf(p, said.Rating)})
 }
 
 // titled makes a label of an attribute's name.

@@ -19,6 +19,7 @@ import (
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/catalog/v1/catalogv1connect"
 	checkoutv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/checkout/v1"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/checkout/v1/checkoutv1connect"
+	notificationv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/notification/v1"
 	orderv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1/orderv1connect"
 	searchv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/search/v1"
@@ -35,7 +36,9 @@ type shop struct {
 	wrong   error             // that the router was told of
 	refused error             // by whatever is asked next
 	query   string
-	clock   *clock.Manual
+	// settings that were set.
+	settings *notificationv1.Settings
+	clock    *clock.Manual
 }
 
 type catalogFake struct {
@@ -170,6 +173,10 @@ func (s *shop) WrongCell(w http.ResponseWriter, _ *http.Request, err error) {
 	w.WriteHeader(http.StatusServiceUnavailable)
 }
 
+func (s *shop) GiveSession(w http.ResponseWriter, token string, expires time.Time) {
+	http.SetCookie(w, &http.Cookie{Name: session.CookieName, Value: token, Expires: expires, Secure: true, HttpOnly: true})
+}
+
 func (s *shop) SignOut(http.ResponseWriter) {}
 
 var now = time.Date(2031, time.May, 4, 12, 0, 0, 0, time.UTC)
@@ -179,7 +186,7 @@ func newShop(t testing.TB) *shop {
 	s := &shop{clock: clock.NewManual(now)}
 	service, err := New(Deps{
 		Sessions: s, Catalog: catalogFake{shop: s}, Search: searchFake{shop: s}, Carts: cartFake{shop: s}, Checkout: checkoutFake{shop: s}, Orders: orderFake{shop: s}, Accounts: accountFake{shop: s},
-		Reviews: reviewFake{shop: s}, Recommendations: recommendationFake{shop: s},
+		Notifications: notificationFake{shop: s}, Reviews: reviewFake{shop: s}, Recommendations: recommendationFake{shop: s},
 		Clock: s.clock, Log: slog.New(slog.DiscardHandler), TestCards: true,
 	})
 	if err != nil {

@@ -30,6 +30,9 @@ var notices = map[string]string{
 	"saved": "Saved.", "deleted": "Deleted.", "canceled": "Your order is canceled.", "partly": "What had not been packed is canceled; the rest is on its way.",
 	"returned":  "Your return is registered. Send the items back; the money follows.",
 	"published": "Thank you. It is published, and will be here in a moment.", "held": "Thank you. Somebody looks at it before it is published.",
+	"sent": "If there is an account with this address, a link is on its way to it.", "renewed": "Your new password is set. Sign in with it.",
+	"verified": "Thank you. We know now that the address is yours.", "changed": "Your password is changed. Everybody else is signed out.",
+	"everywhere": "You are signed out everywhere.", "erased": "Your account is erased. A last e-mail says so.",
 	"voted": "Thank you for your vote. It counts in a moment.",
 }
 

@@ -7,12 +7,15 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"time"
 
+	"github.com/cellar-commerce/cellar/internal/cache"
 	"github.com/cellar-commerce/cellar/internal/clock"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/account/v1/accountv1connect"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/cart/v1/cartv1connect"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/catalog/v1/catalogv1connect"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/checkout/v1/checkoutv1connect"
+	"github.com/cellar-commerce/cellar/internal/gen/cellar/notification/v1/notificationv1connect"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1/orderv1connect"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/recommendation/v1/recommendationv1connect"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/review/v1/reviewv1connect"
@@ -28,6 +31,8 @@ type Sessions interface {
 	Guest(ctx context.Context, w http.ResponseWriter) context.Context
 	// WrongCell has the router take the request to the cell that err names.
 	WrongCell(w http.ResponseWriter, r *http.Request, err error)
+	// GiveSession to the browser.
+	GiveSession(w http.ResponseWriter, token string, expires time.Time)
 	// SignOut takes the session away.
 	SignOut(w http.ResponseWriter)
 }
@@ -42,6 +47,8 @@ type Deps struct {
 	Checkout checkoutv1connect.CheckoutServiceClient
 	Orders   orderv1connect.OrderServiceClient
 	Reviews  reviewv1connect.ReviewServiceClient
+	// Notifications are what an account's settings are about.
+	Notifications notificationv1connect.NotificationServiceClient
 	// Recommendations are shown where there are any.
 	Recommendations recommendationv1connect.RecommendationServiceClient
 	Clock           clock.Clock
@@ -56,13 +63,17 @@ type Service struct {
 	pages  map[string]*template.Template
 	assets map[string]store.Asset
 	routes http.Handler
+	// surroundings of products, by SKU.
+	surroundings *cache.Cache[string, surroundings]
 }
 
 var _ http.Handler = (*Service)(nil)
 
 // New service. It fails on a template that does not parse.
 func New(deps Deps) (*Service, error) {
-	s := &Service{deps: deps}
+	s := &Service{deps: deps, surroundings: cache.New[string, surroundings](cache.Config{
+		Size: aroundSize, Fresh: aroundFresh, Stale: aroundStale, LoadTime: aroundLoad, Clock: deps.Clock,
+	})}
 	var err error
 	if s.assets, err = store.Assets(); err != nil {
 		return nil, fmt.Errorf("storefront: %w", err)
@@ -82,7 +93,11 @@ func Anywhere(r *http.Request) bool {
 			return true
 		}
 	}
-	return r.URL.Path == "/signin" || r.URL.Path == "/signup" || r.URL.Path == "/signout"
+	switch r.URL.Path {
+	case "/signin", "/signup", "/signout", "/reset", "/reset/new", "/verify":
+		return true
+	}
+	return false
 }
 
 // ServeHTTP implements http.Handler.
@@ -98,6 +113,10 @@ func (s *Service) mux() *http.ServeMux {
 		"GET /p/{sku}": s.product, "GET /help": s.help,
 		"GET /cart": s.cart, "POST /cart": s.addToCart, "POST /cart/{sku}": s.changeCart,
 		"GET /signin": s.signInForm, "POST /signin": s.signIn, "GET /signup": s.signUpForm, "POST /signup": s.signUp, "POST /signout": s.signOut,
+		"GET /reset": s.resetForm, "POST /reset": s.askReset, "GET /reset/new": s.newPasswordForm, "POST /reset/new": s.setPassword,
+		"GET /verify": s.verifyForm, "POST /verify": s.verify, "POST /account/verify": s.askVerification,
+		"GET /account/privacy": s.privacy, "POST /account/password": s.changePassword, "POST /account/signout": s.signOutEverywhere,
+		"POST /account/notifications": s.setNotifications, "GET /account/export": s.export, "POST /account/erase": s.eraseAccount,
 		"GET /account": s.account, "POST /account/addresses": s.addAddress, "POST /account/addresses/{id}/delete": s.deleteAddress,
 		"POST /account/cards": s.addCard, "POST /account/cards/{id}/delete": s.deleteCard,
 		"GET /checkout": s.checkout, "POST /checkout": s.review, "POST /checkout/order": s.placeOrder, "GET /checkout/{key}": s.checkoutStatus,

@@ -16,6 +16,8 @@ var sentences = map[string]string{
 	"BAD_CREDENTIALS":      "The e-mail address or the password is not right.",
 	"EMAIL_TAKEN":          "There is an account with this e-mail address already. Sign in instead.",
 	"TOO_MANY_FAILURES":    "There were too many wrong passwords for this address. Try again in some minutes.",
+	"TOO_MANY_MAILS":       "A link was asked for several times already. Look into your mailbox, or try again in an hour.",
+	"LINK_NOT_GOOD":        "This link has been used or is too old. Ask for another.",
 	"CART_EMPTY":           "Nothing in your cart can be bought right now.",
 	"QUANTITY_LIMIT":       "You can have at most 999 of a product in your cart.",
 	"CART_FULL":            "Your cart is full: it holds 200 products.",

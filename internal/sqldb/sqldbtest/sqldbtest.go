@@ -108,7 +108,7 @@ func NewWithURL(t testing.TB, database sqldb.Database, options ...Option) (pool 
 	defer admin.Close()
 	template := ensureTemplate(t, base, admin, database)
 	name := "t_" + strings.ToLower(rand.Text()[:12])
-	exec(t, admin, fmt.Sprintf("CREATE DATABASE %s TEMPLATE %s", name, template))
+	exec(t, admin, fmt.Sprintf("CREATE DATABASE %s TEMPLATE %s", name, template)+copying(t, admin))
 	url = strings.Replace(base, "/postgres?", "/"+name+"?", 1)
 	cfg := sqldb.Config{URL: url, Database: database, KeepDatabase: true, RuntimeParams: map[string]string{"enable_seqscan": "off", "jit": "off"}}
 	for _, o := range options {
@@ -122,6 +122,16 @@ func NewWithURL(t testing.TB, database sqldb.Database, options ...Option) (pool 
 		exec(t, admin, fmt.Sprintf("DROP DATABASE %s WITH (FORCE)", name))
 	})
 	return pool, url
+}
+
+// copying says how a template is best copied. From PostgreSQL 15 on the default goes through the log, for the sake of databases
+// that are large or must survive; these are neither, and copying files takes about half the time.
+func copying(t testing.TB, admin *sqldb.DB) string {
+	t.Helper()
+	if exists(t, admin, "SELECT 1 WHERE current_setting('server_version_num')::INT8 >= $1", 150_000) {
+		return " STRATEGY file_copy"
+	}
+	return ""
 }
 
 // Reopen opens another pool on a database made by NewWithURL.
@@ -149,7 +159,7 @@ func ensureTemplate(t testing.TB, base string, admin *sqldb.DB, database sqldb.D
 	locked := open(t, sqldb.Config{URL: base, Database: sqldb.Any, KeepDatabase: true, MaxConns: 1})
 	defer locked.Close()
 	exec(t, locked, "SELECT pg_advisory_lock(4096)")
-	if !exists(t, admin, template) {
+	if !exists(t, admin, "SELECT 1 FROM pg_database WHERE datname = $1", template) {
 		building := template + "_new"
 		exec(t, admin, "DROP DATABASE IF EXISTS "+building+" WITH (FORCE)")
 		exec(t, admin, "CREATE DATABASE "+building)
@@ -186,9 +196,9 @@ func templateName(t testing.TB, database sqldb.Database) string {
 	return "tpl_" + strings.TrimPrefix(string(database), "cellar_") + "_" + hex.EncodeToString(h.Sum(nil)[:6])
 }
 
-func exists(t testing.TB, admin *sqldb.DB, name string) bool {
+func exists(t testing.TB, admin *sqldb.DB, query string, arg any) bool {
 	t.Helper()
-	rows, err := admin.QueryText(context.Background(), "SELECT 1 FROM pg_database WHERE datname = $1", name)
+	rows, err := admin.QueryText(context.Background(), query, arg)
 	if err != nil {
 		t.Fatal(err)
 	}

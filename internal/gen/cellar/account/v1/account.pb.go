@@ -7,8 +7,12 @@
 package accountv1
 
 import (
+	v14 "github.com/cellar-commerce/cellar/internal/gen/cellar/cart/v1"
+	v13 "github.com/cellar-commerce/cellar/internal/gen/cellar/notification/v1"
 	_ "github.com/cellar-commerce/cellar/internal/gen/cellar/options/v1"
+	v11 "github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1"
 	v1 "github.com/cellar-commerce/cellar/internal/gen/cellar/postal/v1"
+	v12 "github.com/cellar-commerce/cellar/internal/gen/cellar/review/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
@@ -403,8 +407,10 @@ type GetProfileResponse struct {
 	Email      string                 `protobuf:"bytes,2,opt,name=email,proto3" json:"email,omitempty"`
 	Name       string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
 	// Home region of the customer.
-	Ring          string                 `protobuf:"bytes,4,opt,name=ring,proto3" json:"ring,omitempty"`
-	CreatedAt     *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	Ring      string                 `protobuf:"bytes,4,opt,name=ring,proto3" json:"ring,omitempty"`
+	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	// The customer has shown that the e-mail address is theirs.
+	EmailVerified bool `protobuf:"varint,6,opt,name=email_verified,json=emailVerified,proto3" json:"email_verified,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -472,6 +478,13 @@ func (x *GetProfileResponse) GetCreatedAt() *timestamppb.Timestamp {
 		return x.CreatedAt
 	}
 	return nil
+}
+
+func (x *GetProfileResponse) GetEmailVerified() bool {
+	if x != nil {
+		return x.EmailVerified
+	}
+	return false
 }
 
 type AddAddressRequest struct {
@@ -1278,11 +1291,812 @@ func (x *ResolveAddressResponse) GetAddress() *v1.PostalAddress {
 	return nil
 }
 
+type RequestVerificationRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RequestVerificationRequest) Reset() {
+	*x = RequestVerificationRequest{}
+	mi := &file_cellar_account_v1_account_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RequestVerificationRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RequestVerificationRequest) ProtoMessage() {}
+
+func (x *RequestVerificationRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_account_v1_account_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RequestVerificationRequest.ProtoReflect.Descriptor instead.
+func (*RequestVerificationRequest) Descriptor() ([]byte, []int) {
+	return file_cellar_account_v1_account_proto_rawDescGZIP(), []int{26}
+}
+
+type RequestVerificationResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RequestVerificationResponse) Reset() {
+	*x = RequestVerificationResponse{}
+	mi := &file_cellar_account_v1_account_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RequestVerificationResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RequestVerificationResponse) ProtoMessage() {}
+
+func (x *RequestVerificationResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_account_v1_account_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RequestVerificationResponse.ProtoReflect.Descriptor instead.
+func (*RequestVerificationResponse) Descriptor() ([]byte, []int) {
+	return file_cellar_account_v1_account_proto_rawDescGZIP(), []int{27}
+}
+
+type VerifyEmailRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Token of the link.
+	Token         string `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VerifyEmailRequest) Reset() {
+	*x = VerifyEmailRequest{}
+	mi := &file_cellar_account_v1_account_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VerifyEmailRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VerifyEmailRequest) ProtoMessage() {}
+
+func (x *VerifyEmailRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_account_v1_account_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VerifyEmailRequest.ProtoReflect.Descriptor instead.
+func (*VerifyEmailRequest) Descriptor() ([]byte, []int) {
+	return file_cellar_account_v1_account_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *VerifyEmailRequest) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+type VerifyEmailResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VerifyEmailResponse) Reset() {
+	*x = VerifyEmailResponse{}
+	mi := &file_cellar_account_v1_account_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VerifyEmailResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VerifyEmailResponse) ProtoMessage() {}
+
+func (x *VerifyEmailResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_account_v1_account_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VerifyEmailResponse.ProtoReflect.Descriptor instead.
+func (*VerifyEmailResponse) Descriptor() ([]byte, []int) {
+	return file_cellar_account_v1_account_proto_rawDescGZIP(), []int{29}
+}
+
+type RequestResetRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Email         string                 `protobuf:"bytes,1,opt,name=email,proto3" json:"email,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RequestResetRequest) Reset() {
+	*x = RequestResetRequest{}
+	mi := &file_cellar_account_v1_account_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RequestResetRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RequestResetRequest) ProtoMessage() {}
+
+func (x *RequestResetRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_account_v1_account_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RequestResetRequest.ProtoReflect.Descriptor instead.
+func (*RequestResetRequest) Descriptor() ([]byte, []int) {
+	return file_cellar_account_v1_account_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *RequestResetRequest) GetEmail() string {
+	if x != nil {
+		return x.Email
+	}
+	return ""
+}
+
+type RequestResetResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RequestResetResponse) Reset() {
+	*x = RequestResetResponse{}
+	mi := &file_cellar_account_v1_account_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RequestResetResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RequestResetResponse) ProtoMessage() {}
+
+func (x *RequestResetResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_account_v1_account_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RequestResetResponse.ProtoReflect.Descriptor instead.
+func (*RequestResetResponse) Descriptor() ([]byte, []int) {
+	return file_cellar_account_v1_account_proto_rawDescGZIP(), []int{31}
+}
+
+type ResetPasswordRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Token of the link.
+	Token string `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	// Password, 10 to 128 characters.
+	Password      string `protobuf:"bytes,2,opt,name=password,proto3" json:"password,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResetPasswordRequest) Reset() {
+	*x = ResetPasswordRequest{}
+	mi := &file_cellar_account_v1_account_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResetPasswordRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResetPasswordRequest) ProtoMessage() {}
+
+func (x *ResetPasswordRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_account_v1_account_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResetPasswordRequest.ProtoReflect.Descriptor instead.
+func (*ResetPasswordRequest) Descriptor() ([]byte, []int) {
+	return file_cellar_account_v1_account_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *ResetPasswordRequest) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+func (x *ResetPasswordRequest) GetPassword() string {
+	if x != nil {
+		return x.Password
+	}
+	return ""
+}
+
+type ResetPasswordResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResetPasswordResponse) Reset() {
+	*x = ResetPasswordResponse{}
+	mi := &file_cellar_account_v1_account_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResetPasswordResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResetPasswordResponse) ProtoMessage() {}
+
+func (x *ResetPasswordResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_account_v1_account_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResetPasswordResponse.ProtoReflect.Descriptor instead.
+func (*ResetPasswordResponse) Descriptor() ([]byte, []int) {
+	return file_cellar_account_v1_account_proto_rawDescGZIP(), []int{33}
+}
+
+type ChangePasswordRequest struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	OldPassword string                 `protobuf:"bytes,1,opt,name=old_password,json=oldPassword,proto3" json:"old_password,omitempty"`
+	// 10 to 128 characters.
+	NewPassword   string `protobuf:"bytes,2,opt,name=new_password,json=newPassword,proto3" json:"new_password,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChangePasswordRequest) Reset() {
+	*x = ChangePasswordRequest{}
+	mi := &file_cellar_account_v1_account_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChangePasswordRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChangePasswordRequest) ProtoMessage() {}
+
+func (x *ChangePasswordRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_account_v1_account_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChangePasswordRequest.ProtoReflect.Descriptor instead.
+func (*ChangePasswordRequest) Descriptor() ([]byte, []int) {
+	return file_cellar_account_v1_account_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *ChangePasswordRequest) GetOldPassword() string {
+	if x != nil {
+		return x.OldPassword
+	}
+	return ""
+}
+
+func (x *ChangePasswordRequest) GetNewPassword() string {
+	if x != nil {
+		return x.NewPassword
+	}
+	return ""
+}
+
+type ChangePasswordResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Session       *Session               `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChangePasswordResponse) Reset() {
+	*x = ChangePasswordResponse{}
+	mi := &file_cellar_account_v1_account_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChangePasswordResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChangePasswordResponse) ProtoMessage() {}
+
+func (x *ChangePasswordResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_account_v1_account_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChangePasswordResponse.ProtoReflect.Descriptor instead.
+func (*ChangePasswordResponse) Descriptor() ([]byte, []int) {
+	return file_cellar_account_v1_account_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *ChangePasswordResponse) GetSession() *Session {
+	if x != nil {
+		return x.Session
+	}
+	return nil
+}
+
+type SignOutEverywhereRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SignOutEverywhereRequest) Reset() {
+	*x = SignOutEverywhereRequest{}
+	mi := &file_cellar_account_v1_account_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SignOutEverywhereRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SignOutEverywhereRequest) ProtoMessage() {}
+
+func (x *SignOutEverywhereRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_account_v1_account_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SignOutEverywhereRequest.ProtoReflect.Descriptor instead.
+func (*SignOutEverywhereRequest) Descriptor() ([]byte, []int) {
+	return file_cellar_account_v1_account_proto_rawDescGZIP(), []int{36}
+}
+
+type SignOutEverywhereResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SignOutEverywhereResponse) Reset() {
+	*x = SignOutEverywhereResponse{}
+	mi := &file_cellar_account_v1_account_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SignOutEverywhereResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SignOutEverywhereResponse) ProtoMessage() {}
+
+func (x *SignOutEverywhereResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_account_v1_account_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SignOutEverywhereResponse.ProtoReflect.Descriptor instead.
+func (*SignOutEverywhereResponse) Descriptor() ([]byte, []int) {
+	return file_cellar_account_v1_account_proto_rawDescGZIP(), []int{37}
+}
+
+type ExportDataRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportDataRequest) Reset() {
+	*x = ExportDataRequest{}
+	mi := &file_cellar_account_v1_account_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportDataRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportDataRequest) ProtoMessage() {}
+
+func (x *ExportDataRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_account_v1_account_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportDataRequest.ProtoReflect.Descriptor instead.
+func (*ExportDataRequest) Descriptor() ([]byte, []int) {
+	return file_cellar_account_v1_account_proto_rawDescGZIP(), []int{38}
+}
+
+type ExportDataResponse struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Profile   *GetProfileResponse    `protobuf:"bytes,1,opt,name=profile,proto3" json:"profile,omitempty"`
+	Addresses []*Address             `protobuf:"bytes,2,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	// Their names; the tokens behind them are the card network's.
+	PaymentMethods []*PaymentMethod `protobuf:"bytes,3,rep,name=payment_methods,json=paymentMethods,proto3" json:"payment_methods,omitempty"`
+	// Newest first, at most 1,000, each as its customer sees it, without its timeline.
+	Orders []*v11.Order `protobuf:"bytes,4,rep,name=orders,proto3" json:"orders,omitempty"`
+	// Reviews, questions, answers and votes.
+	Reviews       *v12.ExportAuthorResponse `protobuf:"bytes,5,opt,name=reviews,proto3" json:"reviews,omitempty"`
+	Notifications *v13.Settings             `protobuf:"bytes,6,opt,name=notifications,proto3" json:"notifications,omitempty"`
+	// Products in the cart.
+	Cart          []*v14.Line `protobuf:"bytes,7,rep,name=cart,proto3" json:"cart,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportDataResponse) Reset() {
+	*x = ExportDataResponse{}
+	mi := &file_cellar_account_v1_account_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportDataResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportDataResponse) ProtoMessage() {}
+
+func (x *ExportDataResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_account_v1_account_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportDataResponse.ProtoReflect.Descriptor instead.
+func (*ExportDataResponse) Descriptor() ([]byte, []int) {
+	return file_cellar_account_v1_account_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *ExportDataResponse) GetProfile() *GetProfileResponse {
+	if x != nil {
+		return x.Profile
+	}
+	return nil
+}
+
+func (x *ExportDataResponse) GetAddresses() []*Address {
+	if x != nil {
+		return x.Addresses
+	}
+	return nil
+}
+
+func (x *ExportDataResponse) GetPaymentMethods() []*PaymentMethod {
+	if x != nil {
+		return x.PaymentMethods
+	}
+	return nil
+}
+
+func (x *ExportDataResponse) GetOrders() []*v11.Order {
+	if x != nil {
+		return x.Orders
+	}
+	return nil
+}
+
+func (x *ExportDataResponse) GetReviews() *v12.ExportAuthorResponse {
+	if x != nil {
+		return x.Reviews
+	}
+	return nil
+}
+
+func (x *ExportDataResponse) GetNotifications() *v13.Settings {
+	if x != nil {
+		return x.Notifications
+	}
+	return nil
+}
+
+func (x *ExportDataResponse) GetCart() []*v14.Line {
+	if x != nil {
+		return x.Cart
+	}
+	return nil
+}
+
+type EraseAccountRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Password      string                 `protobuf:"bytes,1,opt,name=password,proto3" json:"password,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EraseAccountRequest) Reset() {
+	*x = EraseAccountRequest{}
+	mi := &file_cellar_account_v1_account_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EraseAccountRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EraseAccountRequest) ProtoMessage() {}
+
+func (x *EraseAccountRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_account_v1_account_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EraseAccountRequest.ProtoReflect.Descriptor instead.
+func (*EraseAccountRequest) Descriptor() ([]byte, []int) {
+	return file_cellar_account_v1_account_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *EraseAccountRequest) GetPassword() string {
+	if x != nil {
+		return x.Password
+	}
+	return ""
+}
+
+type EraseAccountResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EraseAccountResponse) Reset() {
+	*x = EraseAccountResponse{}
+	mi := &file_cellar_account_v1_account_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EraseAccountResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EraseAccountResponse) ProtoMessage() {}
+
+func (x *EraseAccountResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_account_v1_account_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EraseAccountResponse.ProtoReflect.Descriptor instead.
+func (*EraseAccountResponse) Descriptor() ([]byte, []int) {
+	return file_cellar_account_v1_account_proto_rawDescGZIP(), []int{41}
+}
+
+type ResolveContactRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	CustomerId    string                 `protobuf:"bytes,1,opt,name=customer_id,json=customerId,proto3" json:"customer_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResolveContactRequest) Reset() {
+	*x = ResolveContactRequest{}
+	mi := &file_cellar_account_v1_account_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResolveContactRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResolveContactRequest) ProtoMessage() {}
+
+func (x *ResolveContactRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_account_v1_account_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResolveContactRequest.ProtoReflect.Descriptor instead.
+func (*ResolveContactRequest) Descriptor() ([]byte, []int) {
+	return file_cellar_account_v1_account_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *ResolveContactRequest) GetCustomerId() string {
+	if x != nil {
+		return x.CustomerId
+	}
+	return ""
+}
+
+type ResolveContactResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty where there is no account, or none any more.
+	Email         string `protobuf:"bytes,1,opt,name=email,proto3" json:"email,omitempty"`
+	Name          string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResolveContactResponse) Reset() {
+	*x = ResolveContactResponse{}
+	mi := &file_cellar_account_v1_account_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResolveContactResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResolveContactResponse) ProtoMessage() {}
+
+func (x *ResolveContactResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_account_v1_account_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResolveContactResponse.ProtoReflect.Descriptor instead.
+func (*ResolveContactResponse) Descriptor() ([]byte, []int) {
+	return file_cellar_account_v1_account_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *ResolveContactResponse) GetEmail() string {
+	if x != nil {
+		return x.Email
+	}
+	return ""
+}
+
+func (x *ResolveContactResponse) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
 var File_cellar_account_v1_account_proto protoreflect.FileDescriptor
 
 const file_cellar_account_v1_account_proto_rawDesc = "" +
 	"\n" +
-	"\x1fcellar/account/v1/account.proto\x12\x11cellar.account.v1\x1a\x1fcellar/options/v1/options.proto\x1a\x1ecellar/postal/v1/address.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"U\n" +
+	"\x1fcellar/account/v1/account.proto\x12\x11cellar.account.v1\x1a\x19cellar/cart/v1/cart.proto\x1a)cellar/notification/v1/notification.proto\x1a\x1fcellar/options/v1/options.proto\x1a\x1bcellar/order/v1/order.proto\x1a\x1ecellar/postal/v1/address.proto\x1a\x1dcellar/review/v1/review.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"U\n" +
 	"\rSignUpRequest\x12\x14\n" +
 	"\x05email\x18\x01 \x01(\tR\x05email\x12\x1a\n" +
 	"\bpassword\x18\x02 \x01(\tR\bpassword\x12\x12\n" +
@@ -1306,7 +2120,7 @@ const file_cellar_account_v1_account_proto_rawDesc = "" +
 	"customerId\x129\n" +
 	"\n" +
 	"expires_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"\x13\n" +
-	"\x11GetProfileRequest\"\xae\x01\n" +
+	"\x11GetProfileRequest\"\xd5\x01\n" +
 	"\x12GetProfileResponse\x12\x1f\n" +
 	"\vcustomer_id\x18\x01 \x01(\tR\n" +
 	"customerId\x12\x14\n" +
@@ -1314,7 +2128,8 @@ const file_cellar_account_v1_account_proto_rawDesc = "" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12\x12\n" +
 	"\x04ring\x18\x04 \x01(\tR\x04ring\x129\n" +
 	"\n" +
-	"created_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\"N\n" +
+	"created_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12%\n" +
+	"\x0eemail_verified\x18\x06 \x01(\bR\remailVerified\"N\n" +
 	"\x11AddAddressRequest\x129\n" +
 	"\aaddress\x18\x01 \x01(\v2\x1f.cellar.postal.v1.PostalAddressR\aaddress\"J\n" +
 	"\x12AddAddressResponse\x124\n" +
@@ -1358,7 +2173,44 @@ const file_cellar_account_v1_account_proto_rawDesc = "" +
 	"\n" +
 	"address_id\x18\x02 \x01(\tR\taddressId\"S\n" +
 	"\x16ResolveAddressResponse\x129\n" +
-	"\aaddress\x18\x01 \x01(\v2\x1f.cellar.postal.v1.PostalAddressR\aaddress2\xe3\t\n" +
+	"\aaddress\x18\x01 \x01(\v2\x1f.cellar.postal.v1.PostalAddressR\aaddress\"\x1c\n" +
+	"\x1aRequestVerificationRequest\"\x1d\n" +
+	"\x1bRequestVerificationResponse\"/\n" +
+	"\x12VerifyEmailRequest\x12\x19\n" +
+	"\x05token\x18\x01 \x01(\tB\x03\x80\x01\x01R\x05token\"\x15\n" +
+	"\x13VerifyEmailResponse\"0\n" +
+	"\x13RequestResetRequest\x12\x19\n" +
+	"\x05email\x18\x01 \x01(\tB\x03\x80\x01\x01R\x05email\"\x16\n" +
+	"\x14RequestResetResponse\"R\n" +
+	"\x14ResetPasswordRequest\x12\x19\n" +
+	"\x05token\x18\x01 \x01(\tB\x03\x80\x01\x01R\x05token\x12\x1f\n" +
+	"\bpassword\x18\x02 \x01(\tB\x03\x80\x01\x01R\bpassword\"\x17\n" +
+	"\x15ResetPasswordResponse\"g\n" +
+	"\x15ChangePasswordRequest\x12&\n" +
+	"\fold_password\x18\x01 \x01(\tB\x03\x80\x01\x01R\voldPassword\x12&\n" +
+	"\fnew_password\x18\x02 \x01(\tB\x03\x80\x01\x01R\vnewPassword\"N\n" +
+	"\x16ChangePasswordResponse\x124\n" +
+	"\asession\x18\x01 \x01(\v2\x1a.cellar.account.v1.SessionR\asession\"\x1a\n" +
+	"\x18SignOutEverywhereRequest\"\x1b\n" +
+	"\x19SignOutEverywhereResponse\"\x13\n" +
+	"\x11ExportDataRequest\"\xbe\x03\n" +
+	"\x12ExportDataResponse\x12?\n" +
+	"\aprofile\x18\x01 \x01(\v2%.cellar.account.v1.GetProfileResponseR\aprofile\x128\n" +
+	"\taddresses\x18\x02 \x03(\v2\x1a.cellar.account.v1.AddressR\taddresses\x12I\n" +
+	"\x0fpayment_methods\x18\x03 \x03(\v2 .cellar.account.v1.PaymentMethodR\x0epaymentMethods\x12.\n" +
+	"\x06orders\x18\x04 \x03(\v2\x16.cellar.order.v1.OrderR\x06orders\x12@\n" +
+	"\areviews\x18\x05 \x01(\v2&.cellar.review.v1.ExportAuthorResponseR\areviews\x12F\n" +
+	"\rnotifications\x18\x06 \x01(\v2 .cellar.notification.v1.SettingsR\rnotifications\x12(\n" +
+	"\x04cart\x18\a \x03(\v2\x14.cellar.cart.v1.LineR\x04cart\"6\n" +
+	"\x13EraseAccountRequest\x12\x1f\n" +
+	"\bpassword\x18\x01 \x01(\tB\x03\x80\x01\x01R\bpassword\"\x16\n" +
+	"\x14EraseAccountResponse\"8\n" +
+	"\x15ResolveContactRequest\x12\x1f\n" +
+	"\vcustomer_id\x18\x01 \x01(\tR\n" +
+	"customerId\"L\n" +
+	"\x16ResolveContactResponse\x12\x19\n" +
+	"\x05email\x18\x01 \x01(\tB\x03\x80\x01\x01R\x05email\x12\x17\n" +
+	"\x04name\x18\x02 \x01(\tB\x03\x80\x01\x01R\x04name2\xd6\x11\n" +
 	"\x0eAccountService\x12W\n" +
 	"\x06SignUp\x12 .cellar.account.v1.SignUpRequest\x1a!.cellar.account.v1.SignUpResponse\"\b\x88\xa6\x1d\x01\x90\xa6\x1d\x02\x12Z\n" +
 	"\x06SignIn\x12 .cellar.account.v1.SignInRequest\x1a!.cellar.account.v1.SignInResponse\"\v\x88\xa6\x1d\x01\x90\xa6\x1d\x02\x90\x02\x02\x12f\n" +
@@ -1370,7 +2222,17 @@ const file_cellar_account_v1_account_proto_rawDesc = "" +
 	"\rDeleteAddress\x12'.cellar.account.v1.DeleteAddressRequest\x1a(.cellar.account.v1.DeleteAddressResponse\"\b\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x12u\n" +
 	"\x10AddPaymentMethod\x12*.cellar.account.v1.AddPaymentMethodRequest\x1a+.cellar.account.v1.AddPaymentMethodResponse\"\b\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x12~\n" +
 	"\x12ListPaymentMethods\x12,.cellar.account.v1.ListPaymentMethodsRequest\x1a-.cellar.account.v1.ListPaymentMethodsResponse\"\v\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x90\x02\x01\x12~\n" +
-	"\x13DeletePaymentMethod\x12-.cellar.account.v1.DeletePaymentMethodRequest\x1a..cellar.account.v1.DeletePaymentMethodResponse\"\b\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x12\x84\x01\n" +
+	"\x13DeletePaymentMethod\x12-.cellar.account.v1.DeletePaymentMethodRequest\x1a..cellar.account.v1.DeletePaymentMethodResponse\"\b\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x12~\n" +
+	"\x13RequestVerification\x12-.cellar.account.v1.RequestVerificationRequest\x1a..cellar.account.v1.RequestVerificationResponse\"\b\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x12f\n" +
+	"\vVerifyEmail\x12%.cellar.account.v1.VerifyEmailRequest\x1a&.cellar.account.v1.VerifyEmailResponse\"\b\x88\xa6\x1d\x01\x90\xa6\x1d\x02\x12i\n" +
+	"\fRequestReset\x12&.cellar.account.v1.RequestResetRequest\x1a'.cellar.account.v1.RequestResetResponse\"\b\x88\xa6\x1d\x01\x90\xa6\x1d\x02\x12l\n" +
+	"\rResetPassword\x12'.cellar.account.v1.ResetPasswordRequest\x1a(.cellar.account.v1.ResetPasswordResponse\"\b\x88\xa6\x1d\x01\x90\xa6\x1d\x02\x12o\n" +
+	"\x0eChangePassword\x12(.cellar.account.v1.ChangePasswordRequest\x1a).cellar.account.v1.ChangePasswordResponse\"\b\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x12x\n" +
+	"\x11SignOutEverywhere\x12+.cellar.account.v1.SignOutEverywhereRequest\x1a,.cellar.account.v1.SignOutEverywhereResponse\"\b\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x12f\n" +
+	"\n" +
+	"ExportData\x12$.cellar.account.v1.ExportDataRequest\x1a%.cellar.account.v1.ExportDataResponse\"\v\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x90\x02\x01\x12i\n" +
+	"\fEraseAccount\x12&.cellar.account.v1.EraseAccountRequest\x1a'.cellar.account.v1.EraseAccountResponse\"\b\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x12r\n" +
+	"\x0eResolveContact\x12(.cellar.account.v1.ResolveContactRequest\x1a).cellar.account.v1.ResolveContactResponse\"\v\x88\xa6\x1d\x02\x90\xa6\x1d\x02\x90\x02\x01\x12\x84\x01\n" +
 	"\x14ResolvePaymentMethod\x12..cellar.account.v1.ResolvePaymentMethodRequest\x1a/.cellar.account.v1.ResolvePaymentMethodResponse\"\v\x88\xa6\x1d\x02\x90\xa6\x1d\x02\x90\x02\x01\x12r\n" +
 	"\x0eResolveAddress\x12(.cellar.account.v1.ResolveAddressRequest\x1a).cellar.account.v1.ResolveAddressResponse\"\v\x88\xa6\x1d\x02\x90\xa6\x1d\x02\x90\x02\x01B\xd7\x01\n" +
 	"\x15com.cellar.account.v1B\fAccountProtoP\x01ZJgithub.com/cellar-commerce/cellar/internal/gen/cellar/account/v1;accountv1\xa2\x02\x03CAX\xaa\x02\x11Cellar.Account.V1\xca\x02\x11Cellar\\Account\\V1\xe2\x02\x1dCellar\\Account\\V1\\GPBMetadata\xea\x02\x13Cellar::Account::V1b\x06proto3"
@@ -1387,7 +2249,7 @@ func file_cellar_account_v1_account_proto_rawDescGZIP() []byte {
 	return file_cellar_account_v1_account_proto_rawDescData
 }
 
-var file_cellar_account_v1_account_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
+var file_cellar_account_v1_account_proto_msgTypes = make([]protoimpl.MessageInfo, 44)
 var file_cellar_account_v1_account_proto_goTypes = []any{
 	(*SignUpRequest)(nil),                // 0: cellar.account.v1.SignUpRequest
 	(*SignUpResponse)(nil),               // 1: cellar.account.v1.SignUpResponse
@@ -1415,49 +2277,97 @@ var file_cellar_account_v1_account_proto_goTypes = []any{
 	(*ResolvePaymentMethodResponse)(nil), // 23: cellar.account.v1.ResolvePaymentMethodResponse
 	(*ResolveAddressRequest)(nil),        // 24: cellar.account.v1.ResolveAddressRequest
 	(*ResolveAddressResponse)(nil),       // 25: cellar.account.v1.ResolveAddressResponse
-	(*timestamppb.Timestamp)(nil),        // 26: google.protobuf.Timestamp
-	(*v1.PostalAddress)(nil),             // 27: cellar.postal.v1.PostalAddress
+	(*RequestVerificationRequest)(nil),   // 26: cellar.account.v1.RequestVerificationRequest
+	(*RequestVerificationResponse)(nil),  // 27: cellar.account.v1.RequestVerificationResponse
+	(*VerifyEmailRequest)(nil),           // 28: cellar.account.v1.VerifyEmailRequest
+	(*VerifyEmailResponse)(nil),          // 29: cellar.account.v1.VerifyEmailResponse
+	(*RequestResetRequest)(nil),          // 30: cellar.account.v1.RequestResetRequest
+	(*RequestResetResponse)(nil),         // 31: cellar.account.v1.RequestResetResponse
+	(*ResetPasswordRequest)(nil),         // 32: cellar.account.v1.ResetPasswordRequest
+	(*ResetPasswordResponse)(nil),        // 33: cellar.account.v1.ResetPasswordResponse
+	(*ChangePasswordRequest)(nil),        // 34: cellar.account.v1.ChangePasswordRequest
+	(*ChangePasswordResponse)(nil),       // 35: cellar.account.v1.ChangePasswordResponse
+	(*SignOutEverywhereRequest)(nil),     // 36: cellar.account.v1.SignOutEverywhereRequest
+	(*SignOutEverywhereResponse)(nil),    // 37: cellar.account.v1.SignOutEverywhereResponse
+	(*ExportDataRequest)(nil),            // 38: cellar.account.v1.ExportDataRequest
+	(*ExportDataResponse)(nil),           // 39: cellar.account.v1.ExportDataResponse
+	(*EraseAccountRequest)(nil),          // 40: cellar.account.v1.EraseAccountRequest
+	(*EraseAccountResponse)(nil),         // 41: cellar.account.v1.EraseAccountResponse
+	(*ResolveContactRequest)(nil),        // 42: cellar.account.v1.ResolveContactRequest
+	(*ResolveContactResponse)(nil),       // 43: cellar.account.v1.ResolveContactResponse
+	(*timestamppb.Timestamp)(nil),        // 44: google.protobuf.Timestamp
+	(*v1.PostalAddress)(nil),             // 45: cellar.postal.v1.PostalAddress
+	(*v11.Order)(nil),                    // 46: cellar.order.v1.Order
+	(*v12.ExportAuthorResponse)(nil),     // 47: cellar.review.v1.ExportAuthorResponse
+	(*v13.Settings)(nil),                 // 48: cellar.notification.v1.Settings
+	(*v14.Line)(nil),                     // 49: cellar.cart.v1.Line
 }
 var file_cellar_account_v1_account_proto_depIdxs = []int32{
 	5,  // 0: cellar.account.v1.SignUpResponse.session:type_name -> cellar.account.v1.Session
 	5,  // 1: cellar.account.v1.SignInResponse.session:type_name -> cellar.account.v1.Session
 	4,  // 2: cellar.account.v1.SignInResponse.merged:type_name -> cellar.account.v1.MergedLine
-	26, // 3: cellar.account.v1.Session.expires_at:type_name -> google.protobuf.Timestamp
-	26, // 4: cellar.account.v1.GetProfileResponse.created_at:type_name -> google.protobuf.Timestamp
-	27, // 5: cellar.account.v1.AddAddressRequest.address:type_name -> cellar.postal.v1.PostalAddress
+	44, // 3: cellar.account.v1.Session.expires_at:type_name -> google.protobuf.Timestamp
+	44, // 4: cellar.account.v1.GetProfileResponse.created_at:type_name -> google.protobuf.Timestamp
+	45, // 5: cellar.account.v1.AddAddressRequest.address:type_name -> cellar.postal.v1.PostalAddress
 	10, // 6: cellar.account.v1.AddAddressResponse.address:type_name -> cellar.account.v1.Address
-	27, // 7: cellar.account.v1.Address.address:type_name -> cellar.postal.v1.PostalAddress
+	45, // 7: cellar.account.v1.Address.address:type_name -> cellar.postal.v1.PostalAddress
 	10, // 8: cellar.account.v1.ListAddressesResponse.addresses:type_name -> cellar.account.v1.Address
 	17, // 9: cellar.account.v1.AddPaymentMethodResponse.payment_method:type_name -> cellar.account.v1.PaymentMethod
 	17, // 10: cellar.account.v1.ListPaymentMethodsResponse.payment_methods:type_name -> cellar.account.v1.PaymentMethod
-	27, // 11: cellar.account.v1.ResolveAddressResponse.address:type_name -> cellar.postal.v1.PostalAddress
-	0,  // 12: cellar.account.v1.AccountService.SignUp:input_type -> cellar.account.v1.SignUpRequest
-	2,  // 13: cellar.account.v1.AccountService.SignIn:input_type -> cellar.account.v1.SignInRequest
-	6,  // 14: cellar.account.v1.AccountService.GetProfile:input_type -> cellar.account.v1.GetProfileRequest
-	8,  // 15: cellar.account.v1.AccountService.AddAddress:input_type -> cellar.account.v1.AddAddressRequest
-	11, // 16: cellar.account.v1.AccountService.ListAddresses:input_type -> cellar.account.v1.ListAddressesRequest
-	13, // 17: cellar.account.v1.AccountService.DeleteAddress:input_type -> cellar.account.v1.DeleteAddressRequest
-	15, // 18: cellar.account.v1.AccountService.AddPaymentMethod:input_type -> cellar.account.v1.AddPaymentMethodRequest
-	18, // 19: cellar.account.v1.AccountService.ListPaymentMethods:input_type -> cellar.account.v1.ListPaymentMethodsRequest
-	20, // 20: cellar.account.v1.AccountService.DeletePaymentMethod:input_type -> cellar.account.v1.DeletePaymentMethodRequest
-	22, // 21: cellar.account.v1.AccountService.ResolvePaymentMethod:input_type -> cellar.account.v1.ResolvePaymentMethodRequest
-	24, // 22: cellar.account.v1.AccountService.ResolveAddress:input_type -> cellar.account.v1.ResolveAddressRequest
-	1,  // 23: cellar.account.v1.AccountService.SignUp:output_type -> cellar.account.v1.SignUpResponse
-	3,  // 24: cellar.account.v1.AccountService.SignIn:output_type -> cellar.account.v1.SignInResponse
-	7,  // 25: cellar.account.v1.AccountService.GetProfile:output_type -> cellar.account.v1.GetProfileResponse
-	9,  // 26: cellar.account.v1.AccountService.AddAddress:output_type -> cellar.account.v1.AddAddressResponse
-	12, // 27: cellar.account.v1.AccountService.ListAddresses:output_type -> cellar.account.v1.ListAddressesResponse
-	14, // 28: cellar.account.v1.AccountService.DeleteAddress:output_type -> cellar.account.v1.DeleteAddressResponse
-	16, // 29: cellar.account.v1.AccountService.AddPaymentMethod:output_type -> cellar.account.v1.AddPaymentMethodResponse
-	19, // 30: cellar.account.v1.AccountService.ListPaymentMethods:output_type -> cellar.account.v1.ListPaymentMethodsResponse
-	21, // 31: cellar.account.v1.AccountService.DeletePaymentMethod:output_type -> cellar.account.v1.DeletePaymentMethodResponse
-	23, // 32: cellar.account.v1.AccountService.ResolvePaymentMethod:output_type -> cellar.account.v1.ResolvePaymentMethodResponse
-	25, // 33: cellar.account.v1.AccountService.ResolveAddress:output_type -> cellar.account.v1.ResolveAddressResponse
-	23, // [23:34] is the sub-list for method output_type
-	12, // [12:23] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	45, // 11: cellar.account.v1.ResolveAddressResponse.address:type_name -> cellar.postal.v1.PostalAddress
+	5,  // 12: cellar.account.v1.ChangePasswordResponse.session:type_name -> cellar.account.v1.Session
+	7,  // 13: cellar.account.v1.ExportDataResponse.profile:type_name -> cellar.account.v1.GetProfileResponse
+	10, // 14: cellar.account.v1.ExportDataResponse.addresses:type_name -> cellar.account.v1.Address
+	17, // 15: cellar.account.v1.ExportDataResponse.payment_methods:type_name -> cellar.account.v1.PaymentMethod
+	46, // 16: cellar.account.v1.ExportDataResponse.orders:type_name -> cellar.order.v1.Order
+	47, // 17: cellar.account.v1.ExportDataResponse.reviews:type_name -> cellar.review.v1.ExportAuthorResponse
+	48, // 18: cellar.account.v1.ExportDataResponse.notifications:type_name -> cellar.notification.v1.Settings
+	49, // 19: cellar.account.v1.ExportDataResponse.cart:type_name -> cellar.cart.v1.Line
+	0,  // 20: cellar.account.v1.AccountService.SignUp:input_type -> cellar.account.v1.SignUpRequest
+	2,  // 21: cellar.account.v1.AccountService.SignIn:input_type -> cellar.account.v1.SignInRequest
+	6,  // 22: cellar.account.v1.AccountService.GetProfile:input_type -> cellar.account.v1.GetProfileRequest
+	8,  // 23: cellar.account.v1.AccountService.AddAddress:input_type -> cellar.account.v1.AddAddressRequest
+	11, // 24: cellar.account.v1.AccountService.ListAddresses:input_type -> cellar.account.v1.ListAddressesRequest
+	13, // 25: cellar.account.v1.AccountService.DeleteAddress:input_type -> cellar.account.v1.DeleteAddressRequest
+	15, // 26: cellar.account.v1.AccountService.AddPaymentMethod:input_type -> cellar.account.v1.AddPaymentMethodRequest
+	18, // 27: cellar.account.v1.AccountService.ListPaymentMethods:input_type -> cellar.account.v1.ListPaymentMethodsRequest
+	20, // 28: cellar.account.v1.AccountService.DeletePaymentMethod:input_type -> cellar.account.v1.DeletePaymentMethodRequest
+	26, // 29: cellar.account.v1.AccountService.RequestVerification:input_type -> cellar.account.v1.RequestVerificationRequest
+	28, // 30: cellar.account.v1.AccountService.VerifyEmail:input_type -> cellar.account.v1.VerifyEmailRequest
+	30, // 31: cellar.account.v1.AccountService.RequestReset:input_type -> cellar.account.v1.RequestResetRequest
+	32, // 32: cellar.account.v1.AccountService.ResetPassword:input_type -> cellar.account.v1.ResetPasswordRequest
+	34, // 33: cellar.account.v1.AccountService.ChangePassword:input_type -> cellar.account.v1.ChangePasswordRequest
+	36, // 34: cellar.account.v1.AccountService.SignOutEverywhere:input_type -> cellar.account.v1.SignOutEverywhereRequest
+	38, // 35: cellar.account.v1.AccountService.ExportData:input_type -> cellar.account.v1.ExportDataRequest
+	40, // 36: cellar.account.v1.AccountService.EraseAccount:input_type -> cellar.account.v1.EraseAccountRequest
+	42, // 37: cellar.account.v1.AccountService.ResolveContact:input_type -> cellar.account.v1.ResolveContactRequest
+	22, // 38: cellar.account.v1.AccountService.ResolvePaymentMethod:input_type -> cellar.account.v1.ResolvePaymentMethodRequest
+	24, // 39: cellar.account.v1.AccountService.ResolveAddress:input_type -> cellar.account.v1.ResolveAddressRequest
+	1,  // 40: cellar.account.v1.AccountService.SignUp:output_type -> cellar.account.v1.SignUpResponse
+	3,  // 41: cellar.account.v1.AccountService.SignIn:output_type -> cellar.account.v1.SignInResponse
+	7,  // 42: cellar.account.v1.AccountService.GetProfile:output_type -> cellar.account.v1.GetProfileResponse
+	9,  // 43: cellar.account.v1.AccountService.AddAddress:output_type -> cellar.account.v1.AddAddressResponse
+	12, // 44: cellar.account.v1.AccountService.ListAddresses:output_type -> cellar.account.v1.ListAddressesResponse
+	14, // 45: cellar.account.v1.AccountService.DeleteAddress:output_type -> cellar.account.v1.DeleteAddressResponse
+	16, // 46: cellar.account.v1.AccountService.AddPaymentMethod:output_type -> cellar.account.v1.AddPaymentMethodResponse
+	19, // 47: cellar.account.v1.AccountService.ListPaymentMethods:output_type -> cellar.account.v1.ListPaymentMethodsResponse
+	21, // 48: cellar.account.v1.AccountService.DeletePaymentMethod:output_type -> cellar.account.v1.DeletePaymentMethodResponse
+	27, // 49: cellar.account.v1.AccountService.RequestVerification:output_type -> cellar.account.v1.RequestVerificationResponse
+	29, // 50: cellar.account.v1.AccountService.VerifyEmail:output_type -> cellar.account.v1.VerifyEmailResponse
+	31, // 51: cellar.account.v1.AccountService.RequestReset:output_type -> cellar.account.v1.RequestResetResponse
+	33, // 52: cellar.account.v1.AccountService.ResetPassword:output_type -> cellar.account.v1.ResetPasswordResponse
+	35, // 53: cellar.account.v1.AccountService.ChangePassword:output_type -> cellar.account.v1.ChangePasswordResponse
+	37, // 54: cellar.account.v1.AccountService.SignOutEverywhere:output_type -> cellar.account.v1.SignOutEverywhereResponse
+	39, // 55: cellar.account.v1.AccountService.ExportData:output_type -> cellar.account.v1.ExportDataResponse
+	41, // 56: cellar.account.v1.AccountService.EraseAccount:output_type -> cellar.account.v1.EraseAccountResponse
+	43, // 57: cellar.account.v1.AccountService.ResolveContact:output_type -> cellar.account.v1.ResolveContactResponse
+	23, // 58: cellar.account.v1.AccountService.ResolvePaymentMethod:output_type -> cellar.account.v1.ResolvePaymentMethodResponse
+	25, // 59: cellar.account.v1.AccountService.ResolveAddress:output_type -> cellar.account.v1.ResolveAddressResponse
+	40, // [40:60] is the sub-list for method output_type
+	20, // [20:40] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_cellar_account_v1_account_proto_init() }
@@ -1471,7 +2381,7 @@ func file_cellar_account_v1_account_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cellar_account_v1_account_proto_rawDesc), len(file_cellar_account_v1_account_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   26,
+			NumMessages:   44,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

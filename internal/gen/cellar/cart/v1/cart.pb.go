@@ -826,6 +826,86 @@ func (x *ReadCartResponse) GetCart() *Cart {
 	return nil
 }
 
+type EraseCartRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	CustomerId    string                 `protobuf:"bytes,1,opt,name=customer_id,json=customerId,proto3" json:"customer_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EraseCartRequest) Reset() {
+	*x = EraseCartRequest{}
+	mi := &file_cellar_cart_v1_cart_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EraseCartRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EraseCartRequest) ProtoMessage() {}
+
+func (x *EraseCartRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_cart_v1_cart_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EraseCartRequest.ProtoReflect.Descriptor instead.
+func (*EraseCartRequest) Descriptor() ([]byte, []int) {
+	return file_cellar_cart_v1_cart_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *EraseCartRequest) GetCustomerId() string {
+	if x != nil {
+		return x.CustomerId
+	}
+	return ""
+}
+
+type EraseCartResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EraseCartResponse) Reset() {
+	*x = EraseCartResponse{}
+	mi := &file_cellar_cart_v1_cart_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EraseCartResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EraseCartResponse) ProtoMessage() {}
+
+func (x *EraseCartResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_cart_v1_cart_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EraseCartResponse.ProtoReflect.Descriptor instead.
+func (*EraseCartResponse) Descriptor() ([]byte, []int) {
+	return file_cellar_cart_v1_cart_proto_rawDescGZIP(), []int{17}
+}
+
 // Merged is what became of one product.
 type MergeGuestCartResponse_Merged struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -838,7 +918,7 @@ type MergeGuestCartResponse_Merged struct {
 
 func (x *MergeGuestCartResponse_Merged) Reset() {
 	*x = MergeGuestCartResponse_Merged{}
-	mi := &file_cellar_cart_v1_cart_proto_msgTypes[16]
+	mi := &file_cellar_cart_v1_cart_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -850,7 +930,7 @@ func (x *MergeGuestCartResponse_Merged) String() string {
 func (*MergeGuestCartResponse_Merged) ProtoMessage() {}
 
 func (x *MergeGuestCartResponse_Merged) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_cart_v1_cart_proto_msgTypes[16]
+	mi := &file_cellar_cart_v1_cart_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -898,7 +978,7 @@ type RemoveOrderedRequest_Ordered struct {
 
 func (x *RemoveOrderedRequest_Ordered) Reset() {
 	*x = RemoveOrderedRequest_Ordered{}
-	mi := &file_cellar_cart_v1_cart_proto_msgTypes[17]
+	mi := &file_cellar_cart_v1_cart_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -910,7 +990,7 @@ func (x *RemoveOrderedRequest_Ordered) String() string {
 func (*RemoveOrderedRequest_Ordered) ProtoMessage() {}
 
 func (x *RemoveOrderedRequest_Ordered) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_cart_v1_cart_proto_msgTypes[17]
+	mi := &file_cellar_cart_v1_cart_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -999,7 +1079,11 @@ const file_cellar_cart_v1_cart_proto_rawDesc = "" +
 	"\vcustomer_id\x18\x01 \x01(\tR\n" +
 	"customerId\"<\n" +
 	"\x10ReadCartResponse\x12(\n" +
-	"\x04cart\x18\x01 \x01(\v2\x14.cellar.cart.v1.CartR\x04cart2\xb2\x05\n" +
+	"\x04cart\x18\x01 \x01(\v2\x14.cellar.cart.v1.CartR\x04cart\"3\n" +
+	"\x10EraseCartRequest\x12\x1f\n" +
+	"\vcustomer_id\x18\x01 \x01(\tR\n" +
+	"customerId\"\x13\n" +
+	"\x11EraseCartResponse2\x8e\x06\n" +
 	"\vCartService\x12W\n" +
 	"\aGetCart\x12\x1e.cellar.cart.v1.GetCartRequest\x1a\x1f.cellar.cart.v1.GetCartResponse\"\v\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x90\x02\x01\x12T\n" +
 	"\aAddItem\x12\x1e.cellar.cart.v1.AddItemRequest\x1a\x1f.cellar.cart.v1.AddItemResponse\"\b\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x12c\n" +
@@ -1008,6 +1092,7 @@ const file_cellar_cart_v1_cart_proto_rawDesc = "" +
 	"RemoveItem\x12!.cellar.cart.v1.RemoveItemRequest\x1a\".cellar.cart.v1.RemoveItemResponse\"\v\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x90\x02\x02\x12i\n" +
 	"\x0eMergeGuestCart\x12%.cellar.cart.v1.MergeGuestCartRequest\x1a&.cellar.cart.v1.MergeGuestCartResponse\"\b\x88\xa6\x1d\x02\x90\xa6\x1d\x02\x12f\n" +
 	"\rRemoveOrdered\x12$.cellar.cart.v1.RemoveOrderedRequest\x1a%.cellar.cart.v1.RemoveOrderedResponse\"\b\x88\xa6\x1d\x02\x90\xa6\x1d\x02\x12Z\n" +
+	"\tEraseCart\x12 .cellar.cart.v1.EraseCartRequest\x1a!.cellar.cart.v1.EraseCartResponse\"\b\x88\xa6\x1d\x02\x90\xa6\x1d\x02\x12Z\n" +
 	"\bReadCart\x12\x1f.cellar.cart.v1.ReadCartRequest\x1a .cellar.cart.v1.ReadCartResponse\"\v\x88\xa6\x1d\x02\x90\xa6\x1d\x02\x90\x02\x01B\xbf\x01\n" +
 	"\x12com.cellar.cart.v1B\tCartProtoP\x01ZDgithub.com/cellar-commerce/cellar/internal/gen/cellar/cart/v1;cartv1\xa2\x02\x03CCX\xaa\x02\x0eCellar.Cart.V1\xca\x02\x0eCellar\\Cart\\V1\xe2\x02\x1aCellar\\Cart\\V1\\GPBMetadata\xea\x02\x10Cellar::Cart::V1b\x06proto3"
 
@@ -1023,7 +1108,7 @@ func file_cellar_cart_v1_cart_proto_rawDescGZIP() []byte {
 	return file_cellar_cart_v1_cart_proto_rawDescData
 }
 
-var file_cellar_cart_v1_cart_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_cellar_cart_v1_cart_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_cellar_cart_v1_cart_proto_goTypes = []any{
 	(*Cart)(nil),                          // 0: cellar.cart.v1.Cart
 	(*Line)(nil),                          // 1: cellar.cart.v1.Line
@@ -1041,21 +1126,23 @@ var file_cellar_cart_v1_cart_proto_goTypes = []any{
 	(*RemoveOrderedResponse)(nil),         // 13: cellar.cart.v1.RemoveOrderedResponse
 	(*ReadCartRequest)(nil),               // 14: cellar.cart.v1.ReadCartRequest
 	(*ReadCartResponse)(nil),              // 15: cellar.cart.v1.ReadCartResponse
-	(*MergeGuestCartResponse_Merged)(nil), // 16: cellar.cart.v1.MergeGuestCartResponse.Merged
-	(*RemoveOrderedRequest_Ordered)(nil),  // 17: cellar.cart.v1.RemoveOrderedRequest.Ordered
-	(*v1.Money)(nil),                      // 18: cellar.money.v1.Money
+	(*EraseCartRequest)(nil),              // 16: cellar.cart.v1.EraseCartRequest
+	(*EraseCartResponse)(nil),             // 17: cellar.cart.v1.EraseCartResponse
+	(*MergeGuestCartResponse_Merged)(nil), // 18: cellar.cart.v1.MergeGuestCartResponse.Merged
+	(*RemoveOrderedRequest_Ordered)(nil),  // 19: cellar.cart.v1.RemoveOrderedRequest.Ordered
+	(*v1.Money)(nil),                      // 20: cellar.money.v1.Money
 }
 var file_cellar_cart_v1_cart_proto_depIdxs = []int32{
 	1,  // 0: cellar.cart.v1.Cart.lines:type_name -> cellar.cart.v1.Line
-	18, // 1: cellar.cart.v1.Cart.subtotal:type_name -> cellar.money.v1.Money
-	18, // 2: cellar.cart.v1.Line.price_at_add:type_name -> cellar.money.v1.Money
-	18, // 3: cellar.cart.v1.Line.price:type_name -> cellar.money.v1.Money
+	20, // 1: cellar.cart.v1.Cart.subtotal:type_name -> cellar.money.v1.Money
+	20, // 2: cellar.cart.v1.Line.price_at_add:type_name -> cellar.money.v1.Money
+	20, // 3: cellar.cart.v1.Line.price:type_name -> cellar.money.v1.Money
 	0,  // 4: cellar.cart.v1.GetCartResponse.cart:type_name -> cellar.cart.v1.Cart
 	0,  // 5: cellar.cart.v1.AddItemResponse.cart:type_name -> cellar.cart.v1.Cart
 	0,  // 6: cellar.cart.v1.SetQuantityResponse.cart:type_name -> cellar.cart.v1.Cart
 	0,  // 7: cellar.cart.v1.RemoveItemResponse.cart:type_name -> cellar.cart.v1.Cart
-	16, // 8: cellar.cart.v1.MergeGuestCartResponse.merged:type_name -> cellar.cart.v1.MergeGuestCartResponse.Merged
-	17, // 9: cellar.cart.v1.RemoveOrderedRequest.ordered:type_name -> cellar.cart.v1.RemoveOrderedRequest.Ordered
+	18, // 8: cellar.cart.v1.MergeGuestCartResponse.merged:type_name -> cellar.cart.v1.MergeGuestCartResponse.Merged
+	19, // 9: cellar.cart.v1.RemoveOrderedRequest.ordered:type_name -> cellar.cart.v1.RemoveOrderedRequest.Ordered
 	0,  // 10: cellar.cart.v1.ReadCartResponse.cart:type_name -> cellar.cart.v1.Cart
 	2,  // 11: cellar.cart.v1.CartService.GetCart:input_type -> cellar.cart.v1.GetCartRequest
 	4,  // 12: cellar.cart.v1.CartService.AddItem:input_type -> cellar.cart.v1.AddItemRequest
@@ -1063,16 +1150,18 @@ var file_cellar_cart_v1_cart_proto_depIdxs = []int32{
 	8,  // 14: cellar.cart.v1.CartService.RemoveItem:input_type -> cellar.cart.v1.RemoveItemRequest
 	10, // 15: cellar.cart.v1.CartService.MergeGuestCart:input_type -> cellar.cart.v1.MergeGuestCartRequest
 	12, // 16: cellar.cart.v1.CartService.RemoveOrdered:input_type -> cellar.cart.v1.RemoveOrderedRequest
-	14, // 17: cellar.cart.v1.CartService.ReadCart:input_type -> cellar.cart.v1.ReadCartRequest
-	3,  // 18: cellar.cart.v1.CartService.GetCart:output_type -> cellar.cart.v1.GetCartResponse
-	5,  // 19: cellar.cart.v1.CartService.AddItem:output_type -> cellar.cart.v1.AddItemResponse
-	7,  // 20: cellar.cart.v1.CartService.SetQuantity:output_type -> cellar.cart.v1.SetQuantityResponse
-	9,  // 21: cellar.cart.v1.CartService.RemoveItem:output_type -> cellar.cart.v1.RemoveItemResponse
-	11, // 22: cellar.cart.v1.CartService.MergeGuestCart:output_type -> cellar.cart.v1.MergeGuestCartResponse
-	13, // 23: cellar.cart.v1.CartService.RemoveOrdered:output_type -> cellar.cart.v1.RemoveOrderedResponse
-	15, // 24: cellar.cart.v1.CartService.ReadCart:output_type -> cellar.cart.v1.ReadCartResponse
-	18, // [18:25] is the sub-list for method output_type
-	11, // [11:18] is the sub-list for method input_type
+	16, // 17: cellar.cart.v1.CartService.EraseCart:input_type -> cellar.cart.v1.EraseCartRequest
+	14, // 18: cellar.cart.v1.CartService.ReadCart:input_type -> cellar.cart.v1.ReadCartRequest
+	3,  // 19: cellar.cart.v1.CartService.GetCart:output_type -> cellar.cart.v1.GetCartResponse
+	5,  // 20: cellar.cart.v1.CartService.AddItem:output_type -> cellar.cart.v1.AddItemResponse
+	7,  // 21: cellar.cart.v1.CartService.SetQuantity:output_type -> cellar.cart.v1.SetQuantityResponse
+	9,  // 22: cellar.cart.v1.CartService.RemoveItem:output_type -> cellar.cart.v1.RemoveItemResponse
+	11, // 23: cellar.cart.v1.CartService.MergeGuestCart:output_type -> cellar.cart.v1.MergeGuestCartResponse
+	13, // 24: cellar.cart.v1.CartService.RemoveOrdered:output_type -> cellar.cart.v1.RemoveOrderedResponse
+	17, // 25: cellar.cart.v1.CartService.EraseCart:output_type -> cellar.cart.v1.EraseCartResponse
+	15, // 26: cellar.cart.v1.CartService.ReadCart:output_type -> cellar.cart.v1.ReadCartResponse
+	19, // [19:27] is the sub-list for method output_type
+	11, // [11:19] is the sub-list for method input_type
 	11, // [11:11] is the sub-list for extension type_name
 	11, // [11:11] is the sub-list for extension extendee
 	0,  // [0:11] is the sub-list for field type_name
@@ -1089,7 +1178,7 @@ func file_cellar_cart_v1_cart_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cellar_cart_v1_cart_proto_rawDesc), len(file_cellar_cart_v1_cart_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   18,
+			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -3272,6 +3272,95 @@ func (x *CaptureState) GetClose() bool {
 	return false
 }
 
+type EraseAddressesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	CustomerId    string                 `protobuf:"bytes,1,opt,name=customer_id,json=customerId,proto3" json:"customer_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EraseAddressesRequest) Reset() {
+	*x = EraseAddressesRequest{}
+	mi := &file_cellar_order_v1_order_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EraseAddressesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EraseAddressesRequest) ProtoMessage() {}
+
+func (x *EraseAddressesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_order_v1_order_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EraseAddressesRequest.ProtoReflect.Descriptor instead.
+func (*EraseAddressesRequest) Descriptor() ([]byte, []int) {
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *EraseAddressesRequest) GetCustomerId() string {
+	if x != nil {
+		return x.CustomerId
+	}
+	return ""
+}
+
+type EraseAddressesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Orders that are still under way, and have their address.
+	Remaining     int64 `protobuf:"varint,1,opt,name=remaining,proto3" json:"remaining,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EraseAddressesResponse) Reset() {
+	*x = EraseAddressesResponse{}
+	mi := &file_cellar_order_v1_order_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EraseAddressesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EraseAddressesResponse) ProtoMessage() {}
+
+func (x *EraseAddressesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_order_v1_order_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EraseAddressesResponse.ProtoReflect.Descriptor instead.
+func (*EraseAddressesResponse) Descriptor() ([]byte, []int) {
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *EraseAddressesResponse) GetRemaining() int64 {
+	if x != nil {
+		return x.Remaining
+	}
+	return 0
+}
+
 var File_cellar_order_v1_order_proto protoreflect.FileDescriptor
 
 const file_cellar_order_v1_order_proto_rawDesc = "" +
@@ -3509,7 +3598,12 @@ const file_cellar_order_v1_order_proto_rawDesc = "" +
 	"capture_id\x18\x04 \x01(\tR\tcaptureId\x12.\n" +
 	"\x06amount\x18\x05 \x01(\v2\x16.cellar.money.v1.MoneyR\x06amount\x12\x12\n" +
 	"\x04last\x18\x06 \x01(\bR\x04last\x12\x14\n" +
-	"\x05close\x18\a \x01(\bR\x05close*\x81\x01\n" +
+	"\x05close\x18\a \x01(\bR\x05close\"8\n" +
+	"\x15EraseAddressesRequest\x12\x1f\n" +
+	"\vcustomer_id\x18\x01 \x01(\tR\n" +
+	"customerId\"6\n" +
+	"\x16EraseAddressesResponse\x12\x1c\n" +
+	"\tremaining\x18\x01 \x01(\x03R\tremaining*\x81\x01\n" +
 	"\x06Status\x12\x16\n" +
 	"\x12STATUS_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eSTATUS_PENDING\x10\x01\x12\x0f\n" +
@@ -3540,7 +3634,7 @@ const file_cellar_order_v1_order_proto_rawDesc = "" +
 	"\x1aWAY_STATE_OUT_FOR_DELIVERY\x10\x03\x12\x17\n" +
 	"\x13WAY_STATE_DELIVERED\x10\x04\x12\x17\n" +
 	"\x13WAY_STATE_EXCEPTION\x10\x05\x12\x17\n" +
-	"\x13WAY_STATE_SENT_BACK\x10\x062\xf6\a\n" +
+	"\x13WAY_STATE_SENT_BACK\x10\x062\xe3\b\n" +
 	"\fOrderService\x12\\\n" +
 	"\bGetOrder\x12 .cellar.order.v1.GetOrderRequest\x1a!.cellar.order.v1.GetOrderResponse\"\v\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x90\x02\x01\x12b\n" +
 	"\n" +
@@ -3554,6 +3648,7 @@ const file_cellar_order_v1_order_proto_rawDesc = "" +
 	"\bMarkPaid\x12 .cellar.order.v1.MarkPaidRequest\x1a!.cellar.order.v1.MarkPaidResponse\"\b\x88\xa6\x1d\x02\x90\xa6\x1d\x02\x12_\n" +
 	"\n" +
 	"MarkFailed\x12\".cellar.order.v1.MarkFailedRequest\x1a#.cellar.order.v1.MarkFailedResponse\"\b\x88\xa6\x1d\x02\x90\xa6\x1d\x02\x12k\n" +
+	"\x0eEraseAddresses\x12&.cellar.order.v1.EraseAddressesRequest\x1a'.cellar.order.v1.EraseAddressesResponse\"\b\x88\xa6\x1d\x02\x90\xa6\x1d\x02\x12k\n" +
 	"\x0eRecordShipment\x12&.cellar.order.v1.RecordShipmentRequest\x1a'.cellar.order.v1.RecordShipmentResponse\"\b\x88\xa6\x1d\x02\x90\xa6\x1d\x02B\xc7\x01\n" +
 	"\x13com.cellar.order.v1B\n" +
 	"OrderProtoP\x01ZFgithub.com/cellar-commerce/cellar/internal/gen/cellar/order/v1;orderv1\xa2\x02\x03COX\xaa\x02\x0fCellar.Order.V1\xca\x02\x0fCellar\\Order\\V1\xe2\x02\x1bCellar\\Order\\V1\\GPBMetadata\xea\x02\x11Cellar::Order::V1b\x06proto3"
@@ -3571,7 +3666,7 @@ func file_cellar_order_v1_order_proto_rawDescGZIP() []byte {
 }
 
 var file_cellar_order_v1_order_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_cellar_order_v1_order_proto_msgTypes = make([]protoimpl.MessageInfo, 45)
+var file_cellar_order_v1_order_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
 var file_cellar_order_v1_order_proto_goTypes = []any{
 	(Status)(0),                    // 0: cellar.order.v1.Status
 	(PaymentStatus)(0),             // 1: cellar.order.v1.PaymentStatus
@@ -3622,49 +3717,51 @@ var file_cellar_order_v1_order_proto_goTypes = []any{
 	(*CancelingParcel)(nil),        // 46: cellar.order.v1.CancelingParcel
 	(*ReturnState)(nil),            // 47: cellar.order.v1.ReturnState
 	(*CaptureState)(nil),           // 48: cellar.order.v1.CaptureState
-	(*timestamppb.Timestamp)(nil),  // 49: google.protobuf.Timestamp
-	(*v1.PostalAddress)(nil),       // 50: cellar.postal.v1.PostalAddress
-	(*v11.Money)(nil),              // 51: cellar.money.v1.Money
+	(*EraseAddressesRequest)(nil),  // 49: cellar.order.v1.EraseAddressesRequest
+	(*EraseAddressesResponse)(nil), // 50: cellar.order.v1.EraseAddressesResponse
+	(*timestamppb.Timestamp)(nil),  // 51: google.protobuf.Timestamp
+	(*v1.PostalAddress)(nil),       // 52: cellar.postal.v1.PostalAddress
+	(*v11.Money)(nil),              // 53: cellar.money.v1.Money
 }
 var file_cellar_order_v1_order_proto_depIdxs = []int32{
 	3,  // 0: cellar.order.v1.Scan.state:type_name -> cellar.order.v1.WayState
-	49, // 1: cellar.order.v1.Scan.at:type_name -> google.protobuf.Timestamp
+	51, // 1: cellar.order.v1.Scan.at:type_name -> google.protobuf.Timestamp
 	0,  // 2: cellar.order.v1.Order.status:type_name -> cellar.order.v1.Status
 	6,  // 3: cellar.order.v1.Order.lines:type_name -> cellar.order.v1.Line
-	50, // 4: cellar.order.v1.Order.ship_to:type_name -> cellar.postal.v1.PostalAddress
-	51, // 5: cellar.order.v1.Order.items_total:type_name -> cellar.money.v1.Money
-	51, // 6: cellar.order.v1.Order.shipping:type_name -> cellar.money.v1.Money
-	51, // 7: cellar.order.v1.Order.tax:type_name -> cellar.money.v1.Money
-	51, // 8: cellar.order.v1.Order.total:type_name -> cellar.money.v1.Money
+	52, // 4: cellar.order.v1.Order.ship_to:type_name -> cellar.postal.v1.PostalAddress
+	53, // 5: cellar.order.v1.Order.items_total:type_name -> cellar.money.v1.Money
+	53, // 6: cellar.order.v1.Order.shipping:type_name -> cellar.money.v1.Money
+	53, // 7: cellar.order.v1.Order.tax:type_name -> cellar.money.v1.Money
+	53, // 8: cellar.order.v1.Order.total:type_name -> cellar.money.v1.Money
 	7,  // 9: cellar.order.v1.Order.parcels:type_name -> cellar.order.v1.Parcel
-	49, // 10: cellar.order.v1.Order.placed_at:type_name -> google.protobuf.Timestamp
+	51, // 10: cellar.order.v1.Order.placed_at:type_name -> google.protobuf.Timestamp
 	22, // 11: cellar.order.v1.Order.events:type_name -> cellar.order.v1.Event
-	51, // 12: cellar.order.v1.Order.discount:type_name -> cellar.money.v1.Money
-	51, // 13: cellar.order.v1.Order.shipping_tax:type_name -> cellar.money.v1.Money
+	53, // 12: cellar.order.v1.Order.discount:type_name -> cellar.money.v1.Money
+	53, // 13: cellar.order.v1.Order.shipping_tax:type_name -> cellar.money.v1.Money
 	1,  // 14: cellar.order.v1.Order.payment_status:type_name -> cellar.order.v1.PaymentStatus
-	51, // 15: cellar.order.v1.Order.captured:type_name -> cellar.money.v1.Money
-	51, // 16: cellar.order.v1.Order.refunded:type_name -> cellar.money.v1.Money
+	53, // 15: cellar.order.v1.Order.captured:type_name -> cellar.money.v1.Money
+	53, // 16: cellar.order.v1.Order.refunded:type_name -> cellar.money.v1.Money
 	9,  // 17: cellar.order.v1.Order.returns:type_name -> cellar.order.v1.Return
-	51, // 18: cellar.order.v1.Line.unit_price:type_name -> cellar.money.v1.Money
-	51, // 19: cellar.order.v1.Line.discount:type_name -> cellar.money.v1.Money
-	51, // 20: cellar.order.v1.Line.tax:type_name -> cellar.money.v1.Money
+	53, // 18: cellar.order.v1.Line.unit_price:type_name -> cellar.money.v1.Money
+	53, // 19: cellar.order.v1.Line.discount:type_name -> cellar.money.v1.Money
+	53, // 20: cellar.order.v1.Line.tax:type_name -> cellar.money.v1.Money
 	8,  // 21: cellar.order.v1.Parcel.lines:type_name -> cellar.order.v1.ParcelLine
-	49, // 22: cellar.order.v1.Parcel.shipped_at:type_name -> google.protobuf.Timestamp
+	51, // 22: cellar.order.v1.Parcel.shipped_at:type_name -> google.protobuf.Timestamp
 	2,  // 23: cellar.order.v1.Parcel.state:type_name -> cellar.order.v1.ParcelState
 	3,  // 24: cellar.order.v1.Parcel.way:type_name -> cellar.order.v1.WayState
 	4,  // 25: cellar.order.v1.Parcel.scans:type_name -> cellar.order.v1.Scan
 	10, // 26: cellar.order.v1.Return.lines:type_name -> cellar.order.v1.ReturnedLine
-	51, // 27: cellar.order.v1.Return.refund:type_name -> cellar.money.v1.Money
-	49, // 28: cellar.order.v1.Return.requested_at:type_name -> google.protobuf.Timestamp
+	53, // 27: cellar.order.v1.Return.refund:type_name -> cellar.money.v1.Money
+	51, // 28: cellar.order.v1.Return.requested_at:type_name -> google.protobuf.Timestamp
 	7,  // 29: cellar.order.v1.Paid.parcels:type_name -> cellar.order.v1.Parcel
-	51, // 30: cellar.order.v1.Canceled.refund:type_name -> cellar.money.v1.Money
-	51, // 31: cellar.order.v1.Captured.amount:type_name -> cellar.money.v1.Money
-	51, // 32: cellar.order.v1.Refunded.amount:type_name -> cellar.money.v1.Money
+	53, // 30: cellar.order.v1.Canceled.refund:type_name -> cellar.money.v1.Money
+	53, // 31: cellar.order.v1.Captured.amount:type_name -> cellar.money.v1.Money
+	53, // 32: cellar.order.v1.Refunded.amount:type_name -> cellar.money.v1.Money
 	9,  // 33: cellar.order.v1.ReturnRequested.return:type_name -> cellar.order.v1.Return
-	49, // 34: cellar.order.v1.Shipped.shipped_at:type_name -> google.protobuf.Timestamp
+	51, // 34: cellar.order.v1.Shipped.shipped_at:type_name -> google.protobuf.Timestamp
 	4,  // 35: cellar.order.v1.Scanned.scan:type_name -> cellar.order.v1.Scan
-	49, // 36: cellar.order.v1.Event.at:type_name -> google.protobuf.Timestamp
-	51, // 37: cellar.order.v1.Event.amount:type_name -> cellar.money.v1.Money
+	51, // 36: cellar.order.v1.Event.at:type_name -> google.protobuf.Timestamp
+	53, // 37: cellar.order.v1.Event.amount:type_name -> cellar.money.v1.Money
 	4,  // 38: cellar.order.v1.Event.scan:type_name -> cellar.order.v1.Scan
 	5,  // 39: cellar.order.v1.GetOrderResponse.order:type_name -> cellar.order.v1.Order
 	5,  // 40: cellar.order.v1.ListOrdersResponse.orders:type_name -> cellar.order.v1.Order
@@ -3675,20 +3772,20 @@ var file_cellar_order_v1_order_proto_depIdxs = []int32{
 	5,  // 45: cellar.order.v1.ReturnItemsResponse.order:type_name -> cellar.order.v1.Order
 	5,  // 46: cellar.order.v1.CreateOrderRequest.order:type_name -> cellar.order.v1.Order
 	7,  // 47: cellar.order.v1.MarkPaidRequest.parcels:type_name -> cellar.order.v1.Parcel
-	50, // 48: cellar.order.v1.MarkPaidRequest.ship_to:type_name -> cellar.postal.v1.PostalAddress
+	52, // 48: cellar.order.v1.MarkPaidRequest.ship_to:type_name -> cellar.postal.v1.PostalAddress
 	5,  // 49: cellar.order.v1.MarkPaidResponse.order:type_name -> cellar.order.v1.Order
 	5,  // 50: cellar.order.v1.MarkFailedResponse.order:type_name -> cellar.order.v1.Order
-	49, // 51: cellar.order.v1.RecordShipmentRequest.shipped_at:type_name -> google.protobuf.Timestamp
+	51, // 51: cellar.order.v1.RecordShipmentRequest.shipped_at:type_name -> google.protobuf.Timestamp
 	4,  // 52: cellar.order.v1.RecordShipmentRequest.scans:type_name -> cellar.order.v1.Scan
 	5,  // 53: cellar.order.v1.WatchOrderResponse.order:type_name -> cellar.order.v1.Order
 	5,  // 54: cellar.order.v1.FollowOrderResponse.order:type_name -> cellar.order.v1.Order
 	8,  // 55: cellar.order.v1.FulfillmentRequested.lines:type_name -> cellar.order.v1.ParcelLine
-	50, // 56: cellar.order.v1.FulfillmentRequested.ship_to:type_name -> cellar.postal.v1.PostalAddress
-	49, // 57: cellar.order.v1.FulfillmentRequested.paid_at:type_name -> google.protobuf.Timestamp
+	52, // 56: cellar.order.v1.FulfillmentRequested.ship_to:type_name -> cellar.postal.v1.PostalAddress
+	51, // 57: cellar.order.v1.FulfillmentRequested.paid_at:type_name -> google.protobuf.Timestamp
 	46, // 58: cellar.order.v1.CancellationState.parcels:type_name -> cellar.order.v1.CancelingParcel
-	51, // 59: cellar.order.v1.CancellationState.refund:type_name -> cellar.money.v1.Money
+	53, // 59: cellar.order.v1.CancellationState.refund:type_name -> cellar.money.v1.Money
 	9,  // 60: cellar.order.v1.ReturnState.return:type_name -> cellar.order.v1.Return
-	51, // 61: cellar.order.v1.CaptureState.amount:type_name -> cellar.money.v1.Money
+	53, // 61: cellar.order.v1.CaptureState.amount:type_name -> cellar.money.v1.Money
 	23, // 62: cellar.order.v1.OrderService.GetOrder:input_type -> cellar.order.v1.GetOrderRequest
 	25, // 63: cellar.order.v1.OrderService.ListOrders:input_type -> cellar.order.v1.ListOrdersRequest
 	27, // 64: cellar.order.v1.OrderService.CancelOrder:input_type -> cellar.order.v1.CancelOrderRequest
@@ -3698,19 +3795,21 @@ var file_cellar_order_v1_order_proto_depIdxs = []int32{
 	32, // 68: cellar.order.v1.OrderService.CreateOrder:input_type -> cellar.order.v1.CreateOrderRequest
 	34, // 69: cellar.order.v1.OrderService.MarkPaid:input_type -> cellar.order.v1.MarkPaidRequest
 	36, // 70: cellar.order.v1.OrderService.MarkFailed:input_type -> cellar.order.v1.MarkFailedRequest
-	38, // 71: cellar.order.v1.OrderService.RecordShipment:input_type -> cellar.order.v1.RecordShipmentRequest
-	24, // 72: cellar.order.v1.OrderService.GetOrder:output_type -> cellar.order.v1.GetOrderResponse
-	26, // 73: cellar.order.v1.OrderService.ListOrders:output_type -> cellar.order.v1.ListOrdersResponse
-	28, // 74: cellar.order.v1.OrderService.CancelOrder:output_type -> cellar.order.v1.CancelOrderResponse
-	31, // 75: cellar.order.v1.OrderService.ReturnItems:output_type -> cellar.order.v1.ReturnItemsResponse
-	41, // 76: cellar.order.v1.OrderService.WatchOrder:output_type -> cellar.order.v1.WatchOrderResponse
-	43, // 77: cellar.order.v1.OrderService.FollowOrder:output_type -> cellar.order.v1.FollowOrderResponse
-	33, // 78: cellar.order.v1.OrderService.CreateOrder:output_type -> cellar.order.v1.CreateOrderResponse
-	35, // 79: cellar.order.v1.OrderService.MarkPaid:output_type -> cellar.order.v1.MarkPaidResponse
-	37, // 80: cellar.order.v1.OrderService.MarkFailed:output_type -> cellar.order.v1.MarkFailedResponse
-	39, // 81: cellar.order.v1.OrderService.RecordShipment:output_type -> cellar.order.v1.RecordShipmentResponse
-	72, // [72:82] is the sub-list for method output_type
-	62, // [62:72] is the sub-list for method input_type
+	49, // 71: cellar.order.v1.OrderService.EraseAddresses:input_type -> cellar.order.v1.EraseAddressesRequest
+	38, // 72: cellar.order.v1.OrderService.RecordShipment:input_type -> cellar.order.v1.RecordShipmentRequest
+	24, // 73: cellar.order.v1.OrderService.GetOrder:output_type -> cellar.order.v1.GetOrderResponse
+	26, // 74: cellar.order.v1.OrderService.ListOrders:output_type -> cellar.order.v1.ListOrdersResponse
+	28, // 75: cellar.order.v1.OrderService.CancelOrder:output_type -> cellar.order.v1.CancelOrderResponse
+	31, // 76: cellar.order.v1.OrderService.ReturnItems:output_type -> cellar.order.v1.ReturnItemsResponse
+	41, // 77: cellar.order.v1.OrderService.WatchOrder:output_type -> cellar.order.v1.WatchOrderResponse
+	43, // 78: cellar.order.v1.OrderService.FollowOrder:output_type -> cellar.order.v1.FollowOrderResponse
+	33, // 79: cellar.order.v1.OrderService.CreateOrder:output_type -> cellar.order.v1.CreateOrderResponse
+	35, // 80: cellar.order.v1.OrderService.MarkPaid:output_type -> cellar.order.v1.MarkPaidResponse
+	37, // 81: cellar.order.v1.OrderService.MarkFailed:output_type -> cellar.order.v1.MarkFailedResponse
+	50, // 82: cellar.order.v1.OrderService.EraseAddresses:output_type -> cellar.order.v1.EraseAddressesResponse
+	39, // 83: cellar.order.v1.OrderService.RecordShipment:output_type -> cellar.order.v1.RecordShipmentResponse
+	73, // [73:84] is the sub-list for method output_type
+	62, // [62:73] is the sub-list for method input_type
 	62, // [62:62] is the sub-list for extension type_name
 	62, // [62:62] is the sub-list for extension extendee
 	0,  // [0:62] is the sub-list for field type_name
@@ -3727,7 +3826,7 @@ func file_cellar_order_v1_order_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cellar_order_v1_order_proto_rawDesc), len(file_cellar_order_v1_order_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   45,
+			NumMessages:   47,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

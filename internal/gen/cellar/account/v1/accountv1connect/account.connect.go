@@ -58,6 +58,33 @@ const (
 	// AccountServiceDeletePaymentMethodProcedure is the fully-qualified name of the AccountService's
 	// DeletePaymentMethod RPC.
 	AccountServiceDeletePaymentMethodProcedure = "/cellar.account.v1.AccountService/DeletePaymentMethod"
+	// AccountServiceRequestVerificationProcedure is the fully-qualified name of the AccountService's
+	// RequestVerification RPC.
+	AccountServiceRequestVerificationProcedure = "/cellar.account.v1.AccountService/RequestVerification"
+	// AccountServiceVerifyEmailProcedure is the fully-qualified name of the AccountService's
+	// VerifyEmail RPC.
+	AccountServiceVerifyEmailProcedure = "/cellar.account.v1.AccountService/VerifyEmail"
+	// AccountServiceRequestResetProcedure is the fully-qualified name of the AccountService's
+	// RequestReset RPC.
+	AccountServiceRequestResetProcedure = "/cellar.account.v1.AccountService/RequestReset"
+	// AccountServiceResetPasswordProcedure is the fully-qualified name of the AccountService's
+	// ResetPassword RPC.
+	AccountServiceResetPasswordProcedure = "/cellar.account.v1.AccountService/ResetPassword"
+	// AccountServiceChangePasswordProcedure is the fully-qualified name of the AccountService's
+	// ChangePassword RPC.
+	AccountServiceChangePasswordProcedure = "/cellar.account.v1.AccountService/ChangePassword"
+	// AccountServiceSignOutEverywhereProcedure is the fully-qualified name of the AccountService's
+	// SignOutEverywhere RPC.
+	AccountServiceSignOutEverywhereProcedure = "/cellar.account.v1.AccountService/SignOutEverywhere"
+	// AccountServiceExportDataProcedure is the fully-qualified name of the AccountService's ExportData
+	// RPC.
+	AccountServiceExportDataProcedure = "/cellar.account.v1.AccountService/ExportData"
+	// AccountServiceEraseAccountProcedure is the fully-qualified name of the AccountService's
+	// EraseAccount RPC.
+	AccountServiceEraseAccountProcedure = "/cellar.account.v1.AccountService/EraseAccount"
+	// AccountServiceResolveContactProcedure is the fully-qualified name of the AccountService's
+	// ResolveContact RPC.
+	AccountServiceResolveContactProcedure = "/cellar.account.v1.AccountService/ResolveContact"
 	// AccountServiceResolvePaymentMethodProcedure is the fully-qualified name of the AccountService's
 	// ResolvePaymentMethod RPC.
 	AccountServiceResolvePaymentMethodProcedure = "/cellar.account.v1.AccountService/ResolvePaymentMethod"
@@ -87,6 +114,27 @@ type AccountServiceClient interface {
 	ListPaymentMethods(context.Context, *v1.ListPaymentMethodsRequest) (*v1.ListPaymentMethodsResponse, error)
 	// DeletePaymentMethod. Deleting what is not there is NOT_FOUND (UNKNOWN_PAYMENT_METHOD).
 	DeletePaymentMethod(context.Context, *v1.DeletePaymentMethodRequest) (*v1.DeletePaymentMethodResponse, error)
+	// RequestVerification sends a link to the session's customer that shows that the e-mail address is theirs. Nothing is sent
+	// where that has been shown. RESOURCE_EXHAUSTED (TOO_MANY_MAILS) after three in an hour.
+	RequestVerification(context.Context, *v1.RequestVerificationRequest) (*v1.RequestVerificationResponse, error)
+	// VerifyEmail by the link that was sent. FAILED_PRECONDITION (LINK_NOT_GOOD) when it has been used, is too old or not ours.
+	VerifyEmail(context.Context, *v1.VerifyEmailRequest) (*v1.VerifyEmailResponse, error)
+	// RequestReset sends a link to set a new password, if there is an account with the address; the answer does not tell.
+	// RESOURCE_EXHAUSTED (TOO_MANY_MAILS) after three in an hour, for any address.
+	RequestReset(context.Context, *v1.RequestResetRequest) (*v1.RequestResetResponse, error)
+	// ResetPassword by the link that was sent; every session of the customer ends. LINK_NOT_GOOD as for VerifyEmail.
+	ResetPassword(context.Context, *v1.ResetPasswordRequest) (*v1.ResetPasswordResponse, error)
+	// ChangePassword of the customer in the session, who gives the old one. Every other session ends; the answer has a new one.
+	ChangePassword(context.Context, *v1.ChangePasswordRequest) (*v1.ChangePasswordResponse, error)
+	// SignOutEverywhere ends every session of the customer in the session, this one too.
+	SignOutEverywhere(context.Context, *v1.SignOutEverywhereRequest) (*v1.SignOutEverywhereResponse, error)
+	// ExportData gives everything that is kept about the customer in the session.
+	ExportData(context.Context, *v1.ExportDataRequest) (*v1.ExportDataResponse, error)
+	// EraseAccount of the customer in the session, who gives the password: at once nobody can sign in any more, and whatever is
+	// kept elsewhere follows. Orders stay, without a name and a street.
+	EraseAccount(context.Context, *v1.EraseAccountRequest) (*v1.EraseAccountResponse, error)
+	// ResolveContact gives where a customer is told things.
+	ResolveContact(context.Context, *v1.ResolveContactRequest) (*v1.ResolveContactResponse, error)
 	// ResolvePaymentMethod gives the token behind a saved payment method of a customer, for checkout.
 	ResolvePaymentMethod(context.Context, *v1.ResolvePaymentMethodRequest) (*v1.ResolvePaymentMethodResponse, error)
 	// ResolveAddress gives a saved address of a customer, for checkout.
@@ -162,6 +210,62 @@ func NewAccountServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 			connect.WithSchema(accountServiceMethods.ByName("DeletePaymentMethod")),
 			connect.WithClientOptions(opts...),
 		),
+		requestVerification: connect.NewClient[v1.RequestVerificationRequest, v1.RequestVerificationResponse](
+			httpClient,
+			baseURL+AccountServiceRequestVerificationProcedure,
+			connect.WithSchema(accountServiceMethods.ByName("RequestVerification")),
+			connect.WithClientOptions(opts...),
+		),
+		verifyEmail: connect.NewClient[v1.VerifyEmailRequest, v1.VerifyEmailResponse](
+			httpClient,
+			baseURL+AccountServiceVerifyEmailProcedure,
+			connect.WithSchema(accountServiceMethods.ByName("VerifyEmail")),
+			connect.WithClientOptions(opts...),
+		),
+		requestReset: connect.NewClient[v1.RequestResetRequest, v1.RequestResetResponse](
+			httpClient,
+			baseURL+AccountServiceRequestResetProcedure,
+			connect.WithSchema(accountServiceMethods.ByName("RequestReset")),
+			connect.WithClientOptions(opts...),
+		),
+		resetPassword: connect.NewClient[v1.ResetPasswordRequest, v1.ResetPasswordResponse](
+			httpClient,
+			baseURL+AccountServiceResetPasswordProcedure,
+			connect.WithSchema(accountServiceMethods.ByName("ResetPassword")),
+			connect.WithClientOptions(opts...),
+		),
+		changePassword: connect.NewClient[v1.ChangePasswordRequest, v1.ChangePasswordResponse](
+			httpClient,
+			baseURL+AccountServiceChangePasswordProcedure,
+			connect.WithSchema(accountServiceMethods.ByName("ChangePassword")),
+			connect.WithClientOptions(opts...),
+		),
+		signOutEverywhere: connect.NewClient[v1.SignOutEverywhereRequest, v1.SignOutEverywhereResponse](
+			httpClient,
+			baseURL+AccountServiceSignOutEverywhereProcedure,
+			connect.WithSchema(accountServiceMethods.ByName("SignOutEverywhere")),
+			connect.WithClientOptions(opts...),
+		),
+		exportData: connect.NewClient[v1.ExportDataRequest, v1.ExportDataResponse](
+			httpClient,
+			baseURL+AccountServiceExportDataProcedure,
+			connect.WithSchema(accountServiceMethods.ByName("ExportData")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		eraseAccount: connect.NewClient[v1.EraseAccountRequest, v1.EraseAccountResponse](
+			httpClient,
+			baseURL+AccountServiceEraseAccountProcedure,
+			connect.WithSchema(accountServiceMethods.ByName("EraseAccount")),
+			connect.WithClientOptions(opts...),
+		),
+		resolveContact: connect.NewClient[v1.ResolveContactRequest, v1.ResolveContactResponse](
+			httpClient,
+			baseURL+AccountServiceResolveContactProcedure,
+			connect.WithSchema(accountServiceMethods.ByName("ResolveContact")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
 		resolvePaymentMethod: connect.NewClient[v1.ResolvePaymentMethodRequest, v1.ResolvePaymentMethodResponse](
 			httpClient,
 			baseURL+AccountServiceResolvePaymentMethodProcedure,
@@ -190,6 +294,15 @@ type accountServiceClient struct {
 	addPaymentMethod     *connect.Client[v1.AddPaymentMethodRequest, v1.AddPaymentMethodResponse]
 	listPaymentMethods   *connect.Client[v1.ListPaymentMethodsRequest, v1.ListPaymentMethodsResponse]
 	deletePaymentMethod  *connect.Client[v1.DeletePaymentMethodRequest, v1.DeletePaymentMethodResponse]
+	requestVerification  *connect.Client[v1.RequestVerificationRequest, v1.RequestVerificationResponse]
+	verifyEmail          *connect.Client[v1.VerifyEmailRequest, v1.VerifyEmailResponse]
+	requestReset         *connect.Client[v1.RequestResetRequest, v1.RequestResetResponse]
+	resetPassword        *connect.Client[v1.ResetPasswordRequest, v1.ResetPasswordResponse]
+	changePassword       *connect.Client[v1.ChangePasswordRequest, v1.ChangePasswordResponse]
+	signOutEverywhere    *connect.Client[v1.SignOutEverywhereRequest, v1.SignOutEverywhereResponse]
+	exportData           *connect.Client[v1.ExportDataRequest, v1.ExportDataResponse]
+	eraseAccount         *connect.Client[v1.EraseAccountRequest, v1.EraseAccountResponse]
+	resolveContact       *connect.Client[v1.ResolveContactRequest, v1.ResolveContactResponse]
 	resolvePaymentMethod *connect.Client[v1.ResolvePaymentMethodRequest, v1.ResolvePaymentMethodResponse]
 	resolveAddress       *connect.Client[v1.ResolveAddressRequest, v1.ResolveAddressResponse]
 }
@@ -275,6 +388,87 @@ func (c *accountServiceClient) DeletePaymentMethod(ctx context.Context, req *v1.
 	return nil, err
 }
 
+// RequestVerification calls cellar.account.v1.AccountService.RequestVerification.
+func (c *accountServiceClient) RequestVerification(ctx context.Context, req *v1.RequestVerificationRequest) (*v1.RequestVerificationResponse, error) {
+	response, err := c.requestVerification.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// VerifyEmail calls cellar.account.v1.AccountService.VerifyEmail.
+func (c *accountServiceClient) VerifyEmail(ctx context.Context, req *v1.VerifyEmailRequest) (*v1.VerifyEmailResponse, error) {
+	response, err := c.verifyEmail.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// RequestReset calls cellar.account.v1.AccountService.RequestReset.
+func (c *accountServiceClient) RequestReset(ctx context.Context, req *v1.RequestResetRequest) (*v1.RequestResetResponse, error) {
+	response, err := c.requestReset.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ResetPassword calls cellar.account.v1.AccountService.ResetPassword.
+func (c *accountServiceClient) ResetPassword(ctx context.Context, req *v1.ResetPasswordRequest) (*v1.ResetPasswordResponse, error) {
+	response, err := c.resetPassword.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ChangePassword calls cellar.account.v1.AccountService.ChangePassword.
+func (c *accountServiceClient) ChangePassword(ctx context.Context, req *v1.ChangePasswordRequest) (*v1.ChangePasswordResponse, error) {
+	response, err := c.changePassword.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// SignOutEverywhere calls cellar.account.v1.AccountService.SignOutEverywhere.
+func (c *accountServiceClient) SignOutEverywhere(ctx context.Context, req *v1.SignOutEverywhereRequest) (*v1.SignOutEverywhereResponse, error) {
+	response, err := c.signOutEverywhere.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ExportData calls cellar.account.v1.AccountService.ExportData.
+func (c *accountServiceClient) ExportData(ctx context.Context, req *v1.ExportDataRequest) (*v1.ExportDataResponse, error) {
+	response, err := c.exportData.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// EraseAccount calls cellar.account.v1.AccountService.EraseAccount.
+func (c *accountServiceClient) EraseAccount(ctx context.Context, req *v1.EraseAccountRequest) (*v1.EraseAccountResponse, error) {
+	response, err := c.eraseAccount.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ResolveContact calls cellar.account.v1.AccountService.ResolveContact.
+func (c *accountServiceClient) ResolveContact(ctx context.Context, req *v1.ResolveContactRequest) (*v1.ResolveContactResponse, error) {
+	response, err := c.resolveContact.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // ResolvePaymentMethod calls cellar.account.v1.AccountService.ResolvePaymentMethod.
 func (c *accountServiceClient) ResolvePaymentMethod(ctx context.Context, req *v1.ResolvePaymentMethodRequest) (*v1.ResolvePaymentMethodResponse, error) {
 	response, err := c.resolvePaymentMethod.CallUnary(ctx, connect.NewRequest(req))
@@ -314,6 +508,27 @@ type AccountServiceHandler interface {
 	ListPaymentMethods(context.Context, *v1.ListPaymentMethodsRequest) (*v1.ListPaymentMethodsResponse, error)
 	// DeletePaymentMethod. Deleting what is not there is NOT_FOUND (UNKNOWN_PAYMENT_METHOD).
 	DeletePaymentMethod(context.Context, *v1.DeletePaymentMethodRequest) (*v1.DeletePaymentMethodResponse, error)
+	// RequestVerification sends a link to the session's customer that shows that the e-mail address is theirs. Nothing is sent
+	// where that has been shown. RESOURCE_EXHAUSTED (TOO_MANY_MAILS) after three in an hour.
+	RequestVerification(context.Context, *v1.RequestVerificationRequest) (*v1.RequestVerificationResponse, error)
+	// VerifyEmail by the link that was sent. FAILED_PRECONDITION (LINK_NOT_GOOD) when it has been used, is too old or not ours.
+	VerifyEmail(context.Context, *v1.VerifyEmailRequest) (*v1.VerifyEmailResponse, error)
+	// RequestReset sends a link to set a new password, if there is an account with the address; the answer does not tell.
+	// RESOURCE_EXHAUSTED (TOO_MANY_MAILS) after three in an hour, for any address.
+	RequestReset(context.Context, *v1.RequestResetRequest) (*v1.RequestResetResponse, error)
+	// ResetPassword by the link that was sent; every session of the customer ends. LINK_NOT_GOOD as for VerifyEmail.
+	ResetPassword(context.Context, *v1.ResetPasswordRequest) (*v1.ResetPasswordResponse, error)
+	// ChangePassword of the customer in the session, who gives the old one. Every other session ends; the answer has a new one.
+	ChangePassword(context.Context, *v1.ChangePasswordRequest) (*v1.ChangePasswordResponse, error)
+	// SignOutEverywhere ends every session of the customer in the session, this one too.
+	SignOutEverywhere(context.Context, *v1.SignOutEverywhereRequest) (*v1.SignOutEverywhereResponse, error)
+	// ExportData gives everything that is kept about the customer in the session.
+	ExportData(context.Context, *v1.ExportDataRequest) (*v1.ExportDataResponse, error)
+	// EraseAccount of the customer in the session, who gives the password: at once nobody can sign in any more, and whatever is
+	// kept elsewhere follows. Orders stay, without a name and a street.
+	EraseAccount(context.Context, *v1.EraseAccountRequest) (*v1.EraseAccountResponse, error)
+	// ResolveContact gives where a customer is told things.
+	ResolveContact(context.Context, *v1.ResolveContactRequest) (*v1.ResolveContactResponse, error)
 	// ResolvePaymentMethod gives the token behind a saved payment method of a customer, for checkout.
 	ResolvePaymentMethod(context.Context, *v1.ResolvePaymentMethodRequest) (*v1.ResolvePaymentMethodResponse, error)
 	// ResolveAddress gives a saved address of a customer, for checkout.
@@ -385,6 +600,62 @@ func NewAccountServiceHandler(svc AccountServiceHandler, opts ...connect.Handler
 		connect.WithSchema(accountServiceMethods.ByName("DeletePaymentMethod")),
 		connect.WithHandlerOptions(opts...),
 	)
+	accountServiceRequestVerificationHandler := connect.NewUnaryHandlerSimple(
+		AccountServiceRequestVerificationProcedure,
+		svc.RequestVerification,
+		connect.WithSchema(accountServiceMethods.ByName("RequestVerification")),
+		connect.WithHandlerOptions(opts...),
+	)
+	accountServiceVerifyEmailHandler := connect.NewUnaryHandlerSimple(
+		AccountServiceVerifyEmailProcedure,
+		svc.VerifyEmail,
+		connect.WithSchema(accountServiceMethods.ByName("VerifyEmail")),
+		connect.WithHandlerOptions(opts...),
+	)
+	accountServiceRequestResetHandler := connect.NewUnaryHandlerSimple(
+		AccountServiceRequestResetProcedure,
+		svc.RequestReset,
+		connect.WithSchema(accountServiceMethods.ByName("RequestReset")),
+		connect.WithHandlerOptions(opts...),
+	)
+	accountServiceResetPasswordHandler := connect.NewUnaryHandlerSimple(
+		AccountServiceResetPasswordProcedure,
+		svc.ResetPassword,
+		connect.WithSchema(accountServiceMethods.ByName("ResetPassword")),
+		connect.WithHandlerOptions(opts...),
+	)
+	accountServiceChangePasswordHandler := connect.NewUnaryHandlerSimple(
+		AccountServiceChangePasswordProcedure,
+		svc.ChangePassword,
+		connect.WithSchema(accountServiceMethods.ByName("ChangePassword")),
+		connect.WithHandlerOptions(opts...),
+	)
+	accountServiceSignOutEverywhereHandler := connect.NewUnaryHandlerSimple(
+		AccountServiceSignOutEverywhereProcedure,
+		svc.SignOutEverywhere,
+		connect.WithSchema(accountServiceMethods.ByName("SignOutEverywhere")),
+		connect.WithHandlerOptions(opts...),
+	)
+	accountServiceExportDataHandler := connect.NewUnaryHandlerSimple(
+		AccountServiceExportDataProcedure,
+		svc.ExportData,
+		connect.WithSchema(accountServiceMethods.ByName("ExportData")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	accountServiceEraseAccountHandler := connect.NewUnaryHandlerSimple(
+		AccountServiceEraseAccountProcedure,
+		svc.EraseAccount,
+		connect.WithSchema(accountServiceMethods.ByName("EraseAccount")),
+		connect.WithHandlerOptions(opts...),
+	)
+	accountServiceResolveContactHandler := connect.NewUnaryHandlerSimple(
+		AccountServiceResolveContactProcedure,
+		svc.ResolveContact,
+		connect.WithSchema(accountServiceMethods.ByName("ResolveContact")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
 	accountServiceResolvePaymentMethodHandler := connect.NewUnaryHandlerSimple(
 		AccountServiceResolvePaymentMethodProcedure,
 		svc.ResolvePaymentMethod,
@@ -419,6 +690,24 @@ func NewAccountServiceHandler(svc AccountServiceHandler, opts ...connect.Handler
 			accountServiceListPaymentMethodsHandler.ServeHTTP(w, r)
 		case AccountServiceDeletePaymentMethodProcedure:
 			accountServiceDeletePaymentMethodHandler.ServeHTTP(w, r)
+		case AccountServiceRequestVerificationProcedure:
+			accountServiceRequestVerificationHandler.ServeHTTP(w, r)
+		case AccountServiceVerifyEmailProcedure:
+			accountServiceVerifyEmailHandler.ServeHTTP(w, r)
+		case AccountServiceRequestResetProcedure:
+			accountServiceRequestResetHandler.ServeHTTP(w, r)
+		case AccountServiceResetPasswordProcedure:
+			accountServiceResetPasswordHandler.ServeHTTP(w, r)
+		case AccountServiceChangePasswordProcedure:
+			accountServiceChangePasswordHandler.ServeHTTP(w, r)
+		case AccountServiceSignOutEverywhereProcedure:
+			accountServiceSignOutEverywhereHandler.ServeHTTP(w, r)
+		case AccountServiceExportDataProcedure:
+			accountServiceExportDataHandler.ServeHTTP(w, r)
+		case AccountServiceEraseAccountProcedure:
+			accountServiceEraseAccountHandler.ServeHTTP(w, r)
+		case AccountServiceResolveContactProcedure:
+			accountServiceResolveContactHandler.ServeHTTP(w, r)
 		case AccountServiceResolvePaymentMethodProcedure:
 			accountServiceResolvePaymentMethodHandler.ServeHTTP(w, r)
 		case AccountServiceResolveAddressProcedure:
@@ -466,6 +755,42 @@ func (UnimplementedAccountServiceHandler) ListPaymentMethods(context.Context, *v
 
 func (UnimplementedAccountServiceHandler) DeletePaymentMethod(context.Context, *v1.DeletePaymentMethodRequest) (*v1.DeletePaymentMethodResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.account.v1.AccountService.DeletePaymentMethod is not implemented"))
+}
+
+func (UnimplementedAccountServiceHandler) RequestVerification(context.Context, *v1.RequestVerificationRequest) (*v1.RequestVerificationResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.account.v1.AccountService.RequestVerification is not implemented"))
+}
+
+func (UnimplementedAccountServiceHandler) VerifyEmail(context.Context, *v1.VerifyEmailRequest) (*v1.VerifyEmailResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.account.v1.AccountService.VerifyEmail is not implemented"))
+}
+
+func (UnimplementedAccountServiceHandler) RequestReset(context.Context, *v1.RequestResetRequest) (*v1.RequestResetResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.account.v1.AccountService.RequestReset is not implemented"))
+}
+
+func (UnimplementedAccountServiceHandler) ResetPassword(context.Context, *v1.ResetPasswordRequest) (*v1.ResetPasswordResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.account.v1.AccountService.ResetPassword is not implemented"))
+}
+
+func (UnimplementedAccountServiceHandler) ChangePassword(context.Context, *v1.ChangePasswordRequest) (*v1.ChangePasswordResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.account.v1.AccountService.ChangePassword is not implemented"))
+}
+
+func (UnimplementedAccountServiceHandler) SignOutEverywhere(context.Context, *v1.SignOutEverywhereRequest) (*v1.SignOutEverywhereResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.account.v1.AccountService.SignOutEverywhere is not implemented"))
+}
+
+func (UnimplementedAccountServiceHandler) ExportData(context.Context, *v1.ExportDataRequest) (*v1.ExportDataResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.account.v1.AccountService.ExportData is not implemented"))
+}
+
+func (UnimplementedAccountServiceHandler) EraseAccount(context.Context, *v1.EraseAccountRequest) (*v1.EraseAccountResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.account.v1.AccountService.EraseAccount is not implemented"))
+}
+
+func (UnimplementedAccountServiceHandler) ResolveContact(context.Context, *v1.ResolveContactRequest) (*v1.ResolveContactResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.account.v1.AccountService.ResolveContact is not implemented"))
 }
 
 func (UnimplementedAccountServiceHandler) ResolvePaymentMethod(context.Context, *v1.ResolvePaymentMethodRequest) (*v1.ResolvePaymentMethodResponse, error) {

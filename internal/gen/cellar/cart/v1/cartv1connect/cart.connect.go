@@ -47,6 +47,8 @@ const (
 	// CartServiceRemoveOrderedProcedure is the fully-qualified name of the CartService's RemoveOrdered
 	// RPC.
 	CartServiceRemoveOrderedProcedure = "/cellar.cart.v1.CartService/RemoveOrdered"
+	// CartServiceEraseCartProcedure is the fully-qualified name of the CartService's EraseCart RPC.
+	CartServiceEraseCartProcedure = "/cellar.cart.v1.CartService/EraseCart"
 	// CartServiceReadCartProcedure is the fully-qualified name of the CartService's ReadCart RPC.
 	CartServiceReadCartProcedure = "/cellar.cart.v1.CartService/ReadCart"
 )
@@ -67,6 +69,8 @@ type CartServiceClient interface {
 	// RemoveOrdered takes what an order bought out of its customer's cart, once an order:
 	// quantities added since the quote stay.
 	RemoveOrdered(context.Context, *v1.RemoveOrderedRequest) (*v1.RemoveOrderedResponse, error)
+	// EraseCart empties the cart of a customer whose account is erased, and forgets its changes. Again, it changes nothing.
+	EraseCart(context.Context, *v1.EraseCartRequest) (*v1.EraseCartResponse, error)
 	// ReadCart of any customer, for checkout.
 	ReadCart(context.Context, *v1.ReadCartRequest) (*v1.ReadCartResponse, error)
 }
@@ -121,6 +125,12 @@ func NewCartServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 			connect.WithSchema(cartServiceMethods.ByName("RemoveOrdered")),
 			connect.WithClientOptions(opts...),
 		),
+		eraseCart: connect.NewClient[v1.EraseCartRequest, v1.EraseCartResponse](
+			httpClient,
+			baseURL+CartServiceEraseCartProcedure,
+			connect.WithSchema(cartServiceMethods.ByName("EraseCart")),
+			connect.WithClientOptions(opts...),
+		),
 		readCart: connect.NewClient[v1.ReadCartRequest, v1.ReadCartResponse](
 			httpClient,
 			baseURL+CartServiceReadCartProcedure,
@@ -139,6 +149,7 @@ type cartServiceClient struct {
 	removeItem     *connect.Client[v1.RemoveItemRequest, v1.RemoveItemResponse]
 	mergeGuestCart *connect.Client[v1.MergeGuestCartRequest, v1.MergeGuestCartResponse]
 	removeOrdered  *connect.Client[v1.RemoveOrderedRequest, v1.RemoveOrderedResponse]
+	eraseCart      *connect.Client[v1.EraseCartRequest, v1.EraseCartResponse]
 	readCart       *connect.Client[v1.ReadCartRequest, v1.ReadCartResponse]
 }
 
@@ -196,6 +207,15 @@ func (c *cartServiceClient) RemoveOrdered(ctx context.Context, req *v1.RemoveOrd
 	return nil, err
 }
 
+// EraseCart calls cellar.cart.v1.CartService.EraseCart.
+func (c *cartServiceClient) EraseCart(ctx context.Context, req *v1.EraseCartRequest) (*v1.EraseCartResponse, error) {
+	response, err := c.eraseCart.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // ReadCart calls cellar.cart.v1.CartService.ReadCart.
 func (c *cartServiceClient) ReadCart(ctx context.Context, req *v1.ReadCartRequest) (*v1.ReadCartResponse, error) {
 	response, err := c.readCart.CallUnary(ctx, connect.NewRequest(req))
@@ -221,6 +241,8 @@ type CartServiceHandler interface {
 	// RemoveOrdered takes what an order bought out of its customer's cart, once an order:
 	// quantities added since the quote stay.
 	RemoveOrdered(context.Context, *v1.RemoveOrderedRequest) (*v1.RemoveOrderedResponse, error)
+	// EraseCart empties the cart of a customer whose account is erased, and forgets its changes. Again, it changes nothing.
+	EraseCart(context.Context, *v1.EraseCartRequest) (*v1.EraseCartResponse, error)
 	// ReadCart of any customer, for checkout.
 	ReadCart(context.Context, *v1.ReadCartRequest) (*v1.ReadCartResponse, error)
 }
@@ -271,6 +293,12 @@ func NewCartServiceHandler(svc CartServiceHandler, opts ...connect.HandlerOption
 		connect.WithSchema(cartServiceMethods.ByName("RemoveOrdered")),
 		connect.WithHandlerOptions(opts...),
 	)
+	cartServiceEraseCartHandler := connect.NewUnaryHandlerSimple(
+		CartServiceEraseCartProcedure,
+		svc.EraseCart,
+		connect.WithSchema(cartServiceMethods.ByName("EraseCart")),
+		connect.WithHandlerOptions(opts...),
+	)
 	cartServiceReadCartHandler := connect.NewUnaryHandlerSimple(
 		CartServiceReadCartProcedure,
 		svc.ReadCart,
@@ -292,6 +320,8 @@ func NewCartServiceHandler(svc CartServiceHandler, opts ...connect.HandlerOption
 			cartServiceMergeGuestCartHandler.ServeHTTP(w, r)
 		case CartServiceRemoveOrderedProcedure:
 			cartServiceRemoveOrderedHandler.ServeHTTP(w, r)
+		case CartServiceEraseCartProcedure:
+			cartServiceEraseCartHandler.ServeHTTP(w, r)
 		case CartServiceReadCartProcedure:
 			cartServiceReadCartHandler.ServeHTTP(w, r)
 		default:
@@ -325,6 +355,10 @@ func (UnimplementedCartServiceHandler) MergeGuestCart(context.Context, *v1.Merge
 
 func (UnimplementedCartServiceHandler) RemoveOrdered(context.Context, *v1.RemoveOrderedRequest) (*v1.RemoveOrderedResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.cart.v1.CartService.RemoveOrdered is not implemented"))
+}
+
+func (UnimplementedCartServiceHandler) EraseCart(context.Context, *v1.EraseCartRequest) (*v1.EraseCartResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.cart.v1.CartService.EraseCart is not implemented"))
 }
 
 func (UnimplementedCartServiceHandler) ReadCart(context.Context, *v1.ReadCartRequest) (*v1.ReadCartResponse, error) {

@@ -55,6 +55,9 @@ const (
 	OrderServiceMarkPaidProcedure = "/cellar.order.v1.OrderService/MarkPaid"
 	// OrderServiceMarkFailedProcedure is the fully-qualified name of the OrderService's MarkFailed RPC.
 	OrderServiceMarkFailedProcedure = "/cellar.order.v1.OrderService/MarkFailed"
+	// OrderServiceEraseAddressesProcedure is the fully-qualified name of the OrderService's
+	// EraseAddresses RPC.
+	OrderServiceEraseAddressesProcedure = "/cellar.order.v1.OrderService/EraseAddresses"
 	// OrderServiceRecordShipmentProcedure is the fully-qualified name of the OrderService's
 	// RecordShipment RPC.
 	OrderServiceRecordShipmentProcedure = "/cellar.order.v1.OrderService/RecordShipment"
@@ -92,6 +95,9 @@ type OrderServiceClient interface {
 	// MarkFailed ends placement with a reason the shopper can act on. Again, it changes nothing.
 	// FAILED_PRECONDITION (ORDER_ENDED) for a paid order.
 	MarkFailed(context.Context, *v1.MarkFailedRequest) (*v1.MarkFailedResponse, error)
+	// EraseAddresses takes name, street and telephone number out of the orders of a customer whose account is erased, once
+	// they need no delivery any more; locality and country stay, for the books. Again, it goes on where it was.
+	EraseAddresses(context.Context, *v1.EraseAddressesRequest) (*v1.EraseAddressesResponse, error)
 	// RecordShipment appends that one FC's parcel has left, and how far it has come since. Each once: a shipment by its id,
 	// a scan by its number. Where the money was only held, the parcel's share of it is taken when it leaves. FAILED_PRECONDITION: ORDER_NOT_PAID, UNKNOWN_PARCEL, PARCEL_CANCELED.
 	RecordShipment(context.Context, *v1.RecordShipmentRequest) (*v1.RecordShipmentResponse, error)
@@ -168,6 +174,12 @@ func NewOrderServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 			connect.WithSchema(orderServiceMethods.ByName("MarkFailed")),
 			connect.WithClientOptions(opts...),
 		),
+		eraseAddresses: connect.NewClient[v1.EraseAddressesRequest, v1.EraseAddressesResponse](
+			httpClient,
+			baseURL+OrderServiceEraseAddressesProcedure,
+			connect.WithSchema(orderServiceMethods.ByName("EraseAddresses")),
+			connect.WithClientOptions(opts...),
+		),
 		recordShipment: connect.NewClient[v1.RecordShipmentRequest, v1.RecordShipmentResponse](
 			httpClient,
 			baseURL+OrderServiceRecordShipmentProcedure,
@@ -188,6 +200,7 @@ type orderServiceClient struct {
 	createOrder    *connect.Client[v1.CreateOrderRequest, v1.CreateOrderResponse]
 	markPaid       *connect.Client[v1.MarkPaidRequest, v1.MarkPaidResponse]
 	markFailed     *connect.Client[v1.MarkFailedRequest, v1.MarkFailedResponse]
+	eraseAddresses *connect.Client[v1.EraseAddressesRequest, v1.EraseAddressesResponse]
 	recordShipment *connect.Client[v1.RecordShipmentRequest, v1.RecordShipmentResponse]
 }
 
@@ -264,6 +277,15 @@ func (c *orderServiceClient) MarkFailed(ctx context.Context, req *v1.MarkFailedR
 	return nil, err
 }
 
+// EraseAddresses calls cellar.order.v1.OrderService.EraseAddresses.
+func (c *orderServiceClient) EraseAddresses(ctx context.Context, req *v1.EraseAddressesRequest) (*v1.EraseAddressesResponse, error) {
+	response, err := c.eraseAddresses.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // RecordShipment calls cellar.order.v1.OrderService.RecordShipment.
 func (c *orderServiceClient) RecordShipment(ctx context.Context, req *v1.RecordShipmentRequest) (*v1.RecordShipmentResponse, error) {
 	response, err := c.recordShipment.CallUnary(ctx, connect.NewRequest(req))
@@ -305,6 +327,9 @@ type OrderServiceHandler interface {
 	// MarkFailed ends placement with a reason the shopper can act on. Again, it changes nothing.
 	// FAILED_PRECONDITION (ORDER_ENDED) for a paid order.
 	MarkFailed(context.Context, *v1.MarkFailedRequest) (*v1.MarkFailedResponse, error)
+	// EraseAddresses takes name, street and telephone number out of the orders of a customer whose account is erased, once
+	// they need no delivery any more; locality and country stay, for the books. Again, it goes on where it was.
+	EraseAddresses(context.Context, *v1.EraseAddressesRequest) (*v1.EraseAddressesResponse, error)
 	// RecordShipment appends that one FC's parcel has left, and how far it has come since. Each once: a shipment by its id,
 	// a scan by its number. Where the money was only held, the parcel's share of it is taken when it leaves. FAILED_PRECONDITION: ORDER_NOT_PAID, UNKNOWN_PARCEL, PARCEL_CANCELED.
 	RecordShipment(context.Context, *v1.RecordShipmentRequest) (*v1.RecordShipmentResponse, error)
@@ -377,6 +402,12 @@ func NewOrderServiceHandler(svc OrderServiceHandler, opts ...connect.HandlerOpti
 		connect.WithSchema(orderServiceMethods.ByName("MarkFailed")),
 		connect.WithHandlerOptions(opts...),
 	)
+	orderServiceEraseAddressesHandler := connect.NewUnaryHandlerSimple(
+		OrderServiceEraseAddressesProcedure,
+		svc.EraseAddresses,
+		connect.WithSchema(orderServiceMethods.ByName("EraseAddresses")),
+		connect.WithHandlerOptions(opts...),
+	)
 	orderServiceRecordShipmentHandler := connect.NewUnaryHandlerSimple(
 		OrderServiceRecordShipmentProcedure,
 		svc.RecordShipment,
@@ -403,6 +434,8 @@ func NewOrderServiceHandler(svc OrderServiceHandler, opts ...connect.HandlerOpti
 			orderServiceMarkPaidHandler.ServeHTTP(w, r)
 		case OrderServiceMarkFailedProcedure:
 			orderServiceMarkFailedHandler.ServeHTTP(w, r)
+		case OrderServiceEraseAddressesProcedure:
+			orderServiceEraseAddressesHandler.ServeHTTP(w, r)
 		case OrderServiceRecordShipmentProcedure:
 			orderServiceRecordShipmentHandler.ServeHTTP(w, r)
 		default:
@@ -448,6 +481,10 @@ func (UnimplementedOrderServiceHandler) MarkPaid(context.Context, *v1.MarkPaidRe
 
 func (UnimplementedOrderServiceHandler) MarkFailed(context.Context, *v1.MarkFailedRequest) (*v1.MarkFailedResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.order.v1.OrderService.MarkFailed is not implemented"))
+}
+
+func (UnimplementedOrderServiceHandler) EraseAddresses(context.Context, *v1.EraseAddressesRequest) (*v1.EraseAddressesResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.order.v1.OrderService.EraseAddresses is not implemented"))
 }
 
 func (UnimplementedOrderServiceHandler) RecordShipment(context.Context, *v1.RecordShipmentRequest) (*v1.RecordShipmentResponse, error) {

@@ -1,0 +1,2 @@
+-- Finds what to tell, and what to forget.
+CREATE INDEX IF NOT EXISTS notifications_due ON notifications (region, due_at);

@@ -1,0 +1,57 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/cellar-commerce/cellar/internal/opening"
+	"github.com/cellar-commerce/cellar/internal/platform"
+	"github.com/cellar-commerce/cellar/internal/seed"
+)
+
+// private platform of a bench.
+type private struct {
+	binDir     string
+	portOffset int
+	products   int
+	seed       uint64
+}
+
+// start it in a new directory, dir. The function stops it and removes the directory, whatever became of it.
+func (p private) start(ctx context.Context) (dir string, stop func() error, err error) {
+	parent, err := os.MkdirTemp("", "cellar-bench-")
+	if err != nil {
+		return "", func() error { return nil }, fmt.Errorf("bench: %w", err)
+	}
+	remove := func() error { return os.RemoveAll(parent) }
+	if err := os.Chmod(parent, 0o755); err != nil { //nolint:gosec // the database's own user has to pass; its data is closed to others
+		return "", remove, fmt.Errorf("bench: %w", err)
+	}
+	dir = filepath.Join(parent, "platform")
+	running, err := platform.Start(ctx, platform.Config{Dir: dir, BinDir: p.binDir, PortOffset: p.portOffset, Fill: p.fill})
+	if err != nil {
+		return dir, remove, err
+	}
+	serving, hangUp := context.WithCancel(context.WithoutCancel(ctx))
+	stop = func() error {
+		hangUp()
+		return errors.Join(running.Stop(), remove())
+	}
+	return dir, stop, running.ServeControl(serving, func() {})
+}
+
+func (p private) fill(ctx context.Context, url string) error {
+	opener, err := opening.New(ctx, url)
+	if err != nil {
+		return err
+	}
+	defer opener.Close()
+	if _, err := opener.Centers(ctx); err != nil {
+		return err
+	}
+	_, err = opener.Products(ctx, seed.Products(p.products, p.seed), opening.Options{Seed: p.seed})
+	return err
+}
