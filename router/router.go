@@ -57,11 +57,11 @@ type Repeat int
 const (
 	// Never again.
 	Never Repeat = iota
-	// WithKey: when it is a customer's, and has the header Idempotency-Key, by which that customer's cells know it again.
+	// WithKey when it is a customer's, and has the header Idempotency-Key, by which that customer's cells know it again.
 	WithKey
-	// InTurn: what it has done, it does not do twice.
+	// InTurn, one after another: what it has done, it does not do twice.
 	InTurn
-	// Freely: it does nothing, and may also be asked of two cells at once.
+	// Freely since it does nothing: it may also be asked of two cells at once.
 	Freely
 )
 
