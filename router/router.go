@@ -59,7 +59,7 @@ const (
 	Never Repeat = iota
 	// WithKey when it is a customer's, and has the header Idempotency-Key, by which that customer's cells know it again.
 	WithKey
-	// InTurn, one after another: what it has done, it does not do twice.
+	// InTurn once more, since what it has done, it does not do twice.
 	InTurn
 	// Freely since it does nothing: it may also be asked of two cells at once.
 	Freely

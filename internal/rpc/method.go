@@ -68,7 +68,7 @@ func MethodOf(path string) (Method, bool) {
 	return m, ok
 }
 
-// Shoppers' methods by their paths: all that a router has to know of.
+// Shoppers has the methods for shoppers by their paths: all that a router has to know of.
 func Shoppers() map[string]Method {
 	all := map[string]Method{}
 	for path, m := range methods() {
