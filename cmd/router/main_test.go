@@ -17,9 +17,9 @@ import (
 
 	"github.com/cellar-commerce/cellar/cells/topology"
 	"github.com/cellar-commerce/cellar/internal/ident"
-	"github.com/cellar-commerce/cellar/internal/rpc"
 	"github.com/cellar-commerce/cellar/internal/secret"
 	"github.com/cellar-commerce/cellar/internal/settings"
+	"github.com/cellar-commerce/cellar/router"
 )
 
 func source(out io.Writer, environ []string, args ...string) settings.Source {
@@ -178,12 +178,14 @@ func TestEveryServicesMethodsAreKnown(t *testing.T) {
 			t.Errorf("%s is not linked into the router: add it to methods.go", name)
 		}
 	}
-	paths := rpc.NoSideEffects()
-	for path, want := range map[string]bool{
-		"/cellar.search.v1.SearchService/Search": true, "/cellar.checkout.v1.CheckoutService/PlaceOrder": false, "/cellar.inventory.v1.InventoryService/Reserve": false,
+	all := repeats()
+	for path, want := range map[string]router.Repeat{
+		"/cellar.search.v1.SearchService/Search": router.Freely, "/cellar.checkout.v1.CheckoutService/Quote": router.InTurn,
+		"/cellar.checkout.v1.CheckoutService/PlaceOrder": router.WithKey, "/cellar.cart.v1.CartService/AddItem": router.Never,
+		"/cellar.inventory.v1.InventoryService/Reserve": router.Never, "/cellar.inventory.v1.InventoryService/GetStock": router.Never,
 	} {
-		if paths[path] != want {
-			t.Errorf("%s may be asked twice: %v", path, paths[path])
+		if all[path] != want {
+			t.Errorf("%s may be sent again: %v, want %v", path, all[path], want)
 		}
 	}
 }

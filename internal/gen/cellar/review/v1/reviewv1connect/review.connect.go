@@ -147,24 +147,28 @@ func NewReviewServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 			httpClient,
 			baseURL+ReviewServiceAskQuestionProcedure,
 			connect.WithSchema(reviewServiceMethods.ByName("AskQuestion")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
 			connect.WithClientOptions(opts...),
 		),
 		answerQuestion: connect.NewClient[v1.AnswerQuestionRequest, v1.AnswerQuestionResponse](
 			httpClient,
 			baseURL+ReviewServiceAnswerQuestionProcedure,
 			connect.WithSchema(reviewServiceMethods.ByName("AnswerQuestion")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
 			connect.WithClientOptions(opts...),
 		),
 		deleteContribution: connect.NewClient[v1.DeleteContributionRequest, v1.DeleteContributionResponse](
 			httpClient,
 			baseURL+ReviewServiceDeleteContributionProcedure,
 			connect.WithSchema(reviewServiceMethods.ByName("DeleteContribution")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
 			connect.WithClientOptions(opts...),
 		),
 		voteHelpful: connect.NewClient[v1.VoteHelpfulRequest, v1.VoteHelpfulResponse](
 			httpClient,
 			baseURL+ReviewServiceVoteHelpfulProcedure,
 			connect.WithSchema(reviewServiceMethods.ByName("VoteHelpful")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
 			connect.WithClientOptions(opts...),
 		),
 		listOwn: connect.NewClient[v1.ListOwnRequest, v1.ListOwnResponse](
@@ -471,24 +475,28 @@ func NewReviewServiceHandler(svc ReviewServiceHandler, opts ...connect.HandlerOp
 		ReviewServiceAskQuestionProcedure,
 		svc.AskQuestion,
 		connect.WithSchema(reviewServiceMethods.ByName("AskQuestion")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
 		connect.WithHandlerOptions(opts...),
 	)
 	reviewServiceAnswerQuestionHandler := connect.NewUnaryHandlerSimple(
 		ReviewServiceAnswerQuestionProcedure,
 		svc.AnswerQuestion,
 		connect.WithSchema(reviewServiceMethods.ByName("AnswerQuestion")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
 		connect.WithHandlerOptions(opts...),
 	)
 	reviewServiceDeleteContributionHandler := connect.NewUnaryHandlerSimple(
 		ReviewServiceDeleteContributionProcedure,
 		svc.DeleteContribution,
 		connect.WithSchema(reviewServiceMethods.ByName("DeleteContribution")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
 		connect.WithHandlerOptions(opts...),
 	)
 	reviewServiceVoteHelpfulHandler := connect.NewUnaryHandlerSimple(
 		ReviewServiceVoteHelpfulProcedure,
 		svc.VoteHelpful,
 		connect.WithSchema(reviewServiceMethods.ByName("VoteHelpful")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
 		connect.WithHandlerOptions(opts...),
 	)
 	reviewServiceListOwnHandler := connect.NewUnaryHandlerSimple(
