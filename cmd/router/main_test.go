@@ -142,7 +142,8 @@ func TestARouterStartsServesAndStops(t *testing.T) {
 		}
 	}
 	go func() { _, _ = io.Copy(io.Discard, logs) }() // the rest is of no interest, but must not block
-	for deadline := time.Now().Add(time.Minute); ; {
+	deadline := time.Now().Add(time.Minute)
+	for {
 		if status, _ := page(t, address["public"]+"/readyz"); status == http.StatusOK {
 			break
 		}
