@@ -85,7 +85,7 @@ const (
 type ReviewServiceClient interface {
 	// SubmitReview of a line of an order of the session's customer; again, it edits the review there is. It is published, or
 	// held until an operator has looked at it: the answer says which. NOT_FOUND (UNKNOWN_ORDER, UNKNOWN_LINE);
-	// FAILED_PRECONDITION: NOT_RECEIVED before the line's parcel has left; RESOURCE_EXHAUSTED: TOO_MUCH_WRITTEN.
+	// FAILED_PRECONDITION: NOT_RECEIVED before the line's parcel is delivered; RESOURCE_EXHAUSTED: TOO_MUCH_WRITTEN.
 	SubmitReview(context.Context, *v1.SubmitReviewRequest) (*v1.SubmitReviewResponse, error)
 	// AskQuestion about a product. Once a key. UNAUTHENTICATED (ACCOUNT_REQUIRED) for a guest.
 	AskQuestion(context.Context, *v1.AskQuestionRequest) (*v1.AskQuestionResponse, error)
@@ -417,7 +417,7 @@ func (c *reviewServiceClient) DecideContribution(ctx context.Context, req *v1.De
 type ReviewServiceHandler interface {
 	// SubmitReview of a line of an order of the session's customer; again, it edits the review there is. It is published, or
 	// held until an operator has looked at it: the answer says which. NOT_FOUND (UNKNOWN_ORDER, UNKNOWN_LINE);
-	// FAILED_PRECONDITION: NOT_RECEIVED before the line's parcel has left; RESOURCE_EXHAUSTED: TOO_MUCH_WRITTEN.
+	// FAILED_PRECONDITION: NOT_RECEIVED before the line's parcel is delivered; RESOURCE_EXHAUSTED: TOO_MUCH_WRITTEN.
 	SubmitReview(context.Context, *v1.SubmitReviewRequest) (*v1.SubmitReviewResponse, error)
 	// AskQuestion about a product. Once a key. UNAUTHENTICATED (ACCOUNT_REQUIRED) for a guest.
 	AskQuestion(context.Context, *v1.AskQuestionRequest) (*v1.AskQuestionResponse, error)
