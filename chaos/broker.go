@@ -54,6 +54,8 @@ const (
 	drainLimit = 2 * time.Minute
 	// shipLimit bounds the wait for the parcels of the orders that were placed.
 	shipLimit = 2 * time.Minute
+	// takeLimit bounds the taking away: a signal, or a word to the platform that sends one.
+	takeLimit = 10 * time.Second
 	// returnLimit bounds the giving back, which is done whatever becomes of the drill.
 	returnLimit = 2 * time.Minute
 	// patience of a shopper with one order.
@@ -161,7 +163,9 @@ func (d *brokerDrill) phases(ctx context.Context) error {
 
 // away: the broker cannot be reached for as long as it is to be, and is given back however that ends.
 func (d *brokerDrill) away(ctx context.Context) (err error) {
-	giveBack, err := d.take(ctx)
+	taking, cancel := context.WithTimeout(context.WithoutCancel(ctx), takeLimit) // an interruption must not leave it open whether it is away
+	giveBack, err := d.take(taking)
+	cancel()
 	if err != nil {
 		return err
 	}
