@@ -51,6 +51,8 @@ type stale struct {
 	charging func()
 	// token and id of the customer whom the cases are about; the first one makes it.
 	token, id string
+	// answered last.
+	answered string
 }
 
 func (s *stale) session() string { return s.token }
@@ -235,6 +237,7 @@ func (s *stale) ask(procedure, token string, header http.Header, req, into proto
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
 	must(s.T, err)
+	s.answered = string(text)
 	resp.Body = io.NopCloser(bytes.NewReader(text))
 	if resp.StatusCode == http.StatusOK && into != nil {
 		must(s.T, protojson.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(text, into))

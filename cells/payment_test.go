@@ -9,6 +9,7 @@ import (
 
 	"github.com/cellar-commerce/cellar/cells/topology"
 	"github.com/cellar-commerce/cellar/internal/cardnetwork"
+	"github.com/cellar-commerce/cellar/internal/clock"
 	"github.com/cellar-commerce/cellar/internal/ident"
 	"github.com/cellar-commerce/cellar/internal/stripe"
 	"github.com/cellar-commerce/cellar/services/payment"
@@ -45,7 +46,7 @@ func TestWithoutAMapAnEventHasNobodyToGoTo(t *testing.T) {
 
 // Whoever signs its requests needs no session; all else is a page, or goes through the gate.
 func TestTheWebhookStandsBeforeTheGate(t *testing.T) {
-	c := &Cell{cfg: goodConfig()}
+	c := &Cell{cfg: goodConfig(), clock: clock.System{}}
 	c.services.payment = payment.New(payment.Deps{})
 	handler, err := c.publicHandler()
 	if err != nil {

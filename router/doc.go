@@ -5,13 +5,14 @@
 //	                    └─ none: the less busy of two healthy cells of this region
 //	        ─▶ forward ─┬─ an answer
 //	                    ├─ "wrong cell": learnt, and sent to the cell that was named
-//	                    └─ never reached the cell: another one (no session), or the same
-//	                       after a look at the map (a session)
+//	                    ├─ never reached the cell: another one (no session), or the same
+//	                    │  after a look at the map (a session)
+//	                    └─ the answer was lost: once more, if nothing is done twice by that
 //
 // The session is parsed and not trusted: it only chooses the cell, which verifies it. A request
-// is sent again only when nothing of it can have taken effect: the cell was never reached, or
-// said itself that it did nothing. An Idempotency-Key changes nothing about that: which methods
-// honour it is shopping, and the client has it too.
+// is sent again when nothing of it can have taken effect: the cell was never reached, or said
+// itself that it did nothing. And once more when its answer was lost, if its method is declared
+// to do nothing twice: by itself, or for an Idempotency-Key that the request has.
 //
 // A cell that keeps failing is ejected by a breaker of its own:
 //

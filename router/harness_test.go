@@ -25,9 +25,11 @@ import (
 )
 
 const (
-	home = ident.Region("us-east-1") // of the router
-	path = "/test.v1.EchoService/Say"
-	look = "/test.v1.EchoService/Look" // has no side effects
+	home  = ident.Region("us-east-1") // of the router
+	path  = "/test.v1.EchoService/Say"
+	look  = "/test.v1.EchoService/Look"  // has no side effects
+	put   = "/test.v1.EchoService/Put"   // does the same again
+	order = "/test.v1.EchoService/Order" // does it once a key
 )
 
 // cell is a real HTTP server that does what a test says; by default it answers with its name.
@@ -138,7 +140,7 @@ func newWorld(t *testing.T) *world {
 	}
 	w.maps.Offer(m)
 	w.router = router.New(router.Deps{Region: home, Maps: w.maps, Clock: w.clock, Log: slog.New(slog.NewTextHandler(w.logs, nil)), Observe: w,
-		NoSideEffects: map[string]bool{look: true}})
+		Methods: map[string]router.Repeat{look: router.Freely, put: router.InTurn, order: router.WithKey}})
 	w.front = newFront(t, w.router)
 	// Shorter than the router's own deadline: who waits on a clock that nobody moves is found out.
 	w.client = &http.Client{Transport: &http.Transport{}, Timeout: 8 * time.Second}

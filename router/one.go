@@ -91,7 +91,7 @@ func (s *shopper) forward(start time.Time) (cell, result string) {
 		return "", s.refuse(p)
 	}
 	t := &s.trip
-	*t = trip{router: r, carrier: s, begun: start, sent: machine.Now()}
+	*t = newTrip(r, s, start)
 	streams := s.describe(t)
 	y, p := t.run()
 	if p != nil {
@@ -176,6 +176,8 @@ func (s *shopper) describe(t *trip) (streams bool) {
 			streams = streams || acceptsStream(view(f.Value))
 		case f.Is("connect-timeout-ms"):
 			timeout = f.Value
+		case f.Is("idempotency-key"):
+			t.keyed = true
 		case f.Is("x-request-id"):
 			if len(s.id) == 0 && validRequestID(view(f.Value)) {
 				s.id = append(s.id, f.Value...)
@@ -186,7 +188,7 @@ func (s *shopper) describe(t *trip) (streams bool) {
 		s.id = appendRequestID(s.id)
 	}
 	t.customer, t.owned = customerIn(s.Fields)
-	t.safe = s.router.safe(view(s.Method), s.path())
+	t.repeat = s.router.repeat(view(s.Method), s.path())
 	t.size = len(s.Body)
 	t.timeout, t.asked = timeoutOf(view(timeout), streams)
 	t.until = t.sent.Add(firstWord(t.timeout))

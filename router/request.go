@@ -29,11 +29,15 @@ const (
 	requestID     = "X-Request-Id"
 	timeoutHeader = "Connect-Timeout-Ms"
 	grpcTimeout   = "Grpc-Timeout"
+	keyHeader     = "Idempotency-Key"
 )
 
-// safe tells whether a request may be sent twice.
-func (r *Router) safe(method, path string) bool {
-	return method == http.MethodGet || method == http.MethodHead || r.deps.NoSideEffects[path]
+// repeat tells when a request may be sent again.
+func (r *Router) repeat(method, path string) Repeat {
+	if method == http.MethodGet || method == http.MethodHead {
+		return Freely
+	}
+	return r.deps.Methods[path]
 }
 
 // mayStream tells whether bodies of a type may arrive in pieces that are to be passed on as they come.

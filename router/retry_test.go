@@ -70,11 +70,13 @@ func TestRetriesAreAShareOfTheRequests(t *testing.T) {
 			}
 		})
 	}
-	header := bearer(w.customer(w.a))
+	header := with(bearer(w.customer(w.a)), "Idempotency-Key", "k")
 	const requests = 200
-	for range requests {
+	for range requests / 2 {
 		w.send(t, http.MethodGet, look, nil, with(header, "X-Fails", "1"))
 		w.send(t, http.MethodGet, look, nil, header)
+		w.send(t, http.MethodPost, order, strings.NewReader("{}"), with(header, "X-Fails", "1"))
+		w.send(t, http.MethodPost, order, strings.NewReader("{}"), header)
 	}
 	// Twenty in any case, and a fifth of the four hundred.
 	if sent := len(w.a.requests()); sent > 2*requests+20+2*requests/5 || sent <= 2*requests+20 {

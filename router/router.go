@@ -46,10 +46,24 @@ type Deps struct {
 	Log    *slog.Logger
 	// Observe may be nil.
 	Observe Observer
-	// NoSideEffects are the paths of methods that may be asked twice, such as "/cellar.search.v1.SearchService/Search";
-	// a GET may be in any case. May be nil.
-	NoSideEffects map[string]bool
+	// Methods by their paths, such as "/cellar.search.v1.SearchService/Search", that may be sent again. A GET may be in any
+	// case, and what is not in it never. May be nil.
+	Methods map[string]Repeat
 }
+
+// Repeat tells when a request of a method may be sent again whose answer was lost: it may have taken effect.
+type Repeat int
+
+const (
+	// Never again.
+	Never Repeat = iota
+	// WithKey when it is a customer's, and has the header Idempotency-Key, by which that customer's cells know it again.
+	WithKey
+	// InTurn once more, since what it has done, it does not do twice.
+	InTurn
+	// Freely since it does nothing: it may also be asked of two cells at once.
+	Freely
+)
 
 // Router takes shoppers' requests to cells: those of HTTP/2 as an http.Handler, those of HTTP/1.1 through a Server.
 type Router struct {
@@ -66,7 +80,7 @@ type Router struct {
 	draining atomic.Bool
 	retries  budget
 	hedges   budget
-	usual    delay // within which nearly all answers come that may be asked for twice
+	usual    delay // within which nearly all answers come that may be asked for at once
 }
 
 // maxInFlight requests: beyond it a router only makes everybody wait.

@@ -19,10 +19,13 @@ const (
 	// waitWindow is how long a customer's request waits for the owner to come back, or the slot to move; a move takes
 	// less than a second.
 	waitWindow = 1500 * time.Millisecond
+	// lostWindow is the same for one whose answer was lost, counted from then. It waits longer, since it cannot be told that
+	// nothing was done: the customers of a cell that was killed are with another within two seconds.
+	lostWindow = 5 * time.Second
 	// waitStep between two looks at the map.
 	waitStep = 25 * time.Millisecond
-	// maxSends of one request: a try and a redirect for each step of the window, and some.
-	maxSends = 128
+	// maxSends of one request: a try and a redirect for each step of the windows, and some.
+	maxSends = 640
 	// watchAfter is how long an answer may take before the router looks whether its client is still there.
 	watchAfter = 100 * time.Millisecond
 )
@@ -31,7 +34,8 @@ const (
 type call struct {
 	customer ident.CustomerID
 	owned    bool          // there is a customer
-	safe     bool          // it has no side effects: it may be sent again, or twice
+	repeat   Repeat        // when it may be sent again
+	keyed    bool          // it has an Idempotency-Key
 	timeout  time.Duration // until the answer is to be through; 0 for none
 	asked    bool          // the client said so itself
 	size     int           // of its body
@@ -71,6 +75,13 @@ type trip struct {
 	followed   bool            // a redirect, since the last wait
 	redirected bool            // ever
 	repeated   bool            // it was sent once more, after a failure
+	lost       bool            // an answer was: it may have taken effect
+	waits      time.Time       // for cell or map since then, for a window
+	window     time.Duration
+}
+
+func newTrip(r *Router, c carrier, begun time.Time) trip {
+	return trip{router: r, carrier: c, begun: begun, sent: machine.Now(), waits: begun, window: waitWindow}
 }
 
 // result of a trip that had an answer.
@@ -102,6 +113,9 @@ func (t *trip) run() (try, *problem.Problem) {
 	why := errNoCell
 	for range maxSends {
 		y, next, refusal := t.try()
+		if refusal != nil && t.lost && !t.tolerates(Freely) && refusal != errGone && refusal != errTooLate {
+			refusal = errAnswerLost // whatever came later: none of it may say that nothing was done
+		}
 		if next == end {
 			return y, refusal
 		}
@@ -111,6 +125,11 @@ func (t *trip) run() (try, *problem.Problem) {
 		}
 	}
 	return try{}, why
+}
+
+// tolerates tells whether a request may be sent again in a way.
+func (t *trip) tolerates(way Repeat) bool {
+	return t.repeat >= way || way == InTurn && t.repeat == WithKey && t.keyed && t.owned
 }
 
 // try to get an answer from one cell.
@@ -141,11 +160,18 @@ func (t *trip) try() (try, step, *problem.Problem) {
 		return try{}, t.notReached(), errCellAway
 	case errors.Is(err, http1.ErrPatience), errors.Is(err, context.DeadlineExceeded):
 		return try{}, end, errTooLate
-	case t.safe && t.another():
-		return try{}, again, errAnswerLost
 	default:
-		return try{}, end, errAnswerLost
+		return try{}, t.answerLost(), errAnswerLost
 	}
+}
+
+// answerLost: nothing of it has reached the client, so that whatever may be sent again is.
+func (t *trip) answerLost() step {
+	if !t.tolerates(InTurn) || !t.another() {
+		return end
+	}
+	t.lost, t.waits, t.window = true, t.router.deps.Clock.Now(), lostWindow
+	return again
 }
 
 // next cell to try; false when there is none right now.
@@ -182,7 +208,7 @@ func (t *trip) notReached() step {
 		return end
 	case !t.owned:
 		return again
-	case t.cell != "" && t.router.nodes.of(t.cell).breaker.away() > waitWindow:
+	case t.cell != "" && t.router.nodes.of(t.cell).breaker.away() > t.window:
 		return end
 	default:
 		return later
@@ -224,7 +250,7 @@ func (t *trip) ask(to member) (try, error) {
 		return y, err
 	}
 	patience := watchAfter
-	if t.safe && !t.owned {
+	if t.tolerates(Freely) && !t.owned {
 		patience = t.router.usual.get()
 	}
 	if err = y.await(t.ctx, earlier(t.sent.Add(patience), t.until)); errors.Is(err, http1.ErrPatience) {
@@ -251,7 +277,7 @@ func (t *trip) begin(to member) (try, error) {
 	}
 	to.node.requests.Add(1)
 	var left time.Duration
-	if t.asked {
+	if t.asked || t.lost && t.timeout > 0 { // a cell that is asked later has less time than it would take by itself
 		left = max(time.Millisecond, t.timeout-t.router.deps.Clock.Now().Sub(t.begun))
 	}
 	var err error
@@ -265,7 +291,7 @@ func (t *trip) begin(to member) (try, error) {
 func (t *trip) ended(y try, err error) error {
 	if err == nil {
 		y.node.breaker.ended(y.done, nil)
-		if t.safe {
+		if t.tolerates(Freely) {
 			t.router.usual.saw(machine.Now().Sub(t.sent))
 		}
 		return nil
@@ -285,7 +311,7 @@ func (t *trip) ended(y try, err error) error {
 
 // hedge: another cell for an answer that takes longer than nearly all, if it may be asked for twice.
 func (t *trip) hedge(first member) (member, bool) {
-	if !t.safe || t.owned {
+	if !t.tolerates(Freely) || t.owned {
 		return member{}, false
 	}
 	to, ok := t.router.nodes.pick(t.router.deps.Maps.Load(), t.router.deps.Region, first.cell.ID)
@@ -342,7 +368,7 @@ func (t *trip) wait() bool {
 	defer r.waiting.Add(-1)
 	defer r.held.Add(-int64(t.size))
 	waiting, held := r.waiting.Add(1), r.held.Add(int64(t.size))
-	if waiting > maxWaiting || held > maxHeld || r.deps.Clock.Now().Sub(t.begun) >= waitWindow {
+	if waiting > maxWaiting || held > maxHeld || r.deps.Clock.Now().Sub(t.waits) >= t.window {
 		return false
 	}
 	t.named, t.followed = nil, false // ask the table again: it may know better by now

@@ -132,9 +132,10 @@ func (s *stream) describe(start time.Time, ctx context.Context) (streams bool) {
 	s.header = forwardedHeader(s.in)
 	streams = mayStream(contentType) || acceptsStream(h.Get("Accept"))
 	t := &s.trip
-	*t = trip{router: s.router, carrier: s, begun: start, sent: machine.Now(), ctx: ctx}
+	*t = newTrip(s.router, s, start)
+	t.ctx = ctx
 	t.customer, t.owned = customerOf(h)
-	t.safe, t.size = s.router.safe(s.in.Method, s.in.URL.Path), len(s.body)
+	t.repeat, t.keyed, t.size = s.router.repeat(s.in.Method, s.in.URL.Path), h.Get(keyHeader) != "", len(s.body)
 	if given := h.Get(grpcTimeout); given != "" && s.grpc {
 		t.timeout, t.asked = grpcTimeoutOf(given)
 	} else {
@@ -274,9 +275,9 @@ var hopHeaders = []string{
 // claims that a client makes of its own address are not believed.
 var claims = []string{"Forwarded", "X-Real-Ip", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"}
 
-// replayHeaders make net/http's transport send a request again by itself after a connection has broken, also when a
-// cell may have acted on it. It does not see them in lower case; cells do.
-var replayHeaders = []string{"Idempotency-Key", "X-Idempotency-Key"}
+// replayHeaders make net/http's transport send a request again by itself after a connection has broken, whatever its
+// method, and out of every budget. It does not see them in lower case; cells do.
+var replayHeaders = []string{keyHeader, "X-Idempotency-Key"}
 
 // forwardedHeader of a request: without what concerns the client's connection, with who it is from.
 func forwardedHeader(in *http.Request) http.Header {

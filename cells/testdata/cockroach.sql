@@ -944,7 +944,7 @@ SELECT $1::crdb_internal_region, $2, n.message_id, $4
 FROM unnest($3::text[]) AS n (message_id)
 ON CONFLICT (region, consumer, message_id) DO NOTHING;
 
--- inbox.sweep (any)
+-- inbox.sweep (cellar_regional)
 WITH page AS (
   SELECT consumer, message_id, received_at
   FROM inbox

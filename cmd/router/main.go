@@ -12,7 +12,6 @@ import (
 	"github.com/cellar-commerce/cellar/internal/clock"
 	"github.com/cellar-commerce/cellar/internal/ident"
 	"github.com/cellar-commerce/cellar/internal/process"
-	"github.com/cellar-commerce/cellar/internal/rpc"
 	"github.com/cellar-commerce/cellar/internal/settings"
 	"github.com/cellar-commerce/cellar/internal/telemetry"
 	"github.com/cellar-commerce/cellar/router"
@@ -41,7 +40,7 @@ func run(ctx context.Context, from settings.Source, logs io.Writer) error {
 		return fmt.Errorf("router: %w", err)
 	}
 	r := router.New(router.Deps{
-		Region: ident.Region(cfg.Region), Maps: maps, Clock: clock.System{}, Log: log, Observe: telemetry.NewRouterMetrics(metrics), NoSideEffects: rpc.NoSideEffects(),
+		Region: ident.Region(cfg.Region), Maps: maps, Clock: clock.System{}, Log: log, Observe: telemetry.NewRouterMetrics(metrics), Methods: repeats(),
 	})
 	maps.Subscribe(func(*topology.Map) { r.MapChanged() })
 	reporter, err := cfg.reporter(maps, r, log)

@@ -1,7 +1,6 @@
 package main
 
-// The descriptors of all services: which methods have no side effects is written there, and the router may ask for
-// those twice. Nothing else of them is used.
+// The descriptors of all services: which methods may be asked again is written there. Nothing else of them is used.
 import (
 	_ "github.com/cellar-commerce/cellar/internal/gen/cellar/account/v1"
 	_ "github.com/cellar-commerce/cellar/internal/gen/cellar/cart/v1"
@@ -18,4 +17,23 @@ import (
 	_ "github.com/cellar-commerce/cellar/internal/gen/cellar/review/v1"
 	_ "github.com/cellar-commerce/cellar/internal/gen/cellar/search/v1"
 	_ "github.com/cellar-commerce/cellar/internal/gen/cellar/topology/v1"
+
+	"github.com/cellar-commerce/cellar/internal/rpc"
+	"github.com/cellar-commerce/cellar/router"
 )
+
+// repeats tells of every method for shoppers when the router may send it again.
+func repeats() map[string]router.Repeat {
+	all := map[string]router.Repeat{}
+	for path, m := range rpc.Shoppers() {
+		switch {
+		case m.NoSideEffects:
+			all[path] = router.Freely
+		case m.Idempotent:
+			all[path] = router.InTurn
+		case m.IdempotentByKey:
+			all[path] = router.WithKey
+		}
+	}
+	return all
+}

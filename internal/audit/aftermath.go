@@ -55,6 +55,7 @@ func (o *order) take(kind string, at time.Time, detail []byte) error {
 			for _, p := range d.GetParcels() {
 				for _, l := range p.GetLines() {
 					o.parcels[p.GetFcId()] += l.GetQuantity()
+					o.lines[lineAt{p.GetFcId(), l.GetLine()}] += l.GetQuantity()
 				}
 			}
 			if !o.held {

@@ -150,6 +150,11 @@ var laterDefects = map[string]defect{
 	"a packed parcel that nobody sends":    {regional: "UPDATE shipments SET due_at = " + ago(grace+time.Second) + held + " AND fc_id = 'iad1'", want: "3 iad1/held: its parcel is PACKED, and due since"},
 	"a cancellation that gave up":          {customers: "UPDATE sagas SET status = 'PARKED' WHERE saga_id = 'parts/cancellation'", want: "3 parts: parts/cancellation is PARKED"},
 	"a return for an order there is not":   {customers: "UPDATE sagas SET saga_id = 'nothing/return/r', kind = 'return', status = 'RUNNING' WHERE saga_id = 'parts/cancellation'", want: "3 nothing: is followed by nothing/return/r"},
+	"a line that leaves short":             {regional: "UPDATE reservations SET quantity = 1" + parts + " AND fc_id = 'sea1'", want: "7 parts/1: 1 units left sea1 and 0 are set aside, of 2 to be sent"},
+	"a line that leaves twice":             {regional: "UPDATE reservations SET quantity = 4" + parts + " AND fc_id = 'sea1'", want: "7 parts/1: 4 units left sea1, of 2 to be sent"},
+	"a line that another centre sends":     {regional: "UPDATE reservations SET line = 2" + held + " AND fc_id = 'sea1'", want: "7 held/2: 2 units left sea1, of 0 to be sent"},
+	"stock of an order that is over":       {regional: "UPDATE reservations SET state = 'COMMITTED'" + parts + " AND fc_id = 'sea1'", want: "5 parts/1: is of an order that is SHIPPED, and 2 units are set aside at sea1"},
+	"stock of a line that is no more":      {regional: "UPDATE reservations SET state = 'RELEASED'" + held + " AND fc_id = 'iad1'", want: "7 held/1: 0 units left iad1 and 0 are set aside, of 1 to be sent"},
 	"an order that was canceled and sold":  {regional: "UPDATE reservations SET state = 'SHIPPED'" + gone, want: "4 gone: its parcel of iad1 is canceled, and 1 of stout are SHIPPED there"},
 	"a canceled order whose payment holds": {customers: "UPDATE payments SET state = 'PENDING'" + gone, want: "4 gone: is CANCELED, with 0 of 0 taken and its payment PENDING"},
 }

@@ -49,6 +49,7 @@ type order struct {
 
 	paidAt       time.Time
 	parcels      map[string]int64 // units by FC, as paid for
+	lines        map[lineAt]int64 // the same, by line
 	shippedBy    []string         // FCs of its "shipped" events
 	reservations []reservation
 	shipments    []shipment
@@ -92,7 +93,7 @@ func readOrders(ctx context.Context, deps Deps, f *findings) (map[string]*order,
 			return nil, err
 		}
 		for rows.Next() {
-			o := &order{parcels: map[string]int64{}, waiting: waiting > 0}
+			o := &order{parcels: map[string]int64{}, lines: map[lineAt]int64{}, waiting: waiting > 0}
 			var id string
 			if err := rows.Scan(&id, &o.status, &o.total, &o.placedAt, &o.units, &o.saga, &o.events, &o.lastSeq); err != nil {
 				rows.Close()
@@ -189,6 +190,7 @@ func (o *order) check(f *findings, id string, now time.Time, grace time.Duration
 	o.checkEnd(f, id, now, grace)
 	o.checkWhole(f, id)
 	o.checkOnce(f, id, now, grace)
+	o.checkLines(f, id)
 	o.checkParcels(f, id)
 	o.checkWaiting(f, id, now, grace)
 }

@@ -12,6 +12,12 @@ import (
 	"github.com/cellar-commerce/cellar/internal/seed"
 )
 
+// StartPlatform of the programs in binDir, with a small catalogue, in a directory of its own, dir; for who rehearses faults on
+// one that nobody else uses. Stop ends it and removes the directory; call it also when there is an error.
+func StartPlatform(ctx context.Context, binDir string, portOffset int) (dir string, stop func() error, err error) {
+	return private{binDir: binDir, portOffset: portOffset, products: evacuateProducts, seed: evacuateSeed}.start(ctx)
+}
+
 // private platform of a bench.
 type private struct {
 	binDir     string

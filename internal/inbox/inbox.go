@@ -29,8 +29,8 @@ SELECT $1::crdb_internal_region, $2, n.message_id, $4
 FROM unnest($3::text[]) AS n (message_id)
 ON CONFLICT (region, consumer, message_id) DO NOTHING`)
 
-// A page of the primary key: no index by time is kept up for what is done once a week.
-var stmtSweep = sqldb.Define(sqldb.Any, "inbox.sweep", `
+// Only regions' consumers write inboxes. A page of the primary key: no index by time is kept up for what is done once a week.
+var stmtSweep = sqldb.Define(sqldb.Regional, "inbox.sweep", `
 WITH page AS (
   SELECT consumer, message_id, received_at
   FROM inbox

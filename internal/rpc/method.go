@@ -15,8 +15,13 @@ import (
 type Method struct {
 	Audience  optionsv1.Audience
 	Ownership optionsv1.Ownership
-	// NoSideEffects: the method may be repeated.
+	// NoSideEffects: the method may be asked any number of times, also at once.
 	NoSideEffects bool
+	// Idempotent: a request may be sent again when its answer was lost. What it has done then, it does not do twice. Methods
+	// without side effects are no exception.
+	Idempotent bool
+	// IdempotentByKey: Idempotent, for a request of a customer that carries an Idempotency-Key.
+	IdempotentByKey bool
 }
 
 // methods by path, of every service linked into the program.
@@ -49,6 +54,10 @@ func describe(m protoreflect.MethodDescriptor) Method {
 	}
 	if o, ok := options.(*descriptorpb.MethodOptions); ok {
 		out.NoSideEffects = o.GetIdempotencyLevel() == descriptorpb.MethodOptions_NO_SIDE_EFFECTS
+		out.Idempotent = out.NoSideEffects || o.GetIdempotencyLevel() == descriptorpb.MethodOptions_IDEMPOTENT
+	}
+	if keyed, ok := proto.GetExtension(options, optionsv1.E_IdempotencyKey).(bool); ok {
+		out.IdempotentByKey = keyed
 	}
 	return out
 }
@@ -59,13 +68,13 @@ func MethodOf(path string) (Method, bool) {
 	return m, ok
 }
 
-// NoSideEffects are the paths of all methods for shoppers that may be asked twice.
-func NoSideEffects() map[string]bool {
-	paths := map[string]bool{}
+// Shoppers has the methods for shoppers by their paths: all that a router has to know of.
+func Shoppers() map[string]Method {
+	all := map[string]Method{}
 	for path, m := range methods() {
-		if m.NoSideEffects && m.Audience == optionsv1.Audience_AUDIENCE_PUBLIC {
-			paths[path] = true
+		if m.Audience == optionsv1.Audience_AUDIENCE_PUBLIC {
+			all[path] = m
 		}
 	}
-	return paths
+	return all
 }

@@ -46,6 +46,8 @@ type Config struct {
 	Stop <-chan struct{}
 	// Observe is told of every call, from many goroutines at once; may be nil.
 	Observe func(Call)
+	// Placed is told of every order that was placed, from many goroutines at once; may be nil.
+	Placed func(Placement)
 	// Patience of a shopper with a call that is not answered, or an order whose outcome is not known; 0 is two minutes.
 	Patience time.Duration
 }
@@ -67,6 +69,15 @@ type Call struct {
 func (c Call) Failed() bool {
 	_, final := refusal(c.Err)
 	return c.Err != nil && !final && problem.KindOf(c.Err) != problem.Aborted
+}
+
+// Placement is an order that a shopper has placed, and what it takes to ask for it.
+type Placement struct {
+	// OrderID is as the shop gave it, Token that of the shopper's session, Router where she shops, http://host:port.
+	OrderID, Token, Router string
+	// At is when she knew, and Took how long she waited for that since the first try.
+	At   time.Time
+	Took time.Duration
 }
 
 // Sale of one product.
@@ -127,6 +138,7 @@ type result struct {
 // play under way.
 type play struct {
 	observe  func(Call)
+	tell     func(Placement)
 	http     *http.Client
 	words    []string
 	patience time.Duration
@@ -144,7 +156,7 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 		return Report{}, errors.New("shop: it takes a router, a shopper and an order")
 	}
 	p := &play{http: client(cfg.Shoppers), times: map[string][]time.Duration{}, failed: map[string]int64{}, report: Report{Outcomes: map[string]int{}, Canceled: map[string]int{}, Sale: cfg.Sale}}
-	p.observe = cfg.Observe
+	p.observe, p.tell = cfg.Observe, cfg.Placed
 	if p.patience = cfg.Patience; p.patience == 0 {
 		p.patience = patience
 	}
@@ -258,6 +270,9 @@ func (p *play) ended(r result, err error) (outcome string) {
 	if r.outcome == Placed {
 		p.placed = append(p.placed, r)
 		p.times[placing] = append(p.times[placing], r.took)
+		if p.tell != nil {
+			p.tell(Placement{OrderID: r.order, Token: r.token, Router: r.router, At: time.Now(), Took: r.took})
+		}
 	}
 	return r.outcome
 }

@@ -23,7 +23,7 @@
 // From then on the carrier scans it. Scans come by webhook (webhook.go), late, twice, in any order
 // or never, and by asking (scans.go). They are numbered from 1, so a shipment's way is the unbroken
 // run of those that are known, which is the same however they came; the order is told all of it
-// each time it grows:
+// each time it grows, and takes back what is sent back:
 //
 //	PICKED_UP ─▶ IN_TRANSIT … ─▶ OUT_FOR_DELIVERY ─▶ DELIVERED
 //	                               ▲     └─▶ EXCEPTION ─▶ SENT_BACK

@@ -51,15 +51,15 @@ func (s *Service) cancel(ctx context.Context, customer ident.CustomerID, id iden
 		}
 		return decision{
 			facts:  []fact{{kindCancelRequested, causeCancellation, &orderv1.CancelRequested{Reason: reason}}},
-			begins: &begun{kindCancellation, string(id) + "/cancellation", p.canceled(customer)},
+			begins: []begun{{kindCancellation, string(id) + "/cancellation", p.canceled(customer)}},
 		}, nil
 	})
 	if err != nil {
 		return nil, err
 	}
 	late := problem.New(problem.Aborted, "CANCELLATION_IN_PROGRESS", "the order is being canceled; ask again what became of it")
-	if out.begun {
-		if err := s.await(ctx, out.ticket, late); err != nil {
+	if len(out.begun) > 0 {
+		if err := s.await(ctx, out.begun, late); err != nil {
 			return nil, err
 		}
 	}

@@ -116,39 +116,53 @@ func (p *projection) lineOf(number int32) *orderv1.Line {
 }
 
 // recordShipment of one FC's parcel, and what is known of its way. Where the money was only held, taking the parcel's share
-// begins with it.
+// begins with it; where the parcel was sent back, so does its return.
 func (s *Service) recordShipment(ctx context.Context, customer ident.CustomerID, id ident.OrderID, d *orderv1.Shipped, scans []*orderv1.Scan) error {
 	out, err := s.decide(ctx, customer, id, func(p *projection, log causes) (decision, error) {
 		cause := causeShipment + d.GetShipmentId()
 		if known, err := log.has(cause, kindShipped); known || err != nil {
 			parcel := p.parcelOf(d.GetFcId())
-			return decision{facts: scanned(d.GetFcId(), d.GetShipmentId(), scans, len(parcel.GetScans()), parcel.GetWay())}, err
+			made := decision{facts: scanned(d.GetFcId(), d.GetShipmentId(), scans, len(parcel.GetScans()), parcel.GetWay())}
+			p.sentBack(&made, customer, parcel, d.GetShipmentId())
+			return made, err
 		}
 		made := decision{facts: append([]fact{{kindShipped, cause, d}}, scanned(d.GetFcId(), d.GetShipmentId(), scans, 0, 0)...)}
 		parcel, err := p.leaving(d.GetFcId())
-		if err != nil || !p.held {
+		if err != nil {
 			return made, err
 		}
-		c := &orderv1.CaptureState{
-			OrderId: string(id), CustomerId: string(customer), FcId: d.GetFcId(), CaptureId: d.GetShipmentId(), Amount: p.amount(p.charge(parcel)).Proto(),
-			Last: !slices.ContainsFunc(p.parcels, func(other *orderv1.Parcel) bool { return other != parcel && !p.settled(other) }),
+		if p.held {
+			made.begins = append(made.begins, p.taking(customer, parcel, d.GetShipmentId()))
 		}
-		made.begins = &begun{kindCapturing, string(id) + "/capture/" + d.GetShipmentId(), c}
+		p.sentBack(&made, customer, parcel, d.GetShipmentId())
 		return made, nil
 	})
-	if err != nil || !out.begun {
+	if err != nil || len(out.begun) == 0 {
 		return err
 	}
 	select {
-	case s.captures <- struct{}{}: // when the network is slow, so is who tells of shipments
+	case s.followed <- struct{}{}: // when the network is slow, so is who tells of shipments
 	case <-ctx.Done():
 		return nil // the sweep takes it on
 	}
 	s.runs.Go(func() {
-		defer func() { <-s.captures }()
-		_ = s.run(ctx, out.ticket, nil) // it is logged, and the sweep goes on
+		defer func() { <-s.followed }()
+		for _, ticket := range out.begun { // one after the other: what was not taken yet cannot be given back
+			if s.run(ctx, ticket, nil) != nil {
+				return // it is logged, and the sweep goes on
+			}
+		}
 	})
 	return nil
+}
+
+// taking of the money of a parcel that leaves now.
+func (p *projection) taking(customer ident.CustomerID, parcel *orderv1.Parcel, shipment string) begun {
+	order := p.agreed.GetOrderId()
+	return begun{kindCapturing, order + "/capture/" + shipment, &orderv1.CaptureState{
+		OrderId: order, CustomerId: string(customer), FcId: parcel.GetFcId(), CaptureId: shipment, Amount: p.amount(p.charge(parcel)).Proto(),
+		Last: !slices.ContainsFunc(p.parcels, func(other *orderv1.Parcel) bool { return other != parcel && !p.settled(other) }),
+	}}
 }
 
 // leaving is the parcel that an FC says has left.

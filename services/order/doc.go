@@ -33,5 +33,6 @@
 //
 // What follows an order are sagas that only go forward (sagas.go): a cancellation (cancel.go),
 // a return (returns.go), and, where money was only held, the capture of each shipment's part
-// (capture.go). How money is shared out, to the last cent, is in shares.go.
+// (capture.go). A parcel that its carrier sends back is a return that nobody asks for
+// (sentback.go). How money is shared out, to the last cent, is in shares.go.
 package order

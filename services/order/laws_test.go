@@ -77,6 +77,20 @@ func stories() map[string]story {
 			calls:    []string{"Return iad1", "Return sea1", "Refund"},
 			captured: total, refunded: 1500 - 100 + 124, status: orderv1.Status_STATUS_SHIPPED, payment: partlyRefunded, parcels: "RETURNED PARTLY_RETURNED",
 		},
+		"a parcel that is sent back": {
+			begin: func(ctx context.Context, w world, p placement) error {
+				return first(ship(ctx, w, p, "iad1"), w.comesBack(ctx, p, "sea1"))
+			},
+			calls:    []string{"Return sea1", "Refund"},
+			captured: total, refunded: 2500 + 222 + 500 - 33 + 41, status: orderv1.Status_STATUS_SHIPPED, payment: partlyRefunded, parcels: "SHIPPED RETURNED",
+		},
+		"a parcel that is sent back before its money is taken": {
+			held: true, begin: func(ctx context.Context, w world, p placement) error {
+				return first(ship(ctx, w, p, "iad1"), w.comesBack(ctx, p, "sea1"))
+			},
+			calls:    []string{"Return sea1", "Refund", "Capture"},
+			captured: total, refunded: 2500 + 222 + 500 - 33 + 41, status: orderv1.Status_STATUS_SHIPPED, payment: partlyRefunded, parcels: "SHIPPED RETURNED",
+		},
 		"capture of each shipment": {
 			held: true, begin: func(ctx context.Context, w world, p placement) error { return ship(ctx, w, p, "iad1", "sea1") },
 			calls:    []string{"Capture"},

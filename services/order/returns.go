@@ -25,7 +25,8 @@ const returnWindow = 30 * 24 * time.Hour
 //	restock at each FC they came from → record → refund → record_refund
 //
 // What may come back, from where, and what is given back for it is decided with the "return_requested" event, under the
-// order's lock; from then on others cannot return the same units.
+// order's lock; from then on others cannot return the same units. A parcel that its carrier sends back is such a return,
+// which nobody asks for (sentback.go).
 func (s *Service) returning() *saga.Definition {
 	return forward(kindReturning, func() *orderv1.ReturnState { return &orderv1.ReturnState{} },
 		step("restock", s.restockReturned), step("record", s.recordReturned), step("refund", s.refundReturned), step("record_refund", s.recordReturnRefund))
@@ -52,18 +53,16 @@ func (s *Service) returnItems(ctx context.Context, customer ident.CustomerID, id
 			}
 			r.Lines = append(r.Lines, from...)
 		}
-		r.Refund = p.amount(p.worth(r.GetLines())).Proto()
-		return decision{
-			facts:  []fact{{kindReturnRequested, causeReturn + returnID, &orderv1.ReturnRequested{Return: r}}},
-			begins: &begun{kindReturning, string(id) + "/return/" + returnID, &orderv1.ReturnState{OrderId: string(id), CustomerId: string(customer), Return: r}},
-		}, nil
+		var d decision
+		p.send(&d, customer, r)
+		return d, nil
 	})
 	if err != nil {
 		return nil, err
 	}
 	late := problem.New(problem.Aborted, "RETURN_IN_PROGRESS", "the return is under way; ask again what became of it")
-	if out.begun {
-		if err := s.await(ctx, out.ticket, late); err != nil {
+	if len(out.begun) > 0 {
+		if err := s.await(ctx, out.begun, late); err != nil {
 			return nil, err
 		}
 	}
@@ -77,6 +76,14 @@ func (s *Service) returnItems(ctx context.Context, customer ident.CustomerID, id
 		}
 	}
 	return nil, late
+}
+
+// send units back with a decision: what is given back for them is decided with it.
+func (p *projection) send(d *decision, customer ident.CustomerID, r *orderv1.Return) {
+	order := p.agreed.GetOrderId()
+	r.Refund = p.amount(p.worth(r.GetLines())).Proto()
+	d.facts = append(d.facts, fact{kindReturnRequested, causeReturn + r.GetReturnId(), &orderv1.ReturnRequested{Return: r}})
+	d.begins = append(d.begins, begun{kindReturning, order + "/return/" + r.GetReturnId(), &orderv1.ReturnState{OrderId: order, CustomerId: string(customer), Return: r}})
 }
 
 // unitsOf lines by number.

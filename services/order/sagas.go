@@ -25,8 +25,9 @@ const (
 	maxRun = time.Minute
 	// sweepEvery is the pace at which sagas whose run died are looked for.
 	sweepEvery = time.Second
-	// maxCaptures that this process runs at once: each waits for the card network most of the time.
-	maxCaptures = 32
+	// maxFollowed captures, and returns of parcels that were sent back, are run by this process at once: each waits for the
+	// card network most of the time.
+	maxFollowed = 32
 )
 
 // Run resumes cancellations, returns and captures whose run died, until ctx ends.
@@ -61,11 +62,17 @@ func step[S proto.Message](name string, do func(context.Context, S) error) saga.
 	}}
 }
 
-// await runs a saga that a request began, and waits for its end as long as the request does. The saga outlives the
-// request: a shopper who leaves does not stop it half way.
-func (s *Service) await(ctx context.Context, ticket saga.Ticket, late error) error {
+// await runs the sagas that a request began, and waits for their end as long as the request does. They outlive the
+// request: a shopper who leaves does not stop them half way.
+func (s *Service) await(ctx context.Context, begun []saga.Ticket, late error) error {
 	ended := make(chan error, 1)
-	s.runs.Go(func() { ended <- s.run(ctx, ticket, late) })
+	s.runs.Go(func() {
+		var err error
+		for _, ticket := range begun {
+			err = first(err, s.run(ctx, ticket, late))
+		}
+		ended <- err
+	})
 	select {
 	case err := <-ended:
 		return err

@@ -67,8 +67,8 @@ type Service struct {
 	deps  Deps
 	sagas *saga.Engine
 	runs  sync.WaitGroup
-	// captures bounds the captures that this process runs at once.
-	captures chan struct{}
+	// followed bounds what this process runs at once of what news of parcels begin.
+	followed chan struct{}
 	// watchers bounds who watches orders in this process.
 	watchers chan struct{}
 	// detached makes the context of a saga's run from that of the request that began it.
@@ -85,7 +85,7 @@ func New(deps Deps) *Service {
 	if deps.Log == nil {
 		deps.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Service{deps: deps, captures: make(chan struct{}, maxCaptures), watchers: make(chan struct{}, maxWatchers), detached: context.WithoutCancel}
+	s := &Service{deps: deps, followed: make(chan struct{}, maxFollowed), watchers: make(chan struct{}, maxWatchers), detached: context.WithoutCancel}
 	s.sagas = saga.New(saga.Deps{
 		DB: deps.DB, Fence: deps.Fence, Clock: deps.Clock, Log: deps.Log, Cell: deps.Cell, Rings: deps.Rings,
 		Definitions: []*saga.Definition{s.cancellation(), s.returning(), s.capturing()},
@@ -116,8 +116,8 @@ type decision struct {
 	facts []fact
 	// sends are the events that leave with them.
 	sends []outbox.Event
-	// begins a saga with them.
-	begins *begun
+	// begins sagas with them.
+	begins []begun
 }
 
 // begun is a saga to begin.
@@ -126,12 +126,11 @@ type begun struct {
 	state    proto.Message
 }
 
-// outcome of a command: the order as it stands afterwards, and the saga that was begun.
+// outcome of a command: the order as it stands afterwards, and the sagas that were begun.
 type outcome struct {
 	projection projection
 	events     []Event
-	ticket     saga.Ticket
-	begun      bool
+	begun      []saga.Ticket
 }
 
 func (o *outcome) show() *orderv1.Order { return o.projection.show(o.events) }
@@ -163,12 +162,12 @@ func (s *Service) decide(ctx context.Context, customer ident.CustomerID, id iden
 		if err != nil || len(fresh) == 0 {
 			return err
 		}
-		if d.begins != nil {
-			out.begun = true
-			out.ticket, err = s.sagas.Begin(ctx, tx, d.begins.kind, saga.Begun{ID: d.begins.id, CustomerID: customer, State: d.begins.state})
+		for _, begins := range d.begins {
+			ticket, err := s.sagas.Begin(ctx, tx, begins.kind, saga.Begun{ID: begins.id, CustomerID: customer, State: begins.state})
 			if err != nil {
 				return err
 			}
+			out.begun = append(out.begun, ticket)
 		}
 		var b sqldb.Batch
 		queueEvents(&b, id, fresh, out.projection.status)

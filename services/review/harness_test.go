@@ -98,10 +98,10 @@ func (o *orders) ListOrders(ctx context.Context, _ *orderv1.ListOrdersRequest) (
 	return resp, err
 }
 
-// buy products, one a line; they are on their way.
+// buy products, one a line; they are delivered.
 func (o *orders) buy(customer ident.CustomerID, skus ...string) ident.OrderID {
 	id := ident.NewOrder("use1")
-	order := &orderv1.Order{OrderId: string(id), CustomerId: string(customer), Status: orderv1.Status_STATUS_SHIPPED, Parcels: []*orderv1.Parcel{{ShippedAt: timestamppb.New(opened)}}}
+	order := &orderv1.Order{OrderId: string(id), CustomerId: string(customer), Status: orderv1.Status_STATUS_SHIPPED, Parcels: []*orderv1.Parcel{{ShippedAt: timestamppb.New(opened), Carrier: "Parcel Post", Way: orderv1.WayState_WAY_STATE_DELIVERED}}}
 	for i, sku := range skus {
 		order.Lines = append(order.Lines, &orderv1.Line{Line: int32(i + 1), Sku: sku, Quantity: 1})
 		order.Parcels[0].Lines = append(order.Parcels[0].Lines, &orderv1.ParcelLine{Line: int32(i + 1), Sku: sku, Quantity: 1})

@@ -144,7 +144,7 @@ func allowed(ctx context.Context, tx sqldb.Tx, customer ident.CustomerID, now ti
 	return nil
 }
 
-// bought line of an order of the session's customer, whose parcel has left.
+// bought line of an order of the session's customer, whose parcel was delivered.
 func (s *Service) bought(ctx context.Context, order ident.OrderID, number int32) (*orderv1.Line, error) {
 	resp, err := s.deps.Orders.GetOrder(ctx, &orderv1.GetOrderRequest{OrderId: string(order)})
 	if err != nil {
@@ -152,8 +152,8 @@ func (s *Service) bought(ctx context.Context, order ident.OrderID, number int32)
 	}
 	for _, line := range resp.GetOrder().GetLines() {
 		if line.GetLine() == number {
-			if !left(resp.GetOrder(), number) {
-				return nil, problem.New(problem.Precondition, "NOT_RECEIVED", "a review can be written once the parcel has left")
+			if !received(resp.GetOrder(), number) {
+				return nil, problem.New(problem.Precondition, "NOT_RECEIVED", "a review can be written once the parcel is delivered")
 			}
 			return line, nil
 		}
@@ -161,11 +161,12 @@ func (s *Service) bought(ctx context.Context, order ident.OrderID, number int32)
 	return nil, problem.New(problem.NotFound, "UNKNOWN_LINE", "the order has no such line")
 }
 
-// left tells whether some of a line is with the customer, or on its way.
-func left(o *orderv1.Order, line int32) bool {
+// received tells whether some of a line has been at the customer's door. A parcel that no carrier follows is taken to be
+// there when it has left: nobody will ever say more of it.
+func received(o *orderv1.Order, line int32) bool {
 	for _, p := range o.GetParcels() {
 		for _, l := range p.GetLines() {
-			if l.GetLine() == line && p.GetShippedAt() != nil {
+			if l.GetLine() == line && (p.GetWay() == orderv1.WayState_WAY_STATE_DELIVERED || (p.GetShippedAt() != nil && p.GetCarrier() == "")) {
 				return true
 			}
 		}

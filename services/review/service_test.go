@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/cellar-commerce/cellar/internal/fence"
+	orderv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1"
 	reviewv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/review/v1"
 	"github.com/cellar-commerce/cellar/internal/ident"
 	"github.com/cellar-commerce/cellar/internal/problem"
@@ -77,7 +78,7 @@ func TestAReviewIsSeenEditedAndDeleted(t *testing.T) {
 	}
 }
 
-func TestOnlyWhatHasLeftAndIsOnesOwnCanBeReviewed(t *testing.T) {
+func TestOnlyWhatIsDeliveredAndIsOnesOwnCanBeReviewed(t *testing.T) {
 	w := newWorld(t)
 	who := member()
 	id := w.orders.buy(who, "lamp", "shade")
@@ -88,7 +89,14 @@ func TestOnlyWhatHasLeftAndIsOnesOwnCanBeReviewed(t *testing.T) {
 	refused(t, submit(member(), string(id), 1), problem.NotFound, "UNKNOWN_ORDER")
 	refused(t, submit(who, string(id), 3), problem.NotFound, "UNKNOWN_LINE")
 	refused(t, submit(who, "use1-1", 1), problem.Invalid, "MALFORMED_ORDER_ID")
-	w.orders.lines[id].Parcels[0].ShippedAt = nil
+	parcel := w.orders.lines[id].Parcels[0]
+	for _, way := range []orderv1.WayState{orderv1.WayState_WAY_STATE_UNSPECIFIED, orderv1.WayState_WAY_STATE_OUT_FOR_DELIVERY, orderv1.WayState_WAY_STATE_SENT_BACK} {
+		parcel.Way = way
+		refused(t, submit(who, string(id), 1), problem.Precondition, "NOT_RECEIVED")
+	}
+	parcel.Carrier = "" // nobody will say more of it than that it has left
+	must(t, submit(who, string(id), 1))
+	parcel.ShippedAt = nil
 	refused(t, submit(who, string(id), 1), problem.Precondition, "NOT_RECEIVED")
 	_, err := w.SubmitReview(context.Background(), &reviewv1.SubmitReviewRequest{})
 	if problem.KindOf(err) != problem.Unauthenticated {

@@ -84,7 +84,7 @@ type orderPage struct {
 	Parcels               []parcel
 	Events                []event
 	CanCancel, CanReturn  bool
-	// CanReview something that has left.
+	// CanReview something that is delivered.
 	CanReview bool
 	// Last event that is shown.
 	Last int64
@@ -95,7 +95,7 @@ type orderLine struct {
 	Line             *orderv1.Line
 	Link, Image      string
 	Returnable, Left int64
-	// Review is where it is written; empty before any of it has left.
+	// Review is where it is written; empty before any of it is delivered.
 	Review string
 }
 
@@ -152,15 +152,15 @@ func (s *Service) invoice(w http.ResponseWriter, r *http.Request) error {
 
 func pageOf(o *orderv1.Order) orderPage {
 	p := orderPage{Order: o, Status: statuses[o.GetStatus()], Payment: paymentStatuses[o.GetPaymentStatus()], Link: orderLink(o.GetOrderId()), Last: lastEvent(o)}
-	shipped, sent := map[int32]int64{}, map[int32]bool{}
+	shipped, received := map[int32]int64{}, map[int32]bool{}
 	for i, x := range o.GetParcels() {
 		shown := parcel{Parcel: x, Number: i + 1, State: parcelStates[x.GetState()]}
 		for _, l := range x.GetLines() {
 			shown.Items = append(shown.Items, fmt.Sprintf("%d × %s", l.GetQuantity(), titleOf(o, l.GetLine())))
 			if x.GetShippedAt() != nil {
 				shipped[l.GetLine()] += l.GetQuantity() - l.GetReturned()
-				sent[l.GetLine()] = true
 			}
+			received[l.GetLine()] = received[l.GetLine()] || atTheDoor(x)
 		}
 		p.CanCancel = p.CanCancel || x.GetState() == orderv1.ParcelState_PARCEL_STATE_REQUESTED
 		p.Live = p.Live || underWay(x)
@@ -172,7 +172,7 @@ func pageOf(o *orderv1.Order) orderPage {
 	}
 	for _, l := range o.GetLines() {
 		shown := orderLine{Line: l, Link: productLink(l.GetSku()), Image: picture(l.GetSku()), Returnable: shipped[l.GetLine()], Left: l.GetQuantity() - l.GetCanceled()}
-		if sent[l.GetLine()] {
+		if received[l.GetLine()] {
 			shown.Review, p.CanReview = reviewLink(o.GetOrderId(), l.GetLine()), true
 		}
 		p.Lines = append(p.Lines, shown)
@@ -202,6 +202,11 @@ func underWay(x *orderv1.Parcel) bool {
 		return true
 	}
 	return x.GetTrackingNumber() != "" && x.GetWay() != orderv1.WayState_WAY_STATE_DELIVERED && x.GetWay() != orderv1.WayState_WAY_STATE_SENT_BACK
+}
+
+// atTheDoor tells whether a parcel was delivered, or has left with nobody who would say so.
+func atTheDoor(x *orderv1.Parcel) bool {
+	return x.GetWay() == orderv1.WayState_WAY_STATE_DELIVERED || (x.GetShippedAt() != nil && x.GetCarrier() == "")
 }
 
 // allDelivered tells whether every parcel that has left is at the door.

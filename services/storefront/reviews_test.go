@@ -203,14 +203,18 @@ func TestOnesOwnReviewsSayHowTheyStand(t *testing.T) {
 	has(t, s.get("/account/reviews").Body.String(), "Review:", "Not published", "It names a shop", "/orders/use1-1/lines/1/review", `action="/account/reviews/use1-r/delete"`, "Question:", "GONE", "Being looked at")
 }
 
-func TestWhatHasLeftCanBeReviewedFromItsOrder(t *testing.T) {
+func TestWhatIsDeliveredCanBeReviewedFromItsOrder(t *testing.T) {
 	line, parcel := &orderv1.Line{Line: 1, Sku: "LAMP", Title: "Lamp", Quantity: 2}, &orderv1.Parcel{Lines: []*orderv1.ParcelLine{{Line: 1, Quantity: 2}}}
 	o := &orderv1.Order{OrderId: "use1-1", Lines: []*orderv1.Line{line, {Line: 2, Sku: "SHADE"}}, Parcels: []*orderv1.Parcel{parcel}}
 	if p := pageOf(o); p.CanReview || p.Lines[0].Review != "" {
 		t.Errorf("before it has left: %+v", p)
 	}
-	parcel.ShippedAt, parcel.Lines[0].Returned = timestamppb.New(now), 2 // what came back can be reviewed too
+	parcel.ShippedAt, parcel.Carrier = timestamppb.New(now), "Parcel Post"
+	if p := pageOf(o); p.CanReview || p.Lines[0].Review != "" {
+		t.Errorf("on its way: %+v", p)
+	}
+	parcel.Way, parcel.Lines[0].Returned = orderv1.WayState_WAY_STATE_DELIVERED, 2 // what came back can be reviewed too
 	if p := pageOf(o); !p.CanReview || p.Lines[0].Review != "/orders/use1-1/lines/1/review" || p.Lines[1].Review != "" {
-		t.Errorf("when it has left: %+v", p)
+		t.Errorf("when it is delivered: %+v", p)
 	}
 }

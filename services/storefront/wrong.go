@@ -29,7 +29,7 @@ var sentences = map[string]string{
 	"RETURN_WINDOW_CLOSED": "The 30 days for returning this are over.",
 	"RETURNS_TOO_MUCH":     "You cannot return more than you have received.",
 	"UNKNOWN_PRODUCT":      "We do not know this product any more.",
-	"NOT_RECEIVED":         "You can write a review as soon as the parcel is on its way.",
+	"NOT_RECEIVED":         "You can write a review as soon as the parcel is delivered.",
 	"TOO_MUCH_WRITTEN":     "You have written a lot today. Go on tomorrow.",
 	"UNKNOWN_QUESTION":     "This question is no longer there.",
 	"OWN_CONTRIBUTION":     "You cannot vote on what you wrote yourself.",

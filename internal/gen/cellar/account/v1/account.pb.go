@@ -2210,10 +2210,10 @@ const file_cellar_account_v1_account_proto_rawDesc = "" +
 	"customerId\"L\n" +
 	"\x16ResolveContactResponse\x12\x19\n" +
 	"\x05email\x18\x01 \x01(\tB\x03\x80\x01\x01R\x05email\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tB\x03\x80\x01\x01R\x04name2\xd3\x11\n" +
+	"\x04name\x18\x02 \x01(\tB\x03\x80\x01\x01R\x04name2\xd6\x11\n" +
 	"\x0eAccountService\x12W\n" +
-	"\x06SignUp\x12 .cellar.account.v1.SignUpRequest\x1a!.cellar.account.v1.SignUpResponse\"\b\x88\xa6\x1d\x01\x90\xa6\x1d\x02\x12W\n" +
-	"\x06SignIn\x12 .cellar.account.v1.SignInRequest\x1a!.cellar.account.v1.SignInResponse\"\b\x88\xa6\x1d\x01\x90\xa6\x1d\x02\x12f\n" +
+	"\x06SignUp\x12 .cellar.account.v1.SignUpRequest\x1a!.cellar.account.v1.SignUpResponse\"\b\x88\xa6\x1d\x01\x90\xa6\x1d\x02\x12Z\n" +
+	"\x06SignIn\x12 .cellar.account.v1.SignInRequest\x1a!.cellar.account.v1.SignInResponse\"\v\x88\xa6\x1d\x01\x90\xa6\x1d\x02\x90\x02\x02\x12f\n" +
 	"\n" +
 	"GetProfile\x12$.cellar.account.v1.GetProfileRequest\x1a%.cellar.account.v1.GetProfileResponse\"\v\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x90\x02\x01\x12c\n" +
 	"\n" +

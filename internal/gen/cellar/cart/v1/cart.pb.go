@@ -1083,13 +1083,13 @@ const file_cellar_cart_v1_cart_proto_rawDesc = "" +
 	"\x10EraseCartRequest\x12\x1f\n" +
 	"\vcustomer_id\x18\x01 \x01(\tR\n" +
 	"customerId\"\x13\n" +
-	"\x11EraseCartResponse2\x88\x06\n" +
+	"\x11EraseCartResponse2\x8e\x06\n" +
 	"\vCartService\x12W\n" +
 	"\aGetCart\x12\x1e.cellar.cart.v1.GetCartRequest\x1a\x1f.cellar.cart.v1.GetCartResponse\"\v\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x90\x02\x01\x12T\n" +
-	"\aAddItem\x12\x1e.cellar.cart.v1.AddItemRequest\x1a\x1f.cellar.cart.v1.AddItemResponse\"\b\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x12`\n" +
-	"\vSetQuantity\x12\".cellar.cart.v1.SetQuantityRequest\x1a#.cellar.cart.v1.SetQuantityResponse\"\b\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x12]\n" +
+	"\aAddItem\x12\x1e.cellar.cart.v1.AddItemRequest\x1a\x1f.cellar.cart.v1.AddItemResponse\"\b\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x12c\n" +
+	"\vSetQuantity\x12\".cellar.cart.v1.SetQuantityRequest\x1a#.cellar.cart.v1.SetQuantityResponse\"\v\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x90\x02\x02\x12`\n" +
 	"\n" +
-	"RemoveItem\x12!.cellar.cart.v1.RemoveItemRequest\x1a\".cellar.cart.v1.RemoveItemResponse\"\b\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x12i\n" +
+	"RemoveItem\x12!.cellar.cart.v1.RemoveItemRequest\x1a\".cellar.cart.v1.RemoveItemResponse\"\v\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x90\x02\x02\x12i\n" +
 	"\x0eMergeGuestCart\x12%.cellar.cart.v1.MergeGuestCartRequest\x1a&.cellar.cart.v1.MergeGuestCartResponse\"\b\x88\xa6\x1d\x02\x90\xa6\x1d\x02\x12f\n" +
 	"\rRemoveOrdered\x12$.cellar.cart.v1.RemoveOrderedRequest\x1a%.cellar.cart.v1.RemoveOrderedResponse\"\b\x88\xa6\x1d\x02\x90\xa6\x1d\x02\x12Z\n" +
 	"\tEraseCart\x12 .cellar.cart.v1.EraseCartRequest\x1a!.cellar.cart.v1.EraseCartResponse\"\b\x88\xa6\x1d\x02\x90\xa6\x1d\x02\x12Z\n" +

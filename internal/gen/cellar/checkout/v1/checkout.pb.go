@@ -1929,11 +1929,11 @@ const file_cellar_checkout_v1_checkout_proto_rawDesc = "" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11STATE_IN_PROGRESS\x10\x01\x12\x10\n" +
 	"\fSTATE_PLACED\x10\x02\x12\x10\n" +
-	"\fSTATE_FAILED\x10\x032\xfe\x04\n" +
-	"\x0fCheckoutService\x12V\n" +
-	"\x05Quote\x12 .cellar.checkout.v1.QuoteRequest\x1a!.cellar.checkout.v1.QuoteResponse\"\b\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x12e\n" +
+	"\fSTATE_FAILED\x10\x032\x85\x05\n" +
+	"\x0fCheckoutService\x12Y\n" +
+	"\x05Quote\x12 .cellar.checkout.v1.QuoteRequest\x1a!.cellar.checkout.v1.QuoteResponse\"\v\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x90\x02\x02\x12i\n" +
 	"\n" +
-	"PlaceOrder\x12%.cellar.checkout.v1.PlaceOrderRequest\x1a&.cellar.checkout.v1.PlaceOrderResponse\"\b\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x12k\n" +
+	"PlaceOrder\x12%.cellar.checkout.v1.PlaceOrderRequest\x1a&.cellar.checkout.v1.PlaceOrderResponse\"\f\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x98\xa6\x1d\x01\x12k\n" +
 	"\vGetCheckout\x12&.cellar.checkout.v1.GetCheckoutRequest\x1a'.cellar.checkout.v1.GetCheckoutResponse\"\v\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x90\x02\x01\x12j\n" +
 	"\rCreateVoucher\x12(.cellar.checkout.v1.CreateVoucherRequest\x1a).cellar.checkout.v1.CreateVoucherResponse\"\x04\x88\xa6\x1d\x03\x12d\n" +
 	"\n" +

@@ -154,6 +154,14 @@ var file_cellar_options_v1_options_proto_extTypes = []protoimpl.ExtensionInfo{
 		Tag:           "varint,60002,opt,name=ownership,enum=cellar.options.v1.Ownership",
 		Filename:      "cellar/options/v1/options.proto",
 	},
+	{
+		ExtendedType:  (*descriptorpb.MethodOptions)(nil),
+		ExtensionType: (*bool)(nil),
+		Field:         60003,
+		Name:          "cellar.options.v1.idempotency_key",
+		Tag:           "varint,60003,opt,name=idempotency_key",
+		Filename:      "cellar/options/v1/options.proto",
+	},
 }
 
 // Extension fields to descriptorpb.MethodOptions.
@@ -166,6 +174,12 @@ var (
 	//
 	// optional cellar.options.v1.Ownership ownership = 60002;
 	E_Ownership = &file_cellar_options_v1_options_proto_extTypes[1]
+	// The method has its effect once for a customer and a header Idempotency-Key, and gives the same answer again: a request
+	// that carries one may be sent again when its answer was lost. Methods that need no key for that say so by their
+	// idempotency_level.
+	//
+	// optional bool idempotency_key = 60003;
+	E_IdempotencyKey = &file_cellar_options_v1_options_proto_extTypes[2]
 )
 
 var File_cellar_options_v1_options_proto protoreflect.FileDescriptor
@@ -183,7 +197,8 @@ const file_cellar_options_v1_options_proto_rawDesc = "" +
 	"\x11OWNERSHIP_SESSION\x10\x01\x12\x15\n" +
 	"\x11OWNERSHIP_REQUEST\x10\x02:Y\n" +
 	"\baudience\x12\x1e.google.protobuf.MethodOptions\x18\xe1\xd4\x03 \x01(\x0e2\x1b.cellar.options.v1.AudienceR\baudience:\\\n" +
-	"\townership\x12\x1e.google.protobuf.MethodOptions\x18\xe2\xd4\x03 \x01(\x0e2\x1c.cellar.options.v1.OwnershipR\townershipB\xd7\x01\n" +
+	"\townership\x12\x1e.google.protobuf.MethodOptions\x18\xe2\xd4\x03 \x01(\x0e2\x1c.cellar.options.v1.OwnershipR\townership:I\n" +
+	"\x0fidempotency_key\x12\x1e.google.protobuf.MethodOptions\x18\xe3\xd4\x03 \x01(\bR\x0eidempotencyKeyB\xd7\x01\n" +
 	"\x15com.cellar.options.v1B\fOptionsProtoP\x01ZJgithub.com/cellar-commerce/cellar/internal/gen/cellar/options/v1;optionsv1\xa2\x02\x03COX\xaa\x02\x11Cellar.Options.V1\xca\x02\x11Cellar\\Options\\V1\xe2\x02\x1dCellar\\Options\\V1\\GPBMetadata\xea\x02\x13Cellar::Options::V1b\x06proto3"
 
 var (
@@ -207,12 +222,13 @@ var file_cellar_options_v1_options_proto_goTypes = []any{
 var file_cellar_options_v1_options_proto_depIdxs = []int32{
 	2, // 0: cellar.options.v1.audience:extendee -> google.protobuf.MethodOptions
 	2, // 1: cellar.options.v1.ownership:extendee -> google.protobuf.MethodOptions
-	0, // 2: cellar.options.v1.audience:type_name -> cellar.options.v1.Audience
-	1, // 3: cellar.options.v1.ownership:type_name -> cellar.options.v1.Ownership
-	4, // [4:4] is the sub-list for method output_type
-	4, // [4:4] is the sub-list for method input_type
-	2, // [2:4] is the sub-list for extension type_name
-	0, // [0:2] is the sub-list for extension extendee
+	2, // 2: cellar.options.v1.idempotency_key:extendee -> google.protobuf.MethodOptions
+	0, // 3: cellar.options.v1.audience:type_name -> cellar.options.v1.Audience
+	1, // 4: cellar.options.v1.ownership:type_name -> cellar.options.v1.Ownership
+	5, // [5:5] is the sub-list for method output_type
+	5, // [5:5] is the sub-list for method input_type
+	3, // [3:5] is the sub-list for extension type_name
+	0, // [0:3] is the sub-list for extension extendee
 	0, // [0:0] is the sub-list for field type_name
 }
 
@@ -228,7 +244,7 @@ func file_cellar_options_v1_options_proto_init() {
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cellar_options_v1_options_proto_rawDesc), len(file_cellar_options_v1_options_proto_rawDesc)),
 			NumEnums:      2,
 			NumMessages:   0,
-			NumExtensions: 2,
+			NumExtensions: 3,
 			NumServices:   0,
 		},
 		GoTypes:           file_cellar_options_v1_options_proto_goTypes,

@@ -3634,13 +3634,13 @@ const file_cellar_order_v1_order_proto_rawDesc = "" +
 	"\x1aWAY_STATE_OUT_FOR_DELIVERY\x10\x03\x12\x17\n" +
 	"\x13WAY_STATE_DELIVERED\x10\x04\x12\x17\n" +
 	"\x13WAY_STATE_EXCEPTION\x10\x05\x12\x17\n" +
-	"\x13WAY_STATE_SENT_BACK\x10\x062\xdd\b\n" +
+	"\x13WAY_STATE_SENT_BACK\x10\x062\xe3\b\n" +
 	"\fOrderService\x12\\\n" +
 	"\bGetOrder\x12 .cellar.order.v1.GetOrderRequest\x1a!.cellar.order.v1.GetOrderResponse\"\v\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x90\x02\x01\x12b\n" +
 	"\n" +
-	"ListOrders\x12\".cellar.order.v1.ListOrdersRequest\x1a#.cellar.order.v1.ListOrdersResponse\"\v\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x90\x02\x01\x12b\n" +
-	"\vCancelOrder\x12#.cellar.order.v1.CancelOrderRequest\x1a$.cellar.order.v1.CancelOrderResponse\"\b\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x12b\n" +
-	"\vReturnItems\x12#.cellar.order.v1.ReturnItemsRequest\x1a$.cellar.order.v1.ReturnItemsResponse\"\b\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x12d\n" +
+	"ListOrders\x12\".cellar.order.v1.ListOrdersRequest\x1a#.cellar.order.v1.ListOrdersResponse\"\v\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x90\x02\x01\x12e\n" +
+	"\vCancelOrder\x12#.cellar.order.v1.CancelOrderRequest\x1a$.cellar.order.v1.CancelOrderResponse\"\v\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x90\x02\x02\x12e\n" +
+	"\vReturnItems\x12#.cellar.order.v1.ReturnItemsRequest\x1a$.cellar.order.v1.ReturnItemsResponse\"\v\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x90\x02\x02\x12d\n" +
 	"\n" +
 	"WatchOrder\x12\".cellar.order.v1.WatchOrderRequest\x1a#.cellar.order.v1.WatchOrderResponse\"\v\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x90\x02\x010\x01\x12c\n" +
 	"\vFollowOrder\x12#.cellar.order.v1.FollowOrderRequest\x1a$.cellar.order.v1.FollowOrderResponse\"\a\x88\xa6\x1d\x02\x90\x02\x010\x01\x12b\n" +

@@ -2801,13 +2801,13 @@ const file_cellar_review_v1_review_proto_rawDesc = "" +
 	"\x0eVOTE_UNHELPFUL\x10\x02*-\n" +
 	"\x04Sort\x12\x14\n" +
 	"\x10SORT_UNSPECIFIED\x10\x00\x12\x0f\n" +
-	"\vSORT_NEWEST\x10\x012\xb4\r\n" +
+	"\vSORT_NEWEST\x10\x012\xc0\r\n" +
 	"\rReviewService\x12g\n" +
-	"\fSubmitReview\x12%.cellar.review.v1.SubmitReviewRequest\x1a&.cellar.review.v1.SubmitReviewResponse\"\b\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x12d\n" +
-	"\vAskQuestion\x12$.cellar.review.v1.AskQuestionRequest\x1a%.cellar.review.v1.AskQuestionResponse\"\b\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x12m\n" +
-	"\x0eAnswerQuestion\x12'.cellar.review.v1.AnswerQuestionRequest\x1a(.cellar.review.v1.AnswerQuestionResponse\"\b\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x12y\n" +
-	"\x12DeleteContribution\x12+.cellar.review.v1.DeleteContributionRequest\x1a,.cellar.review.v1.DeleteContributionResponse\"\b\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x12d\n" +
-	"\vVoteHelpful\x12$.cellar.review.v1.VoteHelpfulRequest\x1a%.cellar.review.v1.VoteHelpfulResponse\"\b\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x12[\n" +
+	"\fSubmitReview\x12%.cellar.review.v1.SubmitReviewRequest\x1a&.cellar.review.v1.SubmitReviewResponse\"\b\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x12g\n" +
+	"\vAskQuestion\x12$.cellar.review.v1.AskQuestionRequest\x1a%.cellar.review.v1.AskQuestionResponse\"\v\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x90\x02\x02\x12p\n" +
+	"\x0eAnswerQuestion\x12'.cellar.review.v1.AnswerQuestionRequest\x1a(.cellar.review.v1.AnswerQuestionResponse\"\v\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x90\x02\x02\x12|\n" +
+	"\x12DeleteContribution\x12+.cellar.review.v1.DeleteContributionRequest\x1a,.cellar.review.v1.DeleteContributionResponse\"\v\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x90\x02\x02\x12g\n" +
+	"\vVoteHelpful\x12$.cellar.review.v1.VoteHelpfulRequest\x1a%.cellar.review.v1.VoteHelpfulResponse\"\v\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x90\x02\x02\x12[\n" +
 	"\aListOwn\x12 .cellar.review.v1.ListOwnRequest\x1a!.cellar.review.v1.ListOwnResponse\"\v\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x90\x02\x01\x12j\n" +
 	"\fGetOwnReview\x12%.cellar.review.v1.GetOwnReviewRequest\x1a&.cellar.review.v1.GetOwnReviewResponse\"\v\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x90\x02\x01\x12`\n" +
 	"\n" +

@@ -162,6 +162,7 @@ func NewAccountServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 			httpClient,
 			baseURL+AccountServiceSignInProcedure,
 			connect.WithSchema(accountServiceMethods.ByName("SignIn")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
 			connect.WithClientOptions(opts...),
 		),
 		getProfile: connect.NewClient[v1.GetProfileRequest, v1.GetProfileResponse](
@@ -551,6 +552,7 @@ func NewAccountServiceHandler(svc AccountServiceHandler, opts ...connect.Handler
 		AccountServiceSignInProcedure,
 		svc.SignIn,
 		connect.WithSchema(accountServiceMethods.ByName("SignIn")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
 		connect.WithHandlerOptions(opts...),
 	)
 	accountServiceGetProfileHandler := connect.NewUnaryHandlerSimple(

@@ -103,12 +103,14 @@ func NewCartServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 			httpClient,
 			baseURL+CartServiceSetQuantityProcedure,
 			connect.WithSchema(cartServiceMethods.ByName("SetQuantity")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
 			connect.WithClientOptions(opts...),
 		),
 		removeItem: connect.NewClient[v1.RemoveItemRequest, v1.RemoveItemResponse](
 			httpClient,
 			baseURL+CartServiceRemoveItemProcedure,
 			connect.WithSchema(cartServiceMethods.ByName("RemoveItem")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
 			connect.WithClientOptions(opts...),
 		),
 		mergeGuestCart: connect.NewClient[v1.MergeGuestCartRequest, v1.MergeGuestCartResponse](
@@ -269,12 +271,14 @@ func NewCartServiceHandler(svc CartServiceHandler, opts ...connect.HandlerOption
 		CartServiceSetQuantityProcedure,
 		svc.SetQuantity,
 		connect.WithSchema(cartServiceMethods.ByName("SetQuantity")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
 		connect.WithHandlerOptions(opts...),
 	)
 	cartServiceRemoveItemHandler := connect.NewUnaryHandlerSimple(
 		CartServiceRemoveItemProcedure,
 		svc.RemoveItem,
 		connect.WithSchema(cartServiceMethods.ByName("RemoveItem")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
 		connect.WithHandlerOptions(opts...),
 	)
 	cartServiceMergeGuestCartHandler := connect.NewUnaryHandlerSimple(

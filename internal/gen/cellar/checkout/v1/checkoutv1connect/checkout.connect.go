@@ -94,6 +94,7 @@ func NewCheckoutServiceClient(httpClient connect.HTTPClient, baseURL string, opt
 			httpClient,
 			baseURL+CheckoutServiceQuoteProcedure,
 			connect.WithSchema(checkoutServiceMethods.ByName("Quote")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
 			connect.WithClientOptions(opts...),
 		),
 		placeOrder: connect.NewClient[v1.PlaceOrderRequest, v1.PlaceOrderResponse](
@@ -233,6 +234,7 @@ func NewCheckoutServiceHandler(svc CheckoutServiceHandler, opts ...connect.Handl
 		CheckoutServiceQuoteProcedure,
 		svc.Quote,
 		connect.WithSchema(checkoutServiceMethods.ByName("Quote")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
 		connect.WithHandlerOptions(opts...),
 	)
 	checkoutServicePlaceOrderHandler := connect.NewUnaryHandlerSimple(

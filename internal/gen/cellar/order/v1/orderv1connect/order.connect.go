@@ -132,12 +132,14 @@ func NewOrderServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 			httpClient,
 			baseURL+OrderServiceCancelOrderProcedure,
 			connect.WithSchema(orderServiceMethods.ByName("CancelOrder")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
 			connect.WithClientOptions(opts...),
 		),
 		returnItems: connect.NewClient[v1.ReturnItemsRequest, v1.ReturnItemsResponse](
 			httpClient,
 			baseURL+OrderServiceReturnItemsProcedure,
 			connect.WithSchema(orderServiceMethods.ByName("ReturnItems")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
 			connect.WithClientOptions(opts...),
 		),
 		watchOrder: connect.NewClient[v1.WatchOrderRequest, v1.WatchOrderResponse](
@@ -358,12 +360,14 @@ func NewOrderServiceHandler(svc OrderServiceHandler, opts ...connect.HandlerOpti
 		OrderServiceCancelOrderProcedure,
 		svc.CancelOrder,
 		connect.WithSchema(orderServiceMethods.ByName("CancelOrder")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
 		connect.WithHandlerOptions(opts...),
 	)
 	orderServiceReturnItemsHandler := connect.NewUnaryHandlerSimple(
 		OrderServiceReturnItemsProcedure,
 		svc.ReturnItems,
 		connect.WithSchema(orderServiceMethods.ByName("ReturnItems")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
 		connect.WithHandlerOptions(opts...),
 	)
 	orderServiceWatchOrderHandler := connect.NewServerStreamHandlerSimple(

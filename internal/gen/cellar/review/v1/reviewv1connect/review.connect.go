@@ -85,7 +85,7 @@ const (
 type ReviewServiceClient interface {
 	// SubmitReview of a line of an order of the session's customer; again, it edits the review there is. It is published, or
 	// held until an operator has looked at it: the answer says which. NOT_FOUND (UNKNOWN_ORDER, UNKNOWN_LINE);
-	// FAILED_PRECONDITION: NOT_RECEIVED before the line's parcel has left; RESOURCE_EXHAUSTED: TOO_MUCH_WRITTEN.
+	// FAILED_PRECONDITION: NOT_RECEIVED before the line's parcel is delivered; RESOURCE_EXHAUSTED: TOO_MUCH_WRITTEN.
 	SubmitReview(context.Context, *v1.SubmitReviewRequest) (*v1.SubmitReviewResponse, error)
 	// AskQuestion about a product. Once a key. UNAUTHENTICATED (ACCOUNT_REQUIRED) for a guest.
 	AskQuestion(context.Context, *v1.AskQuestionRequest) (*v1.AskQuestionResponse, error)
@@ -147,24 +147,28 @@ func NewReviewServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 			httpClient,
 			baseURL+ReviewServiceAskQuestionProcedure,
 			connect.WithSchema(reviewServiceMethods.ByName("AskQuestion")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
 			connect.WithClientOptions(opts...),
 		),
 		answerQuestion: connect.NewClient[v1.AnswerQuestionRequest, v1.AnswerQuestionResponse](
 			httpClient,
 			baseURL+ReviewServiceAnswerQuestionProcedure,
 			connect.WithSchema(reviewServiceMethods.ByName("AnswerQuestion")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
 			connect.WithClientOptions(opts...),
 		),
 		deleteContribution: connect.NewClient[v1.DeleteContributionRequest, v1.DeleteContributionResponse](
 			httpClient,
 			baseURL+ReviewServiceDeleteContributionProcedure,
 			connect.WithSchema(reviewServiceMethods.ByName("DeleteContribution")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
 			connect.WithClientOptions(opts...),
 		),
 		voteHelpful: connect.NewClient[v1.VoteHelpfulRequest, v1.VoteHelpfulResponse](
 			httpClient,
 			baseURL+ReviewServiceVoteHelpfulProcedure,
 			connect.WithSchema(reviewServiceMethods.ByName("VoteHelpful")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
 			connect.WithClientOptions(opts...),
 		),
 		listOwn: connect.NewClient[v1.ListOwnRequest, v1.ListOwnResponse](
@@ -413,7 +417,7 @@ func (c *reviewServiceClient) DecideContribution(ctx context.Context, req *v1.De
 type ReviewServiceHandler interface {
 	// SubmitReview of a line of an order of the session's customer; again, it edits the review there is. It is published, or
 	// held until an operator has looked at it: the answer says which. NOT_FOUND (UNKNOWN_ORDER, UNKNOWN_LINE);
-	// FAILED_PRECONDITION: NOT_RECEIVED before the line's parcel has left; RESOURCE_EXHAUSTED: TOO_MUCH_WRITTEN.
+	// FAILED_PRECONDITION: NOT_RECEIVED before the line's parcel is delivered; RESOURCE_EXHAUSTED: TOO_MUCH_WRITTEN.
 	SubmitReview(context.Context, *v1.SubmitReviewRequest) (*v1.SubmitReviewResponse, error)
 	// AskQuestion about a product. Once a key. UNAUTHENTICATED (ACCOUNT_REQUIRED) for a guest.
 	AskQuestion(context.Context, *v1.AskQuestionRequest) (*v1.AskQuestionResponse, error)
@@ -471,24 +475,28 @@ func NewReviewServiceHandler(svc ReviewServiceHandler, opts ...connect.HandlerOp
 		ReviewServiceAskQuestionProcedure,
 		svc.AskQuestion,
 		connect.WithSchema(reviewServiceMethods.ByName("AskQuestion")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
 		connect.WithHandlerOptions(opts...),
 	)
 	reviewServiceAnswerQuestionHandler := connect.NewUnaryHandlerSimple(
 		ReviewServiceAnswerQuestionProcedure,
 		svc.AnswerQuestion,
 		connect.WithSchema(reviewServiceMethods.ByName("AnswerQuestion")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
 		connect.WithHandlerOptions(opts...),
 	)
 	reviewServiceDeleteContributionHandler := connect.NewUnaryHandlerSimple(
 		ReviewServiceDeleteContributionProcedure,
 		svc.DeleteContribution,
 		connect.WithSchema(reviewServiceMethods.ByName("DeleteContribution")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
 		connect.WithHandlerOptions(opts...),
 	)
 	reviewServiceVoteHelpfulHandler := connect.NewUnaryHandlerSimple(
 		ReviewServiceVoteHelpfulProcedure,
 		svc.VoteHelpful,
 		connect.WithSchema(reviewServiceMethods.ByName("VoteHelpful")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
 		connect.WithHandlerOptions(opts...),
 	)
 	reviewServiceListOwnHandler := connect.NewUnaryHandlerSimple(
