@@ -183,7 +183,8 @@ const touched = "cart_changes"
 func (s *stale) again(c moved, name string) {
 	s.Helper()
 	m, known := rpc.MethodOf(c.procedure)
-	if !known || c.do != nil || !(m.Idempotent || m.IdempotentByKey && c.key != "") {
+	repeatable := m.Idempotent || (m.IdempotentByKey && c.key != "")
+	if !known || c.do != nil || !repeatable {
 		return
 	}
 	first, before := s.answered, s.contents()

@@ -92,7 +92,7 @@ func OrderFaults(o *orderv1.Order) (faults []string) {
 	}
 	for _, p := range o.GetParcels() {
 		for n, s := range p.GetScans() {
-			if s.GetSeq() != int32(n+1) { //nolint:gosec // a parcel has some ten scans
+			if s.GetSeq() != int32(n+1) {
 				fault("scan %d of the parcel of %s has the number %d", n+1, p.GetFcId(), s.GetSeq())
 			}
 		}
