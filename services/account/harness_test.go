@@ -22,7 +22,10 @@ import (
 	"github.com/cellar-commerce/cellar/internal/sqldb/sqldbtest"
 )
 
-func TestMain(m *testing.M) { sqldbtest.Main(m) }
+func TestMain(m *testing.M) {
+	newHashMemory = 64 // KiB; TestANewPasswordCostsWhatItShould looks at the real one
+	sqldbtest.Main(m)
+}
 
 var opened = time.Date(2031, time.May, 4, 12, 0, 0, 0, time.UTC)
 

@@ -234,3 +234,12 @@ func FuzzNormalEmail(f *testing.F) {
 		}
 	})
 }
+
+func TestANewPasswordCostsWhatItShould(t *testing.T) {
+	cheap := newHashMemory
+	newHashMemory = argonMemory
+	defer func() { newHashMemory = cheap }()
+	if h := newHash(secretWord); h.memory != 19<<10 || h.time != 2 || h.threads != 1 || len(h.key) != 32 || len(h.salt) != 16 || !h.matches(secretWord) {
+		t.Errorf("a new hash is %s", h)
+	}
+}
