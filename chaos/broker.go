@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/cellar-commerce/cellar/internal/clock"
 	"github.com/cellar-commerce/cellar/internal/ident"
 	"github.com/cellar-commerce/cellar/internal/platform"
 	"github.com/cellar-commerce/cellar/internal/shop"
@@ -233,14 +234,10 @@ func (d *brokerDrill) drain(ctx context.Context) error {
 	}
 }
 
-// rest for a while, or until ctx ends; not at all when d is not positive.
+// rest for a while, or until ctx ends.
 func rest(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(max(d, 0))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return ctx.Err()
-	case <-ctx.Done():
-		return ctx.Err()
+	if err := (clock.System{}).Sleep(ctx, d); err != nil {
+		return err
 	}
+	return ctx.Err() // also when both are over
 }

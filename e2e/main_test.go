@@ -17,7 +17,6 @@ import (
 	"github.com/cellar-commerce/cellar/internal/cellctl"
 	"github.com/cellar-commerce/cellar/internal/opening"
 	"github.com/cellar-commerce/cellar/internal/platform"
-	"github.com/cellar-commerce/cellar/internal/seed"
 )
 
 // the platform that all tests share.
@@ -76,18 +75,7 @@ func bin() string {
 }
 
 // fill the shelves with a small catalogue.
-func fill(ctx context.Context, url string) error {
-	o, err := opening.New(ctx, url)
-	if err != nil {
-		return err
-	}
-	defer o.Close()
-	if _, err := o.Centers(ctx); err != nil {
-		return err
-	}
-	_, err = o.Products(ctx, seed.Products(products, 7), opening.Options{Seed: 7})
-	return err
-}
+func fill(ctx context.Context, url string) error { return opening.Fill(ctx, url, products, 7) }
 
 // freeOffset finds ports that nobody uses, so that a platform in another folder is left alone.
 func freeOffset() (int, error) {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
-	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -62,14 +61,11 @@ const (
 // every part is a process on this machine; and the commit of an order against the same order statement by statement.
 func Checkout(ctx context.Context, cfg CheckoutConfig) (r Report, err error) {
 	begun := time.Now()
-	dir, err := os.MkdirTemp("", "cellar-bench-")
+	dir, remove, err := scratch()
 	if err != nil {
-		return r, fmt.Errorf("bench: %w", err)
+		return r, err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // the database's own user has to pass; its data is closed to others
-		return r, fmt.Errorf("bench: %w", err)
-	}
+	defer func() { err = errors.Join(err, remove()) }()
 	b := &checkoutBench{cfg: cfg, report: Report{Name: "checkout", Machine: machine(), Ratios: map[string]float64{}, Goals: map[string]Goal{}}}
 	b.say("starting a platform with %d products", checkoutProducts)
 	p, err := platform.Start(ctx, platform.Config{
@@ -112,19 +108,10 @@ func (b *checkoutBench) say(format string, args ...any) {
 }
 
 func (b *checkoutBench) fill(ctx context.Context, url string) error {
-	opener, err := opening.New(ctx, url)
-	if err != nil {
-		return err
-	}
-	defer opener.Close()
-	if _, err := opener.Centers(ctx); err != nil {
-		return err
-	}
 	for p := range seed.Products(checkoutProducts, checkoutSeed) {
 		b.skus = append(b.skus, p.GetSku())
 	}
-	_, err = opener.Products(ctx, seed.Products(checkoutProducts, checkoutSeed), opening.Options{Seed: checkoutSeed})
-	return err
+	return opening.Fill(ctx, url, checkoutProducts, checkoutSeed)
 }
 
 // measure the orders of shoppers whose carts are full.

@@ -10,6 +10,7 @@ import (
 
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/cellar-commerce/cellar/internal/clock"
 	topologyv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/topology/v1"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/topology/v1/topologyv1connect"
 	"github.com/cellar-commerce/cellar/internal/ident"
@@ -180,16 +181,8 @@ func (b *evacuateBench) rounds(ctx context.Context) error {
 	return nil
 }
 
-func rest(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
+// rest for a while; the context's error as soon as it ends.
+func rest(ctx context.Context, d time.Duration) error { return clock.System{}.Sleep(ctx, d) }
 
 func cause(reason string) *topologyv1.Cause { return &topologyv1.Cause{Who: "bench", Reason: reason} }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -75,14 +74,11 @@ type eventsBench struct {
 // late events arrive; and how many a consumer with an inbox takes.
 func Events(ctx context.Context, cfg EventsConfig) (r Report, err error) {
 	begun := time.Now()
-	dir, err := os.MkdirTemp("", "cellar-bench-")
+	dir, remove, err := scratch()
 	if err != nil {
-		return r, fmt.Errorf("bench: %w", err)
+		return r, err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // the database's own user has to pass; its data is closed to others
-		return r, fmt.Errorf("bench: %w", err)
-	}
+	defer func() { err = errors.Join(err, remove()) }()
 	server, err := pgserver.Start(ctx, pgserver.Config{Dir: filepath.Join(dir, "postgres")})
 	if err != nil {
 		return r, err

@@ -9,7 +9,6 @@ import (
 
 	"github.com/cellar-commerce/cellar/internal/opening"
 	"github.com/cellar-commerce/cellar/internal/platform"
-	"github.com/cellar-commerce/cellar/internal/seed"
 )
 
 // StartPlatform of the programs in binDir, with a small catalogue, in a directory of its own, dir; for who rehearses faults on
@@ -28,13 +27,9 @@ type private struct {
 
 // start it in a new directory, dir. The function stops it and removes the directory, whatever became of it.
 func (p private) start(ctx context.Context) (dir string, stop func() error, err error) {
-	parent, err := os.MkdirTemp("", "cellar-bench-")
+	parent, remove, err := scratch()
 	if err != nil {
-		return "", func() error { return nil }, fmt.Errorf("bench: %w", err)
-	}
-	remove := func() error { return os.RemoveAll(parent) }
-	if err := os.Chmod(parent, 0o755); err != nil { //nolint:gosec // the database's own user has to pass; its data is closed to others
-		return "", remove, fmt.Errorf("bench: %w", err)
+		return "", func() error { return nil }, err
 	}
 	dir = filepath.Join(parent, "platform")
 	running, err := platform.Start(ctx, platform.Config{Dir: dir, BinDir: p.binDir, PortOffset: p.portOffset, Fill: p.fill})
@@ -50,14 +45,16 @@ func (p private) start(ctx context.Context) (dir string, stop func() error, err 
 }
 
 func (p private) fill(ctx context.Context, url string) error {
-	opener, err := opening.New(ctx, url)
-	if err != nil {
-		return err
+	return opening.Fill(ctx, url, p.products, p.seed)
+}
+
+// scratch is a new directory, and what removes it with all that is in it.
+func scratch() (dir string, remove func() error, err error) {
+	if dir, err = os.MkdirTemp("", "cellar-bench-"); err != nil {
+		return "", nil, fmt.Errorf("bench: %w", err)
 	}
-	defer opener.Close()
-	if _, err := opener.Centers(ctx); err != nil {
-		return err
+	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // the database's own user has to pass; its data is closed to others
+		return "", nil, errors.Join(fmt.Errorf("bench: %w", err), os.RemoveAll(dir))
 	}
-	_, err = opener.Products(ctx, seed.Products(p.products, p.seed), opening.Options{Seed: p.seed})
-	return err
+	return dir, func() error { return os.RemoveAll(dir) }, nil
 }

@@ -19,6 +19,21 @@ func (o *options) bench() *cobra.Command {
 	return cmd
 }
 
+// benchProgress tells a person what is measured now.
+func benchProgress(cmd *cobra.Command) func(string) {
+	return func(s string) { cmd.PrintErrln("bench: " + s) }
+}
+
+// measured prints what a bench answers.
+func (o *options) measured(cmd *cobra.Command) func(bench.Report, error) error {
+	return func(report bench.Report, err error) error {
+		if err != nil {
+			return err
+		}
+		return o.print(cmd.OutOrStdout(), report, report.Table)
+	}
+}
+
 func (o *options) benchCheckout() *cobra.Command {
 	var cfg bench.CheckoutConfig
 	cmd := &cobra.Command{
@@ -30,12 +45,8 @@ func (o *options) benchCheckout() *cobra.Command {
 			if cfg.BinDir, err = binDir(); err != nil {
 				return err
 			}
-			cfg.Progress = func(s string) { cmd.PrintErrln("bench: " + s) }
-			report, err := bench.Checkout(cmd.Context(), cfg)
-			if err != nil {
-				return err
-			}
-			return o.print(cmd.OutOrStdout(), report, report.Table)
+			cfg.Progress = benchProgress(cmd)
+			return o.measured(cmd)(bench.Checkout(cmd.Context(), cfg))
 		},
 	}
 	cmd.Flags().Float64Var(&cfg.Seconds, "seconds", 20, "that orders are placed for")
@@ -59,12 +70,8 @@ func (o *options) benchStock() *cobra.Command {
 					return usagef("--cases must be among %s", strings.Join(bench.StockCases(), ", "))
 				}
 			}
-			cfg.Progress = func(s string) { cmd.PrintErrln("bench: " + s) }
-			report, err := bench.Stock(cmd.Context(), cfg)
-			if err != nil {
-				return err
-			}
-			return o.print(cmd.OutOrStdout(), report, report.Table)
+			cfg.Progress = benchProgress(cmd)
+			return o.measured(cmd)(bench.Stock(cmd.Context(), cfg))
 		},
 	}
 	cmd.Flags().Float64Var(&cfg.Seconds, "seconds", 4, "of each measurement; there are fourteen")
@@ -80,12 +87,8 @@ func (o *options) benchPlan() *cobra.Command {
 			if cfg.Orders < 1 || cfg.Orders > 1_000_000 {
 				return usagef("--orders must be 1 to 1,000,000")
 			}
-			cfg.Progress = func(s string) { cmd.PrintErrln("bench: " + s) }
-			report, err := bench.Plan(cmd.Context(), cfg)
-			if err != nil {
-				return err
-			}
-			return o.print(cmd.OutOrStdout(), report, report.Table)
+			cfg.Progress = benchProgress(cmd)
+			return o.measured(cmd)(bench.Plan(cmd.Context(), cfg))
 		},
 	}
 	cmd.Flags().IntVar(&cfg.Orders, "orders", 2000, "random orders")

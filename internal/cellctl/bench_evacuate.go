@@ -27,12 +27,8 @@ func (o *options) benchEvacuate() *cobra.Command {
 			if running {
 				cfg.Running = o.dir
 			}
-			cfg.Progress = func(s string) { cmd.PrintErrln("bench: " + s) }
-			report, err := bench.Evacuate(cmd.Context(), cfg)
-			if err != nil {
-				return err
-			}
-			return o.print(cmd.OutOrStdout(), report, report.Table)
+			cfg.Progress = benchProgress(cmd)
+			return o.measured(cmd)(bench.Evacuate(cmd.Context(), cfg))
 		},
 	}
 	cmd.Flags().Float64Var(&cfg.Seconds, "seconds", 110, "after which nothing more is begun")

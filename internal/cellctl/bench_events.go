@@ -17,12 +17,8 @@ func (o *options) benchEvents() *cobra.Command {
 			if cfg.BinDir, err = binDir(); err != nil {
 				return err
 			}
-			cfg.Progress = func(s string) { cmd.PrintErrln("bench: " + s) }
-			report, err := bench.Events(cmd.Context(), cfg)
-			if err != nil {
-				return err
-			}
-			return o.print(cmd.OutOrStdout(), report, report.Table)
+			cfg.Progress = benchProgress(cmd)
+			return o.measured(cmd)(bench.Events(cmd.Context(), cfg))
 		},
 	}
 	cmd.Flags().Float64Var(&cfg.Seconds, "seconds", 5, "that events are sent one by one for, and that the lag is taken for")

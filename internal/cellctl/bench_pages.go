@@ -19,12 +19,8 @@ func (o *options) benchPages() *cobra.Command {
 			if cfg.BinDir, err = binDir(); err != nil {
 				return err
 			}
-			cfg.Progress = func(s string) { cmd.PrintErrln("bench: " + s) }
-			report, err := bench.Pages(cmd.Context(), cfg)
-			if err != nil {
-				return err
-			}
-			return o.print(cmd.OutOrStdout(), report, report.Table)
+			cfg.Progress = benchProgress(cmd)
+			return o.measured(cmd)(bench.Pages(cmd.Context(), cfg))
 		},
 	}
 	cmd.Flags().Float64Var(&cfg.Seconds, "seconds", 60, "that pages are looked at")

@@ -27,12 +27,8 @@ func (o *options) benchRouter() *cobra.Command {
 			if cfg.Self, err = os.Executable(); err != nil {
 				return fmt.Errorf("where am I: %w", err)
 			}
-			cfg.Progress = func(s string) { cmd.PrintErrln("bench: " + s) }
-			report, err := bench.Router(cmd.Context(), cfg)
-			if err != nil {
-				return err
-			}
-			return o.print(cmd.OutOrStdout(), report, report.Table)
+			cfg.Progress = benchProgress(cmd)
+			return o.measured(cmd)(bench.Router(cmd.Context(), cfg))
 		},
 	}
 	cmd.Flags().Float64Var(&cfg.Seconds, "seconds", 12, "that each of the four is under load, in six rounds")

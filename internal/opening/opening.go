@@ -70,6 +70,20 @@ func (o *Opener) Close() {
 	o.regional.Close()
 }
 
+// Fill a platform whose schema is there: all centres, and n generated products with their stock, both of one seed.
+func Fill(ctx context.Context, databaseURL string, n int, seedOf uint64) error {
+	o, err := New(ctx, databaseURL)
+	if err != nil {
+		return err
+	}
+	defer o.Close()
+	if _, err := o.Centers(ctx); err != nil {
+		return err
+	}
+	_, err = o.Products(ctx, seed.Products(n, seedOf), Options{Seed: seedOf})
+	return err
+}
+
 // Empty tells whether nothing is for sale yet.
 func (o *Opener) Empty(ctx context.Context) (bool, error) {
 	page, err := o.catalog.ScanProducts(ctx, "", 1)

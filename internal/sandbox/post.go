@@ -33,6 +33,8 @@ const (
 	maxText = 1600
 	// smtpTimeout of one command.
 	smtpTimeout = 10 * time.Second
+	// channelSMS of a letter; of an e-mail it is "email".
+	channelSMS = "sms"
 )
 
 // Letter is an e-mail or an SMS that was taken.
@@ -55,15 +57,14 @@ type Post struct {
 
 	mu      sync.Mutex
 	letters []Letter
-	byKey   map[string]bool // of SMS: what was taken already
-	faults  []string        // what the next messages are answered
+	faults  []string // what the next messages are answered
 	doors   []net.Listener
 	closed  bool
 }
 
 // NewPost catches from now on; nothing listens yet.
 func NewPost(c clock.Clock) *Post {
-	p := &Post{clock: c, byKey: map[string]bool{}}
+	p := &Post{clock: c}
 	p.server = smtp.NewServer(smtp.BackendFunc(func(c *smtp.Conn) (smtp.Session, error) { return &delivery{post: p, conn: c.Conn()}, nil }))
 	p.server.Domain, p.server.MaxMessageBytes, p.server.MaxRecipients = "sandbox.local", maxLetter, maxRecipients
 	p.server.ReadTimeout, p.server.WriteTimeout = smtpTimeout, smtpTimeout
@@ -122,9 +123,13 @@ func (p *Post) Letters() []Letter {
 	return slices.Clone(p.letters)
 }
 
+// keep a letter; an SMS whose key is among those that are kept is one of them.
 func (p *Post) keep(l Letter) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if l.Channel == channelSMS && slices.ContainsFunc(p.letters, func(o Letter) bool { return o.Channel == channelSMS && o.MessageID == l.MessageID }) {
+		return
+	}
 	if len(p.letters) >= maxLetters {
 		p.letters = slices.Delete(p.letters, 0, len(p.letters)-maxLetters+1)
 	}
@@ -252,13 +257,7 @@ func (p *Post) takeSMS(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "busy, as it was told to be", http.StatusServiceUnavailable)
 		return
 	}
-	p.mu.Lock()
-	known := p.byKey[key]
-	p.byKey[key] = true
-	p.mu.Unlock()
-	if !known {
-		p.keep(Letter{Channel: "sms", MessageID: key, To: q.To, Text: q.Text, At: p.clock.Now()})
-	}
+	p.keep(Letter{Channel: channelSMS, MessageID: key, To: q.To, Text: q.Text, At: p.clock.Now()})
 	if fault == "lose" {
 		panic(http.ErrAbortHandler) // it is sent, and the answer is lost
 	}

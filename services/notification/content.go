@@ -49,7 +49,7 @@ func (s *Service) content(t notice.Try) content {
 			c.Lines = append(c.Lines, "It was seen last in "+d.GetPlace()+".")
 		}
 	case notificationv1.Kind_KIND_ORDER_REFUNDED:
-		c.Subject, c.Lines = "Money back for your order "+d.GetOrderId(), []string{"We have given back " + amount(d) + " for your order " + d.GetOrderId() + ", the way you paid. Banks may take some days."}
+		c.Subject, c.Lines = "Money back for your order "+d.GetOrderId(), []string{"We have given back " + money.FromProto(d.GetAmount()).String() + " for your order " + d.GetOrderId() + ", the way you paid. Banks may take some days."}
 	case notificationv1.Kind_KIND_EMAIL_VERIFICATION:
 		c.Subject, c.Lines = "Is this your e-mail address?", []string{"Somebody has made an account with this address. If it was you, say so by this link within two days. If not, nothing needs to be done."}
 		c.Link, c.LinkName = link("/verify", purposeVerify), "It is my address"
@@ -71,12 +71,6 @@ func or(s, otherwise string) string {
 		return otherwise
 	}
 	return s
-}
-
-// amount as it is written in a letter: "12.50 USD".
-func amount(d *notificationv1.Notice) string {
-	a := money.Amount{Minor: d.GetAmount().GetMinorUnits(), Currency: d.GetAmount().GetCurrencyCode()}
-	return fmt.Sprintf("%d.%02d %s", a.Minor/100, a.Minor%100, a.Currency)
 }
 
 // short is an SMS: two parts at most.
