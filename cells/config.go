@@ -111,13 +111,9 @@ func isAddress(s string) bool {
 
 // brokers by region.
 func (c Config) brokers() (map[ident.Region]string, error) {
-	all := map[ident.Region]string{}
-	for part := range strings.SplitSeq(c.Brokers, ",") {
-		region, address, found := strings.Cut(strings.TrimSpace(part), "=")
-		if _, known := ident.Region(region).Code(); !found || !known {
-			return nil, fmt.Errorf("brokers must be region=nats://host:port, separated by commas; got %q", part)
-		}
-		all[ident.Region(region)] = address
+	all, err := byRegion(c.Brokers, "brokers must be region=nats://host:port, separated by commas")
+	if err != nil {
+		return nil, err
 	}
 	if _, own := all[ident.Region(c.Region)]; !own {
 		return nil, errors.New("brokers must name the broker of the cell's own region")
@@ -128,22 +124,34 @@ func (c Config) brokers() (map[ident.Region]string, error) {
 // brokerCredentials are files by the region of the broker that they are for. Whether they are there is found when they are needed:
 // a cell serves without its brokers.
 func (c Config) brokerCredentials() (map[ident.Region]string, error) {
-	all := map[ident.Region]string{}
-	if c.BrokerCreds == "" {
-		return all, nil
+	const want = "broker-credentials must be a file, or region=file, separated by commas"
+	if strings.Contains(c.BrokerCreds, "=") {
+		all, err := byRegion(c.BrokerCreds, want)
+		for region, file := range all {
+			if file == "" {
+				return nil, fmt.Errorf("%s; got none for %s", want, region)
+			}
+		}
+		return all, err
 	}
-	if !strings.Contains(c.BrokerCreds, "=") {
-		for _, region := range ident.Regions() {
+	all := map[ident.Region]string{}
+	for _, region := range ident.Regions() {
+		if c.BrokerCreds != "" {
 			all[region] = c.BrokerCreds
 		}
-		return all, nil
 	}
-	for part := range strings.SplitSeq(c.BrokerCreds, ",") {
-		region, file, _ := strings.Cut(strings.TrimSpace(part), "=")
-		if _, known := ident.Region(region).Code(); file == "" || !known {
-			return nil, fmt.Errorf("broker-credentials must be a file, or region=file, separated by commas; got %q", part)
+	return all, nil
+}
+
+// byRegion reads region=value, separated by commas; want is said of what is not so.
+func byRegion(setting, want string) (map[ident.Region]string, error) {
+	all := map[ident.Region]string{}
+	for part := range strings.SplitSeq(setting, ",") {
+		region, value, found := strings.Cut(strings.TrimSpace(part), "=")
+		if _, known := ident.Region(region).Code(); !found || !known {
+			return nil, fmt.Errorf("%s; got %q", want, part)
 		}
-		all[ident.Region(region)] = file
+		all[ident.Region(region)] = value
 	}
 	return all, nil
 }

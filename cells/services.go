@@ -144,7 +144,7 @@ func (c *Cell) assembleAccounts() (err error) {
 		}
 	}
 	s.notification = notification.New(notification.Deps{
-		DB: c.customers, Fence: s.fence, Clock: c.clock, Log: c.log, Accounts: contacts{c}, Mailer: mailer, SMSURL: c.cfg.SMS, Link: links.Token, Rings: c.rings,
+		DB: c.customers, Fence: s.fence, Clock: c.clock, Log: c.log, Accounts: contacts{c}, Mailer: mailer, SMSURL: c.cfg.SMS, Link: links.Sent, Rings: c.rings,
 		WebhookURL: c.cfg.NotifyWebhook, WebhookKey: c.keys.notifications, ShopURL: strings.TrimSuffix(c.cfg.ShopURL, "/"), Observe: telemetry.NewNoticeMetrics(c.metrics),
 	})
 	s.account = account.New(account.Deps{

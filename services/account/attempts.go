@@ -35,17 +35,19 @@ type window struct {
 	until    time.Time
 }
 
-func newAttempts() *attempts {
-	return &attempts{limit: maxFailures, window: failureWindow, counts: map[[32]byte]window{}, trying: map[[32]byte]int{}, refusal: func() error {
-		return problem.New(problem.Exhausted, "TOO_MANY_FAILURES", "too many failed sign-ins for this address; try again in some minutes")
+func newLimited(limit int, within time.Duration, reason, text string) *attempts {
+	return &attempts{limit: limit, window: within, counts: map[[32]byte]window{}, trying: map[[32]byte]int{}, refusal: func() error {
+		return problem.New(problem.Exhausted, reason, text)
 	}}
+}
+
+func newAttempts() *attempts {
+	return newLimited(maxFailures, failureWindow, "TOO_MANY_FAILURES", "too many failed sign-ins for this address; try again in some minutes")
 }
 
 // newMails counts the letters that were asked for by address, whether anybody has it or not.
 func newMails() *attempts {
-	return &attempts{limit: maxMails, window: mailWindow, counts: map[[32]byte]window{}, trying: map[[32]byte]int{}, refusal: func() error {
-		return problem.New(problem.Exhausted, "TOO_MANY_MAILS", "too many letters were asked for with this address; try again in an hour")
-	}}
+	return newLimited(maxMails, mailWindow, "TOO_MANY_MAILS", "too many letters were asked for with this address; try again in an hour")
 }
 
 // within what the limit allows, do something that counts when it succeeds.

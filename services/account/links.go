@@ -31,6 +31,15 @@ const (
 	mailWindow = time.Hour
 )
 
+// linked is what a link is sent with, by its purpose: the notice that takes it to the customer, and how long it works.
+var linked = map[string]struct {
+	kind notificationv1.Kind
+	ttl  time.Duration
+}{
+	purposeVerify: {notificationv1.Kind_KIND_EMAIL_VERIFICATION, verifyFor},
+	purposeReset:  {notificationv1.Kind_KIND_PASSWORD_RESET, resetFor},
+}
+
 // Linker makes the tokens of links from what stands in the database, and a key that does not: who reads the database can
 // make none, and what is to be sent later need not be kept where it could be read.
 type Linker struct{ key []byte }
@@ -45,6 +54,16 @@ func NewLinker(from []byte) Linker {
 // Token of a link: <customer id>.<token id>.<secret>. The router reads nothing of it; the cell finds the customer's owner.
 func (l Linker) Token(customer ident.CustomerID, tokenID, purpose string) string {
 	return string(customer) + "." + tokenID + "." + l.secret(customer, tokenID, purpose)
+}
+
+// Sent is the Token of the link that a notice of a kind takes to the customer; empty for a kind that takes none.
+func (l Linker) Sent(customer ident.CustomerID, tokenID string, kind notificationv1.Kind) string {
+	for purpose, sent := range linked {
+		if sent.kind == kind {
+			return l.Token(customer, tokenID, purpose)
+		}
+	}
+	return ""
 }
 
 func (l Linker) secret(customer ident.CustomerID, tokenID, purpose string) string {
@@ -81,15 +100,12 @@ func linkNotGood() error {
 
 // queueLink writes a link for a customer and the notice that takes it to them; links of that purpose from before stop working.
 func (s *Service) queueLink(ctx context.Context, tx sqldb.Tx, id ident.CustomerID, purpose, tokenID string, now time.Time) error {
-	kind, ttl := notificationv1.Kind_KIND_PASSWORD_RESET, resetFor
-	if purpose == purposeVerify {
-		kind, ttl = notificationv1.Kind_KIND_EMAIL_VERIFICATION, verifyFor
-	}
+	with := linked[purpose]
 	sum := sha256.Sum256([]byte(s.deps.Links.secret(id, tokenID, purpose)))
 	var b sqldb.Batch
 	b.Queue(stmtDropLinks, nil, string(id.Region()), string(id), purpose)
-	b.Queue(stmtInsertLink, nil, string(id.Region()), string(id), tokenID, purpose, sum[:], now.Add(ttl))
-	err := notice.Queue(&b, id.Region(), now, notice.Notice{Customer: id, Cause: "account/" + purpose + "/" + tokenID, Detail: &notificationv1.Notice{Kind: kind, TokenId: tokenID}})
+	b.Queue(stmtInsertLink, nil, string(id.Region()), string(id), tokenID, purpose, sum[:], now.Add(with.ttl))
+	err := notice.Queue(&b, id.Region(), now, notice.Notice{Customer: id, Cause: "account/" + purpose + "/" + tokenID, Detail: &notificationv1.Notice{Kind: with.kind, TokenId: tokenID}})
 	if err != nil {
 		return err
 	}

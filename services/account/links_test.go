@@ -25,7 +25,7 @@ func (w world) linkOf(t testing.TB, id ident.CustomerID, purpose string) string 
 	if len(ids) != 1 {
 		t.Fatalf("there are %d links to %s", len(ids), purpose)
 	}
-	return w.deps.Links.Token(id, ids[0], purpose)
+	return w.deps.Links.Sent(id, ids[0], linked[purpose].kind)
 }
 
 func (w world) askReset(email string) error {

@@ -114,7 +114,6 @@ func emailTaken() error {
 
 // signIn proves a customer by password. BAD_CREDENTIALS for an unknown address and a wrong password alike.
 func (s *Service) signIn(ctx context.Context, email, password string) (Account, error) {
-	now := s.deps.Clock.Now()
 	id, claimed, err := s.find(ctx, email)
 	if err != nil {
 		return Account{}, fmt.Errorf("sign in: %w", err)
@@ -124,19 +123,28 @@ func (s *Service) signIn(ctx context.Context, email, password string) (Account, 
 			return Account{}, err
 		}
 	}
+	return s.tried(ctx, email, password, func() (a Account, err error) {
+		if claimed {
+			a, _, err = s.get(ctx, id)
+		}
+		return a, err
+	})
+}
+
+// tried a password of an address: within the limits, and counted. BAD_CREDENTIALS, also for the zero account, and as slowly.
+func (s *Service) tried(ctx context.Context, email, password string, account func() (Account, error)) (Account, error) {
+	now := s.deps.Clock.Now()
 	if err := s.attempts.enter(email, now); err != nil {
 		return Account{}, err
 	}
 	defer s.attempts.leave(email)
-	var a Account
-	if claimed {
-		if a, _, err = s.get(ctx, id); err != nil {
-			return Account{}, fmt.Errorf("sign in: %w", err)
-		}
+	a, err := account()
+	if err != nil {
+		return Account{}, fmt.Errorf("try a password: %w", err)
 	}
 	same, err := s.hasher.verify(ctx, a.PasswordHash, password)
 	if err != nil {
-		return Account{}, fmt.Errorf("sign in: %w", err)
+		return Account{}, fmt.Errorf("try a password: %w", err)
 	}
 	if !same {
 		s.attempts.failed(email, now)

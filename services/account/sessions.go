@@ -72,7 +72,6 @@ func (s *Service) Valid(ctx context.Context, p session.Principal) error {
 
 // prove that a customer knows the account's password, with the same limits as signing in. BAD_CREDENTIALS.
 func (s *Service) prove(ctx context.Context, id ident.CustomerID, password string) (Account, error) {
-	now := s.deps.Clock.Now()
 	a, found, err := s.get(ctx, id)
 	if err != nil {
 		return a, err
@@ -80,20 +79,7 @@ func (s *Service) prove(ctx context.Context, id ident.CustomerID, password strin
 	if !found || a.ErasedAt != nil {
 		return a, unknownAccount()
 	}
-	if err := s.attempts.enter(a.Email, now); err != nil {
-		return a, err
-	}
-	defer s.attempts.leave(a.Email)
-	same, err := s.hasher.verify(ctx, a.PasswordHash, password)
-	if err != nil {
-		return a, err
-	}
-	if !same {
-		s.attempts.failed(a.Email, now)
-		return a, badCredentials()
-	}
-	s.attempts.succeeded(a.Email)
-	return a, nil
+	return s.tried(ctx, a.Email, password, func() (Account, error) { return a, nil })
 }
 
 // changePassword of a customer who knows the old one; gives the generation of the sessions to come.

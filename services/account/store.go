@@ -390,12 +390,17 @@ func markErased(ctx context.Context, tx sqldb.Tx, id ident.CustomerID, now time.
 	return generation, tx.Send(ctx, &b)
 }
 
-// dueAgain at a time, unless the erasure is finished.
-func (s *Service) dueAgain(ctx context.Context, id ident.CustomerID, at time.Time) error {
+// write one statement on a customer's rows, which takes their region and the customer first.
+func (s *Service) write(ctx context.Context, id ident.CustomerID, stmt *sqldb.Statement, args ...any) error {
 	return s.deps.Fence.InSlotTx(ctx, id, func(tx sqldb.Tx) error {
-		_, err := tx.Exec(ctx, stmtErasureDue, string(id.Region()), string(id), at)
+		_, err := tx.Exec(ctx, stmt, append([]any{string(id.Region()), string(id)}, args...)...)
 		return err
 	})
+}
+
+// dueAgain at a time, unless the erasure is finished.
+func (s *Service) dueAgain(ctx context.Context, id ident.CustomerID, at time.Time) error {
+	return s.write(ctx, id, stmtErasureDue, at)
 }
 
 // release an address, for whoever signs up with it next. The id is compared: that may have happened already.
@@ -405,17 +410,11 @@ func (s *Service) release(ctx context.Context, email string, id ident.CustomerID
 }
 
 func (s *Service) forgetEmail(ctx context.Context, id ident.CustomerID) error {
-	return s.deps.Fence.InSlotTx(ctx, id, func(tx sqldb.Tx) error {
-		_, err := tx.Exec(ctx, stmtForgetEmail, string(id.Region()), string(id))
-		return err
-	})
+	return s.write(ctx, id, stmtForgetEmail)
 }
 
 func (s *Service) erased(ctx context.Context, id ident.CustomerID) error {
-	return s.deps.Fence.InSlotTx(ctx, id, func(tx sqldb.Tx) error {
-		_, err := tx.Exec(ctx, stmtErased, string(id.Region()), string(id))
-		return err
-	})
+	return s.write(ctx, id, stmtErased)
 }
 
 func (s *Service) erasuresDue(ctx context.Context, ring ident.Region) ([]ident.CustomerID, error) {
@@ -442,11 +441,7 @@ func (s *Service) forgetLinks(ctx context.Context, ring ident.Region) (n int, er
 		if !s.deps.Fence.Mine(o.customer) {
 			continue
 		}
-		err := s.deps.Fence.InSlotTx(ctx, o.customer, func(tx sqldb.Tx) error {
-			_, err := tx.Exec(ctx, stmtForgetLink, string(ring), string(o.customer), o.tokenID)
-			return err
-		})
-		if err != nil {
+		if err := s.write(ctx, o.customer, stmtForgetLink, o.tokenID); err != nil {
 			return n, fmt.Errorf("forget a link: %w", err)
 		}
 		n++

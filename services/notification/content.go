@@ -11,12 +11,6 @@ import (
 	"github.com/cellar-commerce/cellar/internal/notice"
 )
 
-// Purposes of links.
-const (
-	purposeVerify = "verify"
-	purposeReset  = "reset"
-)
-
 // content of a message. Lines are paragraphs.
 type content struct {
 	Name, Subject string
@@ -30,8 +24,8 @@ func (s *Service) content(t notice.Try) content {
 	d := t.Detail
 	order := "Your order " + d.GetOrderId()
 	c := content{Link: s.deps.ShopURL + "/orders/" + url.PathEscape(d.GetOrderId()), LinkName: "Look at your order"}
-	link := func(path, purpose string) string {
-		return s.deps.ShopURL + path + "?t=" + url.QueryEscape(s.deps.Link(t.Customer, d.GetTokenId(), purpose))
+	link := func(path string) string {
+		return s.deps.ShopURL + path + "?t=" + url.QueryEscape(s.deps.Link(t.Customer, d.GetTokenId(), d.GetKind()))
 	}
 	switch d.GetKind() {
 	case notificationv1.Kind_KIND_ORDER_PLACED:
@@ -52,10 +46,10 @@ func (s *Service) content(t notice.Try) content {
 		c.Subject, c.Lines = "Money back for your order "+d.GetOrderId(), []string{"We have given back " + money.FromProto(d.GetAmount()).String() + " for your order " + d.GetOrderId() + ", the way you paid. Banks may take some days."}
 	case notificationv1.Kind_KIND_EMAIL_VERIFICATION:
 		c.Subject, c.Lines = "Is this your e-mail address?", []string{"Somebody has made an account with this address. If it was you, say so by this link within two days. If not, nothing needs to be done."}
-		c.Link, c.LinkName = link("/verify", purposeVerify), "It is my address"
+		c.Link, c.LinkName = link("/verify"), "It is my address"
 	case notificationv1.Kind_KIND_PASSWORD_RESET:
 		c.Subject, c.Lines = "A new password", []string{"Somebody has asked for a new password for your account. The link works once, within half an hour. If it was not you, nothing needs to be done: your password stays as it is."}
-		c.Link, c.LinkName = link("/reset/new", purposeReset), "Set a new password"
+		c.Link, c.LinkName = link("/reset/new"), "Set a new password"
 	case notificationv1.Kind_KIND_PASSWORD_CHANGED:
 		c.Subject, c.Lines = "Your password was changed", []string{"The password of your account was changed, and every other session was ended. If it was not you, ask for a new password at once."}
 		c.Link, c.LinkName = s.deps.ShopURL+"/reset", "Ask for a new password"

@@ -41,7 +41,7 @@ func (s *Service) Deliver(ctx context.Context, t notice.Try) (notice.Outcome, er
 	if err != nil {
 		return notice.Failed, err
 	}
-	if !wanted(settings, t.Detail.GetKind(), t.Channel) {
+	if !notice.Wanted(settings, t.Detail.GetKind(), t.Channel) {
 		return notice.Unwanted, nil
 	}
 	switch {

@@ -8,6 +8,7 @@ import (
 	"github.com/cellar-commerce/cellar/internal/clock"
 	"github.com/cellar-commerce/cellar/internal/fence"
 	accountv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/account/v1"
+	notificationv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/notification/v1"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/notification/v1/notificationv1connect"
 	"github.com/cellar-commerce/cellar/internal/ident"
 	"github.com/cellar-commerce/cellar/internal/mail"
@@ -41,8 +42,8 @@ type Deps struct {
 	WebhookURL, WebhookKey string
 	// ShopURL is where the shop is, without a slash at the end, for links.
 	ShopURL string
-	// Link gives the token of a link from what a notice has of it.
-	Link func(customer ident.CustomerID, tokenID, purpose string) string
+	// Link gives the token of the link that a notice of a kind takes along, from what it has of it.
+	Link func(customer ident.CustomerID, tokenID string, kind notificationv1.Kind) string
 	// Rings in which this cell may own customers.
 	Rings func() (rings []ident.Region, version uint64)
 	// Client of the HTTP channels; nil is one of the service's own.

@@ -99,7 +99,9 @@ func newWorld(t *testing.T) world {
 	w.Service = notification.New(notification.Deps{
 		DB: w.db, Fence: fencetest.Owner(w.db, here), Clock: w.clock, Log: slog.New(slog.DiscardHandler), Accounts: w, Mailer: mailer, SMSURL: server.URL,
 		WebhookURL: server.URL + "/hook", WebhookKey: webhookKey, ShopURL: "https://shop.example",
-		Link:  func(c ident.CustomerID, id, purpose string) string { return string(c) + "." + id + "." + purpose },
+		Link: func(c ident.CustomerID, id string, kind notificationv1.Kind) string {
+			return string(c) + "." + id + "." + map[notificationv1.Kind]string{notificationv1.Kind_KIND_EMAIL_VERIFICATION: "verify", notificationv1.Kind_KIND_PASSWORD_RESET: "reset"}[kind]
+		},
 		Rings: func() ([]ident.Region, uint64) { return []ident.Region{here}, 1 },
 	})
 	return w

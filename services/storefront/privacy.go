@@ -10,6 +10,7 @@ import (
 
 	accountv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/account/v1"
 	notificationv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/notification/v1"
+	"github.com/cellar-commerce/cellar/internal/notice"
 	"github.com/cellar-commerce/cellar/internal/session"
 )
 
@@ -117,14 +118,11 @@ type toldBy struct {
 	Chosen, Always bool
 }
 
-// toldKinds in the order in which they happen, with what they are called.
-var toldKinds = []struct {
-	kind  notificationv1.Kind
-	label string
-}{
-	{notificationv1.Kind_KIND_ORDER_PLACED, "An order is placed"}, {notificationv1.Kind_KIND_ORDER_SHIPPED, "A parcel is on its way"},
-	{notificationv1.Kind_KIND_ORDER_DELIVERED, "A parcel is delivered"}, {notificationv1.Kind_KIND_DELIVERY_EXCEPTION, "A parcel is delayed"},
-	{notificationv1.Kind_KIND_ORDER_REFUNDED, "Money comes back"},
+// toldLabels of the kinds that a customer is asked about.
+var toldLabels = map[notificationv1.Kind]string{
+	notificationv1.Kind_KIND_ORDER_PLACED: "An order is placed", notificationv1.Kind_KIND_ORDER_SHIPPED: "A parcel is on its way",
+	notificationv1.Kind_KIND_ORDER_DELIVERED: "A parcel is delivered", notificationv1.Kind_KIND_DELIVERY_EXCEPTION: "A parcel is delayed",
+	notificationv1.Kind_KIND_ORDER_REFUNDED: "Money comes back",
 }
 
 var toldChannels = []struct {
@@ -132,27 +130,17 @@ var toldChannels = []struct {
 	label   string
 }{{notificationv1.Channel_CHANNEL_EMAIL, "E-mail"}, {notificationv1.Channel_CHANNEL_SMS, "SMS"}, {notificationv1.Channel_CHANNEL_WEBHOOK, "App"}}
 
-func alwaysTold(k notificationv1.Kind, c notificationv1.Channel) bool {
-	return k == notificationv1.Kind_KIND_ORDER_PLACED && c == notificationv1.Channel_CHANNEL_EMAIL
-}
-
 func toldValue(k notificationv1.Kind, c notificationv1.Channel) string {
 	return fmt.Sprintf("%d-%d", k, c)
 }
 
-// toldOf settings: by e-mail everything is told unless the customer does not want it, by the others what is wanted.
+// toldOf settings: what is told by which channel.
 func toldOf(settings *notificationv1.Settings) []told {
 	var all []told
-	for _, k := range toldKinds {
-		t := told{Label: k.label}
+	for _, k := range notice.Optional() {
+		t := told{Label: toldLabels[k]}
 		for _, c := range toldChannels {
-			chosen := c.channel == notificationv1.Channel_CHANNEL_EMAIL
-			for _, choice := range settings.GetChoices() {
-				if choice.GetKind() == k.kind && choice.GetChannel() == c.channel {
-					chosen = choice.GetWanted()
-				}
-			}
-			t.Channels = append(t.Channels, toldBy{Value: toldValue(k.kind, c.channel), Label: c.label, Chosen: chosen, Always: alwaysTold(k.kind, c.channel)})
+			t.Channels = append(t.Channels, toldBy{Value: toldValue(k, c.channel), Label: c.label, Chosen: notice.Chosen(settings, k, c.channel), Always: notice.Always(k, c.channel)})
 		}
 		all = append(all, t)
 	}
@@ -237,10 +225,10 @@ func (s *Service) leave(w http.ResponseWriter) {
 
 func (s *Service) setNotifications(w http.ResponseWriter, r *http.Request) error {
 	settings := &notificationv1.Settings{Phone: strings.ReplaceAll(strings.TrimSpace(r.PostFormValue("phone")), " ", "")} // FormValue has parsed the form
-	for _, k := range toldKinds {
+	for _, k := range notice.Optional() {
 		for _, c := range toldChannels {
-			wanted := alwaysTold(k.kind, c.channel) || slices.Contains(r.PostForm["told"], toldValue(k.kind, c.channel))
-			settings.Choices = append(settings.Choices, &notificationv1.Choice{Kind: k.kind, Channel: c.channel, Wanted: wanted})
+			wanted := notice.Always(k, c.channel) || slices.Contains(r.PostForm["told"], toldValue(k, c.channel))
+			settings.Choices = append(settings.Choices, &notificationv1.Choice{Kind: k, Channel: c.channel, Wanted: wanted})
 		}
 	}
 	_, err := s.deps.Notifications.SetSettings(r.Context(), &notificationv1.SetSettingsRequest{Settings: settings})
