@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"os"
 	"strings"
 	"sync"
@@ -90,28 +89,13 @@ type orderers struct {
 
 func startOrderers(t *testing.T) *orderers {
 	t.Helper()
-	o := &orderers{t: t, stop: make(chan struct{}), done: make(chan shop.Report, 1)}
-	ctx, leave := context.WithCancel(t.Context())
-	var wg sync.WaitGroup
-	t.Cleanup(func() { // a test that has failed leaves them at it
-		leave()
-		wg.Wait()
-	})
-	wg.Go(func() {
-		report, err := shop.Run(ctx, shop.Config{
-			Routers: routers(), Shoppers: 3, Orders: math.MaxInt32, Seed: 9, Stop: o.stop,
-			Placed: func(p shop.Placement) {
-				o.mu.Lock()
-				defer o.mu.Unlock()
-				o.placed = append(o.placed, p)
-				o.count.Add(1)
-			},
-		})
-		if err != nil && ctx.Err() == nil {
-			t.Error(err)
-		}
-		o.done <- report
-	})
+	o := &orderers{t: t}
+	o.stop, o.done = startShop(t, shop.Config{Shoppers: 3, Seed: 9, Placed: func(p shop.Placement) {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		o.placed = append(o.placed, p)
+		o.count.Add(1)
+	}})
 	return o
 }
 

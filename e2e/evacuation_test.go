@@ -60,7 +60,27 @@ type shoppers struct {
 
 func startShoppers(t *testing.T) *shoppers {
 	t.Helper()
-	s := &shoppers{t: t, stop: make(chan struct{}), done: make(chan shop.Report, 1)}
+	s := &shoppers{t: t}
+	s.stop, s.done = startShop(t, shop.Config{
+		Shoppers: 4, Seed: 5, AwaitShipped: time.Minute,
+		Observe: func(c shop.Call) {
+			s.calls.Add(1)
+			if c.Failed() {
+				s.mu.Lock()
+				defer s.mu.Unlock()
+				s.failed = append(s.failed, fmt.Sprintf("%s of %s at %s after %s: %v", c.Name, c.Customer, c.Began.UTC().Format("15:04:05.000"), c.Took, c.Err))
+			}
+		},
+	})
+	s.progress(40)
+	return s
+}
+
+// startShop at all routers, without an end: whoever closes stop is given the report. It does not outlive the test.
+func startShop(t *testing.T, cfg shop.Config) (stop chan struct{}, done chan shop.Report) {
+	t.Helper()
+	stop, done = make(chan struct{}), make(chan shop.Report, 1)
+	cfg.Routers, cfg.Orders, cfg.Stop = routers(), math.MaxInt32, stop
 	ctx, leave := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	t.Cleanup(func() { // a test that has failed leaves them at it
@@ -68,24 +88,13 @@ func startShoppers(t *testing.T) *shoppers {
 		wg.Wait()
 	})
 	wg.Go(func() {
-		report, err := shop.Run(ctx, shop.Config{
-			Routers: routers(), Shoppers: 4, Orders: math.MaxInt32, Seed: 5, AwaitShipped: time.Minute, Stop: s.stop,
-			Observe: func(c shop.Call) {
-				s.calls.Add(1)
-				if c.Failed() {
-					s.mu.Lock()
-					defer s.mu.Unlock()
-					s.failed = append(s.failed, fmt.Sprintf("%s of %s at %s after %s: %v", c.Name, c.Customer, c.Began.UTC().Format("15:04:05.000"), c.Took, c.Err))
-				}
-			},
-		})
+		report, err := shop.Run(ctx, cfg)
 		if err != nil && ctx.Err() == nil {
 			t.Error(err)
 		}
-		s.done <- report
+		done <- report
 	})
-	s.progress(40)
-	return s
+	return stop, done
 }
 
 // progress of so many calls more.

@@ -13,6 +13,7 @@ import (
 	"github.com/cellar-commerce/cellar/internal/cardnetwork"
 	"github.com/cellar-commerce/cellar/internal/ident"
 	"github.com/cellar-commerce/cellar/internal/sqldb"
+	"github.com/cellar-commerce/cellar/internal/sqldb/sqldbtest"
 )
 
 // law of a database that is at rest: its query finds what breaks it.
@@ -84,12 +85,12 @@ func (w *world) consistent(t reporter) {
 	t.Helper()
 	w.sweepHolds(t)
 	for _, l := range customerLaws {
-		if broken := texts(t, w.customers, l.broken); len(broken) > 0 {
+		if broken := sqldbtest.Texts(t, w.customers, l.broken); len(broken) > 0 {
 			t.Errorf("%s; but:\n%s", l.name, strings.Join(broken, "\n"))
 		}
 	}
 	for _, l := range stockLaws {
-		if broken := texts(t, w.regional, l.broken); len(broken) > 0 {
+		if broken := sqldbtest.Texts(t, w.regional, l.broken); len(broken) > 0 {
 			t.Errorf("%s; but:\n%s", l.name, strings.Join(broken, "\n"))
 		}
 	}
@@ -102,7 +103,7 @@ func (w *world) consistent(t reporter) {
 func pairs(t reporter, db *sqldb.DB, query string) map[string]string {
 	t.Helper()
 	all := map[string]string{}
-	for _, s := range texts(t, db, query) {
+	for _, s := range sqldbtest.Texts(t, db, query) {
 		key, value, _ := strings.Cut(s, " ")
 		all[key] = value
 	}
@@ -168,27 +169,27 @@ func (w *world) captures(t reporter, order string) (n int, amount int64) {
 // failed holds nothing; one that is paid may wait for a hold to run out where nobody answered.
 func (w *world) stockAgrees(t reporter) {
 	t.Helper()
-	ordered := texts(t, w.customers, `
+	ordered := sqldbtest.Texts(t, w.customers, `
 SELECT format('%s %s×%s', o.order_id, l.sku, sum(l.quantity))
 FROM orders AS o
 JOIN order_lines AS l ON l.region = o.region AND l.order_id = o.order_id
 WHERE o.region = 'us-east-1' AND o.status = 'PAID'
 GROUP BY o.order_id, l.sku
 ORDER BY 1`)
-	sold := texts(t, w.regional, `
+	sold := sqldbtest.Texts(t, w.regional, `
 SELECT format('%s %s×%s', order_id, sku, sum(quantity))
 FROM reservations
 WHERE state = 'COMMITTED'
 GROUP BY order_id, sku
 ORDER BY 1`)
 	same(t, "sold", sold, "ordered", ordered)
-	asked := texts(t, w.customers, "SELECT message_id FROM outbox WHERE region = 'us-east-1' ORDER BY message_id")
-	parcels := texts(t, w.regional, "SELECT DISTINCT format('order/%s/%s/requested', order_id, fc_id) FROM reservations WHERE state = 'COMMITTED' ORDER BY 1")
+	asked := sqldbtest.Texts(t, w.customers, "SELECT message_id FROM outbox WHERE region = 'us-east-1' ORDER BY message_id")
+	parcels := sqldbtest.Texts(t, w.regional, "SELECT DISTINCT format('order/%s/%s/requested', order_id, fc_id) FROM reservations WHERE state = 'COMMITTED' ORDER BY 1")
 	slices.Sort(asked)
 	slices.Sort(parcels)
 	same(t, "asked to ship", asked, "sold", parcels)
 	paid := pairs(t, w.customers, "SELECT order_id || ' paid' FROM orders WHERE region = 'us-east-1' AND status = 'PAID'")
-	for _, order := range texts(t, w.regional, "SELECT order_id FROM reservations WHERE state = 'HELD' AND expires_at > $1", w.clock.Now()) {
+	for _, order := range sqldbtest.Texts(t, w.regional, "SELECT order_id FROM reservations WHERE state = 'HELD' AND expires_at > $1", w.clock.Now()) {
 		if paid[order] == "" {
 			t.Errorf("stock is held for %s, which is not paid", order)
 		}
@@ -247,7 +248,7 @@ func (c *cell) settle(t reporter, within ...time.Duration) {
 			continue
 		}
 		must(t, err)
-		if len(texts(t, c.customers, live)) == 0 {
+		if len(sqldbtest.Texts(t, c.customers, live)) == 0 {
 			return
 		}
 		if c.clock.Now().Sub(begun) >= limit {
@@ -255,5 +256,5 @@ func (c *cell) settle(t reporter, within ...time.Duration) {
 		}
 		c.clock.Advance(5 * time.Second)
 	}
-	t.Fatal(fmt.Sprint("placements have not ended after ", limit, ": ", texts(t, c.customers, "SELECT format('%s %s %s', status, step, last_error) FROM sagas WHERE status IN ('RUNNING', 'UNDOING')")))
+	t.Fatal(fmt.Sprint("placements have not ended after ", limit, ": ", sqldbtest.Texts(t, c.customers, "SELECT format('%s %s %s', status, step, last_error) FROM sagas WHERE status IN ('RUNNING', 'UNDOING')")))
 }

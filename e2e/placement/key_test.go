@@ -13,6 +13,7 @@ import (
 	checkoutv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/checkout/v1"
 	orderv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1"
 	"github.com/cellar-commerce/cellar/internal/problem"
+	"github.com/cellar-commerce/cellar/internal/sqldb/sqldbtest"
 )
 
 func TestAnOrderNeedsAKeyThatIsOne(t *testing.T) {
@@ -60,7 +61,7 @@ func TestAKeyAnswersTheSameRequestAlikeAndNoOther(t *testing.T) {
 	if got := other.mustPlace(t, "key-2", payBy(other.quoteOf(t, sku, 1), goodCard)); got.GetOrderId() == o.GetOrderId() {
 		t.Error("one shopper's key gives another's order")
 	}
-	if n := len(texts(t, w.customers, "SELECT order_id FROM orders WHERE region = 'us-east-1' AND customer_id = $1", string(s.id))); n != 2 {
+	if n := len(sqldbtest.Texts(t, w.customers, "SELECT order_id FROM orders WHERE region = 'us-east-1' AND customer_id = $1", string(s.id))); n != 2 {
 		t.Errorf("%d orders, want a failed and a paid one", n)
 	}
 	w.consistent(t)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/cellar-commerce/cellar/internal/saga"
 	"github.com/cellar-commerce/cellar/internal/saga/sagatest"
+	"github.com/cellar-commerce/cellar/internal/sqldb/sqldbtest"
 )
 
 // The placement's steps, over the real services, keep the laws that every saga's do.
@@ -46,7 +47,7 @@ func (w *world) begun(t reporter) (order string) {
 	})
 	_, _ = s.place("key-1", req) // nobody is left to answer
 	c.checkout.Drain()
-	live := texts(t, w.customers, "SELECT saga_id FROM sagas WHERE region = 'us-east-1' AND status = 'RUNNING'")
+	live := sqldbtest.Texts(t, w.customers, "SELECT saga_id FROM sagas WHERE region = 'us-east-1' AND status = 'RUNNING'")
 	if len(live) != 1 {
 		t.Fatalf("begun are %v", live)
 	}
@@ -73,7 +74,7 @@ func (w *world) sweepBy(ctx context.Context, d *saga.Definition, id string) (sag
 
 // expect what all databases and the network say of an order.
 func (w *world) expect(t reporter, order, want string) error {
-	status := append(texts(t, w.customers, "SELECT status FROM orders WHERE region = 'us-east-1' AND order_id = $1", order), "FAILED")[0]
+	status := append(sqldbtest.Texts(t, w.customers, "SELECT status FROM orders WHERE region = 'us-east-1' AND order_id = $1", order), "FAILED")[0]
 	captured, _ := w.captures(t, order)
 	refunded := 0
 	for _, e := range w.ledger(t) {
@@ -81,11 +82,11 @@ func (w *world) expect(t reporter, order, want string) error {
 			refunded++
 		}
 	}
-	stock := texts(t, w.regional, `
+	stock := sqldbtest.Texts(t, w.regional, `
 SELECT format('sold %s, held %s', coalesce(sum(quantity) FILTER (WHERE state = 'COMMITTED'), 0), coalesce(sum(quantity) FILTER (WHERE state = 'HELD' AND expires_at > $2), 0))
 FROM reservations
 WHERE order_id = $1`, order, w.clock.Now())[0]
-	answer := texts(t, w.customers, `
+	answer := sqldbtest.Texts(t, w.customers, `
 SELECT CASE WHEN answer IS NOT NULL THEN 'answered' WHEN refusal IS NOT NULL THEN 'refused' ELSE 'open' END
 FROM idempotency_keys
 WHERE region = 'us-east-1' AND method = 'PlaceOrder' AND resource_id = $1`, order)

@@ -13,6 +13,7 @@ import (
 	problemv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/problem/v1"
 	"github.com/cellar-commerce/cellar/internal/ident"
 	"github.com/cellar-commerce/cellar/internal/problem"
+	"github.com/cellar-commerce/cellar/internal/sqldb/sqldbtest"
 	"github.com/cellar-commerce/cellar/services/checkout"
 )
 
@@ -89,13 +90,13 @@ func TestAnOrderWhoseSlotMovesIsPlacedOnceAndAnsweredByTheNewOwner(t *testing.T)
 		})
 		again, err := s.at(b).place("key", req)
 		if err != nil {
-			t.Fatalf("%d %s: %v; %v", i, point, err, texts(t, w.customers, "SELECT step || ' ' || status || ' ' || attempts || ' ' || last_error || ' ' || holder FROM sagas WHERE customer_id = $1", string(s.id)))
+			t.Fatalf("%d %s: %v; %v", i, point, err, sqldbtest.Texts(t, w.customers, "SELECT step || ' ' || status || ' ' || attempts || ' ' || last_error || ' ' || holder FROM sagas WHERE customer_id = $1", string(s.id)))
 		}
 		sweep.Wait()
 		if again.GetStatus() != orderv1.Status_STATUS_PAID || (o != nil && o.GetOrderId() != again.GetOrderId()) {
 			t.Errorf("%d %s: the new owner answers %v", i, point, again)
 		}
-		if n := len(texts(t, w.customers, "SELECT order_id FROM orders WHERE region = 'us-east-1' AND customer_id = $1", string(s.id))); n != 1 {
+		if n := len(sqldbtest.Texts(t, w.customers, "SELECT order_id FROM orders WHERE region = 'us-east-1' AND customer_id = $1", string(s.id))); n != 1 {
 			t.Errorf("%d %s: %d orders", i, point, n)
 		}
 	}

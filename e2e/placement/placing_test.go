@@ -12,6 +12,7 @@ import (
 	problemv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/problem/v1"
 	"github.com/cellar-commerce/cellar/internal/ident"
 	"github.com/cellar-commerce/cellar/internal/problem"
+	"github.com/cellar-commerce/cellar/internal/sqldb/sqldbtest"
 )
 
 // parcelsOf an order as "fc:sku×units", in order of the FCs that are asked.
@@ -47,7 +48,7 @@ func TestWhatIsQuotedIsChargedOnceSoldAndTakenOutOfTheCart(t *testing.T) {
 	if got, want := s.cart(t), ale+"×3 "+later+"×1"; got != want {
 		t.Errorf("the cart has %s, want %s", got, want)
 	}
-	same(t, "asked", texts(t, w.customers, "SELECT format('%s %s', destination, subject) FROM outbox"),
+	same(t, "asked", sqldbtest.Texts(t, w.customers, "SELECT format('%s %s', destination, subject) FROM outbox"),
 		"wanted", []string{"us-east-1 fulfillment.us-east-1.ewr1.requested", "us-west-2 fulfillment.us-west-2.sea1.requested"})
 	if state, order := s.checkoutState(t, "key-1"); state != "PLACED" || order != o.GetOrderId() {
 		t.Errorf("GetCheckout tells %s of %s", state, order)
@@ -93,7 +94,7 @@ func (s shopper) isUndone(t reporter, key, reason string) {
 	if status, why := s.status(t, order); status != orderv1.Status_STATUS_FAILED || why != reason {
 		t.Errorf("the order is %v because of %s", status, why)
 	}
-	if open := texts(t, s.regional, "SELECT fc_id || ' ' || state FROM reservations WHERE order_id = $1 AND state IN ('HELD', 'COMMITTED')", order); len(open) > 0 {
+	if open := sqldbtest.Texts(t, s.regional, "SELECT fc_id || ' ' || state FROM reservations WHERE order_id = $1 AND state IN ('HELD', 'COMMITTED')", order); len(open) > 0 {
 		t.Errorf("stock is not given back: %v", open)
 	}
 	s.consistent(t)

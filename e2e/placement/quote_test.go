@@ -8,6 +8,7 @@ import (
 	checkoutv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/checkout/v1"
 	problemv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/problem/v1"
 	"github.com/cellar-commerce/cellar/internal/problem"
+	"github.com/cellar-commerce/cellar/internal/sqldb/sqldbtest"
 )
 
 // untouched expects that a PlaceOrder that was refused at the door has left nothing behind: not even its key.
@@ -16,10 +17,10 @@ func (s shopper) untouched(t reporter, key string) {
 	if state, _ := s.checkoutState(t, key); state != "UNKNOWN" {
 		t.Errorf("GetCheckout tells %s", state)
 	}
-	if rows := texts(t, s.customers, "SELECT order_id FROM orders WHERE region = 'us-east-1' AND customer_id = $1", string(s.id)); len(rows) > 0 {
+	if rows := sqldbtest.Texts(t, s.customers, "SELECT order_id FROM orders WHERE region = 'us-east-1' AND customer_id = $1", string(s.id)); len(rows) > 0 {
 		t.Errorf("there are orders: %v", rows)
 	}
-	if rows := texts(t, s.customers, "SELECT method || ' ' || key FROM idempotency_keys WHERE region = 'us-east-1' AND customer_id = $1", string(s.id)); len(rows) > 0 {
+	if rows := sqldbtest.Texts(t, s.customers, "SELECT method || ' ' || key FROM idempotency_keys WHERE region = 'us-east-1' AND customer_id = $1", string(s.id)); len(rows) > 0 {
 		t.Errorf("there are keys: %v", rows)
 	}
 	s.consistent(t)

@@ -7,6 +7,7 @@ import (
 	checkoutv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/checkout/v1"
 	orderv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1"
 	"github.com/cellar-commerce/cellar/internal/problem"
+	"github.com/cellar-commerce/cellar/internal/sqldb/sqldbtest"
 )
 
 // atOnce runs n functions that wait for each other at the start.
@@ -41,7 +42,7 @@ func TestOneKeySentManyTimesAtOnceIsOneOrder(t *testing.T) {
 			t.Errorf("one is refused: %v", errs[i])
 		}
 	}
-	if n := len(texts(t, w.customers, "SELECT order_id FROM orders WHERE region = 'us-east-1'")); n != 1 {
+	if n := len(sqldbtest.Texts(t, w.customers, "SELECT order_id FROM orders WHERE region = 'us-east-1'")); n != 1 {
 		t.Errorf("there are %d orders", n)
 	}
 	if n, _ := w.captures(t, placed.GetOrderId()); n != 1 || len(w.ledger(t)) != 1 {

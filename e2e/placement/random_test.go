@@ -8,6 +8,7 @@ import (
 	"pgregory.net/rapid"
 
 	checkoutv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/checkout/v1"
+	"github.com/cellar-commerce/cellar/internal/sqldb/sqldbtest"
 )
 
 // errors that may befall a cell at a point, and how often: most of the time none does.
@@ -54,7 +55,7 @@ func (e errand) emptied(t reporter, at *cell) {
 	t.Helper()
 	state, order := e.at(at).checkoutState(t, "key-1")
 	left := map[string]int64{}
-	for _, s := range texts(t, e.customers, "SELECT sku || ' ' || quantity FROM cart_lines WHERE region = 'us-east-1' AND customer_id = $1", string(e.id)) {
+	for _, s := range sqldbtest.Texts(t, e.customers, "SELECT sku || ' ' || quantity FROM cart_lines WHERE region = 'us-east-1' AND customer_id = $1", string(e.id)) {
 		var sku string
 		var n int64
 		if _, err := fmt.Sscan(s, &sku, &n); err != nil {

@@ -253,18 +253,3 @@ func (w *world) stocked(t reporter, units map[string]int64) (sku string) {
 	}
 	return sku
 }
-
-// texts of a query's one column.
-func texts(t reporter, db *sqldb.DB, query string, args ...any) (all []string) {
-	t.Helper()
-	rows, err := db.QueryText(context.Background(), query, args...)
-	must(t, err)
-	defer rows.Close()
-	for rows.Next() {
-		var s string
-		must(t, rows.Scan(&s))
-		all = append(all, s)
-	}
-	must(t, rows.Err())
-	return all
-}

@@ -97,18 +97,9 @@ func (w world) write(t testing.TB, who ident.CustomerID, cause string) {
 	}))
 }
 
-func (w world) states(t testing.TB) (all []string) {
+func (w world) states(t testing.TB) []string {
 	t.Helper()
-	rows, err := w.db.QueryText(context.Background(), "SELECT state FROM notifications ORDER BY cause")
-	must(t, err)
-	defer rows.Close()
-	for rows.Next() {
-		var s string
-		must(t, rows.Scan(&s))
-		all = append(all, s)
-	}
-	must(t, rows.Err())
-	return all
+	return sqldbtest.Texts(t, w.db, "SELECT state FROM notifications ORDER BY cause")
 }
 
 func must(t interface {

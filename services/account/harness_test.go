@@ -163,21 +163,6 @@ func together(n int, call func(i int) error) []error {
 	return errs
 }
 
-// texts of a query's one column.
-func texts(t testing.TB, db *sqldb.DB, query string, args ...any) (all []string) {
-	t.Helper()
-	rows, err := db.QueryText(context.Background(), query, args...)
-	must(t, err)
-	defer rows.Close()
-	for rows.Next() {
-		var s string
-		must(t, rows.Scan(&s))
-		all = append(all, s)
-	}
-	must(t, rows.Err())
-	return all
-}
-
 const (
 	me   = "use1-a"
 	peer = "use1-b"

@@ -21,7 +21,7 @@ const newWord = "another correct horse"
 // linkOf a customer, as the letter has it that is waiting to be sent.
 func (w world) linkOf(t testing.TB, id ident.CustomerID, purpose string) string {
 	t.Helper()
-	ids := texts(t, w.customers, "SELECT token_id FROM account_tokens WHERE customer_id = $1 AND purpose = $2", string(id), purpose)
+	ids := sqldbtest.Texts(t, w.customers, "SELECT token_id FROM account_tokens WHERE customer_id = $1 AND purpose = $2", string(id), purpose)
 	if len(ids) != 1 {
 		t.Fatalf("there are %d links to %s", len(ids), purpose)
 	}
@@ -67,7 +67,7 @@ func TestANewPasswordIsSetOnceByALinkAndEndsEverySession(t *testing.T) {
 	refused(t, err, problem.Unauthenticated, "BAD_CREDENTIALS")
 	must(t, w.Valid(t.Context(), w.sessionOf(t, "ada@example.com", newWord)))
 	refused(t, w.reset(token, secretWord), problem.Precondition, "LINK_NOT_GOOD")
-	if kinds := strings.Join(texts(t, w.customers, "SELECT kind FROM notifications ORDER BY kind"), " "); kinds != "KIND_EMAIL_VERIFICATION KIND_PASSWORD_CHANGED KIND_PASSWORD_RESET" {
+	if kinds := strings.Join(sqldbtest.Texts(t, w.customers, "SELECT kind FROM notifications ORDER BY kind"), " "); kinds != "KIND_EMAIL_VERIFICATION KIND_PASSWORD_CHANGED KIND_PASSWORD_RESET" {
 		t.Errorf("told: %s", kinds)
 	}
 }
@@ -105,7 +105,7 @@ func TestWhetherAnAddressIsKnownShowsNowhere(t *testing.T) {
 	_, err := w.join(t.Context(), "ada@example.com")
 	must(t, err)
 	count := func() string {
-		return strings.Join(texts(t, w.customers, "SELECT (SELECT count(*) FROM account_tokens) || ' ' || (SELECT count(*) FROM notifications)"), "")
+		return strings.Join(sqldbtest.Texts(t, w.customers, "SELECT (SELECT count(*) FROM account_tokens) || ' ' || (SELECT count(*) FROM notifications)"), "")
 	}
 	was := count()
 	must(t, w.askReset("ada@example.com"))
@@ -139,7 +139,7 @@ func TestAnAddressIsVerifiedOnce(t *testing.T) {
 	profile, err := w.GetProfile(as(id), &accountv1.GetProfileRequest{})
 	must(t, err)
 	must(t, ask()) // and nothing is sent any more
-	if n := len(texts(t, w.customers, "SELECT kind FROM notifications")); !profile.GetEmailVerified() || n != 2 {
+	if n := len(sqldbtest.Texts(t, w.customers, "SELECT kind FROM notifications")); !profile.GetEmailVerified() || n != 2 {
 		t.Errorf("verified: %v, %d letters", profile.GetEmailVerified(), n)
 	}
 }
@@ -241,16 +241,16 @@ func TestAnErasureIsFinishedHoweverOftenTheProcessDies(t *testing.T) {
 	if again == id || len(w.rest.erased) != 0 {
 		t.Errorf("as %s again; afterwards erased once more: %v", again, w.rest.erased)
 	}
-	row := strings.Join(texts(t, w.customers, "SELECT a::text FROM accounts AS a WHERE customer_id = $1", string(id)), "")
+	row := strings.Join(sqldbtest.Texts(t, w.customers, "SELECT a::text FROM accounts AS a WHERE customer_id = $1", string(id)), "")
 	for _, personal := range []string{"ada", "R. Reader", "argon2id"} {
 		if strings.Contains(row, personal) {
 			t.Errorf("%q is still in %s", personal, row)
 		}
 	}
-	if left := texts(t, w.customers, "SELECT customer_id FROM addresses UNION ALL SELECT customer_id FROM payment_methods"); len(left) > 0 {
+	if left := sqldbtest.Texts(t, w.customers, "SELECT customer_id FROM addresses UNION ALL SELECT customer_id FROM payment_methods"); len(left) > 0 {
 		t.Errorf("left: %v", left)
 	}
-	if told := texts(t, w.customers, "SELECT cause FROM notifications WHERE kind = 'KIND_ACCOUNT_ERASED'"); len(told) != 1 {
+	if told := sqldbtest.Texts(t, w.customers, "SELECT cause FROM notifications WHERE kind = 'KIND_ACCOUNT_ERASED'"); len(told) != 1 {
 		t.Errorf("told %v", told)
 	}
 }
@@ -284,10 +284,10 @@ func TestAnErasureWhoseEveryTransactionMayFailIsFinished(t *testing.T) {
 		_, err = w.Sweep(t.Context())
 		must(t, err)
 	}
-	if left := texts(t, w.customers, "SELECT customer_id FROM accounts WHERE email <> '' OR erasure_due_at IS NOT NULL"); len(left) > 0 {
+	if left := sqldbtest.Texts(t, w.customers, "SELECT customer_id FROM accounts WHERE email <> '' OR erasure_due_at IS NOT NULL"); len(left) > 0 {
 		t.Errorf("not finished: %v", left)
 	}
-	if left := texts(t, w.global, "SELECT email FROM email_directory"); len(left) > 0 {
+	if left := sqldbtest.Texts(t, w.global, "SELECT email FROM email_directory"); len(left) > 0 {
 		t.Errorf("still claimed: %v", left)
 	}
 }

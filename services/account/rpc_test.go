@@ -11,6 +11,7 @@ import (
 	postalv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/postal/v1"
 	"github.com/cellar-commerce/cellar/internal/problem"
 	"github.com/cellar-commerce/cellar/internal/session"
+	"github.com/cellar-commerce/cellar/internal/sqldb/sqldbtest"
 )
 
 func TestABadFieldOfASignUpIsNamed(t *testing.T) {
@@ -44,7 +45,7 @@ func TestABadFieldOfASignUpIsNamed(t *testing.T) {
 			refusesField(t, err, c.field)
 		})
 	}
-	if left := texts(t, w.global, "SELECT email FROM email_directory"); len(left) != 0 {
+	if left := sqldbtest.Texts(t, w.global, "SELECT email FROM email_directory"); len(left) != 0 {
 		t.Errorf("what was refused left claims: %v", left)
 	}
 }
@@ -161,7 +162,7 @@ func TestACardNumberIsRefusedWhereverSomebodyMightTypeIt(t *testing.T) {
 		})
 	}
 	for _, table := range []string{"payment_methods", "addresses"} {
-		if left := texts(t, w.customers, "SELECT customer_id FROM "+table); len(left) != 0 {
+		if left := sqldbtest.Texts(t, w.customers, "SELECT customer_id FROM "+table); len(left) != 0 {
 			t.Errorf("%s has %d rows", table, len(left))
 		}
 	}

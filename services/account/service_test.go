@@ -42,7 +42,7 @@ func TestWhoSignsUpIsKnownFromThenOn(t *testing.T) {
 			t.Errorf("%q: %s, %v", spelling, got, err)
 		}
 	}
-	hash := strings.Join(texts(t, w.customers, "SELECT password_hash FROM accounts"), "")
+	hash := strings.Join(sqldbtest.Texts(t, w.customers, "SELECT password_hash FROM accounts"), "")
 	if !strings.HasPrefix(hash, fmt.Sprintf("$argon2id$v=19$m=%d,t=2,p=1$", newHashMemory)) {
 		t.Errorf("kept as %s", hash)
 	}
@@ -83,7 +83,7 @@ func TestOfManySignUpsAtOnceWithOneAddressOneWins(t *testing.T) {
 		}
 		refused(t, err, problem.AlreadyExists, "EMAIL_TAKEN")
 	}
-	if accounts := texts(t, w.customers, "SELECT email FROM accounts"); won != 1 || len(accounts) != 1 {
+	if accounts := sqldbtest.Texts(t, w.customers, "SELECT email FROM accounts"); won != 1 || len(accounts) != 1 {
 		t.Fatalf("%d won, and there are %d accounts", won, len(accounts))
 	}
 	if _, err := w.enter("ada@example.com", fmt.Sprint(secretWord, winner.Load())); err != nil {
@@ -106,7 +106,7 @@ func TestAClaimThatADeadCellLeftIsAdopted(t *testing.T) {
 	if _, err := first.join(t.Context(), "ada@example.com"); !errors.Is(err, died) {
 		t.Fatalf("got %v", err)
 	}
-	claims := texts(t, global, "SELECT customer_id FROM email_directory WHERE email = 'ada@example.com'")
+	claims := sqldbtest.Texts(t, global, "SELECT customer_id FROM email_directory WHERE email = 'ada@example.com'")
 	dead.Store(false)
 	_, err := second.enter("ada@example.com", secretWord) // nobody is there yet
 	refused(t, err, problem.Unauthenticated, "BAD_CREDENTIALS")
@@ -162,7 +162,7 @@ func TestACustomerOfAnotherCellIsSentThere(t *testing.T) {
 			t.Errorf("sent to %v", d)
 		}
 	}
-	if rows := texts(t, w.customers, "SELECT name FROM accounts"); !slices.Equal(rows, []string{"Bob"}) {
+	if rows := sqldbtest.Texts(t, w.customers, "SELECT name FROM accounts"); !slices.Equal(rows, []string{"Bob"}) {
 		t.Errorf("there are accounts of %v", rows)
 	}
 	if id, err := w.join(t.Context(), "ada@example.com"); err != nil || id.Slot() == there.Slot() {

@@ -168,25 +168,10 @@ func refusesField(t *testing.T, err error, field string) {
 	}
 }
 
-// texts of a query's one column.
-func texts(t reporter, db *sqldb.DB, query string, args ...any) (all []string) {
-	t.Helper()
-	rows, err := db.QueryText(context.Background(), query, args...)
-	must(t, err)
-	defer rows.Close()
-	for rows.Next() {
-		var s string
-		must(t, rows.Scan(&s))
-		all = append(all, s)
-	}
-	must(t, rows.Err())
-	return all
-}
-
 // rowsOf shows the lines of a cart, and what has counted once for it.
 func rowsOf(t reporter, db *sqldb.DB, id ident.CustomerID) string {
 	t.Helper()
-	all := texts(t, db, `
+	all := sqldbtest.Texts(t, db, `
 SELECT format('%s×%s at %s %s since %s', sku, quantity, price_minor_units, currency, extract(epoch FROM added_at)::int8)
 FROM cart_lines
 WHERE region = 'us-east-1' AND customer_id = $1

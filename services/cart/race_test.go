@@ -10,6 +10,7 @@ import (
 
 	"github.com/cellar-commerce/cellar/internal/problem"
 	"github.com/cellar-commerce/cellar/internal/sqldb"
+	"github.com/cellar-commerce/cellar/internal/sqldb/sqldbtest"
 )
 
 // together runs n calls that start at once, and gives their errors.
@@ -69,7 +70,7 @@ func awaitBlocked(t *testing.T, db *sqldb.DB, sessions int, ended <-chan struct{
 	t.Helper()
 	tick, late := time.NewTicker(5*time.Millisecond), time.After(time.Minute)
 	defer tick.Stop()
-	for len(texts(t, db, "SELECT pid::text FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")) < sessions {
+	for len(sqldbtest.Texts(t, db, "SELECT pid::text FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")) < sessions {
 		select {
 		case <-tick.C:
 		case <-ended:
@@ -101,7 +102,7 @@ func TestTheLastPlaceInACartIsTakenOnce(t *testing.T) {
 			full++
 		}
 	}
-	lines := texts(t, w.db, "SELECT sku FROM cart_lines WHERE customer_id = $1", string(id))
+	lines := sqldbtest.Texts(t, w.db, "SELECT sku FROM cart_lines WHERE customer_id = $1", string(id))
 	if full != adders-1 || len(lines) != maxLines {
 		t.Errorf("%d were refused and the cart has %d lines: %v", full, len(lines), errs)
 	}

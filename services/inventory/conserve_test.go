@@ -299,7 +299,7 @@ func afterTheContest(t *testing.T, db *sqldb.DB, all []*child) {
 			t.Fatal(err)
 		}
 	}
-	wrong := texts(t, db, `
+	wrong := sqldbtest.Texts(t, db, `
 WITH held AS (
   SELECT fc_id, sku, sum(quantity) AS units FROM reservations WHERE region = 'us-east-1' AND state IN ('HELD', 'COMMITTED') GROUP BY fc_id, sku
 ), counted AS (
@@ -320,7 +320,7 @@ WHERE i.region = 'us-east-1' AND (i.available < 0 OR i.reserved <> coalesce(h.un
 
 func number(t *testing.T, db *sqldb.DB, query string, args ...any) int64 {
 	t.Helper()
-	n, err := strconv.ParseInt(texts(t, db, query, args...)[0], 10, 64)
+	n, err := strconv.ParseInt(sqldbtest.Texts(t, db, query, args...)[0], 10, 64)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -105,32 +105,10 @@ func (w world) mustReserve(t reporter, req *inventoryv1.ReserveRequest) {
 	}
 }
 
-// texts of a query's one column.
-func texts(t reporter, db *sqldb.DB, query string, args ...any) []string {
-	t.Helper()
-	rows, err := db.QueryText(context.Background(), query, args...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer rows.Close()
-	var all []string
-	for rows.Next() {
-		var s string
-		if err := rows.Scan(&s); err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, s)
-	}
-	if err := rows.Err(); err != nil {
-		t.Fatal(err)
-	}
-	return all
-}
-
 // rowsOf shows the stock and the reservations of an FC, one row a line, without the times of changes.
 func rowsOf(t reporter, db *sqldb.DB, fc string) string {
 	t.Helper()
-	return strings.Join(texts(t, db, `
+	return strings.Join(sqldbtest.Texts(t, db, `
 SELECT format('%s %s+%s', sku, available, reserved)
 FROM inventory
 WHERE region = 'us-east-1' AND fc_id = $1
@@ -144,7 +122,7 @@ ORDER BY 1`, fc), "\n")
 // ledgerOf shows the ledger of an FC.
 func ledgerOf(t reporter, db *sqldb.DB, fc string) string {
 	t.Helper()
-	return strings.Join(texts(t, db, `
+	return strings.Join(sqldbtest.Texts(t, db, `
 SELECT format('%s %s %s %s %s', kind, source_id, sku, delta, reason)
 FROM inventory_events
 WHERE region = 'us-east-1' AND fc_id = $1
@@ -154,7 +132,7 @@ ORDER BY 1`, fc), "\n")
 // checkBooks holds the rows of some FCs against the package's promises.
 func checkBooks(t reporter, db *sqldb.DB, fcs ...string) {
 	t.Helper()
-	if wrong := texts(t, db, `
+	if wrong := sqldbtest.Texts(t, db, `
 SELECT format('%s %s: %s available, %s reserved', i.fc_id, i.sku, i.available, i.reserved)
 FROM inventory AS i
 WHERE i.region = 'us-east-1' AND i.fc_id = ANY ($1::text[]) AND (i.available < 0
@@ -172,7 +150,7 @@ OR i.reserved <> (
 func checkStock(t reporter, db *sqldb.DB, at string, available, reserved int) {
 	t.Helper()
 	fc, sku, _ := strings.Cut(at, "/")
-	got := texts(t, db, "SELECT format('%s+%s', available, reserved) FROM inventory WHERE region = 'us-east-1' AND fc_id = $1 AND sku = $2", fc, sku)
+	got := sqldbtest.Texts(t, db, "SELECT format('%s+%s', available, reserved) FROM inventory WHERE region = 'us-east-1' AND fc_id = $1 AND sku = $2", fc, sku)
 	if want := fmt.Sprintf("%d+%d", available, reserved); len(got) != 1 || got[0] != want {
 		t.Fatalf("%s at %s: got %v, want %s", sku, fc, got, want)
 	}

@@ -11,6 +11,7 @@ import (
 	inventoryv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/inventory/v1"
 	problemv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/problem/v1"
 	"github.com/cellar-commerce/cellar/internal/problem"
+	"github.com/cellar-commerce/cellar/internal/sqldb/sqldbtest"
 )
 
 // action is one call with everything bound.
@@ -176,7 +177,7 @@ func TestStockThatHasShippedIsNeitherReleasedNorLeftOnTheBooks(t *testing.T) {
 	}
 	_, err := w.Release(t.Context(), &inventoryv1.ReleaseRequest{FcId: "iad1", OrderId: order})
 	refused(t, err, problem.Precondition, reasonAlreadyShipped)
-	if left := texts(t, w.db, "SELECT state FROM reservations WHERE region = 'us-east-1' AND fc_id = 'iad1' AND line = 0"); len(left) > 0 {
+	if left := sqldbtest.Texts(t, w.db, "SELECT state FROM reservations WHERE region = 'us-east-1' AND fc_id = 'iad1' AND line = 0"); len(left) > 0 {
 		t.Error("a refused release leaves no tombstone")
 	}
 }

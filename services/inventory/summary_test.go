@@ -123,7 +123,7 @@ func TestSummariesAreRightOnceAllEventsHaveCome(t *testing.T) {
 	db := sqldbtest.New(t, sqldb.Regional)
 	rapid.Check(t, func(t *rapid.T) {
 		w, ctx := newSummaryWorld(db), context.Background()
-		texts(t, db, "TRUNCATE stock_summaries, inventory, inventory_events, reservations, outbox")
+		sqldbtest.Texts(t, db, "TRUNCATE stock_summaries, inventory, inventory_events, reservations, outbox")
 		home, skus := w.at[here], []string{"ale", "cider"}
 		var late []mail
 		t.Repeat(map[string]func(*rapid.T){
@@ -183,7 +183,7 @@ func (w summaryWorld) check(t reporter, skus []string) {
 		}
 		for _, one := range resp.GetSummaries() {
 			var units int64
-			if _, err := fmt.Sscan(texts(t, w.db, "SELECT coalesce(sum(available), 0)::text FROM inventory WHERE region = 'us-east-1' AND sku = $1", one.GetSku())[0], &units); err != nil {
+			if _, err := fmt.Sscan(sqldbtest.Texts(t, w.db, "SELECT coalesce(sum(available), 0)::text FROM inventory WHERE region = 'us-east-1' AND sku = $1", one.GetSku())[0], &units); err != nil {
 				t.Fatal(err)
 			}
 			if a, b := one.GetUnits(), units; a > 16*max(b, 1) || b > 16*max(a, 1) {

@@ -8,6 +8,7 @@ import (
 
 	inventoryv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/inventory/v1"
 	"github.com/cellar-commerce/cellar/internal/problem"
+	"github.com/cellar-commerce/cellar/internal/sqldb/sqldbtest"
 )
 
 // shipped is an order that got 3 ale and 2 cider from iad1.
@@ -102,7 +103,7 @@ func TestABadFieldOfAReturnIsNamed(t *testing.T) {
 // drift a row, as a fault of the database or a hand would.
 func (w world) drift(t *testing.T, change string) {
 	t.Helper()
-	texts(t, w.db, "UPDATE inventory SET "+change+" WHERE region = 'us-east-1' AND fc_id = 'iad1' AND sku = 'ale' RETURNING sku")
+	sqldbtest.Texts(t, w.db, "UPDATE inventory SET "+change+" WHERE region = 'us-east-1' AND fc_id = 'iad1' AND sku = 'ale' RETURNING sku")
 }
 
 func TestCountsThatHaveDriftedAreListedAndPutRight(t *testing.T) {
@@ -141,7 +142,7 @@ func TestCountsThatHaveDriftedAreListedAndPutRight(t *testing.T) {
 func TestARowThatIsGoneComesBackFromTheLedger(t *testing.T) {
 	w := newWorld(t)
 	w.mustRestock(t, "iad1", "ale", 5)
-	texts(t, w.db, "DELETE FROM inventory WHERE region = 'us-east-1' AND fc_id = 'iad1' AND sku = 'ale' RETURNING sku")
+	sqldbtest.Texts(t, w.db, "DELETE FROM inventory WHERE region = 'us-east-1' AND fc_id = 'iad1' AND sku = 'ale' RETURNING sku")
 	if _, corrected, err := w.Compensate(t.Context(), "iad1", "ale"); err != nil || !corrected {
 		t.Fatalf("corrected %v, %v", corrected, err)
 	}
@@ -153,7 +154,7 @@ func TestWhatIsOversoldIsToldAndLeftToAPerson(t *testing.T) {
 	w := newWorld(t)
 	w.mustRestock(t, "iad1", "ale", 5)
 	w.mustReserve(t, w.request("iad1", newOrder(), wants("ale", 4), time.Minute))
-	texts(t, w.db, "UPDATE inventory_events SET delta = 3 WHERE region = 'us-east-1' AND sku = 'ale' RETURNING sku")
+	sqldbtest.Texts(t, w.db, "UPDATE inventory_events SET delta = 3 WHERE region = 'us-east-1' AND sku = 'ale' RETURNING sku")
 	was, corrected, err := w.Compensate(t.Context(), "iad1", "ale")
 	if err != nil || corrected || !was.Oversold() || was.RightAvailable != -1 {
 		t.Errorf("corrected %v: %+v, %v", corrected, was, err)

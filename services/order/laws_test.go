@@ -126,7 +126,7 @@ func (s story) expect(t *testing.T, w world, p placement) {
 	if o.GetCaptured().GetMinorUnits() != s.captured || o.GetRefunded().GetMinorUnits() != s.refunded {
 		t.Errorf("shown: captured %v, refunded %v; want %d and %d", o.GetCaptured(), o.GetRefunded(), s.captured, s.refunded)
 	}
-	if open := texts(t, w.db, "SELECT saga_id || ' ' || status FROM sagas WHERE status <> 'DONE'"); len(open) > 0 {
+	if open := sqldbtest.Texts(t, w.db, "SELECT saga_id || ' ' || status FROM sagas WHERE status <> 'DONE'"); len(open) > 0 {
 		t.Errorf("sagas have not ended: %v", open)
 	}
 }

@@ -182,7 +182,7 @@ func (m *machine) unitsOf(line int32, state string) (units int64) {
 // check what is stored against what the events add up to, and both against what should be.
 func (m *machine) check(t *rapid.T) {
 	if m.status == "" {
-		if rows := texts(t, m.db, "SELECT kind FROM order_events WHERE order_id = $1", string(m.id)); len(rows) != 0 {
+		if rows := sqldbtest.Texts(t, m.db, "SELECT kind FROM order_events WHERE order_id = $1", string(m.id)); len(rows) != 0 {
 			t.Fatalf("an order that was never made has events: %v", rows)
 		}
 		return
@@ -196,7 +196,7 @@ func (m *machine) check(t *rapid.T) {
 	}
 	projected, err := project(agreed, events)
 	must(t, err)
-	stored := texts(t, m.db, "SELECT status || ' ' || last_seq FROM orders WHERE order_id = $1", string(m.id))
+	stored := sqldbtest.Texts(t, m.db, "SELECT status || ' ' || last_seq FROM orders WHERE order_id = $1", string(m.id))
 	if want := fmt.Sprint(projected.status, " ", projected.lastSeq); !slices.Equal(stored, []string{want}) {
 		t.Fatalf("stored as %v, the events say %s", stored, want)
 	}
@@ -268,19 +268,4 @@ func (m *machine) checkRequests(t *rapid.T) {
 	if got := outboxOf(t, m.db, m.id); len(got) != len(m.parcel) {
 		t.Fatalf("%d requests to ship, want %d", len(got), len(m.parcel))
 	}
-}
-
-// texts of a query's one column.
-func texts(t reporter, db *sqldb.DB, query string, args ...any) (all []string) {
-	t.Helper()
-	rows, err := db.QueryText(context.Background(), query, args...)
-	must(t, err)
-	defer rows.Close()
-	for rows.Next() {
-		var s string
-		must(t, rows.Scan(&s))
-		all = append(all, s)
-	}
-	must(t, rows.Err())
-	return all
 }

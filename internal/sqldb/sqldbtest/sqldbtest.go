@@ -134,6 +134,33 @@ func copying(t testing.TB, admin *sqldb.DB) string {
 	return ""
 }
 
+// Reporter is what Texts needs of a test, or of a property under test.
+type Reporter interface {
+	Helper()
+	Fatal(args ...any)
+}
+
+// Texts of the one column of a query's rows.
+func Texts(t Reporter, db *sqldb.DB, query string, args ...any) (all []string) {
+	t.Helper()
+	rows, err := db.QueryText(context.Background(), query, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var s string
+		if err := rows.Scan(&s); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, s)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
 // Reopen opens another pool on a database made by NewWithURL.
 func Reopen(t testing.TB, database sqldb.Database, url string, options ...Option) *sqldb.DB {
 	t.Helper()
