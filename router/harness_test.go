@@ -30,6 +30,7 @@ const (
 	look  = "/test.v1.EchoService/Look"  // has no side effects
 	put   = "/test.v1.EchoService/Put"   // does the same again
 	order = "/test.v1.EchoService/Order" // does it once a key
+	form  = "/place"                     // likewise, with the key in its address
 )
 
 // cell is a real HTTP server that does what a test says; by default it answers with its name.
@@ -140,7 +141,7 @@ func newWorld(t *testing.T) *world {
 	}
 	w.maps.Offer(m)
 	w.router = router.New(router.Deps{Region: home, Maps: w.maps, Clock: w.clock, Log: slog.New(slog.NewTextHandler(w.logs, nil)), Observe: w,
-		Methods: map[string]router.Repeat{look: router.Freely, put: router.InTurn, order: router.WithKey}})
+		Methods: map[string]router.Repeat{look: router.Freely, put: router.InTurn, order: router.WithKey, form: router.WithKeyInQuery}})
 	w.front = newFront(t, w.router)
 	// Shorter than the router's own deadline: who waits on a clock that nobody moves is found out.
 	w.client = &http.Client{Transport: &http.Transport{}, Timeout: 8 * time.Second}

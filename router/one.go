@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/cellar-commerce/cellar/internal/http1"
@@ -68,12 +69,13 @@ func (s *shopper) say(status int, header http.Header, body []byte) {
 }
 
 func (s *shopper) path() string {
-	for i, b := range s.Target {
-		if b == '?' {
-			return view(s.Target[:i])
-		}
-	}
-	return view(s.Target)
+	path, _ := s.address()
+	return path
+}
+
+func (s *shopper) address() (path, query string) {
+	path, query, _ = strings.Cut(view(s.Target), "?")
+	return path, query
 }
 
 // forward a request, and tell which cell had it last and how it ended.
@@ -167,6 +169,8 @@ func (w *recorder) Write(p []byte) (int, error) {
 // describe the request to the trip, and tell whether its answer may never end.
 func (s *shopper) describe(t *trip) (streams bool) {
 	var timeout []byte
+	path, query := s.address()
+	keyed := false
 	s.id = s.id[:0]
 	for i := range s.Fields {
 		switch f := &s.Fields[i]; {
@@ -177,7 +181,7 @@ func (s *shopper) describe(t *trip) (streams bool) {
 		case f.Is("connect-timeout-ms"):
 			timeout = f.Value
 		case f.Is("idempotency-key"):
-			t.keyed = true
+			keyed = true
 		case f.Is("x-request-id"):
 			if len(s.id) == 0 && validRequestID(view(f.Value)) {
 				s.id = append(s.id, f.Value...)
@@ -188,7 +192,8 @@ func (s *shopper) describe(t *trip) (streams bool) {
 		s.id = appendRequestID(s.id)
 	}
 	t.customer, t.owned = customerIn(s.Fields)
-	t.repeat = s.router.repeat(view(s.Method), s.path())
+	t.repeat = s.router.repeat(view(s.Method), path)
+	t.keyed = t.repeat.keyed(keyed, query)
 	t.size = len(s.Body)
 	t.timeout, t.asked = timeoutOf(view(timeout), streams)
 	t.until = t.sent.Add(firstWord(t.timeout))

@@ -45,8 +45,12 @@ func TestALostAnswerIsAskedForAgainWhereNothingIsDoneTwice(t *testing.T) {
 		}{
 			{"a key", order, keyed(id), true},
 			{"the same again", put, bearer(id), true},
+			{"a form's key", form + "?a=1&key=k1", bearer(id), true},
 			{"no key", order, bearer(id), false},
+			{"a form without one", form + "?key=", bearer(id), false},
+			{"a form's key where a header is looked for", order + "?key=k1", bearer(id), false},
 			{"a key that counts for no customer", order, with(nil, "Idempotency-Key", "k1"), false},
+			{"a form's key that counts for no customer", form + "?key=k1", nil, false},
 			{"a method that knows no keys", path, keyed(id), false},
 		} {
 			w.a.breaksOff(1)
@@ -177,6 +181,37 @@ func TestALostCallWaitsNoLongerThanItsDeadline(t *testing.T) {
 	versions(t, func(t *testing.T, w *world) {
 		if a := <-w.kill(t, w.customer(w.a), "100"); reason(t, a) != "ANSWER_LOST" {
 			t.Errorf("got %+v", a)
+		}
+	})
+}
+
+func TestADyingCellMayLoseACallMoreThanOnce(t *testing.T) {
+	versions(t, func(t *testing.T, w *world) {
+		id := w.customer(w.a)
+		for losses := range int64(5) {
+			w.a.breaksOff(losses)
+			before := len(w.a.requests())
+			a := w.sendThrough(t, int(max(0, min(losses, 3)-1)), http.MethodPost, order, keyed(id))
+			if sent := int64(len(w.a.requests()) - before); sent != min(losses+1, 4) || (a.status == http.StatusOK) != (losses < 4) {
+				t.Errorf("lost %d times: sent %d times, %+v", losses, sent, a)
+			}
+			w.post(t, "{}", bearer(id)) // an answer, so that nobody is ejected
+		}
+	})
+}
+
+// It may be the request that they die of.
+func TestACallThatTwoCellsHaveLostGoesToNoThird(t *testing.T) {
+	versions(t, func(t *testing.T, w *world) {
+		id := w.customer(w.a)
+		w.a.on(func(http.ResponseWriter, *http.Request) {
+			w.give(t, id, w.b, 2)
+			panic(http.ErrAbortHandler)
+		})
+		w.b.breaksOff(1)
+		a := w.send(t, http.MethodPost, order, strings.NewReader("{}"), keyed(id))
+		if n := len(w.b.requests()); reason(t, a) != "ANSWER_LOST" || n != 1 {
+			t.Errorf("the second cell was asked %d times, %+v", n, a)
 		}
 	})
 }

@@ -30,6 +30,7 @@ const (
 	timeoutHeader = "Connect-Timeout-Ms"
 	grpcTimeout   = "Grpc-Timeout"
 	keyHeader     = "Idempotency-Key"
+	keyField      = "key="
 )
 
 // repeat tells when a request may be sent again.
@@ -38,6 +39,27 @@ func (r *Router) repeat(method, path string) Repeat {
 		return Freely
 	}
 	return r.deps.Methods[path]
+}
+
+// keyed tells whether a request has a key where its method looks for one.
+func (way Repeat) keyed(inHeader bool, query string) bool {
+	switch way {
+	case WithKey:
+		return inHeader
+	case WithKeyInQuery:
+		return hasKey(query)
+	default:
+		return false
+	}
+}
+
+func hasKey(query string) bool {
+	for field := range strings.SplitSeq(query, "&") {
+		if value, is := strings.CutPrefix(field, keyField); is && value != "" {
+			return true
+		}
+	}
+	return false
 }
 
 // mayStream tells whether bodies of a type may arrive in pieces that are to be passed on as they come.

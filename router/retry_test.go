@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -40,15 +41,27 @@ func TestALostAnswerIsAskedForAgainWhereThatChangesNothing(t *testing.T) {
 		}
 		w.a.breaksOff(9)
 		before = len(w.a.requests())
-		if a := w.send(t, c.method, c.path, strings.NewReader(""), header); reason(t, a) != "ANSWER_LOST" {
+		if a := w.sendThrough(t, 2, c.method, c.path, header); reason(t, a) != "ANSWER_LOST" {
 			t.Errorf("%s %s: got %+v", c.method, c.path, a)
 		}
-		if n := len(w.a.requests()) - before; n != 2 {
+		if n := len(w.a.requests()) - before; n != 4 {
 			t.Errorf("%s %s: it was sent %d times", c.method, c.path, n)
 		}
 		w.a.breaksOff(0)
 		w.post(t, "{}", header) // an answer, so that nobody is ejected
 	}
+}
+
+// sendThrough so many waits for the map.
+func (w *world) sendThrough(t *testing.T, waits int, method, path string, header http.Header) answer {
+	t.Helper()
+	answers := make(chan answer, 1)
+	go func() { answers <- w.send(t, method, path, strings.NewReader("{}"), header) }()
+	for range waits {
+		w.asleep(t, 2)
+		w.clock.Advance(25 * time.Millisecond)
+	}
+	return <-answers
 }
 
 func TestWhoBelongsNowhereIsAskedForAgainElsewhere(t *testing.T) {
@@ -63,19 +76,21 @@ func TestWhoBelongsNowhereIsAskedForAgainElsewhere(t *testing.T) {
 
 func TestRetriesAreAShareOfTheRequests(t *testing.T) {
 	w := newWorld(t).run(t)
+	var failed sync.Map
+	failed.Store("", true)
 	for _, c := range w.cells {
-		c.on(func(w http.ResponseWriter, r *http.Request) { // alternately, so that nobody is ejected
-			if r.Header.Get("X-Fails") != "" {
+		c.on(func(w http.ResponseWriter, r *http.Request) { // once each, and alternately, so that nobody is ejected
+			if _, again := failed.LoadOrStore(r.Header.Get("X-Fails"), true); !again {
 				panic(http.ErrAbortHandler)
 			}
 		})
 	}
 	header := with(bearer(w.customer(w.a)), "Idempotency-Key", "k")
 	const requests = 200
-	for range requests / 2 {
-		w.send(t, http.MethodGet, look, nil, with(header, "X-Fails", "1"))
+	for i := range requests / 2 {
+		w.send(t, http.MethodGet, look, nil, with(header, "X-Fails", fmt.Sprint("look", i)))
 		w.send(t, http.MethodGet, look, nil, header)
-		w.send(t, http.MethodPost, order, strings.NewReader("{}"), with(header, "X-Fails", "1"))
+		w.send(t, http.MethodPost, order, strings.NewReader("{}"), with(header, "X-Fails", fmt.Sprint("order", i)))
 		w.send(t, http.MethodPost, order, strings.NewReader("{}"), header)
 	}
 	// Twenty in any case, and a fifth of the four hundred.
@@ -293,7 +308,7 @@ func TestReportsTellWhatWasSeen(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 	for range 5 {
-		w.post(t, "{}", header) // and it is ejected
+		w.pass(w.start(t, "{}", header)) // and it is ejected
 	}
 	if one := w.router.Reports()[0]; one.Healthy || !one.Since.After(begun) || one.Failures < 5 {
 		t.Errorf("got %+v", one)

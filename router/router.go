@@ -59,6 +59,8 @@ const (
 	Never Repeat = iota
 	// WithKey when it is a customer's, and has the header Idempotency-Key, by which that customer's cells know it again.
 	WithKey
+	// WithKeyInQuery likewise, for forms of pages, which have no headers of their own: the field key of their address.
+	WithKeyInQuery
 	// InTurn once more, since what it has done, it does not do twice.
 	InTurn
 	// Freely since it does nothing: it may also be asked of two cells at once.

@@ -24,6 +24,9 @@ const (
 	lostWindow = 5 * time.Second
 	// waitStep between two looks at the map.
 	waitStep = 25 * time.Millisecond
+	// maxLosses of one request's answers: a cell that dies takes its connections with it one after the other, and whoever
+	// sends again at once can meet the next.
+	maxLosses = 4
 	// maxSends of one request: a try and a redirect for each step of the windows, and some.
 	maxSends = 640
 	// watchAfter is how long an answer may take before the router looks whether its client is still there.
@@ -35,7 +38,7 @@ type call struct {
 	customer ident.CustomerID
 	owned    bool          // there is a customer
 	repeat   Repeat        // when it may be sent again
-	keyed    bool          // it has an Idempotency-Key
+	keyed    bool          // it has a key, where its method looks for one
 	timeout  time.Duration // until the answer is to be through; 0 for none
 	asked    bool          // the client said so itself
 	size     int           // of its body
@@ -74,8 +77,9 @@ type trip struct {
 	cell       string          // tried last
 	followed   bool            // a redirect, since the last wait
 	redirected bool            // ever
-	repeated   bool            // it was sent once more, after a failure
-	lost       bool            // an answer was: it may have taken effect
+	repeated   bool            // it was sent to another cell, after a failure
+	losses     int             // of answers: it may have taken effect
+	lostBy     string          // the cell that lost the first
 	waits      time.Time       // for cell or map since then, for a window
 	window     time.Duration
 }
@@ -113,7 +117,7 @@ func (t *trip) run() (try, *problem.Problem) {
 	why := errNoCell
 	for range maxSends {
 		y, next, refusal := t.try()
-		if refusal != nil && t.lost && !t.tolerates(Freely) && refusal != errGone && refusal != errTooLate {
+		if refusal != nil && t.losses > 0 && !t.tolerates(Freely) && refusal != errGone && refusal != errTooLate {
 			refusal = errAnswerLost // whatever came later: none of it may say that nothing was done
 		}
 		if next == end {
@@ -129,7 +133,7 @@ func (t *trip) run() (try, *problem.Problem) {
 
 // tolerates tells whether a request may be sent again in a way.
 func (t *trip) tolerates(way Repeat) bool {
-	return t.repeat >= way || way == InTurn && t.repeat == WithKey && t.keyed && t.owned
+	return t.repeat >= way || way == InTurn && t.keyed && t.owned
 }
 
 // try to get an answer from one cell.
@@ -165,13 +169,31 @@ func (t *trip) try() (try, step, *problem.Problem) {
 	}
 }
 
-// answerLost: nothing of it has reached the client, so that whatever may be sent again is.
+// answerLost: nothing of it has reached the client, so that whatever may be sent again is. A customer's request goes to the
+// owner, at once and then after looks at the map; but to no third cell when two have lost it, since it may be what they die of.
 func (t *trip) answerLost() step {
-	if !t.tolerates(InTurn) || !t.another() {
+	if !t.tolerates(InTurn) {
 		return end
 	}
-	t.lost, t.waits, t.window = true, t.router.deps.Clock.Now(), lostWindow
-	return again
+	t.losses++
+	first := t.losses == 1
+	if first {
+		t.lostBy, t.waits, t.window = t.cell, t.router.deps.Clock.Now(), lostWindow
+	}
+	if !t.owned {
+		if t.another() {
+			return again
+		}
+		return end
+	}
+	if t.cell != t.lostBy || t.losses == maxLosses || !t.router.retries.spend(t.router.requests.Load()) {
+		return end
+	}
+	t.named = nil
+	if first {
+		return again
+	}
+	return later
 }
 
 // next cell to try; false when there is none right now.
@@ -190,7 +212,7 @@ func (t *trip) next() (member, bool) {
 	return member{cell, t.router.nodes.of(cell.ID)}, true
 }
 
-// another try after a failure: one for each request, and not for too many of them.
+// another cell after a failure: one for each request, and not for too many of them.
 func (t *trip) another() bool {
 	if t.repeated || !t.router.retries.spend(t.router.requests.Load()) {
 		return false
@@ -277,7 +299,7 @@ func (t *trip) begin(to member) (try, error) {
 	}
 	to.node.requests.Add(1)
 	var left time.Duration
-	if t.asked || t.lost && t.timeout > 0 { // a cell that is asked later has less time than it would take by itself
+	if t.asked || t.losses > 0 && t.timeout > 0 { // a cell that is asked later has less time than it would take by itself
 		left = max(time.Millisecond, t.timeout-t.router.deps.Clock.Now().Sub(t.begun))
 	}
 	var err error

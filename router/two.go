@@ -135,7 +135,8 @@ func (s *stream) describe(start time.Time, ctx context.Context) (streams bool) {
 	*t = newTrip(s.router, s, start)
 	t.ctx = ctx
 	t.customer, t.owned = customerOf(h)
-	t.repeat, t.keyed, t.size = s.router.repeat(s.in.Method, s.in.URL.Path), h.Get(keyHeader) != "", len(s.body)
+	t.repeat, t.size = s.router.repeat(s.in.Method, s.in.URL.Path), len(s.body)
+	t.keyed = t.repeat.keyed(h.Get(keyHeader) != "", s.in.URL.RawQuery)
 	if given := h.Get(grpcTimeout); given != "" && s.grpc {
 		t.timeout, t.asked = grpcTimeoutOf(given)
 	} else {

@@ -189,6 +189,7 @@ func TestEveryServicesMethodsAreKnown(t *testing.T) {
 	for path, want := range map[string]router.Repeat{
 		"/cellar.search.v1.SearchService/Search": router.Freely, "/cellar.checkout.v1.CheckoutService/Quote": router.InTurn,
 		"/cellar.checkout.v1.CheckoutService/PlaceOrder": router.WithKey, "/cellar.cart.v1.CartService/AddItem": router.Never,
+		"/checkout/order": router.WithKeyInQuery, "/cart": router.Never,
 		"/cellar.inventory.v1.InventoryService/Reserve": router.Never, "/cellar.inventory.v1.InventoryService/GetStock": router.Never,
 	} {
 		if all[path] != want {

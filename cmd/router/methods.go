@@ -22,6 +22,9 @@ import (
 	"github.com/cellar-commerce/cellar/router"
 )
 
+// forms of the shop's pages that do nothing twice for one key of their address.
+var forms = []string{"/checkout/order"}
+
 // repeats tells of every method for shoppers when the router may send it again.
 func repeats() map[string]router.Repeat {
 	all := map[string]router.Repeat{}
@@ -34,6 +37,9 @@ func repeats() map[string]router.Repeat {
 		case m.IdempotentByKey:
 			all[path] = router.WithKey
 		}
+	}
+	for _, path := range forms {
+		all[path] = router.WithKeyInQuery
 	}
 	return all
 }

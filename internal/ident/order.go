@@ -34,7 +34,7 @@ func ParseOrder(s string) (OrderID, error) {
 	}
 	code, rest, _ := strings.Cut(s, "-")
 	code = strings.ToLower(code)
-	if _, known := ringByCode[RingCode(code)]; !known {
+	if regionOf(code) == "" {
 		return "", fmt.Errorf("order id: %w", ErrMalformed)
 	}
 	rest = strings.NewReplacer("I", "1", "L", "1", "O", "0").Replace(strings.ToUpper(rest))
@@ -61,7 +61,7 @@ func (id OrderID) Ring() RingCode {
 }
 
 // Region in which the order is homed.
-func (id OrderID) Region() Region { return ringByCode[id.Ring()] }
+func (id OrderID) Region() Region { return regionOf(string(id.Ring())) }
 
 func checkCharacter(random string) byte {
 	sum := 0

@@ -9,52 +9,36 @@ type RingCode string
 // Region is a cloud region, and the name of the ring homed there, for example "us-east-1".
 type Region string
 
-// ringByCode holds every ring that exists. An id of a ring that is not here is malformed: a new region
-// ships with a release, before the map names it.
-var ringByCode = map[RingCode]Region{
-	"use1": "us-east-1",
-	"usw2": "us-west-2",
-	"euc1": "eu-central-1",
-}
-
-// rings is ringByCode as a list: for so few, looking at each is faster, and every request looks.
-var rings = func() (all []ring) {
-	for code, region := range ringByCode {
-		all = append(all, ring{code, region})
-	}
-	return all
-}()
-
-type ring struct {
-	code   RingCode
-	region Region
-}
-
-// regionOf a ring's code; empty for a code that names none.
+// regionOf a ring's code; empty for a code that names none. An id of a ring that is not here is malformed: a new region ships
+// with a release, before the map names it. It is a switch since every request asks, and that is compared as one number.
 func regionOf(code string) Region {
-	for i := range rings {
-		if string(rings[i].code) == code {
-			return rings[i].region
-		}
+	switch code {
+	case "use1":
+		return "us-east-1"
+	case "usw2":
+		return "us-west-2"
+	case "euc1":
+		return "eu-central-1"
+	default:
+		return ""
 	}
-	return ""
 }
-
-var codeByRing = func() map[Region]RingCode {
-	m := make(map[Region]RingCode, len(ringByCode))
-	for code, region := range ringByCode {
-		m[region] = code
-	}
-	return m
-}()
 
 // Regions lists the regions that have a ring, in the order in which they were opened.
 func Regions() []Region { return []Region{"us-east-1", "us-west-2", "eu-central-1"} }
 
 // Code of a region's ring; false for a region without one.
 func (r Region) Code() (RingCode, bool) {
-	code, ok := codeByRing[r]
-	return code, ok
+	switch r {
+	case "us-east-1":
+		return "use1", true
+	case "us-west-2":
+		return "usw2", true
+	case "eu-central-1":
+		return "euc1", true
+	default:
+		return "", false
+	}
 }
 
 // Region of a ring; false for a code that names none.

@@ -150,9 +150,9 @@ func shownQuoteLine(l *checkoutv1.QuoteLine) quoteLine {
 	return shown
 }
 
-// placeOrder places it, once for the key of the form.
+// placeOrder places it, once for the key in the form's address, where routers see it: they send again what was lost.
 func (s *Service) placeOrder(w http.ResponseWriter, r *http.Request) error {
-	key := r.PostFormValue("key")
+	key := r.URL.Query().Get("key")
 	req := &checkoutv1.PlaceOrderRequest{QuoteToken: r.PostFormValue("quote"), UseWallet: r.PostFormValue("wallet") != ""}
 	req.GiftCardCodes = strings.Fields(r.PostFormValue("gift"))
 	req.GiftCardCodes = req.GiftCardCodes[:min(len(req.GiftCardCodes), maxGiftCards)]
