@@ -57,11 +57,13 @@ const (
 	caseWell   = "well"
 	caseHung   = "hung"
 	caseKilled = "killed"
+	caseAlone  = "without a control plane"
 	caseNone   = "between"
 )
 
 // Evacuate measures evacuations under shoppers: of a cell that is well, of one that hangs (SIGSTOP) and of one that was killed,
-// each undone again. What the control plane reports is set beside what callers of the cell see.
+// each undone again. What the control plane reports is set beside what callers of the cell see. Before that, shoppers are left
+// without a control plane for a while.
 func Evacuate(ctx context.Context, cfg EvacuateConfig) (r Report, err error) {
 	begun := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, evacuateLimit)
@@ -83,7 +85,9 @@ func Evacuate(ctx context.Context, cfg EvacuateConfig) (r Report, err error) {
 	if err != nil {
 		return r, err
 	}
-	err = b.rounds(ctx)
+	if err = b.alone(ctx); err == nil {
+		err = b.rounds(ctx)
+	}
 	if err = errors.Join(err, load()); err != nil {
 		return r, err
 	}

@@ -47,6 +47,8 @@ type tally struct {
 	failed   map[string]int // those that failed
 	others   int            // calls of customers of other cells
 	errors   int
+	alone    int // calls of anybody without a control plane, and those that failed
+	lost     int
 	guests   int // calls of visitors who had no session yet, and those that failed
 	turned   int
 	direct   time.Time            // last write that the cell itself has taken
@@ -91,6 +93,12 @@ func (t *tally) call(c shop.Call) {
 		t.others++
 		if failed {
 			t.errors++
+		}
+	}
+	if t.now == caseAlone {
+		t.alone++
+		if failed {
+			t.lost++
 		}
 	}
 	if c.Name == "PlaceOrder" && c.Err == nil {
@@ -258,8 +266,8 @@ func (b *evacuateBench) count(played shop.Report, took time.Duration) {
 	defer t.mu.Unlock()
 	b.report.Rows = append(b.report.Rows, row("PlaceOrder, through all of it", b.cfg.Shoppers, "service", took, t.place))
 	total := 0
-	for _, name := range []string{caseWell, caseHung, caseKilled, caseNone} {
-		b.note("checkouts while the cell is %s: %d calls, %d failed", name, t.checkout[name], t.failed[name])
+	for _, name := range []string{caseAlone, caseWell, caseHung, caseKilled, caseNone} {
+		b.note("checkouts, %s: %d calls, %d failed", name, t.checkout[name], t.failed[name])
 		total += t.failed[name]
 	}
 	unresolved := played.Outcomes[shop.Unresolved]
@@ -271,6 +279,10 @@ func (b *evacuateBench) count(played shop.Report, took time.Duration) {
 	b.note("%d orders placed, %d unresolved; other cells' customers: %d calls, %d failed; new visitors: %d calls, %d failed",
 		played.Outcomes[shop.Placed], unresolved, t.others, t.errors, t.guests, t.turned)
 	b.report.Ratios["failed_checkouts"], b.report.Goals["failed_checkouts"] = float64(total+unresolved), atMost(0)
+	if t.alone > 0 {
+		b.note("all calls without a control plane: %d, %d failed", t.alone, t.lost)
+		b.report.Ratios["errors_without_control_plane"], b.report.Goals["errors_without_control_plane"] = float64(t.lost)/float64(t.alone), atMost(0)
+	}
 	b.report.Ratios["other_cells_error_ratio"], b.report.Goals["other_cells_error_ratio"] = float64(t.errors)/float64(max(t.others, 1)), atMost(0.0001)
 	b.report.Notes = append(b.report.Notes, t.notes...)
 }

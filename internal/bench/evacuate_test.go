@@ -48,6 +48,20 @@ func TestACheckoutFailsByWhatTheShopperIsTold(t *testing.T) {
 	}
 }
 
+func TestWithoutAControlPlaneEveryCallCounts(t *testing.T) {
+	b, ours, theirs := newEvacuateBench()
+	gone := errors.New("gone")
+	b.tally.call(shop.Call{Customer: ours, Name: "GetCart", Err: gone})
+	b.tally.enter(caseAlone)
+	for _, c := range []shop.Call{{Customer: ours, Name: "GetCart"}, {Customer: theirs, Name: "GetCart"}, {Name: "Search"}, {Name: "Search", Err: gone}} {
+		b.tally.call(c)
+	}
+	b.count(shop.Report{}, time.Second)
+	if got := b.report.Ratios["errors_without_control_plane"]; got != .25 {
+		t.Errorf("the ratio is %v", got)
+	}
+}
+
 func TestErrorsOfOtherCellsAreThoseOfTheirCustomers(t *testing.T) {
 	b, ours, theirs := newEvacuateBench()
 	gone := errors.New("gone")
