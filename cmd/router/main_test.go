@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -16,6 +17,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 
 	"github.com/cellar-commerce/cellar/cells/topology"
+	"github.com/cellar-commerce/cellar/cells/topology/consultest"
 	"github.com/cellar-commerce/cellar/internal/ident"
 	"github.com/cellar-commerce/cellar/internal/secret"
 	"github.com/cellar-commerce/cellar/internal/settings"
@@ -118,19 +120,19 @@ func page(t *testing.T, url string) (status int, body string) {
 	return resp.StatusCode, string(b)
 }
 
-func TestARouterStartsServesAndStops(t *testing.T) {
-	dir := mapOf(t, fakeCell(t))
+// start a router until it listens: with its addresses by listener, and what stops it.
+func start(t *testing.T, args ...string) (address map[string]string, stop func()) {
+	t.Helper()
 	logs, write := io.Pipe()
-	ctx, stop := context.WithCancel(t.Context())
-	defer stop()
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(cancel)
 	ended := make(chan error, 1)
 	go func() {
-		err := run(ctx, source(io.Discard, nil, "--region", "us-east-1", "--map", filepath.Join(dir, "map"), "--map-key-file", filepath.Join(dir, "map.pub"),
-			"--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--drain", "1ms"), write)
+		err := run(ctx, source(io.Discard, nil, append(args, "--region", "us-east-1", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--drain", "1ms")...), write)
 		_ = write.Close()
 		ended <- err
 	}()
-	address := map[string]string{}
+	address = map[string]string{}
 	lines := json.NewDecoder(logs)
 	for len(address) < 2 {
 		var line struct{ Msg, Listener, Address string }
@@ -142,6 +144,17 @@ func TestARouterStartsServesAndStops(t *testing.T) {
 		}
 	}
 	go func() { _, _ = io.Copy(io.Discard, logs) }() // the rest is of no interest, but must not block
+	return address, func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestARouterStartsServesAndStops(t *testing.T) {
+	dir := mapOf(t, fakeCell(t))
+	address, stop := start(t, "--map", filepath.Join(dir, "map"), "--map-key-file", filepath.Join(dir, "map.pub"))
 	deadline := time.Now().Add(time.Minute)
 	for {
 		if status, _ := page(t, address["public"]+"/readyz"); status == http.StatusOK {
@@ -164,8 +177,46 @@ func TestARouterStartsServesAndStops(t *testing.T) {
 		}
 	}
 	stop()
-	if err := <-ended; err != nil {
-		t.Error(err)
+}
+
+// Nothing that the map has ever come from is there any more, and nobody notices: neither customers nor visitors, nor after a
+// start from nothing but the router's own file.
+func TestWhoHasLostAllSourcesOfTheMapServesOn(t *testing.T) {
+	agent := consultest.New(t)
+	agent.Start()
+	dir := mapOf(t, fakeCell(t))
+	snapshot, err := os.ReadFile(filepath.Join(dir, "map"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	agent.Set("cellar/map", string(snapshot))
+	own := filepath.Join(t.TempDir(), "map")
+	args := []string{"--map", own, "--map-key-file", filepath.Join(dir, "map.pub"), "--consul", agent.Address}
+	customer := "Bearer v1." + string(ident.NewCustomer("euc1")) + ".session.1.signature"
+	calls, lost := 0, 0
+	shop := func(public string) {
+		for _, authorization := range []string{customer, "", "Bearer v1." + string(ident.NewGuest("use1")) + ".session.1.signature"} {
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, public+"/any", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("Authorization", authorization)
+			calls++
+			if resp, err := http.DefaultClient.Do(req); err != nil || resp.StatusCode != http.StatusOK || resp.Body.Close() != nil {
+				lost++
+			}
+		}
+	}
+	address, stop := start(t, args...)
+	shop(address["public"])
+	agent.Kill()
+	shop(address["public"])
+	stop()
+	address, stop = start(t, args...)
+	shop(address["public"])
+	stop()
+	if t.Logf("%d calls, %d lost", calls, lost); lost > 0 {
+		t.Errorf("%d of %d calls are lost", lost, calls)
 	}
 }
 

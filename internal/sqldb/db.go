@@ -106,12 +106,13 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 }
 
 // pinPlans of a new session. A plan that is made while a table is empty reads all of it, and is kept while the table grows. Pages
-// are in memory, or on a disk that has no arm to move: one by a key costs little more than the next in a row.
+// are in memory, or on a disk that has no arm to move: one by a key costs little more than the next in a row. And a plan for any
+// arguments is kept: to plan anew for each costs more than most statements do.
 func pinPlans(ctx context.Context, conn *pgx.Conn) error {
 	if conn.PgConn().ParameterStatus("crdb_version") != "" {
 		return nil
 	}
-	_, err := conn.Exec(ctx, "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET random_page_cost = 1.1; SET jit = off", pgx.QueryExecModeSimpleProtocol)
+	_, err := conn.Exec(ctx, "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET random_page_cost = 1.1; SET plan_cache_mode = force_generic_plan; SET jit = off", pgx.QueryExecModeSimpleProtocol)
 	return err
 }
 
