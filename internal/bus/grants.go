@@ -25,7 +25,7 @@ func GrantFor(broker, user ident.Region) Grant {
 		g.Publish = append(g.Publish, "stock."+string(user)+".summarized", "catalog.product.changed", "catalog.review.*")
 		return g
 	}
-	g.Publish = append(g.Publish, "stock.>", "catalog.>", "$JS.API.>", "$JS.ACK.>")
+	g.Publish = append(g.Publish, "stock.>", "catalog.>", "search."+string(broker)+".>", "$JS.API.>", "$JS.ACK.>")
 	g.Never = []string{"$JS.API.STREAM.DELETE.>", "$JS.API.STREAM.PURGE.>", "$JS.API.STREAM.MSG.DELETE.>"}
 	return g
 }
