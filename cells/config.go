@@ -52,6 +52,7 @@ type Config struct {
 	SMS           string        `name:"sms" usage:"address of the SMS provider, http://host:port; without it no SMS is sent"`
 	NotifyWebhook string        `name:"notify-webhook-url" usage:"address that is told of what customers want to be told by it; empty for none"`
 	NotifyKey     string        `name:"notify-webhook-key-file" usage:"file of the key that signs what that address is told"`
+	Quickwit      string        `name:"quickwit-url" usage:"address of the Quickwit that orders, stock and searches are written into, http://host:port; empty for none"`
 	HandlingTime  time.Duration `name:"handling-time" default:"1s" usage:"between the request to ship and the hand-over to the carrier"`
 	Drain         time.Duration `name:"drain" default:"1s" usage:"how long requests are still taken after this cell has said that it stops"`
 }
@@ -85,6 +86,7 @@ func (c Config) validate() error {
 	check(c.SessionKey != "" && c.QuoteKey != "" && c.PeerKey != "", "session-key-file, quote-key-file and peer-key-file", "the files of the keys")
 	check(isAddress(c.ShopURL) || c.MailServer == "" && c.SMS == "", "shop-url", "https://host")
 	check(c.SMS == "" || isAddress(c.SMS), "sms", "http://host:port")
+	check(c.Quickwit == "" || isAddress(c.Quickwit), "quickwit-url", "http://host:port")
 	check(c.NotifyWebhook == "" || isAddress(c.NotifyWebhook) && c.NotifyKey != "", "notify-webhook-url", "https://host/path, with notify-webhook-key-file")
 	check(c.GiftCardKey != "", "gift-card-key-file", "the file of the key of gift cards")
 	check(c.CardProvider == ProviderNetwork || c.CardProvider == ProviderStripe, "card-provider", ProviderNetwork+" or "+ProviderStripe)

@@ -115,6 +115,8 @@ var workers = map[string]string{
 	"idempotency keys":                    "the sweep of idempotency keys",
 	"holds":                               "of the region's database",
 	"inbox":                               "of the region's database",
+	"logs of searches":                    "writes nothing",
+	"feed":                                "reads streams, under a lease of the region",
 	"shipping":                            "of the region's database",
 	"changed products":                    "of the index in memory",
 	"events":                              "the consumers of shipments and of scans; the others are of the region's database",

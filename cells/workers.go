@@ -43,11 +43,15 @@ func (c *Cell) workers() []process.Worker {
 		{Name: "holds", Run: forever(c.services.inventory.Run)},
 		{Name: "shipping", Run: forever(c.services.fulfillment.Run)},
 		{Name: "changed products", Run: forever(c.services.search.Run)},
+		{Name: "logs of searches", Run: forever(c.services.search.RunLog)},
 		{Name: "events", Run: func(ctx context.Context) error { return c.receive(ctx, func() { close(attached) }) }},
 		{Name: "index", Run: func(ctx context.Context) error { return c.buildIndex(ctx, attached) }},
 	}
 	if c.relays.global != nil {
 		all = append(all, process.Worker{Name: "events of everybody", Run: forever(c.relays.global.Run)})
+	}
+	if c.feed != nil {
+		all = append(all, process.Worker{Name: "feed", Run: forever(c.feed.Run)})
 	}
 	return all
 }
