@@ -41,6 +41,7 @@ type Cell struct {
 
 	global, customers, regional *sqldb.DB
 	relays                      relays
+	flow                        *flow
 	feed                        *feed.Feed // nil without a Quickwit
 	services                    services
 	keys                        keys
@@ -95,6 +96,12 @@ func New(ctx context.Context, cfg Config, logs io.Writer) (*Cell, error) {
 		Bury: func(ctx context.Context, d bus.DeadLetter) error { return c.services.events.Bury(ctx, d) },
 	})
 	c.assembleRelays()
+	c.flow = &flow{
+		heads: func(ctx context.Context) (map[ident.Region]time.Time, error) {
+			return outbox.Heads(ctx, c.customers, c.region)
+		},
+		patience: cfg.PlanAround, clock: c.clock, log: c.log, observe: c.metrics.DestinationStuck,
+	}
 	c.peerGuard = c.breakers("peer")
 	c.peers = rpc.Peer(c.keys.peer, &peerTransport{base: rpc.Transport(), maps: c.maps, guard: c.peerGuard})
 	if err := errors.Join(c.assembleServices(), c.assembleFeed()); err != nil {

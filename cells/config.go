@@ -53,6 +53,7 @@ type Config struct {
 	NotifyWebhook string        `name:"notify-webhook-url" usage:"address that is told of what customers want to be told by it; empty for none"`
 	NotifyKey     string        `name:"notify-webhook-key-file" usage:"file of the key that signs what that address is told"`
 	Quickwit      string        `name:"quickwit-url" usage:"address of the Quickwit that orders, stock and searches are written into, http://host:port; empty for none"`
+	PlanAround    time.Duration `name:"plan-around" default:"15s" usage:"after how long a wait of its events a region's centres get no orders that others can send; 0: never"`
 	HandlingTime  time.Duration `name:"handling-time" default:"1s" usage:"between the request to ship and the hand-over to the carrier"`
 	Drain         time.Duration `name:"drain" default:"1s" usage:"how long requests are still taken after this cell has said that it stops"`
 }
@@ -82,6 +83,7 @@ func (c Config) validate() error {
 	check(c.PoolSize >= 2 && c.PoolSize <= 100, "pool-size", "2 to 100")
 	check(c.Carrier == "" || isAddress(c.Carrier), "carrier", "http://host:port")
 	check(c.Carrier == "" || c.TrackEvery > 0, "track-every", "above 0")
+	check(c.PlanAround >= 0, "plan-around", "0 or more")
 	check(c.HandlingTime >= 0, "handling-time", "0 or more")
 	check(c.SessionKey != "" && c.QuoteKey != "" && c.PeerKey != "", "session-key-file, quote-key-file and peer-key-file", "the files of the keys")
 	check(isAddress(c.ShopURL) || c.MailServer == "" && c.SMS == "", "shop-url", "https://host")

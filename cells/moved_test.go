@@ -107,6 +107,7 @@ var workers = map[string]string{
 	"events of customers":                 "notes what is published, under a lease of the region",
 	"events of the region":                "of the region's database",
 	"events of everybody":                 "of the global database",
+	"flow of events":                      "writes nothing",
 	"placements":                          "a placement whose slot moves on the way",
 	"cancellations, returns and captures": "the sweep of what follows orders",
 	"demos":                               "the sweep of demos",

@@ -33,6 +33,7 @@ func (c *Cell) workers() []process.Worker {
 		{Name: "reports", Run: forever(c.reporter().Run)},
 		{Name: "events of customers", Run: forever(c.relays.customers.Run)},
 		{Name: "events of the region", Run: forever(c.relays.regional.Run)},
+		{Name: "flow of events", Run: forever(c.flow.run)},
 		{Name: "placements", Run: forever(c.services.checkout.Run)},
 		{Name: "cancellations, returns and captures", Run: forever(c.services.order.Run)},
 		{Name: "demos", Run: forever(c.services.recovery.Run)},
