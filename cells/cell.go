@@ -13,6 +13,7 @@ import (
 	"github.com/cellar-commerce/cellar/internal/breaker"
 	"github.com/cellar-commerce/cellar/internal/bus"
 	"github.com/cellar-commerce/cellar/internal/clock"
+	"github.com/cellar-commerce/cellar/internal/feed"
 	"github.com/cellar-commerce/cellar/internal/fence"
 	"github.com/cellar-commerce/cellar/internal/ident"
 	"github.com/cellar-commerce/cellar/internal/inbox"
@@ -32,6 +33,7 @@ type Cell struct {
 	clock       clock.Clock
 	metrics     *telemetry.Metrics
 	sagaMetrics *telemetry.SagaMetrics
+	feedMetrics *telemetry.FeedMetrics
 	maps        *topology.Holder
 	follower    *topology.Follower
 	bus         *bus.Bus
@@ -39,6 +41,8 @@ type Cell struct {
 
 	global, customers, regional *sqldb.DB
 	relays                      relays
+	flow                        *flow
+	feed                        *feed.Feed // nil without a Quickwit
 	services                    services
 	keys                        keys
 	peers                       *http.Client
@@ -69,7 +73,7 @@ func New(ctx context.Context, cfg Config, logs io.Writer) (*Cell, error) {
 		metrics: telemetry.NewMetrics(map[string]string{"cell": cfg.Cell, "region": cfg.Region}),
 		ready:   newReadiness(),
 	}
-	c.sagaMetrics = telemetry.NewSagaMetrics(c.metrics)
+	c.sagaMetrics, c.feedMetrics = telemetry.NewSagaMetrics(c.metrics), telemetry.NewFeedMetrics(c.metrics)
 	if err := c.readKeys(); err != nil {
 		return nil, fmt.Errorf("cell %s: %w", cfg.Cell, err)
 	}
@@ -92,9 +96,15 @@ func New(ctx context.Context, cfg Config, logs io.Writer) (*Cell, error) {
 		Bury: func(ctx context.Context, d bus.DeadLetter) error { return c.services.events.Bury(ctx, d) },
 	})
 	c.assembleRelays()
+	c.flow = &flow{
+		heads: func(ctx context.Context) (map[ident.Region]time.Time, error) {
+			return outbox.Heads(ctx, c.customers, c.region)
+		},
+		patience: cfg.PlanAround, clock: c.clock, log: c.log, observe: c.metrics.DestinationStuck,
+	}
 	c.peerGuard = c.breakers("peer")
 	c.peers = rpc.Peer(c.keys.peer, &peerTransport{base: rpc.Transport(), maps: c.maps, guard: c.peerGuard})
-	if err := c.assembleServices(); err != nil {
+	if err := errors.Join(c.assembleServices(), c.assembleFeed()); err != nil {
 		return nil, errors.Join(fmt.Errorf("cell %s: %w", cfg.Cell, err), c.Close())
 	}
 	return c, nil

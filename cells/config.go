@@ -52,6 +52,8 @@ type Config struct {
 	SMS           string        `name:"sms" usage:"address of the SMS provider, http://host:port; without it no SMS is sent"`
 	NotifyWebhook string        `name:"notify-webhook-url" usage:"address that is told of what customers want to be told by it; empty for none"`
 	NotifyKey     string        `name:"notify-webhook-key-file" usage:"file of the key that signs what that address is told"`
+	Quickwit      string        `name:"quickwit-url" usage:"address of the Quickwit that orders, stock and searches are written into, http://host:port; empty for none"`
+	PlanAround    time.Duration `name:"plan-around" default:"15s" usage:"after how long a wait of its events a region's centres get no orders that others can send; 0: never"`
 	HandlingTime  time.Duration `name:"handling-time" default:"1s" usage:"between the request to ship and the hand-over to the carrier"`
 	Drain         time.Duration `name:"drain" default:"1s" usage:"how long requests are still taken after this cell has said that it stops"`
 }
@@ -81,10 +83,12 @@ func (c Config) validate() error {
 	check(c.PoolSize >= 2 && c.PoolSize <= 100, "pool-size", "2 to 100")
 	check(c.Carrier == "" || isAddress(c.Carrier), "carrier", "http://host:port")
 	check(c.Carrier == "" || c.TrackEvery > 0, "track-every", "above 0")
+	check(c.PlanAround >= 0, "plan-around", "0 or more")
 	check(c.HandlingTime >= 0, "handling-time", "0 or more")
 	check(c.SessionKey != "" && c.QuoteKey != "" && c.PeerKey != "", "session-key-file, quote-key-file and peer-key-file", "the files of the keys")
 	check(isAddress(c.ShopURL) || c.MailServer == "" && c.SMS == "", "shop-url", "https://host")
 	check(c.SMS == "" || isAddress(c.SMS), "sms", "http://host:port")
+	check(c.Quickwit == "" || isAddress(c.Quickwit), "quickwit-url", "http://host:port")
 	check(c.NotifyWebhook == "" || isAddress(c.NotifyWebhook) && c.NotifyKey != "", "notify-webhook-url", "https://host/path, with notify-webhook-key-file")
 	check(c.GiftCardKey != "", "gift-card-key-file", "the file of the key of gift cards")
 	check(c.CardProvider == ProviderNetwork || c.CardProvider == ProviderStripe, "card-provider", ProviderNetwork+" or "+ProviderStripe)

@@ -16,6 +16,9 @@ type way map[ident.Region]breaker.State
 
 func (w way) State(destination ident.Region) breaker.State { return w[destination] }
 
+// flowing: events flow.
+func flowing(ident.Region) bool { return true }
+
 func TestARegionIsCountedOnUnlessABreakerOnTheWayIsOpen(t *testing.T) {
 	for name, c := range map[string]struct {
 		calls, commands breaker.State
@@ -29,7 +32,7 @@ func TestARegionIsCountedOnUnlessABreakerOnTheWayIsOpen(t *testing.T) {
 		"calls are cut, commands wait":  {breaker.Open, breaker.HalfOpen, false},
 		"a trial, by the first to come": {breaker.Closed, breaker.HalfOpen, true},
 	} {
-		r := newReach(clock.NewManual(time.Unix(0, 0)), way{"us-west-2": c.calls}, way{"us-west-2": c.commands})
+		r := newReach(reach{calls: way{"us-west-2": c.calls}, commands: way{"us-west-2": c.commands}, flows: flowing, clock: clock.NewManual(time.Unix(0, 0))})
 		if got := r.reachable("us-west-2"); got != c.want {
 			t.Errorf("%s: %v", name, got)
 		}
@@ -38,7 +41,7 @@ func TestARegionIsCountedOnUnlessABreakerOnTheWayIsOpen(t *testing.T) {
 
 func TestWhileABreakerIsHalfOpenOneAskerNowAndThenIsSentThere(t *testing.T) {
 	now, commands := clock.NewManual(time.Unix(0, 0)), way{"us-west-2": breaker.HalfOpen, "eu-central-1": breaker.HalfOpen}
-	r := newReach(now, way{}, commands)
+	r := newReach(reach{calls: way{}, commands: commands, flows: flowing, clock: now})
 	expect := func(what string, region ident.Region, want bool) {
 		t.Helper()
 		if got := r.reachable(region); got != want {
@@ -59,7 +62,7 @@ func TestWhileABreakerIsHalfOpenOneAskerNowAndThenIsSentThere(t *testing.T) {
 func TestARegionComesBackWhenItsBreakerCloses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		commands := breaker.New(nil)
-		r := newReach(clock.System{}, breaker.New(nil), commands)
+		r := newReach(reach{calls: breaker.New(nil), commands: commands, flows: flowing, clock: clock.System{}})
 		down := errors.New("played by a test")
 		for range 10 {
 			_ = commands.Do("us-west-2", func() error { return down })

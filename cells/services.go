@@ -86,13 +86,16 @@ func (c *Cell) assembleServices() (err error) {
 	}
 	s.events = events.New(events.Deps{
 		Global: c.global, Customers: c.customers, Regional: c.regional, Committed: c.relays.regional.Nudge, Clock: c.clock, Log: c.log, Observe: c.metrics,
+		Region: c.region, Feed: c.feedLags,
 	})
 	engine, err := search.NewBleve()
 	if err != nil {
 		return err
 	}
 	s.catalog = catalog.New(catalog.Deps{DB: c.global, Clock: c.clock, PrimaryRegion: primary(), Regions: ident.Regions(), Committed: c.nudgeGlobal})
-	s.search = search.New(search.Deps{Engine: engine, Source: s.catalog, Log: c.log})
+	s.search = search.New(search.Deps{
+		Engine: engine, Source: s.catalog, Log: c.log, Publisher: c.bus, ObserveLog: c.feedMetrics, Clock: c.clock, Region: c.region, Cell: c.cfg.Cell,
+	})
 	s.cart = cart.New(cart.Deps{DB: c.customers, Fence: s.fence, Products: s.catalog, Clock: c.clock})
 	if err := c.assemblePayment(); err != nil {
 		return err
@@ -184,7 +187,7 @@ func (c *Cell) assembleStock() error {
 	s.fulfillment = fulfillment.New(fulfillment.Deps{
 		Carrier: parcels, CarrierName: c.cfg.CarrierName, CarrierEvents: scans, TrackEvery: c.cfg.TrackEvery, Scans: c.scansOf(),
 		Global: c.global, Regional: c.regional, Region: c.region, Stock: stockOf[fulfillment.StockLister](c),
-		Summaries: s.inventory, Reachable: newReach(c.clock, c.peerGuard, guard).reachable, Observe: c.metrics, Shipper: s.keepers[c.region],
+		Summaries: s.inventory, Reachable: newReach(reach{own: c.region, calls: c.peerGuard, commands: guard, flows: c.flow.flows, clock: c.clock}).reachable, Observe: c.metrics, Shipper: s.keepers[c.region],
 		HandlingTime: c.cfg.HandlingTime, Clock: c.clock, Log: c.log, Committed: c.relays.regional.Nudge,
 	})
 	return nil

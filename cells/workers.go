@@ -33,6 +33,7 @@ func (c *Cell) workers() []process.Worker {
 		{Name: "reports", Run: forever(c.reporter().Run)},
 		{Name: "events of customers", Run: forever(c.relays.customers.Run)},
 		{Name: "events of the region", Run: forever(c.relays.regional.Run)},
+		{Name: "flow of events", Run: forever(c.flow.run)},
 		{Name: "placements", Run: forever(c.services.checkout.Run)},
 		{Name: "cancellations, returns and captures", Run: forever(c.services.order.Run)},
 		{Name: "demos", Run: forever(c.services.recovery.Run)},
@@ -43,11 +44,15 @@ func (c *Cell) workers() []process.Worker {
 		{Name: "holds", Run: forever(c.services.inventory.Run)},
 		{Name: "shipping", Run: forever(c.services.fulfillment.Run)},
 		{Name: "changed products", Run: forever(c.services.search.Run)},
+		{Name: "logs of searches", Run: forever(c.services.search.RunLog)},
 		{Name: "events", Run: func(ctx context.Context) error { return c.receive(ctx, func() { close(attached) }) }},
 		{Name: "index", Run: func(ctx context.Context) error { return c.buildIndex(ctx, attached) }},
 	}
 	if c.relays.global != nil {
 		all = append(all, process.Worker{Name: "events of everybody", Run: forever(c.relays.global.Run)})
+	}
+	if c.feed != nil {
+		all = append(all, process.Worker{Name: "feed", Run: forever(c.feed.Run)})
 	}
 	return all
 }

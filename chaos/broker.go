@@ -80,7 +80,7 @@ func Broker(ctx context.Context, cfg BrokerConfig) (Report, error) {
 	}
 	d.report = Report{
 		Drill: "broker", Region: string(cfg.Region), How: cfg.How, Shoppers: cfg.Shoppers,
-		Hypothesis: "no checkout fails; events for the region wait in the outboxes, and are all delivered once it is back; no promise breaks",
+		Hypothesis: "no checkout fails; orders are planned around the region as soon as its events have waited too long, and those that wait are all delivered once its broker is back; no promise breaks",
 	}
 	if err := d.run(ctx); err != nil {
 		return Report{}, err

@@ -92,6 +92,12 @@ func TestParcelsOfTheRegionThatLeftOnceTheBrokerWasBackHaveWaited(t *testing.T) 
 	if b, d, a := r.Phases[0], r.Phases[1], r.Phases[2]; b.Waited != 1 || d.Waited != 1 || a.Waited != 0 || d.Parcels != 4 || d.There != 1 {
 		t.Errorf("%+v", r.Phases)
 	}
+	if b, d := r.Phases[0], r.Phases[1]; b.Looked != 2 || b.OrdersThere != 2 || d.Looked != 2 || d.OrdersThere != 1 || r.LastThereSeconds != 2 {
+		t.Errorf("orders of the region: %+v, the last after %v s", r.Phases, r.LastThereSeconds)
+	}
+	if r.judge(); r.PlannedAround != 0.5 {
+		t.Errorf("planned around: %v", r.PlannedAround)
+	}
 	if r.LongestWaitSeconds != 12 || len(r.Broken) > 0 {
 		t.Errorf("longest wait %v, broken %v", r.LongestWaitSeconds, r.Broken)
 	}

@@ -67,6 +67,11 @@ type Report struct {
 	// Drained tells that all that waited then was delivered, and DrainSeconds how long that took once the broker was back.
 	Drained      bool    `json:"drained"`
 	DrainSeconds float64 `json:"drain_seconds"`
+	// PlannedAround is the share of the orders placed during the cut that centres of the region would have had a part in, going by
+	// those before it, and had none; 0 when there were none before. LastThereSeconds is how long after the cut the last order was
+	// placed during it that they did have a part in.
+	PlannedAround    float64 `json:"planned_around"`
+	LastThereSeconds float64 `json:"last_order_of_region_seconds"`
 	// Orders looked at in the end, those not (there is a limit), those not sent in time, and those that nobody can tell the
 	// outcome of.
 	Orders      int `json:"orders"`
@@ -108,6 +113,13 @@ func (r *Report) looked(phase string, o *orderv1.Order, err error, cut, back tim
 	}
 	r.Broken = append(r.Broken, OrderFaults(o)...)
 	at := slices.IndexFunc(r.Phases, func(p Phase) bool { return p.Name == phase })
+	r.Phases[at].Looked++
+	if slices.ContainsFunc(o.GetParcels(), func(p *orderv1.Parcel) bool { return p.GetRegion() == r.Region }) {
+		r.Phases[at].OrdersThere++
+		if phase == During {
+			r.LastThereSeconds = max(r.LastThereSeconds, o.GetPlacedAt().AsTime().Sub(cut).Seconds())
+		}
+	}
 	for _, p := range o.GetParcels() {
 		r.Phases[at].Parcels++
 		if p.GetRegion() != r.Region {
@@ -129,11 +141,18 @@ func (r *Report) looked(phase string, o *orderv1.Order, err error, cut, back tim
 func (r *Report) judge() {
 	r.SLO, r.SuccessRate = checkoutSLO, 1
 	checkouts, failed, placed := 0, 0, 0
+	usual, then := 0.0, 0.0
 	for _, p := range r.Phases {
 		checkouts, failed = checkouts+p.Checkouts, failed+p.FailedCheckouts
-		if p.Name == During {
-			placed = p.Placed
+		switch p.Name {
+		case Before:
+			usual = p.share()
+		case During:
+			placed, then = p.Placed, p.share()
 		}
+	}
+	if usual > 0 {
+		r.PlannedAround = max(0, 1-then/usual)
 	}
 	if checkouts > 0 {
 		r.SuccessRate = 1 - float64(failed)/float64(checkouts)
@@ -170,6 +189,7 @@ func (r Report) Table(out io.Writer) error {
 	}
 	_, _ = fmt.Fprintf(out, "\ncheckouts: %.4f %% succeeded, at least %.2f %% have to\n", 100*r.SuccessRate, 100*r.SLO)
 	_, _ = fmt.Fprintf(out, "backlog at the end of the cut: %d events for %s, %d for all others\n", r.Backlog.Events, r.Region, r.Elsewhere.Events)
+	_, _ = fmt.Fprintf(out, "planned around %s: %.0f %% of the orders that it would have had a part in by the share before; it had one in the last order %.1f s after the cut\n", r.Region, 100*r.PlannedAround, r.LastThereSeconds)
 	if r.Drained {
 		_, _ = fmt.Fprintf(out, "delivered %.1f s after the broker was back\n", r.DrainSeconds)
 	}

@@ -45,6 +45,17 @@ type Phase struct {
 	Parcels int `json:"parcels"`
 	There   int `json:"parcels_of_region"`
 	Waited  int `json:"parcels_waited"`
+	// Looked at orders of this phase, and those of them that a centre of the cut region sends a parcel of.
+	Looked      int `json:"orders_looked_at"`
+	OrdersThere int `json:"orders_of_region"`
+}
+
+// share of the orders that the cut region has a part in; 0 of none.
+func (p Phase) share() float64 {
+	if p.Looked == 0 {
+		return 0
+	}
+	return float64(p.OrdersThere) / float64(p.Looked)
 }
 
 // phase under way.

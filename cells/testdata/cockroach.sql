@@ -1338,6 +1338,18 @@ WHERE region = $1 AND shard = $2 AND (id, message_id) IN (
   LIMIT $4
 );
 
+-- outbox.heads (any)
+SELECT o.destination, min(o.created_at)
+FROM unnest($2::int2[]) AS s (shard)
+CROSS JOIN LATERAL (
+  SELECT p.destination, p.created_at
+  FROM outbox AS p
+  WHERE p.region = $1 AND p.shard = s.shard AND p.published_at IS NULL
+  ORDER BY p.id
+  LIMIT 1
+) AS o
+GROUP BY o.destination;
+
 -- outbox.lag (any)
 SELECT count(*), min(created_at)
 FROM outbox

@@ -23,6 +23,8 @@ type Message struct {
 	Data    []byte
 	// Delivered counts the deliveries to this consumer, from 1; 0 on the way out.
 	Delivered int
+	// At is when the broker stored it; zero on the way out.
+	At time.Time
 
 	// meantFor is the one consumer of a replayed dead letter; empty for everybody.
 	meantFor string

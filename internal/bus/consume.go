@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,7 +20,7 @@ const (
 	ackWait = 30 * time.Second
 	// maxHandlers run at once in one process and consumer.
 	maxHandlers = 32
-	// maxBatch messages are handled in one go: their transaction stays short.
+	// maxBatch messages are handled in one go unless a consumer asks for more: their transaction stays short.
 	maxBatch = 64
 	// gatherFor is the least time between the beginnings of two batches: under load each then has a handful of messages.
 	gatherFor = 20 * time.Millisecond
@@ -52,9 +53,16 @@ type Consumer struct {
 	Durable string
 	// Subject filter, for example "fulfillment.us-east-1.>".
 	Subject string
+	// Batch bounds what ConsumeBatches hands over at once; 0 means 64, at most 500. Only for handlers that hold no locks.
+	Batch int
 	// Attached is told by Follow, once, that from here on nothing is missed; may be nil.
 	Attached func()
 }
+
+// mostBatch is half of what the broker hands out unanswered: another batch gathers meanwhile.
+const mostBatch = maxAckPending / 2
+
+func (c Consumer) batch() int { return min(cmp.Or(c.Batch, maxBatch), mostBatch) }
 
 // Consume until ctx ends.
 func (b *Bus) Consume(ctx context.Context, c Consumer, handle Handler) error {
@@ -96,11 +104,12 @@ func (b *Bus) consume(ctx context.Context, c Consumer, handOut func(context.Cont
 	if err != nil {
 		return fmt.Errorf("bus: consumer %s: %w", c.Durable, err)
 	}
-	messages, err := consumer.Messages(jetstream.PullMaxMessages(maxHandlers*2), jetstream.PullExpiry(pullExpiry))
+	messages, err := consumer.Messages(jetstream.PullMaxMessages(max(maxHandlers*2, c.batch())), jetstream.PullExpiry(pullExpiry))
 	if err != nil {
 		return fmt.Errorf("bus: consumer %s: %w", c.Durable, err)
 	}
-	stop := context.AfterFunc(ctx, messages.Stop)
+	// What is here already is answered, that it comes again elsewhere at once and not when the broker has waited in vain.
+	stop := context.AfterFunc(ctx, messages.Drain)
 	defer stop()
 	defer messages.Stop()
 	return handOut(ctx, messages)
@@ -126,7 +135,7 @@ func (b *Bus) handOut(ctx context.Context, c Consumer, messages jetstream.Messag
 
 // handOutBatches of the messages that are there, one batch after the other.
 func (b *Bus) handOutBatches(ctx context.Context, c Consumer, messages jetstream.MessagesContext, handle BatchHandler) error {
-	arrived := make(chan jetstream.Msg, maxBatch)
+	arrived := make(chan jetstream.Msg, c.batch())
 	done := make(chan struct{})
 	defer func() { <-done }()
 	defer close(arrived)
@@ -134,7 +143,7 @@ func (b *Bus) handOutBatches(ctx context.Context, c Consumer, messages jetstream
 		defer close(done)
 		for first := range arrived {
 			begun := time.Now()
-			b.deliverBatch(ctx, c, gatherFrom(first, arrived), handle)
+			b.deliverBatch(ctx, c, gatherFrom(first, arrived, c.batch()), handle)
 			pause(ctx, gatherFor-time.Since(begun))
 		}
 	}()
@@ -147,10 +156,10 @@ func (b *Bus) handOutBatches(ctx context.Context, c Consumer, messages jetstream
 	}
 }
 
-// gatherFrom takes what has arrived behind the first message.
-func gatherFrom(first jetstream.Msg, arrived <-chan jetstream.Msg) []jetstream.Msg {
+// gatherFrom takes what has arrived behind the first message, up to a number of messages.
+func gatherFrom(first jetstream.Msg, arrived <-chan jetstream.Msg, most int) []jetstream.Msg {
 	batch := []jetstream.Msg{first}
-	for len(batch) < maxBatch {
+	for len(batch) < most {
 		select {
 		case m, open := <-arrived:
 			if !open {
@@ -222,7 +231,7 @@ func incoming(m jetstream.Msg) Message {
 	in := Message{Subject: m.Subject(), Data: m.Data()}
 	in.meantFor, in.ID = readdressed(m.Headers().Get(jetstream.MsgIDHeader))
 	if meta, err := m.Metadata(); err == nil {
-		in.Delivered = int(min(meta.NumDelivered, 1<<30))
+		in.Delivered, in.At = int(min(meta.NumDelivered, 1<<30)), meta.Timestamp
 	}
 	return in
 }

@@ -81,7 +81,7 @@ func (g guarded) theHome(t *testing.T) *bus.Bus {
 func TestEachRegionPublishesWhatItHasToSay(t *testing.T) {
 	g := newGuarded(t)
 	for region, subjects := range map[ident.Region][]string{
-		home:   {"fulfillment.us-east-1.fc.requested", "order.use1.shipped", "order.use1.scanned", "stock.us-east-1.touched", "stock.us-east-1.summarized", "stock.us-west-2.summarized", "catalog.product.changed", "catalog.review.voted"},
+		home:   {"fulfillment.us-east-1.fc.requested", "order.use1.shipped", "order.use1.scanned", "stock.us-east-1.touched", "stock.us-east-1.summarized", "stock.us-west-2.summarized", "catalog.product.changed", "catalog.review.voted", "search.us-east-1.logged"},
 		abroad: {"fulfillment.us-east-1.fc.requested", "order.use1.shipped", "order.use1.scanned", "stock.us-west-2.summarized", "catalog.product.changed", "catalog.review.changed", "catalog.review.voted"},
 	} {
 		owner, from := g.theHome(t), g.at(t, region)
@@ -93,7 +93,7 @@ func TestEachRegionPublishesWhatItHasToSay(t *testing.T) {
 		}
 		publish(t, from, sent...) // batches of a stream and single ones
 		got := make(chan bus.Message, 100)
-		for _, stream := range []string{bus.StreamFulfillment, bus.StreamOrder, bus.StreamStock, bus.StreamCatalog} {
+		for _, stream := range []string{bus.StreamFulfillment, bus.StreamOrder, bus.StreamStock, bus.StreamCatalog, bus.StreamSearch} {
 			c := bus.Consumer{Region: home, Stream: stream, Durable: "of-" + string(region), Subject: strings.ToLower(stream) + ".>"}
 			background(t, func(ctx context.Context) error { return owner.Consume(ctx, c, into(got)) })
 		}
@@ -110,8 +110,8 @@ func TestARegionCannotPublishAnothersEvents(t *testing.T) {
 	g := newGuarded(t)
 	owner := g.theHome(t)
 	for region, subjects := range map[ident.Region][]string{
-		home:   {"fulfillment.us-west-2.fc.requested", "order.usw2.shipped"},
-		abroad: {"fulfillment.us-west-2.fc.requested", "order.usw2.shipped", "stock.us-east-1.summarized", "stock.us-east-1.touched", "stock.us-west-2.touched", "catalog.other"},
+		home:   {"fulfillment.us-west-2.fc.requested", "order.usw2.shipped", "search.us-west-2.logged"},
+		abroad: {"search.us-west-2.logged", "search.us-east-1.logged", "fulfillment.us-west-2.fc.requested", "order.usw2.shipped", "stock.us-east-1.summarized", "stock.us-east-1.touched", "stock.us-west-2.touched", "catalog.other"},
 	} {
 		from := g.at(t, region)
 		for _, subject := range subjects {

@@ -9,10 +9,19 @@ import (
 
 // Grant is what a user may do on a broker; subjects with NATS's wildcards.
 type Grant struct {
-	// Publish lists what may be published to, but for what Never lists.
-	Publish, Never []string
+	// Publish lists what may be published to.
+	Publish []string
 	// Subscribe lists what may be read directly. Streams are read by requests to $JS.API, into an inbox.
 	Subscribe []string
+}
+
+// api is what the cells of a region ask of their own broker's JetStream: to declare its streams and to read them. Nothing of it
+// deletes or purges a stream, a message or another's consumer.
+func api() []string {
+	return []string{
+		"$JS.API.STREAM.CREATE.*", "$JS.API.STREAM.UPDATE.*", "$JS.API.STREAM.INFO.*",
+		"$JS.API.CONSUMER.CREATE.>", "$JS.API.CONSUMER.INFO.*.*", "$JS.API.CONSUMER.MSG.NEXT.*.*", "$JS.ACK.>",
+	}
 }
 
 // GrantFor the cells of one region on the broker of another, or of their own. Abroad they hand in what they have to say there, and
@@ -25,8 +34,8 @@ func GrantFor(broker, user ident.Region) Grant {
 		g.Publish = append(g.Publish, "stock."+string(user)+".summarized", "catalog.product.changed", "catalog.review.*")
 		return g
 	}
-	g.Publish = append(g.Publish, "stock.>", "catalog.>", "$JS.API.>", "$JS.ACK.>")
-	g.Never = []string{"$JS.API.STREAM.DELETE.>", "$JS.API.STREAM.PURGE.>", "$JS.API.STREAM.MSG.DELETE.>"}
+	g.Publish = append(g.Publish, "stock.>", "catalog.>", "search."+string(broker)+".>")
+	g.Publish = append(g.Publish, api()...)
 	return g
 }
 
@@ -40,11 +49,8 @@ func FormatUsers(broker ident.Region, users map[ident.Region]string) string {
 			continue
 		}
 		g := GrantFor(broker, region)
-		fmt.Fprintf(&b, "    { # %s\n      nkey: %s\n      permissions: {\n        publish: { allow: [%s]", region, key, quoted(g.Publish))
-		if len(g.Never) > 0 {
-			fmt.Fprintf(&b, ", deny: [%s]", quoted(g.Never))
-		}
-		fmt.Fprintf(&b, " }\n        subscribe: { allow: [%s] }\n      }\n    }\n", quoted(g.Subscribe))
+		fmt.Fprintf(&b, "    { # %s\n      nkey: %s\n      permissions: {\n        publish: { allow: [%s] }\n        subscribe: { allow: [%s] }\n      }\n    }\n",
+			region, key, quoted(g.Publish), quoted(g.Subscribe))
 	}
 	b.WriteString("  ]\n}\n")
 	return b.String()

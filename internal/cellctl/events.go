@@ -62,6 +62,49 @@ func lagTable(out io.Writer, all []*eventsv1.Lag) error {
 	return columns(out, lines...)
 }
 
+func (o *options) feed() *cobra.Command {
+	cmd := &cobra.Command{Use: "feed", Short: "See how far the feed for analytics is behind"}
+	cmd.AddCommand(o.feedLag())
+	return cmd
+}
+
+func (o *options) feedLag() *cobra.Command {
+	return &cobra.Command{
+		Use: "lag", Short: "Show what is not written into Quickwit yet, by region and stream", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cells, err := o.eventCells(cmd.Context())
+			if err != nil {
+				return err
+			}
+			all := []*eventsv1.FeedLag{}
+			for _, region := range ident.Regions() { // cells of other regions pass the question on
+				resp, _, err := ask(cmd.Context(), cells, eventsv1connect.EventsServiceClient.GetFeedLag, &eventsv1.GetFeedLagRequest{Region: string(region)})
+				if err != nil {
+					return fmt.Errorf("feed of %s: %w", region, err)
+				}
+				all = append(all, resp.GetLags()...)
+			}
+			return o.print(cmd.OutOrStdout(), raws(all), func(out io.Writer) error { return feedTable(out, all) })
+		},
+	}
+}
+
+func feedTable(out io.Writer, all []*eventsv1.FeedLag) error {
+	if len(all) == 0 {
+		_, err := fmt.Fprintln(out, "there is no feed: the cells have no --quickwit-url")
+		return err
+	}
+	lines := []string{tabbed("REGION", "INDEX", "CONSUMER", "PENDING", "LAST WRITTEN")}
+	for _, l := range all {
+		last := "never"
+		if l.GetLast() != nil {
+			last = age(l.GetLast()) + " ago"
+		}
+		lines = append(lines, tabbed(l.GetRegion(), l.GetIndex(), l.GetConsumer(), l.GetPending(), last))
+	}
+	return columns(out, lines...)
+}
+
 // decision of an operator: with a reason, and not by mistake.
 type decision struct {
 	reason string

@@ -21,6 +21,11 @@ func TestLagsAndDeadLettersAreShownInColumns(t *testing.T) {
 		t.Errorf("got\n%s", out.String())
 	}
 	out.Reset()
+	lags := []*eventsv1.FeedLag{{Region: "us-east-1", Index: "cellar-orders", Consumer: "feed-orders", Pending: 7, Last: ago}, {Index: "cellar-stock"}}
+	if err := feedTable(&out, lags); err != nil || !strings.Contains(out.String(), "us-east-1  cellar-orders  feed-orders  7        1h0m0s ago") || !strings.Contains(out.String(), "never") {
+		t.Errorf("got %v\n%s", err, out.String())
+	}
+	out.Reset()
 	letters := []*eventsv1.DeadLetter{{Region: "us-east-1", Consumer: "fulfillment", MessageId: "order/a", Tries: 14, Reason: "panic: x\ngoroutine 1", BuriedAt: ago}}
 	if err := letterTable(&out, letters); err != nil {
 		t.Fatal(err)

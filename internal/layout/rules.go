@@ -84,6 +84,7 @@ var owned = []technology{
 	{"database/sql", nil}, // pgx is used directly
 	{"github.com/nats-io/nats.go", []string{"internal/bus"}},
 	{"github.com/nats-io/nkeys", []string{"internal/bus"}},
+	{"github.com/nats-io/jwt", []string{"internal/bus"}},
 	{"github.com/nats-io/nats-server", []string{"internal/bus/bustest"}},
 	{"github.com/blevesearch/", []string{"services/search"}},
 	{"github.com/maypok86/otter", []string{"internal/cache"}},

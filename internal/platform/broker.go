@@ -21,7 +21,7 @@ jetstream {
   store_dir: %[3]q
   domain: %[1]s
   max_memory_store: 64MB
-  max_file_store: 4GB
+  max_file_store: 5GB
   sync_interval: always
 }
 `

@@ -11,8 +11,8 @@ import (
 
 // eventMetrics of a cell.
 type eventMetrics struct {
-	pending, lag *prometheus.GaugeVec
-	dead         *prometheus.CounterVec
+	pending, lag, stuck *prometheus.GaugeVec
+	dead                *prometheus.CounterVec
 }
 
 func newEventMetrics() eventMetrics {
@@ -24,6 +24,9 @@ func newEventMetrics() eventMetrics {
 		lag: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "outbox_lag_seconds", Help: "How long the oldest event that waits in an outbox has waited.",
 		}, by),
+		stuck: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "outbox_destination_stuck", Help: "1 while this cell plans orders around a region because its events wait.",
+		}, []string{"destination"}),
 		dead: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "dead_letters_total", Help: "Messages that this process has given up, by consumer.",
 		}, []string{"consumer"}),
@@ -38,3 +41,12 @@ func (m *Metrics) OutboxLags(database sqldb.Database, destination ident.Region, 
 
 // LetterBuried implements events.Observer.
 func (m *Metrics) LetterBuried(consumer string) { m.events.dead.WithLabelValues(consumer).Inc() }
+
+// DestinationStuck tells whether orders are planned around a region because its events wait.
+func (m *Metrics) DestinationStuck(destination ident.Region, stuck bool) {
+	value := 0.0
+	if stuck {
+		value = 1
+	}
+	m.events.stuck.WithLabelValues(string(destination)).Set(value)
+}

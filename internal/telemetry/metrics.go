@@ -70,7 +70,7 @@ func NewMetrics(labels map[string]string) *Metrics {
 	build.Set(1)
 	m.labelled = prometheus.WrapRegistererWith(labels, m.registry)
 	m.events = newEventMetrics()
-	m.register(m.events.pending, m.events.lag, m.events.dead, m.calls, m.retries, m.trips, m.sent, m.checkouts, m.combined, m.overdue, m.summaries, m.plans, build, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.register(m.events.pending, m.events.lag, m.events.stuck, m.events.dead, m.calls, m.retries, m.trips, m.sent, m.checkouts, m.combined, m.overdue, m.summaries, m.plans, build, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 

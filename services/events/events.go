@@ -5,6 +5,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/cellar-commerce/cellar/internal/bus"
 	"github.com/cellar-commerce/cellar/internal/ident"
 	"github.com/cellar-commerce/cellar/internal/problem"
 )
@@ -16,6 +17,14 @@ type letter struct {
 	payload                    []byte
 	tries                      int
 	buriedAt                   time.Time
+}
+
+// FeedLag is how far one consumer of the feed is behind.
+type FeedLag struct {
+	// Index that it writes to.
+	Index    string
+	Consumer string
+	bus.Behind
 }
 
 // key of a letter.

@@ -15,6 +15,7 @@ import (
 	inventoryv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/inventory/v1"
 	orderv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1"
 	reviewv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/review/v1"
+	searchv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/search/v1"
 )
 
 // ofSubject is an empty event of a subject. Nil for one that is not known here.
@@ -35,6 +36,8 @@ func ofSubject(subject string) proto.Message {
 		return &inventoryv1.StockTouched{}
 	case "stock.summarized":
 		return &inventoryv1.StockSummarized{}
+	case "search.logged":
+		return &searchv1.SearchLogged{}
 	case "catalog.product.changed":
 		return &catalogv1.ProductChanged{}
 	case "catalog.review.changed":

@@ -3,6 +3,7 @@ package events
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -38,6 +39,31 @@ func (s *Service) GetLag(ctx context.Context, req *eventsv1.GetLagRequest) (*eve
 				Region: req.GetRegion(), Database: string(db.Database()), Destination: string(l.Destination), Pending: l.Pending, Oldest: timestamppb.New(l.Oldest),
 			})
 		}
+	}
+	return resp, nil
+}
+
+// GetFeedLag implements EventsService.
+func (s *Service) GetFeedLag(ctx context.Context, req *eventsv1.GetFeedLagRequest) (*eventsv1.GetFeedLagResponse, error) {
+	var v problem.Violations
+	checkRegion(&v, "region", req.GetRegion())
+	if err := v.Err(); err != nil {
+		return nil, err
+	}
+	if ident.Region(req.GetRegion()) != s.deps.Region {
+		return nil, problem.New(problem.Unavailable, "FOREIGN_BROKER", "a region's broker is asked by its own cells")
+	}
+	all, err := s.deps.Feed(ctx)
+	if err != nil {
+		return nil, problem.Wrap(err, problem.Unavailable, "BROKER_UNREACHABLE", "the region's broker does not say how far the feed is behind")
+	}
+	resp := &eventsv1.GetFeedLagResponse{}
+	for _, l := range all {
+		lag := &eventsv1.FeedLag{Region: req.GetRegion(), Index: l.Index, Consumer: l.Consumer, Pending: int64(min(l.Messages, math.MaxInt64))}
+		if !l.Last.IsZero() {
+			lag.Last = timestamppb.New(l.Last)
+		}
+		resp.Lags = append(resp.Lags, lag)
 	}
 	return resp, nil
 }

@@ -2,6 +2,7 @@ package events
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"strings"
 	"testing"
@@ -35,6 +36,8 @@ type world struct {
 	clock     *clock.Manual
 	committed int
 	buried    map[string]int
+	lags      []FeedLag
+	fails     error
 }
 
 // LetterBuried implements Observer.
@@ -46,6 +49,7 @@ func newWorld(t *testing.T) *world {
 	w.Service = New(Deps{
 		Global: sqldbtest.New(t, sqldb.Global), Customers: sqldbtest.New(t, sqldb.Customer), Regional: sqldbtest.New(t, sqldb.Regional),
 		Committed: func() { w.committed++ }, Clock: w.clock, Log: slog.New(slog.DiscardHandler), Observe: w,
+		Region: home, Feed: func(context.Context) ([]FeedLag, error) { return w.lags, w.fails },
 	})
 	return w
 }
@@ -240,5 +244,32 @@ func TestAReplayGoesThroughEveryOutbox(t *testing.T) {
 		if l := resp.GetLags()[i]; l.GetDatabase() != database || l.GetDestination() != string(west) || l.GetPending() != 1 || !l.GetOldest().AsTime().Equal(now.Truncate(time.Microsecond)) {
 			t.Errorf("got %v", l)
 		}
+	}
+}
+
+func TestHowFarTheFeedIsBehindIsToldByTheCellsOfItsRegion(t *testing.T) {
+	w := newWorld(t)
+	w.lags = []FeedLag{
+		{Index: "cellar-orders", Consumer: "feed-orders", Behind: bus.Behind{Messages: 7, Last: w.clock.Now()}},
+		{Index: "cellar-stock", Consumer: "feed-stock"},
+	}
+	resp, err := w.GetFeedLag(t.Context(), &eventsv1.GetFeedLagRequest{Region: string(home)})
+	if err != nil || len(resp.GetLags()) != 2 {
+		t.Fatal(resp, err)
+	}
+	if l := resp.GetLags()[0]; l.GetRegion() != string(home) || l.GetIndex() != "cellar-orders" || l.GetConsumer() != "feed-orders" || l.GetPending() != 7 || !l.GetLast().AsTime().Equal(w.clock.Now()) {
+		t.Errorf("got %v", l)
+	}
+	if l := resp.GetLags()[1]; l.GetPending() != 0 || l.GetLast() != nil {
+		t.Errorf("of one that has never written: %v", l)
+	}
+	for region, reason := range map[ident.Region]string{west: "FOREIGN_BROKER", home: "BROKER_UNREACHABLE"} {
+		w.fails = errors.New("no answer")
+		if _, err := w.GetFeedLag(t.Context(), &eventsv1.GetFeedLagRequest{Region: string(region)}); !problem.Is(err, reason) || problem.KindOf(err) != problem.Unavailable {
+			t.Errorf("%s: %v", region, err)
+		}
+	}
+	if _, err := w.GetFeedLag(t.Context(), &eventsv1.GetFeedLagRequest{Region: "nowhere"}); problem.KindOf(err) != problem.Invalid {
+		t.Errorf("of no region: %v", err)
 	}
 }

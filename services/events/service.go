@@ -8,6 +8,7 @@ import (
 	"github.com/cellar-commerce/cellar/internal/bus"
 	"github.com/cellar-commerce/cellar/internal/clock"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/events/v1/eventsv1connect"
+	"github.com/cellar-commerce/cellar/internal/ident"
 	"github.com/cellar-commerce/cellar/internal/outbox"
 	"github.com/cellar-commerce/cellar/internal/sqldb"
 )
@@ -28,6 +29,9 @@ type Deps struct {
 	Log       *slog.Logger
 	// Observe may be nil.
 	Observe Observer
+	// Region of this cell, and how far its feed for analytics is behind.
+	Region ident.Region
+	Feed   func(context.Context) ([]FeedLag, error)
 }
 
 // Service implements cellar.events.v1.EventsService, and keeps dead letters.

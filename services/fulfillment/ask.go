@@ -89,6 +89,7 @@ func (s *Service) planWithAll(ctx context.Context, centers map[string]Center, e 
 			b.candidates[at].counts[n] = st.GetAvailable()
 		}
 	}
+	s.markAway(b)
 	plan, err := b.plan()
 	if err != nil && failed != nil && len(answers) == 0 {
 		return Plan{}, failed // nobody has answered: that is not "sold out"
@@ -175,12 +176,12 @@ func (s *Service) believe(ctx context.Context, byOrdinal []*Center, e errand) *b
 	return b
 }
 
-// markAway the FCs of regions that cannot be reached right now.
+// markAway the FCs of regions that are not to be relied on right now.
 func (s *Service) markAway(b *belief) {
 	if s.deps.Reachable == nil {
 		return
 	}
-	reachable := map[string]bool{string(s.deps.Region): true}
+	reachable := map[string]bool{}
 	for i := range b.candidates {
 		c := &b.candidates[i]
 		there, known := reachable[c.center.Region]

@@ -234,26 +234,30 @@ func TestRegionsThatCannotBeReachedArePlannedWithOnlyWhenNothingElseWillDo(t *te
 	w.listen(rumors{all: []*inventoryv1.StockSummary{levels("ale", "us-east-1", 1, 0, 4), levels("ale", "us-west-2", 1, 0, 0, 4)}})
 	open := map[ident.Region]bool{}
 	w.deps.Reachable = func(r ident.Region) bool { return !open[r] }
-	toSeattle := func(quantity int64) *fulfillmentv1.PlanOrderRequest {
+	const seattle, newYork = "98101", "10001"
+	to := func(postalCode string, quantity int64) *fulfillmentv1.PlanOrderRequest {
 		return &fulfillmentv1.PlanOrderRequest{
-			ShipTo: &postalv1.PostalAddress{RegionCode: "US", PostalCode: "98101"}, Lines: []*fulfillmentv1.PlanLine{{Line: 1, Sku: "ale", Quantity: quantity}},
+			ShipTo: &postalv1.PostalAddress{RegionCode: "US", PostalCode: postalCode}, Lines: []*fulfillmentv1.PlanLine{{Line: 1, Sku: "ale", Quantity: quantity}},
 		}
 	}
 	for _, step := range []struct {
 		what     string
 		open     ident.Region
+		to       string
 		quantity int64
 		want     string
 	}{
-		{"all is well", "", 1, "sea1"},
-		{"the west is away", "us-west-2", 1, "iad1"},
-		{"the east alone has too little", "us-west-2", 300, "iad1 sea1"},
-		{"this region is always near", "us-east-1", 1, "sea1"},
-		{"the breaker has closed", "", 1, "sea1"},
+		{"all is well", "", seattle, 1, "sea1"},
+		{"the west is away", "us-west-2", seattle, 1, "iad1"},
+		{"the east alone has too little", "us-west-2", seattle, 300, "iad1 sea1"},
+		{"this region's own", "us-east-1", newYork, 1, "sea1"},
+		{"the west alone has too little", "us-east-1", newYork, 300, "iad1 sea1"},
+		{"all are back", "", seattle, 1, "sea1"},
+		{"all are back, here too", "", newYork, 1, "iad1"},
 	} {
 		clear(open)
 		open[step.open] = true
-		resp, err := w.PlanOrder(t.Context(), toSeattle(step.quantity))
+		resp, err := w.PlanOrder(t.Context(), to(step.to, step.quantity))
 		if got := strings.Fields(fcs(resp)); err != nil || strings.Join(slices.Sorted(slices.Values(got)), " ") != step.want {
 			t.Errorf("%s: %v, %v; want %s", step.what, got, err, step.want)
 		}

@@ -44,8 +44,8 @@ type Deps struct {
 	Stock map[ident.Region]StockLister
 	// Summaries of this region's; may be nil: then everybody is asked.
 	Summaries Summarizer
-	// Reachable tells whether a region's cells are likely to answer. The FCs of others are planned with only when nothing
-	// else will do. May be nil: then all are.
+	// Reachable tells whether a region's cells are likely to answer, and to hear of an order soon; also of this region. The FCs of
+	// others are planned with only when nothing else will do. May be nil: then all are.
 	Reachable func(ident.Region) bool
 	Shipper   Shipper
 	// Carrier of parcels, and its name for people. May be nil: then parcels leave by themselves and are not followed.

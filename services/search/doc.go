@@ -9,6 +9,9 @@
 //	                            ├──▶ Engine (highest version of each product wins)
 //	catalog.product.changed ────┘
 //
+// What was searched for is logged, without who searched: published to the region's broker in batches, and lost rather than waited
+// for.
+//
 // A query is tried strictly first: every word in some field. Only when that finds nothing are
 // words forgiven a typo, and then some of them left out.
 package search

@@ -27,16 +27,30 @@ const (
 
 // Search implements SearchService.
 func (s *Service) Search(ctx context.Context, req *searchv1.SearchRequest) (*searchv1.SearchResponse, error) {
+	if s.deps.Publisher == nil {
+		resp, _, err := s.search(ctx, req)
+		return resp, err
+	}
+	begun := s.deps.Clock.Now()
+	resp, offset, err := s.search(ctx, req)
+	if err == nil {
+		s.log(req, offset, resp, s.deps.Clock.Now().Sub(begun))
+	}
+	return resp, err
+}
+
+// search, and tell where the answer begins among all hits.
+func (s *Service) search(ctx context.Context, req *searchv1.SearchRequest) (resp *searchv1.SearchResponse, offset int, err error) {
 	size, err := validateSearch(req)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	offset, err := parsePageToken(req.GetPageToken())
+	offset, err = parsePageToken(req.GetPageToken())
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	if err := s.requireReady(); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	end := min(offset+size, MaxResults)
 	res, err := s.deps.Engine.Search(ctx, Query{
@@ -44,16 +58,16 @@ func (s *Service) Search(ctx context.Context, req *searchv1.SearchRequest) (*sea
 		MaxPrice: req.GetMaxPriceMinorUnits(), Sort: req.GetSort(), Limit: end, Facets: offset == 0,
 	})
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	resp := &searchv1.SearchResponse{Total: min(res.Total, MaxResults), Facets: facets(res)}
+	resp = &searchv1.SearchResponse{Total: min(res.Total, MaxResults), Facets: facets(res)}
 	for _, h := range res.Hits[min(offset, len(res.Hits)):] {
 		resp.Hits = append(resp.Hits, show(h))
 	}
 	if len(res.Hits) == end && res.Total > int64(end) && end < MaxResults {
 		resp.NextPageToken = pageToken(end)
 	}
-	return resp, nil
+	return resp, offset, nil
 }
 
 func validateSearch(req *searchv1.SearchRequest) (size int, err error) {

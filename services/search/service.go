@@ -6,8 +6,11 @@ import (
 	"log/slog"
 	"sync/atomic"
 
+	"github.com/cellar-commerce/cellar/internal/clock"
 	catalogv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/catalog/v1"
+	searchv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/search/v1"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/search/v1/searchv1connect"
+	"github.com/cellar-commerce/cellar/internal/ident"
 	"github.com/cellar-commerce/cellar/internal/problem"
 )
 
@@ -24,6 +27,13 @@ type Deps struct {
 	Log    *slog.Logger
 	// Indexed is told how many changed products have just become visible; may be nil.
 	Indexed func(products int)
+	// Publisher takes the logs of searches; nil keeps none. The rest is for them.
+	Publisher  Publisher
+	ObserveLog LogObserver
+	Clock      clock.Clock
+	// Region and Cell that answer.
+	Region ident.Region
+	Cell   string
 }
 
 // Service implements cellar.search.v1.SearchService.
@@ -31,6 +41,7 @@ type Service struct {
 	deps    Deps
 	ready   atomic.Bool
 	changed chan *catalogv1.Product
+	logged  chan *searchv1.SearchLogged // that are not published yet
 }
 
 var _ searchv1connect.SearchServiceHandler = (*Service)(nil)
@@ -40,7 +51,7 @@ func New(deps Deps) *Service {
 	if deps.Indexed == nil {
 		deps.Indexed = func(int) {}
 	}
-	return &Service{deps: deps, changed: make(chan *catalogv1.Product, maxChanged)}
+	return &Service{deps: deps, changed: make(chan *catalogv1.Product, maxChanged), logged: make(chan *searchv1.SearchLogged, maxLogged)}
 }
 
 // buildPage products are read and indexed at once: bigger pages make the index's segments bigger and fewer.

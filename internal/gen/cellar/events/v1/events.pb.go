@@ -195,6 +195,176 @@ func (x *GetLagResponse) GetLags() []*Lag {
 	return nil
 }
 
+type GetFeedLagRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Region whose streams are written down.
+	Region        string `protobuf:"bytes,1,opt,name=region,proto3" json:"region,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetFeedLagRequest) Reset() {
+	*x = GetFeedLagRequest{}
+	mi := &file_cellar_events_v1_events_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetFeedLagRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetFeedLagRequest) ProtoMessage() {}
+
+func (x *GetFeedLagRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_events_v1_events_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetFeedLagRequest.ProtoReflect.Descriptor instead.
+func (*GetFeedLagRequest) Descriptor() ([]byte, []int) {
+	return file_cellar_events_v1_events_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *GetFeedLagRequest) GetRegion() string {
+	if x != nil {
+		return x.Region
+	}
+	return ""
+}
+
+// FeedLag of one stream.
+type FeedLag struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Region string                 `protobuf:"bytes,1,opt,name=region,proto3" json:"region,omitempty"`
+	// Index that the stream's events are written to.
+	Index    string `protobuf:"bytes,2,opt,name=index,proto3" json:"index,omitempty"`
+	Consumer string `protobuf:"bytes,3,opt,name=consumer,proto3" json:"consumer,omitempty"`
+	// Events that are not written yet.
+	Pending int64 `protobuf:"varint,4,opt,name=pending,proto3" json:"pending,omitempty"`
+	// When one was written last; unset when none was.
+	Last          *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=last,proto3" json:"last,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FeedLag) Reset() {
+	*x = FeedLag{}
+	mi := &file_cellar_events_v1_events_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FeedLag) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FeedLag) ProtoMessage() {}
+
+func (x *FeedLag) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_events_v1_events_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FeedLag.ProtoReflect.Descriptor instead.
+func (*FeedLag) Descriptor() ([]byte, []int) {
+	return file_cellar_events_v1_events_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *FeedLag) GetRegion() string {
+	if x != nil {
+		return x.Region
+	}
+	return ""
+}
+
+func (x *FeedLag) GetIndex() string {
+	if x != nil {
+		return x.Index
+	}
+	return ""
+}
+
+func (x *FeedLag) GetConsumer() string {
+	if x != nil {
+		return x.Consumer
+	}
+	return ""
+}
+
+func (x *FeedLag) GetPending() int64 {
+	if x != nil {
+		return x.Pending
+	}
+	return 0
+}
+
+func (x *FeedLag) GetLast() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Last
+	}
+	return nil
+}
+
+type GetFeedLagResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty where no feed is configured.
+	Lags          []*FeedLag `protobuf:"bytes,1,rep,name=lags,proto3" json:"lags,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetFeedLagResponse) Reset() {
+	*x = GetFeedLagResponse{}
+	mi := &file_cellar_events_v1_events_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetFeedLagResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetFeedLagResponse) ProtoMessage() {}
+
+func (x *GetFeedLagResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_events_v1_events_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetFeedLagResponse.ProtoReflect.Descriptor instead.
+func (*GetFeedLagResponse) Descriptor() ([]byte, []int) {
+	return file_cellar_events_v1_events_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *GetFeedLagResponse) GetLags() []*FeedLag {
+	if x != nil {
+		return x.Lags
+	}
+	return nil
+}
+
 type ReplayOutboxRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Region of the outboxes.
@@ -213,7 +383,7 @@ type ReplayOutboxRequest struct {
 
 func (x *ReplayOutboxRequest) Reset() {
 	*x = ReplayOutboxRequest{}
-	mi := &file_cellar_events_v1_events_proto_msgTypes[3]
+	mi := &file_cellar_events_v1_events_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -225,7 +395,7 @@ func (x *ReplayOutboxRequest) String() string {
 func (*ReplayOutboxRequest) ProtoMessage() {}
 
 func (x *ReplayOutboxRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_events_v1_events_proto_msgTypes[3]
+	mi := &file_cellar_events_v1_events_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -238,7 +408,7 @@ func (x *ReplayOutboxRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayOutboxRequest.ProtoReflect.Descriptor instead.
 func (*ReplayOutboxRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_events_v1_events_proto_rawDescGZIP(), []int{3}
+	return file_cellar_events_v1_events_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ReplayOutboxRequest) GetRegion() string {
@@ -288,7 +458,7 @@ type ReplayOutboxResponse struct {
 
 func (x *ReplayOutboxResponse) Reset() {
 	*x = ReplayOutboxResponse{}
-	mi := &file_cellar_events_v1_events_proto_msgTypes[4]
+	mi := &file_cellar_events_v1_events_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -300,7 +470,7 @@ func (x *ReplayOutboxResponse) String() string {
 func (*ReplayOutboxResponse) ProtoMessage() {}
 
 func (x *ReplayOutboxResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_events_v1_events_proto_msgTypes[4]
+	mi := &file_cellar_events_v1_events_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -313,7 +483,7 @@ func (x *ReplayOutboxResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayOutboxResponse.ProtoReflect.Descriptor instead.
 func (*ReplayOutboxResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_events_v1_events_proto_rawDescGZIP(), []int{4}
+	return file_cellar_events_v1_events_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ReplayOutboxResponse) GetEvents() int64 {
@@ -349,7 +519,7 @@ type DeadLetter struct {
 
 func (x *DeadLetter) Reset() {
 	*x = DeadLetter{}
-	mi := &file_cellar_events_v1_events_proto_msgTypes[5]
+	mi := &file_cellar_events_v1_events_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -361,7 +531,7 @@ func (x *DeadLetter) String() string {
 func (*DeadLetter) ProtoMessage() {}
 
 func (x *DeadLetter) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_events_v1_events_proto_msgTypes[5]
+	mi := &file_cellar_events_v1_events_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -374,7 +544,7 @@ func (x *DeadLetter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeadLetter.ProtoReflect.Descriptor instead.
 func (*DeadLetter) Descriptor() ([]byte, []int) {
-	return file_cellar_events_v1_events_proto_rawDescGZIP(), []int{5}
+	return file_cellar_events_v1_events_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *DeadLetter) GetRegion() string {
@@ -437,7 +607,7 @@ type ListDeadLettersRequest struct {
 
 func (x *ListDeadLettersRequest) Reset() {
 	*x = ListDeadLettersRequest{}
-	mi := &file_cellar_events_v1_events_proto_msgTypes[6]
+	mi := &file_cellar_events_v1_events_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -449,7 +619,7 @@ func (x *ListDeadLettersRequest) String() string {
 func (*ListDeadLettersRequest) ProtoMessage() {}
 
 func (x *ListDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_events_v1_events_proto_msgTypes[6]
+	mi := &file_cellar_events_v1_events_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -462,7 +632,7 @@ func (x *ListDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*ListDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_events_v1_events_proto_rawDescGZIP(), []int{6}
+	return file_cellar_events_v1_events_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ListDeadLettersRequest) GetRegion() string {
@@ -488,7 +658,7 @@ type ListDeadLettersResponse struct {
 
 func (x *ListDeadLettersResponse) Reset() {
 	*x = ListDeadLettersResponse{}
-	mi := &file_cellar_events_v1_events_proto_msgTypes[7]
+	mi := &file_cellar_events_v1_events_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -500,7 +670,7 @@ func (x *ListDeadLettersResponse) String() string {
 func (*ListDeadLettersResponse) ProtoMessage() {}
 
 func (x *ListDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_events_v1_events_proto_msgTypes[7]
+	mi := &file_cellar_events_v1_events_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -513,7 +683,7 @@ func (x *ListDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*ListDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_events_v1_events_proto_rawDescGZIP(), []int{7}
+	return file_cellar_events_v1_events_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ListDeadLettersResponse) GetLetters() []*DeadLetter {
@@ -534,7 +704,7 @@ type GetDeadLetterRequest struct {
 
 func (x *GetDeadLetterRequest) Reset() {
 	*x = GetDeadLetterRequest{}
-	mi := &file_cellar_events_v1_events_proto_msgTypes[8]
+	mi := &file_cellar_events_v1_events_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -546,7 +716,7 @@ func (x *GetDeadLetterRequest) String() string {
 func (*GetDeadLetterRequest) ProtoMessage() {}
 
 func (x *GetDeadLetterRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_events_v1_events_proto_msgTypes[8]
+	mi := &file_cellar_events_v1_events_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -559,7 +729,7 @@ func (x *GetDeadLetterRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDeadLetterRequest.ProtoReflect.Descriptor instead.
 func (*GetDeadLetterRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_events_v1_events_proto_rawDescGZIP(), []int{8}
+	return file_cellar_events_v1_events_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GetDeadLetterRequest) GetRegion() string {
@@ -594,7 +764,7 @@ type GetDeadLetterResponse struct {
 
 func (x *GetDeadLetterResponse) Reset() {
 	*x = GetDeadLetterResponse{}
-	mi := &file_cellar_events_v1_events_proto_msgTypes[9]
+	mi := &file_cellar_events_v1_events_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -606,7 +776,7 @@ func (x *GetDeadLetterResponse) String() string {
 func (*GetDeadLetterResponse) ProtoMessage() {}
 
 func (x *GetDeadLetterResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_events_v1_events_proto_msgTypes[9]
+	mi := &file_cellar_events_v1_events_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -619,7 +789,7 @@ func (x *GetDeadLetterResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDeadLetterResponse.ProtoReflect.Descriptor instead.
 func (*GetDeadLetterResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_events_v1_events_proto_rawDescGZIP(), []int{9}
+	return file_cellar_events_v1_events_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *GetDeadLetterResponse) GetLetter() *DeadLetter {
@@ -649,7 +819,7 @@ type ReplayDeadLetterRequest struct {
 
 func (x *ReplayDeadLetterRequest) Reset() {
 	*x = ReplayDeadLetterRequest{}
-	mi := &file_cellar_events_v1_events_proto_msgTypes[10]
+	mi := &file_cellar_events_v1_events_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -661,7 +831,7 @@ func (x *ReplayDeadLetterRequest) String() string {
 func (*ReplayDeadLetterRequest) ProtoMessage() {}
 
 func (x *ReplayDeadLetterRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_events_v1_events_proto_msgTypes[10]
+	mi := &file_cellar_events_v1_events_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -674,7 +844,7 @@ func (x *ReplayDeadLetterRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayDeadLetterRequest.ProtoReflect.Descriptor instead.
 func (*ReplayDeadLetterRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_events_v1_events_proto_rawDescGZIP(), []int{10}
+	return file_cellar_events_v1_events_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ReplayDeadLetterRequest) GetRegion() string {
@@ -713,7 +883,7 @@ type ReplayDeadLetterResponse struct {
 
 func (x *ReplayDeadLetterResponse) Reset() {
 	*x = ReplayDeadLetterResponse{}
-	mi := &file_cellar_events_v1_events_proto_msgTypes[11]
+	mi := &file_cellar_events_v1_events_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -725,7 +895,7 @@ func (x *ReplayDeadLetterResponse) String() string {
 func (*ReplayDeadLetterResponse) ProtoMessage() {}
 
 func (x *ReplayDeadLetterResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_events_v1_events_proto_msgTypes[11]
+	mi := &file_cellar_events_v1_events_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -738,7 +908,7 @@ func (x *ReplayDeadLetterResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayDeadLetterResponse.ProtoReflect.Descriptor instead.
 func (*ReplayDeadLetterResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_events_v1_events_proto_rawDescGZIP(), []int{11}
+	return file_cellar_events_v1_events_proto_rawDescGZIP(), []int{14}
 }
 
 type DropDeadLetterRequest struct {
@@ -754,7 +924,7 @@ type DropDeadLetterRequest struct {
 
 func (x *DropDeadLetterRequest) Reset() {
 	*x = DropDeadLetterRequest{}
-	mi := &file_cellar_events_v1_events_proto_msgTypes[12]
+	mi := &file_cellar_events_v1_events_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -766,7 +936,7 @@ func (x *DropDeadLetterRequest) String() string {
 func (*DropDeadLetterRequest) ProtoMessage() {}
 
 func (x *DropDeadLetterRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_events_v1_events_proto_msgTypes[12]
+	mi := &file_cellar_events_v1_events_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -779,7 +949,7 @@ func (x *DropDeadLetterRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropDeadLetterRequest.ProtoReflect.Descriptor instead.
 func (*DropDeadLetterRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_events_v1_events_proto_rawDescGZIP(), []int{12}
+	return file_cellar_events_v1_events_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *DropDeadLetterRequest) GetRegion() string {
@@ -818,7 +988,7 @@ type DropDeadLetterResponse struct {
 
 func (x *DropDeadLetterResponse) Reset() {
 	*x = DropDeadLetterResponse{}
-	mi := &file_cellar_events_v1_events_proto_msgTypes[13]
+	mi := &file_cellar_events_v1_events_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -830,7 +1000,7 @@ func (x *DropDeadLetterResponse) String() string {
 func (*DropDeadLetterResponse) ProtoMessage() {}
 
 func (x *DropDeadLetterResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_events_v1_events_proto_msgTypes[13]
+	mi := &file_cellar_events_v1_events_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -843,7 +1013,7 @@ func (x *DropDeadLetterResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropDeadLetterResponse.ProtoReflect.Descriptor instead.
 func (*DropDeadLetterResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_events_v1_events_proto_rawDescGZIP(), []int{13}
+	return file_cellar_events_v1_events_proto_rawDescGZIP(), []int{16}
 }
 
 var File_cellar_events_v1_events_proto protoreflect.FileDescriptor
@@ -860,7 +1030,17 @@ const file_cellar_events_v1_events_proto_rawDesc = "" +
 	"\apending\x18\x04 \x01(\x03R\apending\x122\n" +
 	"\x06oldest\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x06oldest\";\n" +
 	"\x0eGetLagResponse\x12)\n" +
-	"\x04lags\x18\x01 \x03(\v2\x15.cellar.events.v1.LagR\x04lags\"\xb1\x01\n" +
+	"\x04lags\x18\x01 \x03(\v2\x15.cellar.events.v1.LagR\x04lags\"+\n" +
+	"\x11GetFeedLagRequest\x12\x16\n" +
+	"\x06region\x18\x01 \x01(\tR\x06region\"\x9d\x01\n" +
+	"\aFeedLag\x12\x16\n" +
+	"\x06region\x18\x01 \x01(\tR\x06region\x12\x14\n" +
+	"\x05index\x18\x02 \x01(\tR\x05index\x12\x1a\n" +
+	"\bconsumer\x18\x03 \x01(\tR\bconsumer\x12\x18\n" +
+	"\apending\x18\x04 \x01(\x03R\apending\x12.\n" +
+	"\x04last\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x04last\"C\n" +
+	"\x12GetFeedLagResponse\x12-\n" +
+	"\x04lags\x18\x01 \x03(\v2\x19.cellar.events.v1.FeedLagR\x04lags\"\xb1\x01\n" +
 	"\x13ReplayOutboxRequest\x12\x16\n" +
 	"\x06region\x18\x01 \x01(\tR\x06region\x12 \n" +
 	"\vdestination\x18\x02 \x01(\tR\vdestination\x120\n" +
@@ -906,9 +1086,11 @@ const file_cellar_events_v1_events_proto_rawDesc = "" +
 	"\n" +
 	"message_id\x18\x03 \x01(\tR\tmessageId\x12\x16\n" +
 	"\x06reason\x18\x04 \x01(\tR\x06reason\"\x18\n" +
-	"\x16DropDeadLetterResponse2\x82\x05\n" +
+	"\x16DropDeadLetterResponse2\xe4\x05\n" +
 	"\rEventsService\x12T\n" +
-	"\x06GetLag\x12\x1f.cellar.events.v1.GetLagRequest\x1a .cellar.events.v1.GetLagResponse\"\a\x88\xa6\x1d\x03\x90\x02\x01\x12c\n" +
+	"\x06GetLag\x12\x1f.cellar.events.v1.GetLagRequest\x1a .cellar.events.v1.GetLagResponse\"\a\x88\xa6\x1d\x03\x90\x02\x01\x12`\n" +
+	"\n" +
+	"GetFeedLag\x12#.cellar.events.v1.GetFeedLagRequest\x1a$.cellar.events.v1.GetFeedLagResponse\"\a\x88\xa6\x1d\x03\x90\x02\x01\x12c\n" +
 	"\fReplayOutbox\x12%.cellar.events.v1.ReplayOutboxRequest\x1a&.cellar.events.v1.ReplayOutboxResponse\"\x04\x88\xa6\x1d\x03\x12o\n" +
 	"\x0fListDeadLetters\x12(.cellar.events.v1.ListDeadLettersRequest\x1a).cellar.events.v1.ListDeadLettersResponse\"\a\x88\xa6\x1d\x03\x90\x02\x01\x12i\n" +
 	"\rGetDeadLetter\x12&.cellar.events.v1.GetDeadLetterRequest\x1a'.cellar.events.v1.GetDeadLetterResponse\"\a\x88\xa6\x1d\x03\x90\x02\x01\x12o\n" +
@@ -928,48 +1110,55 @@ func file_cellar_events_v1_events_proto_rawDescGZIP() []byte {
 	return file_cellar_events_v1_events_proto_rawDescData
 }
 
-var file_cellar_events_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_cellar_events_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_cellar_events_v1_events_proto_goTypes = []any{
 	(*GetLagRequest)(nil),            // 0: cellar.events.v1.GetLagRequest
 	(*Lag)(nil),                      // 1: cellar.events.v1.Lag
 	(*GetLagResponse)(nil),           // 2: cellar.events.v1.GetLagResponse
-	(*ReplayOutboxRequest)(nil),      // 3: cellar.events.v1.ReplayOutboxRequest
-	(*ReplayOutboxResponse)(nil),     // 4: cellar.events.v1.ReplayOutboxResponse
-	(*DeadLetter)(nil),               // 5: cellar.events.v1.DeadLetter
-	(*ListDeadLettersRequest)(nil),   // 6: cellar.events.v1.ListDeadLettersRequest
-	(*ListDeadLettersResponse)(nil),  // 7: cellar.events.v1.ListDeadLettersResponse
-	(*GetDeadLetterRequest)(nil),     // 8: cellar.events.v1.GetDeadLetterRequest
-	(*GetDeadLetterResponse)(nil),    // 9: cellar.events.v1.GetDeadLetterResponse
-	(*ReplayDeadLetterRequest)(nil),  // 10: cellar.events.v1.ReplayDeadLetterRequest
-	(*ReplayDeadLetterResponse)(nil), // 11: cellar.events.v1.ReplayDeadLetterResponse
-	(*DropDeadLetterRequest)(nil),    // 12: cellar.events.v1.DropDeadLetterRequest
-	(*DropDeadLetterResponse)(nil),   // 13: cellar.events.v1.DropDeadLetterResponse
-	(*timestamppb.Timestamp)(nil),    // 14: google.protobuf.Timestamp
+	(*GetFeedLagRequest)(nil),        // 3: cellar.events.v1.GetFeedLagRequest
+	(*FeedLag)(nil),                  // 4: cellar.events.v1.FeedLag
+	(*GetFeedLagResponse)(nil),       // 5: cellar.events.v1.GetFeedLagResponse
+	(*ReplayOutboxRequest)(nil),      // 6: cellar.events.v1.ReplayOutboxRequest
+	(*ReplayOutboxResponse)(nil),     // 7: cellar.events.v1.ReplayOutboxResponse
+	(*DeadLetter)(nil),               // 8: cellar.events.v1.DeadLetter
+	(*ListDeadLettersRequest)(nil),   // 9: cellar.events.v1.ListDeadLettersRequest
+	(*ListDeadLettersResponse)(nil),  // 10: cellar.events.v1.ListDeadLettersResponse
+	(*GetDeadLetterRequest)(nil),     // 11: cellar.events.v1.GetDeadLetterRequest
+	(*GetDeadLetterResponse)(nil),    // 12: cellar.events.v1.GetDeadLetterResponse
+	(*ReplayDeadLetterRequest)(nil),  // 13: cellar.events.v1.ReplayDeadLetterRequest
+	(*ReplayDeadLetterResponse)(nil), // 14: cellar.events.v1.ReplayDeadLetterResponse
+	(*DropDeadLetterRequest)(nil),    // 15: cellar.events.v1.DropDeadLetterRequest
+	(*DropDeadLetterResponse)(nil),   // 16: cellar.events.v1.DropDeadLetterResponse
+	(*timestamppb.Timestamp)(nil),    // 17: google.protobuf.Timestamp
 }
 var file_cellar_events_v1_events_proto_depIdxs = []int32{
-	14, // 0: cellar.events.v1.Lag.oldest:type_name -> google.protobuf.Timestamp
+	17, // 0: cellar.events.v1.Lag.oldest:type_name -> google.protobuf.Timestamp
 	1,  // 1: cellar.events.v1.GetLagResponse.lags:type_name -> cellar.events.v1.Lag
-	14, // 2: cellar.events.v1.ReplayOutboxRequest.since:type_name -> google.protobuf.Timestamp
-	14, // 3: cellar.events.v1.DeadLetter.buried_at:type_name -> google.protobuf.Timestamp
-	5,  // 4: cellar.events.v1.ListDeadLettersResponse.letters:type_name -> cellar.events.v1.DeadLetter
-	5,  // 5: cellar.events.v1.GetDeadLetterResponse.letter:type_name -> cellar.events.v1.DeadLetter
-	0,  // 6: cellar.events.v1.EventsService.GetLag:input_type -> cellar.events.v1.GetLagRequest
-	3,  // 7: cellar.events.v1.EventsService.ReplayOutbox:input_type -> cellar.events.v1.ReplayOutboxRequest
-	6,  // 8: cellar.events.v1.EventsService.ListDeadLetters:input_type -> cellar.events.v1.ListDeadLettersRequest
-	8,  // 9: cellar.events.v1.EventsService.GetDeadLetter:input_type -> cellar.events.v1.GetDeadLetterRequest
-	10, // 10: cellar.events.v1.EventsService.ReplayDeadLetter:input_type -> cellar.events.v1.ReplayDeadLetterRequest
-	12, // 11: cellar.events.v1.EventsService.DropDeadLetter:input_type -> cellar.events.v1.DropDeadLetterRequest
-	2,  // 12: cellar.events.v1.EventsService.GetLag:output_type -> cellar.events.v1.GetLagResponse
-	4,  // 13: cellar.events.v1.EventsService.ReplayOutbox:output_type -> cellar.events.v1.ReplayOutboxResponse
-	7,  // 14: cellar.events.v1.EventsService.ListDeadLetters:output_type -> cellar.events.v1.ListDeadLettersResponse
-	9,  // 15: cellar.events.v1.EventsService.GetDeadLetter:output_type -> cellar.events.v1.GetDeadLetterResponse
-	11, // 16: cellar.events.v1.EventsService.ReplayDeadLetter:output_type -> cellar.events.v1.ReplayDeadLetterResponse
-	13, // 17: cellar.events.v1.EventsService.DropDeadLetter:output_type -> cellar.events.v1.DropDeadLetterResponse
-	12, // [12:18] is the sub-list for method output_type
-	6,  // [6:12] is the sub-list for method input_type
-	6,  // [6:6] is the sub-list for extension type_name
-	6,  // [6:6] is the sub-list for extension extendee
-	0,  // [0:6] is the sub-list for field type_name
+	17, // 2: cellar.events.v1.FeedLag.last:type_name -> google.protobuf.Timestamp
+	4,  // 3: cellar.events.v1.GetFeedLagResponse.lags:type_name -> cellar.events.v1.FeedLag
+	17, // 4: cellar.events.v1.ReplayOutboxRequest.since:type_name -> google.protobuf.Timestamp
+	17, // 5: cellar.events.v1.DeadLetter.buried_at:type_name -> google.protobuf.Timestamp
+	8,  // 6: cellar.events.v1.ListDeadLettersResponse.letters:type_name -> cellar.events.v1.DeadLetter
+	8,  // 7: cellar.events.v1.GetDeadLetterResponse.letter:type_name -> cellar.events.v1.DeadLetter
+	0,  // 8: cellar.events.v1.EventsService.GetLag:input_type -> cellar.events.v1.GetLagRequest
+	3,  // 9: cellar.events.v1.EventsService.GetFeedLag:input_type -> cellar.events.v1.GetFeedLagRequest
+	6,  // 10: cellar.events.v1.EventsService.ReplayOutbox:input_type -> cellar.events.v1.ReplayOutboxRequest
+	9,  // 11: cellar.events.v1.EventsService.ListDeadLetters:input_type -> cellar.events.v1.ListDeadLettersRequest
+	11, // 12: cellar.events.v1.EventsService.GetDeadLetter:input_type -> cellar.events.v1.GetDeadLetterRequest
+	13, // 13: cellar.events.v1.EventsService.ReplayDeadLetter:input_type -> cellar.events.v1.ReplayDeadLetterRequest
+	15, // 14: cellar.events.v1.EventsService.DropDeadLetter:input_type -> cellar.events.v1.DropDeadLetterRequest
+	2,  // 15: cellar.events.v1.EventsService.GetLag:output_type -> cellar.events.v1.GetLagResponse
+	5,  // 16: cellar.events.v1.EventsService.GetFeedLag:output_type -> cellar.events.v1.GetFeedLagResponse
+	7,  // 17: cellar.events.v1.EventsService.ReplayOutbox:output_type -> cellar.events.v1.ReplayOutboxResponse
+	10, // 18: cellar.events.v1.EventsService.ListDeadLetters:output_type -> cellar.events.v1.ListDeadLettersResponse
+	12, // 19: cellar.events.v1.EventsService.GetDeadLetter:output_type -> cellar.events.v1.GetDeadLetterResponse
+	14, // 20: cellar.events.v1.EventsService.ReplayDeadLetter:output_type -> cellar.events.v1.ReplayDeadLetterResponse
+	16, // 21: cellar.events.v1.EventsService.DropDeadLetter:output_type -> cellar.events.v1.DropDeadLetterResponse
+	15, // [15:22] is the sub-list for method output_type
+	8,  // [8:15] is the sub-list for method input_type
+	8,  // [8:8] is the sub-list for extension type_name
+	8,  // [8:8] is the sub-list for extension extendee
+	0,  // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_cellar_events_v1_events_proto_init() }
@@ -983,7 +1172,7 @@ func file_cellar_events_v1_events_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cellar_events_v1_events_proto_rawDesc), len(file_cellar_events_v1_events_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   14,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

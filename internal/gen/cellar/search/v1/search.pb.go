@@ -11,6 +11,7 @@ import (
 	_ "github.com/cellar-commerce/cellar/internal/gen/cellar/options/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -552,11 +553,159 @@ func (x *SuggestResponse) GetSuggestions() []string {
 	return nil
 }
 
+// SearchLogged is the event `search.<region>.logged`: what was searched for, and what was found. It says nothing of who searched.
+type SearchLogged struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Unique for ever.
+	Id string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	At *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=at,proto3" json:"at,omitempty"`
+	// Cell that answered.
+	Cell string `protobuf:"bytes,3,opt,name=cell,proto3" json:"cell,omitempty"`
+	// Words in lower case; those that look like an address or a number of a person are left out.
+	Query              string   `protobuf:"bytes,4,opt,name=query,proto3" json:"query,omitempty"`
+	Category           string   `protobuf:"bytes,5,opt,name=category,proto3" json:"category,omitempty"`
+	Brands             []string `protobuf:"bytes,6,rep,name=brands,proto3" json:"brands,omitempty"`
+	MinPriceMinorUnits int64    `protobuf:"varint,7,opt,name=min_price_minor_units,json=minPriceMinorUnits,proto3" json:"min_price_minor_units,omitempty"`
+	MaxPriceMinorUnits int64    `protobuf:"varint,8,opt,name=max_price_minor_units,json=maxPriceMinorUnits,proto3" json:"max_price_minor_units,omitempty"`
+	Sort               Sort     `protobuf:"varint,9,opt,name=sort,proto3,enum=cellar.search.v1.Sort" json:"sort,omitempty"`
+	// Place of the first hit that was shown among all, from 0.
+	Offset int32 `protobuf:"varint,10,opt,name=offset,proto3" json:"offset,omitempty"`
+	// Number of products found, as in the answer.
+	Total int64 `protobuf:"varint,11,opt,name=total,proto3" json:"total,omitempty"`
+	// The first ten that were shown.
+	Skus []string `protobuf:"bytes,12,rep,name=skus,proto3" json:"skus,omitempty"`
+	// From the call to its answer, in microseconds.
+	TookUs        int64 `protobuf:"varint,13,opt,name=took_us,json=tookUs,proto3" json:"took_us,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SearchLogged) Reset() {
+	*x = SearchLogged{}
+	mi := &file_cellar_search_v1_search_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SearchLogged) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SearchLogged) ProtoMessage() {}
+
+func (x *SearchLogged) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_search_v1_search_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SearchLogged.ProtoReflect.Descriptor instead.
+func (*SearchLogged) Descriptor() ([]byte, []int) {
+	return file_cellar_search_v1_search_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *SearchLogged) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *SearchLogged) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *SearchLogged) GetCell() string {
+	if x != nil {
+		return x.Cell
+	}
+	return ""
+}
+
+func (x *SearchLogged) GetQuery() string {
+	if x != nil {
+		return x.Query
+	}
+	return ""
+}
+
+func (x *SearchLogged) GetCategory() string {
+	if x != nil {
+		return x.Category
+	}
+	return ""
+}
+
+func (x *SearchLogged) GetBrands() []string {
+	if x != nil {
+		return x.Brands
+	}
+	return nil
+}
+
+func (x *SearchLogged) GetMinPriceMinorUnits() int64 {
+	if x != nil {
+		return x.MinPriceMinorUnits
+	}
+	return 0
+}
+
+func (x *SearchLogged) GetMaxPriceMinorUnits() int64 {
+	if x != nil {
+		return x.MaxPriceMinorUnits
+	}
+	return 0
+}
+
+func (x *SearchLogged) GetSort() Sort {
+	if x != nil {
+		return x.Sort
+	}
+	return Sort_SORT_UNSPECIFIED
+}
+
+func (x *SearchLogged) GetOffset() int32 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *SearchLogged) GetTotal() int64 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+func (x *SearchLogged) GetSkus() []string {
+	if x != nil {
+		return x.Skus
+	}
+	return nil
+}
+
+func (x *SearchLogged) GetTookUs() int64 {
+	if x != nil {
+		return x.TookUs
+	}
+	return 0
+}
+
 var File_cellar_search_v1_search_proto protoreflect.FileDescriptor
 
 const file_cellar_search_v1_search_proto_rawDesc = "" +
 	"\n" +
-	"\x1dcellar/search/v1/search.proto\x12\x10cellar.search.v1\x1a\x1bcellar/money/v1/money.proto\x1a\x1fcellar/options/v1/options.proto\"\xa7\x02\n" +
+	"\x1dcellar/search/v1/search.proto\x12\x10cellar.search.v1\x1a\x1bcellar/money/v1/money.proto\x1a\x1fcellar/options/v1/options.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa7\x02\n" +
 	"\rSearchRequest\x12\x14\n" +
 	"\x05query\x18\x01 \x01(\tR\x05query\x12\x1a\n" +
 	"\bcategory\x18\x02 \x01(\tR\bcategory\x12\x16\n" +
@@ -591,7 +740,22 @@ const file_cellar_search_v1_search_proto_rawDesc = "" +
 	"\x06prefix\x18\x01 \x01(\tR\x06prefix\x12\x14\n" +
 	"\x05limit\x18\x02 \x01(\x05R\x05limit\"3\n" +
 	"\x0fSuggestResponse\x12 \n" +
-	"\vsuggestions\x18\x01 \x03(\tR\vsuggestions*f\n" +
+	"\vsuggestions\x18\x01 \x03(\tR\vsuggestions\"\x95\x03\n" +
+	"\fSearchLogged\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12*\n" +
+	"\x02at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x12\n" +
+	"\x04cell\x18\x03 \x01(\tR\x04cell\x12\x14\n" +
+	"\x05query\x18\x04 \x01(\tR\x05query\x12\x1a\n" +
+	"\bcategory\x18\x05 \x01(\tR\bcategory\x12\x16\n" +
+	"\x06brands\x18\x06 \x03(\tR\x06brands\x121\n" +
+	"\x15min_price_minor_units\x18\a \x01(\x03R\x12minPriceMinorUnits\x121\n" +
+	"\x15max_price_minor_units\x18\b \x01(\x03R\x12maxPriceMinorUnits\x12*\n" +
+	"\x04sort\x18\t \x01(\x0e2\x16.cellar.search.v1.SortR\x04sort\x12\x16\n" +
+	"\x06offset\x18\n" +
+	" \x01(\x05R\x06offset\x12\x14\n" +
+	"\x05total\x18\v \x01(\x03R\x05total\x12\x12\n" +
+	"\x04skus\x18\f \x03(\tR\x04skus\x12\x17\n" +
+	"\atook_us\x18\r \x01(\x03R\x06tookUs*f\n" +
 	"\x04Sort\x12\x14\n" +
 	"\x10SORT_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14SORT_PRICE_ASCENDING\x10\x01\x12\x19\n" +
@@ -615,33 +779,37 @@ func file_cellar_search_v1_search_proto_rawDescGZIP() []byte {
 }
 
 var file_cellar_search_v1_search_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_cellar_search_v1_search_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_cellar_search_v1_search_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_cellar_search_v1_search_proto_goTypes = []any{
-	(Sort)(0),               // 0: cellar.search.v1.Sort
-	(*SearchRequest)(nil),   // 1: cellar.search.v1.SearchRequest
-	(*SearchResponse)(nil),  // 2: cellar.search.v1.SearchResponse
-	(*Hit)(nil),             // 3: cellar.search.v1.Hit
-	(*Facet)(nil),           // 4: cellar.search.v1.Facet
-	(*FacetValue)(nil),      // 5: cellar.search.v1.FacetValue
-	(*SuggestRequest)(nil),  // 6: cellar.search.v1.SuggestRequest
-	(*SuggestResponse)(nil), // 7: cellar.search.v1.SuggestResponse
-	(*v1.Money)(nil),        // 8: cellar.money.v1.Money
+	(Sort)(0),                     // 0: cellar.search.v1.Sort
+	(*SearchRequest)(nil),         // 1: cellar.search.v1.SearchRequest
+	(*SearchResponse)(nil),        // 2: cellar.search.v1.SearchResponse
+	(*Hit)(nil),                   // 3: cellar.search.v1.Hit
+	(*Facet)(nil),                 // 4: cellar.search.v1.Facet
+	(*FacetValue)(nil),            // 5: cellar.search.v1.FacetValue
+	(*SuggestRequest)(nil),        // 6: cellar.search.v1.SuggestRequest
+	(*SuggestResponse)(nil),       // 7: cellar.search.v1.SuggestResponse
+	(*SearchLogged)(nil),          // 8: cellar.search.v1.SearchLogged
+	(*v1.Money)(nil),              // 9: cellar.money.v1.Money
+	(*timestamppb.Timestamp)(nil), // 10: google.protobuf.Timestamp
 }
 var file_cellar_search_v1_search_proto_depIdxs = []int32{
-	0, // 0: cellar.search.v1.SearchRequest.sort:type_name -> cellar.search.v1.Sort
-	3, // 1: cellar.search.v1.SearchResponse.hits:type_name -> cellar.search.v1.Hit
-	4, // 2: cellar.search.v1.SearchResponse.facets:type_name -> cellar.search.v1.Facet
-	8, // 3: cellar.search.v1.Hit.price:type_name -> cellar.money.v1.Money
-	5, // 4: cellar.search.v1.Facet.values:type_name -> cellar.search.v1.FacetValue
-	1, // 5: cellar.search.v1.SearchService.Search:input_type -> cellar.search.v1.SearchRequest
-	6, // 6: cellar.search.v1.SearchService.Suggest:input_type -> cellar.search.v1.SuggestRequest
-	2, // 7: cellar.search.v1.SearchService.Search:output_type -> cellar.search.v1.SearchResponse
-	7, // 8: cellar.search.v1.SearchService.Suggest:output_type -> cellar.search.v1.SuggestResponse
-	7, // [7:9] is the sub-list for method output_type
-	5, // [5:7] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	0,  // 0: cellar.search.v1.SearchRequest.sort:type_name -> cellar.search.v1.Sort
+	3,  // 1: cellar.search.v1.SearchResponse.hits:type_name -> cellar.search.v1.Hit
+	4,  // 2: cellar.search.v1.SearchResponse.facets:type_name -> cellar.search.v1.Facet
+	9,  // 3: cellar.search.v1.Hit.price:type_name -> cellar.money.v1.Money
+	5,  // 4: cellar.search.v1.Facet.values:type_name -> cellar.search.v1.FacetValue
+	10, // 5: cellar.search.v1.SearchLogged.at:type_name -> google.protobuf.Timestamp
+	0,  // 6: cellar.search.v1.SearchLogged.sort:type_name -> cellar.search.v1.Sort
+	1,  // 7: cellar.search.v1.SearchService.Search:input_type -> cellar.search.v1.SearchRequest
+	6,  // 8: cellar.search.v1.SearchService.Suggest:input_type -> cellar.search.v1.SuggestRequest
+	2,  // 9: cellar.search.v1.SearchService.Search:output_type -> cellar.search.v1.SearchResponse
+	7,  // 10: cellar.search.v1.SearchService.Suggest:output_type -> cellar.search.v1.SuggestResponse
+	9,  // [9:11] is the sub-list for method output_type
+	7,  // [7:9] is the sub-list for method input_type
+	7,  // [7:7] is the sub-list for extension type_name
+	7,  // [7:7] is the sub-list for extension extendee
+	0,  // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_cellar_search_v1_search_proto_init() }
@@ -655,7 +823,7 @@ func file_cellar_search_v1_search_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cellar_search_v1_search_proto_rawDesc), len(file_cellar_search_v1_search_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   7,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

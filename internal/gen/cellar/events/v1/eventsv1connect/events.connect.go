@@ -35,6 +35,9 @@ const (
 const (
 	// EventsServiceGetLagProcedure is the fully-qualified name of the EventsService's GetLag RPC.
 	EventsServiceGetLagProcedure = "/cellar.events.v1.EventsService/GetLag"
+	// EventsServiceGetFeedLagProcedure is the fully-qualified name of the EventsService's GetFeedLag
+	// RPC.
+	EventsServiceGetFeedLagProcedure = "/cellar.events.v1.EventsService/GetFeedLag"
 	// EventsServiceReplayOutboxProcedure is the fully-qualified name of the EventsService's
 	// ReplayOutbox RPC.
 	EventsServiceReplayOutboxProcedure = "/cellar.events.v1.EventsService/ReplayOutbox"
@@ -56,6 +59,9 @@ const (
 type EventsServiceClient interface {
 	// GetLag of every outbox of a region.
 	GetLag(context.Context, *v1.GetLagRequest) (*v1.GetLagResponse, error)
+	// GetFeedLag tells how far the feed for analytics is behind in the cell's own region. UNAVAILABLE (FOREIGN_BROKER) of another:
+	// ask a cell there.
+	GetFeedLag(context.Context, *v1.GetFeedLagRequest) (*v1.GetFeedLagResponse, error)
 	// ReplayOutbox sends events once more that a broker has acknowledged, for example because it has lost its disk. Whoever has
 	// received them does nothing a second time. Call again with the cursor that was answered until it is empty.
 	ReplayOutbox(context.Context, *v1.ReplayOutboxRequest) (*v1.ReplayOutboxResponse, error)
@@ -84,6 +90,13 @@ func NewEventsServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 			httpClient,
 			baseURL+EventsServiceGetLagProcedure,
 			connect.WithSchema(eventsServiceMethods.ByName("GetLag")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		getFeedLag: connect.NewClient[v1.GetFeedLagRequest, v1.GetFeedLagResponse](
+			httpClient,
+			baseURL+EventsServiceGetFeedLagProcedure,
+			connect.WithSchema(eventsServiceMethods.ByName("GetFeedLag")),
 			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
@@ -125,6 +138,7 @@ func NewEventsServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 // eventsServiceClient implements EventsServiceClient.
 type eventsServiceClient struct {
 	getLag           *connect.Client[v1.GetLagRequest, v1.GetLagResponse]
+	getFeedLag       *connect.Client[v1.GetFeedLagRequest, v1.GetFeedLagResponse]
 	replayOutbox     *connect.Client[v1.ReplayOutboxRequest, v1.ReplayOutboxResponse]
 	listDeadLetters  *connect.Client[v1.ListDeadLettersRequest, v1.ListDeadLettersResponse]
 	getDeadLetter    *connect.Client[v1.GetDeadLetterRequest, v1.GetDeadLetterResponse]
@@ -135,6 +149,15 @@ type eventsServiceClient struct {
 // GetLag calls cellar.events.v1.EventsService.GetLag.
 func (c *eventsServiceClient) GetLag(ctx context.Context, req *v1.GetLagRequest) (*v1.GetLagResponse, error) {
 	response, err := c.getLag.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// GetFeedLag calls cellar.events.v1.EventsService.GetFeedLag.
+func (c *eventsServiceClient) GetFeedLag(ctx context.Context, req *v1.GetFeedLagRequest) (*v1.GetFeedLagResponse, error) {
+	response, err := c.getFeedLag.CallUnary(ctx, connect.NewRequest(req))
 	if response != nil {
 		return response.Msg, err
 	}
@@ -190,6 +213,9 @@ func (c *eventsServiceClient) DropDeadLetter(ctx context.Context, req *v1.DropDe
 type EventsServiceHandler interface {
 	// GetLag of every outbox of a region.
 	GetLag(context.Context, *v1.GetLagRequest) (*v1.GetLagResponse, error)
+	// GetFeedLag tells how far the feed for analytics is behind in the cell's own region. UNAVAILABLE (FOREIGN_BROKER) of another:
+	// ask a cell there.
+	GetFeedLag(context.Context, *v1.GetFeedLagRequest) (*v1.GetFeedLagResponse, error)
 	// ReplayOutbox sends events once more that a broker has acknowledged, for example because it has lost its disk. Whoever has
 	// received them does nothing a second time. Call again with the cursor that was answered until it is empty.
 	ReplayOutbox(context.Context, *v1.ReplayOutboxRequest) (*v1.ReplayOutboxResponse, error)
@@ -214,6 +240,13 @@ func NewEventsServiceHandler(svc EventsServiceHandler, opts ...connect.HandlerOp
 		EventsServiceGetLagProcedure,
 		svc.GetLag,
 		connect.WithSchema(eventsServiceMethods.ByName("GetLag")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	eventsServiceGetFeedLagHandler := connect.NewUnaryHandlerSimple(
+		EventsServiceGetFeedLagProcedure,
+		svc.GetFeedLag,
+		connect.WithSchema(eventsServiceMethods.ByName("GetFeedLag")),
 		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
@@ -253,6 +286,8 @@ func NewEventsServiceHandler(svc EventsServiceHandler, opts ...connect.HandlerOp
 		switch r.URL.Path {
 		case EventsServiceGetLagProcedure:
 			eventsServiceGetLagHandler.ServeHTTP(w, r)
+		case EventsServiceGetFeedLagProcedure:
+			eventsServiceGetFeedLagHandler.ServeHTTP(w, r)
 		case EventsServiceReplayOutboxProcedure:
 			eventsServiceReplayOutboxHandler.ServeHTTP(w, r)
 		case EventsServiceListDeadLettersProcedure:
@@ -274,6 +309,10 @@ type UnimplementedEventsServiceHandler struct{}
 
 func (UnimplementedEventsServiceHandler) GetLag(context.Context, *v1.GetLagRequest) (*v1.GetLagResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.events.v1.EventsService.GetLag is not implemented"))
+}
+
+func (UnimplementedEventsServiceHandler) GetFeedLag(context.Context, *v1.GetFeedLagRequest) (*v1.GetFeedLagResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.events.v1.EventsService.GetFeedLag is not implemented"))
 }
 
 func (UnimplementedEventsServiceHandler) ReplayOutbox(context.Context, *v1.ReplayOutboxRequest) (*v1.ReplayOutboxResponse, error) {
