@@ -29,6 +29,8 @@ func ofSubject(subject string) proto.Message {
 		return &orderv1.FulfillmentRequested{}
 	case "order.shipped":
 		return &fulfillmentv1.ShipmentShipped{}
+	case "order.short":
+		return &fulfillmentv1.ShipmentShort{}
 	case "order.scanned":
 		return &fulfillmentv1.ShipmentScanned{}
 	case "stock.touched":

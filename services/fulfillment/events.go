@@ -63,7 +63,17 @@ func (s *Service) Requested(ctx context.Context, requests ...Request) error {
 // shippedEvent is `order.<ring>.shipped`, for the home region of the order.
 func shippedEvent(sh shipment, at time.Time) outbox.Event {
 	sh.shippedAt = &at
-	return orderEvent(sh, "shipped", "shipped", shippedOf(sh))
+	e := shippedOf(sh)
+	e.ShortPicks, e.Express = sh.short.GetShortPicks(), sh.request.GetExpress()
+	return orderEvent(sh, "shipped", "shipped", e)
+}
+
+// shortEvent is `order.<ring>.short`.
+func shortEvent(sh shipment) outbox.Event {
+	picks := sh.short.GetShortPicks()
+	return orderEvent(sh, "short", fmt.Sprintf("short/%d", len(picks)), &fulfillmentv1.ShipmentShort{
+		OrderId: sh.order, CustomerId: sh.customer, FcId: sh.fc, ShipmentId: sh.id, ShortPicks: picks, Express: sh.request.GetExpress(),
+	})
 }
 
 // scannedEvent is `order.<ring>.scanned`.

@@ -60,7 +60,7 @@ FROM (
   FOR UPDATE SKIP LOCKED
 ) AS d
 WHERE s.region = d.region AND s.fc_id = d.fc_id AND s.order_id = d.order_id AND s.state IN ('REQUESTED', 'PACKED')
-RETURNING s.fc_id, s.order_id, s.shipment_id, s.customer_id, s.lines, s.booking`)
+RETURNING s.fc_id, s.order_id, s.shipment_id, s.customer_id, s.lines, s.booking, s.short_picks`)
 
 	// Gives those that were still to be sent: another cell may have been first with some.
 	stmtShipped = sqldb.Define(sqldb.Regional, "fulfillment.shipped", `
@@ -85,7 +85,7 @@ FROM shipments
 WHERE region = $1 AND fc_id = $2 AND order_id = $3`)
 
 	stmtListShipments = sqldb.Define(sqldb.Regional, "fulfillment.list_shipments", `
-SELECT fc_id, order_id, shipment_id, customer_id, state, lines, tracking_number, shipped_at, carrier, scanned
+SELECT fc_id, order_id, shipment_id, customer_id, state, lines, tracking_number, shipped_at, carrier, scanned, short_picks
 FROM shipments
 WHERE region = $1 AND order_id = $2
 ORDER BY fc_id`)
@@ -128,6 +128,45 @@ FROM (
 ) AS d
 WHERE s.region = d.region AND s.fc_id = d.fc_id AND s.order_id = d.order_id
 RETURNING s.fc_id, s.order_id, s.shipment_id, s.tracking_number`)
+
+	stmtLockPicked = sqldb.Define(sqldb.Regional, "fulfillment.lock_picked", `
+SELECT shipment_id, customer_id, state, lines, short_picks
+FROM shipments
+WHERE region = $1 AND fc_id = $2 AND order_id = $3
+FOR UPDATE`)
+
+	stmtMissed = sqldb.Define(sqldb.Regional, "fulfillment.missed", `
+UPDATE shipments
+SET state = 'SHORT', lines = $4, short_picks = $5, due_at = $6
+WHERE region = $1 AND fc_id = $2 AND order_id = $3`)
+
+	// Until $3 nobody else corrects the books by them.
+	stmtTakeShort = sqldb.Define(sqldb.Regional, "fulfillment.take_short", `
+UPDATE shipments AS s
+SET due_at = $3
+FROM (
+  SELECT region, fc_id, order_id
+  FROM shipments
+  WHERE region = $1 AND state = 'SHORT' AND due_at <= $2
+  ORDER BY due_at
+  LIMIT $4
+  FOR UPDATE SKIP LOCKED
+) AS d
+WHERE s.region = d.region AND s.fc_id = d.fc_id AND s.order_id = d.order_id
+RETURNING s.fc_id, s.order_id, s.shipment_id, s.customer_id, s.lines, s.short_picks`)
+
+	stmtCorrected = sqldb.Define(sqldb.Regional, "fulfillment.corrected", `
+UPDATE shipments
+SET state = $4, due_at = $5
+WHERE region = $1 AND fc_id = $2 AND order_id = $3 AND state = 'SHORT'
+RETURNING fc_id`)
+
+	stmtListPicked = sqldb.Define(sqldb.Regional, "fulfillment.list_picked", `
+SELECT fc_id, order_id, shipment_id, lines
+FROM shipments
+WHERE region = $1 AND state = 'REQUESTED' AND due_at <= $2
+ORDER BY due_at
+LIMIT $3`)
 )
 
 // shipment as stored.
@@ -143,6 +182,8 @@ type shipment struct {
 	scanned int64
 	way     string
 	trackAt *time.Time
+	// short is what was not found of it.
+	short *fulfillmentv1.ShortPicks
 }
 
 func (s *Service) readCenters(ctx context.Context) ([]Center, error) {
@@ -190,12 +231,12 @@ func queueShipments(b *sqldb.Batch, region ident.Region, all []shipment, dueAt t
 // pack the shipments that are to be sent now: nobody else takes them for retry, which doubles with each time.
 func (s *Service) pack(ctx context.Context, now time.Time, retry time.Duration, limit int) ([]shipment, error) {
 	return sqldb.Collect(ctx, s.deps.Regional, stmtPack, func(r sqldb.Row) (shipment, error) {
-		sh := shipment{request: &orderv1.FulfillmentRequested{}, booking: &fulfillmentv1.Booking{}}
-		var lines, booking []byte
-		if err := r.Scan(&sh.fc, &sh.order, &sh.id, &sh.customer, &lines, &booking); err != nil {
+		sh := shipment{request: &orderv1.FulfillmentRequested{}, booking: &fulfillmentv1.Booking{}, short: &fulfillmentv1.ShortPicks{}}
+		var lines, booking, short []byte
+		if err := r.Scan(&sh.fc, &sh.order, &sh.id, &sh.customer, &lines, &booking, &short); err != nil {
 			return sh, err
 		}
-		return sh, errors.Join(proto.Unmarshal(lines, sh.request), proto.Unmarshal(booking, sh.booking))
+		return sh, errors.Join(proto.Unmarshal(lines, sh.request), proto.Unmarshal(booking, sh.booking), proto.Unmarshal(short, sh.short))
 	}, string(s.deps.Region), now, retry.Microseconds(), limit)
 }
 
@@ -234,12 +275,12 @@ func (s *Service) cancelShipment(ctx context.Context, fc string, order ident.Ord
 // readShipments of an order, with the scans that the order was told.
 func (s *Service) readShipments(ctx context.Context, order ident.OrderID) ([]shipment, map[string][]*orderv1.Scan, error) {
 	all, err := sqldb.Collect(ctx, s.deps.Regional, stmtListShipments, func(r sqldb.Row) (shipment, error) {
-		sh := shipment{request: &orderv1.FulfillmentRequested{}}
-		var lines []byte
-		if err := r.Scan(&sh.fc, &sh.order, &sh.id, &sh.customer, &sh.state, &lines, &sh.tracking, &sh.shippedAt, &sh.carrier, &sh.scanned); err != nil {
+		sh := shipment{request: &orderv1.FulfillmentRequested{}, short: &fulfillmentv1.ShortPicks{}}
+		var lines, short []byte
+		if err := r.Scan(&sh.fc, &sh.order, &sh.id, &sh.customer, &sh.state, &lines, &sh.tracking, &sh.shippedAt, &sh.carrier, &sh.scanned, &short); err != nil {
 			return sh, err
 		}
-		return sh, proto.Unmarshal(lines, sh.request)
+		return sh, errors.Join(proto.Unmarshal(lines, sh.request), proto.Unmarshal(short, sh.short))
 	}, string(s.deps.Region), string(order))
 	if err != nil || len(all) == 0 {
 		return nil, nil, err

@@ -37,8 +37,14 @@ type (
 	Shipments interface {
 		CancelShipment(context.Context, *fulfillmentv1.CancelShipmentRequest) (*fulfillmentv1.CancelShipmentResponse, error)
 	}
+	// Planner chooses FCs.
+	Planner interface {
+		PlanOrder(context.Context, *fulfillmentv1.PlanOrderRequest) (*fulfillmentv1.PlanOrderResponse, error)
+	}
 	// Stock of one region's FCs.
 	Stock interface {
+		Reserve(context.Context, *inventoryv1.ReserveRequest) (*inventoryv1.ReserveResponse, error)
+		Commit(context.Context, *inventoryv1.CommitRequest) (*inventoryv1.CommitResponse, error)
 		Release(context.Context, *inventoryv1.ReleaseRequest) (*inventoryv1.ReleaseResponse, error)
 		Return(context.Context, *inventoryv1.ReturnRequest) (*inventoryv1.ReturnResponse, error)
 	}
@@ -51,8 +57,9 @@ type Deps struct {
 	Fence fence.Fence
 	Clock clock.Clock
 	Log   *slog.Logger
-	// Payments, and Shipments and Stock of each region: needed for what follows an order.
+	// Payments, Planner, and Shipments and Stock of each region: needed for what follows an order.
 	Payments  Payments
+	Planner   Planner
 	Shipments map[ident.Region]Shipments
 	Stock     map[ident.Region]Stock
 	// Cell and Rings are for the saga engine.
@@ -88,7 +95,7 @@ func New(deps Deps) *Service {
 	s := &Service{deps: deps, followed: make(chan struct{}, maxFollowed), watchers: make(chan struct{}, maxWatchers), detached: context.WithoutCancel}
 	s.sagas = saga.New(saga.Deps{
 		DB: deps.DB, Fence: deps.Fence, Clock: deps.Clock, Log: deps.Log, Cell: deps.Cell, Rings: deps.Rings,
-		Definitions: []*saga.Definition{s.cancellation(), s.returning(), s.capturing()},
+		Definitions: []*saga.Definition{s.cancellation(), s.returning(), s.capturing(), s.replanning()},
 	})
 	return s
 }

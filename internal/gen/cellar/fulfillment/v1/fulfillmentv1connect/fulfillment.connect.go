@@ -39,6 +39,9 @@ const (
 	// FulfillmentServiceCancelShipmentProcedure is the fully-qualified name of the FulfillmentService's
 	// CancelShipment RPC.
 	FulfillmentServiceCancelShipmentProcedure = "/cellar.fulfillment.v1.FulfillmentService/CancelShipment"
+	// FulfillmentServiceReportShortPickProcedure is the fully-qualified name of the
+	// FulfillmentService's ReportShortPick RPC.
+	FulfillmentServiceReportShortPickProcedure = "/cellar.fulfillment.v1.FulfillmentService/ReportShortPick"
 	// FulfillmentServiceRecordScansProcedure is the fully-qualified name of the FulfillmentService's
 	// RecordScans RPC.
 	FulfillmentServiceRecordScansProcedure = "/cellar.fulfillment.v1.FulfillmentService/RecordScans"
@@ -56,6 +59,12 @@ type FulfillmentServiceClient interface {
 	// CancelShipment keeps an FC of this region from sending its part of an order, unless it is packed. Also before the
 	// FC was asked for it: then the request that comes later sends nothing. Again it gives the same answer.
 	CancelShipment(context.Context, *v1.CancelShipmentRequest) (*v1.CancelShipmentResponse, error)
+	// ReportShortPick tells that fewer units than planned lie on the shelf of an FC of this region, while a parcel is picked. What is
+	// missing leaves the books, the rest of the parcel goes on, and the order has what is missing sent from elsewhere. Of a line
+	// the number that was found counts, so that telling it again changes nothing. NOT_FOUND (UNKNOWN_SHIPMENT);
+	// FAILED_PRECONDITION (TOO_LATE_TO_PICK) once the parcel is packed or canceled; UNAVAILABLE (SHORT_PICK_IN_PROGRESS) while
+	// the books are being corrected by what was told before: tell again.
+	ReportShortPick(context.Context, *v1.ReportShortPickRequest) (*v1.ReportShortPickResponse, error)
 	// RecordScans that the carrier tells of a shipment of this region, in any order and however often: what they add up to is
 	// the same. NOT_FOUND (UNKNOWN_SHIPMENT); UNAVAILABLE (NOT_HANDED_OVER) while the shipment's own cell does not know yet that it
 	// has left: tell again.
@@ -87,6 +96,12 @@ func NewFulfillmentServiceClient(httpClient connect.HTTPClient, baseURL string, 
 			connect.WithSchema(fulfillmentServiceMethods.ByName("CancelShipment")),
 			connect.WithClientOptions(opts...),
 		),
+		reportShortPick: connect.NewClient[v1.ReportShortPickRequest, v1.ReportShortPickResponse](
+			httpClient,
+			baseURL+FulfillmentServiceReportShortPickProcedure,
+			connect.WithSchema(fulfillmentServiceMethods.ByName("ReportShortPick")),
+			connect.WithClientOptions(opts...),
+		),
 		recordScans: connect.NewClient[v1.RecordScansRequest, v1.RecordScansResponse](
 			httpClient,
 			baseURL+FulfillmentServiceRecordScansProcedure,
@@ -105,10 +120,11 @@ func NewFulfillmentServiceClient(httpClient connect.HTTPClient, baseURL string, 
 
 // fulfillmentServiceClient implements FulfillmentServiceClient.
 type fulfillmentServiceClient struct {
-	planOrder      *connect.Client[v1.PlanOrderRequest, v1.PlanOrderResponse]
-	cancelShipment *connect.Client[v1.CancelShipmentRequest, v1.CancelShipmentResponse]
-	recordScans    *connect.Client[v1.RecordScansRequest, v1.RecordScansResponse]
-	listShipments  *connect.Client[v1.ListShipmentsRequest, v1.ListShipmentsResponse]
+	planOrder       *connect.Client[v1.PlanOrderRequest, v1.PlanOrderResponse]
+	cancelShipment  *connect.Client[v1.CancelShipmentRequest, v1.CancelShipmentResponse]
+	reportShortPick *connect.Client[v1.ReportShortPickRequest, v1.ReportShortPickResponse]
+	recordScans     *connect.Client[v1.RecordScansRequest, v1.RecordScansResponse]
+	listShipments   *connect.Client[v1.ListShipmentsRequest, v1.ListShipmentsResponse]
 }
 
 // PlanOrder calls cellar.fulfillment.v1.FulfillmentService.PlanOrder.
@@ -123,6 +139,15 @@ func (c *fulfillmentServiceClient) PlanOrder(ctx context.Context, req *v1.PlanOr
 // CancelShipment calls cellar.fulfillment.v1.FulfillmentService.CancelShipment.
 func (c *fulfillmentServiceClient) CancelShipment(ctx context.Context, req *v1.CancelShipmentRequest) (*v1.CancelShipmentResponse, error) {
 	response, err := c.cancelShipment.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ReportShortPick calls cellar.fulfillment.v1.FulfillmentService.ReportShortPick.
+func (c *fulfillmentServiceClient) ReportShortPick(ctx context.Context, req *v1.ReportShortPickRequest) (*v1.ReportShortPickResponse, error) {
+	response, err := c.reportShortPick.CallUnary(ctx, connect.NewRequest(req))
 	if response != nil {
 		return response.Msg, err
 	}
@@ -157,6 +182,12 @@ type FulfillmentServiceHandler interface {
 	// CancelShipment keeps an FC of this region from sending its part of an order, unless it is packed. Also before the
 	// FC was asked for it: then the request that comes later sends nothing. Again it gives the same answer.
 	CancelShipment(context.Context, *v1.CancelShipmentRequest) (*v1.CancelShipmentResponse, error)
+	// ReportShortPick tells that fewer units than planned lie on the shelf of an FC of this region, while a parcel is picked. What is
+	// missing leaves the books, the rest of the parcel goes on, and the order has what is missing sent from elsewhere. Of a line
+	// the number that was found counts, so that telling it again changes nothing. NOT_FOUND (UNKNOWN_SHIPMENT);
+	// FAILED_PRECONDITION (TOO_LATE_TO_PICK) once the parcel is packed or canceled; UNAVAILABLE (SHORT_PICK_IN_PROGRESS) while
+	// the books are being corrected by what was told before: tell again.
+	ReportShortPick(context.Context, *v1.ReportShortPickRequest) (*v1.ReportShortPickResponse, error)
 	// RecordScans that the carrier tells of a shipment of this region, in any order and however often: what they add up to is
 	// the same. NOT_FOUND (UNKNOWN_SHIPMENT); UNAVAILABLE (NOT_HANDED_OVER) while the shipment's own cell does not know yet that it
 	// has left: tell again.
@@ -184,6 +215,12 @@ func NewFulfillmentServiceHandler(svc FulfillmentServiceHandler, opts ...connect
 		connect.WithSchema(fulfillmentServiceMethods.ByName("CancelShipment")),
 		connect.WithHandlerOptions(opts...),
 	)
+	fulfillmentServiceReportShortPickHandler := connect.NewUnaryHandlerSimple(
+		FulfillmentServiceReportShortPickProcedure,
+		svc.ReportShortPick,
+		connect.WithSchema(fulfillmentServiceMethods.ByName("ReportShortPick")),
+		connect.WithHandlerOptions(opts...),
+	)
 	fulfillmentServiceRecordScansHandler := connect.NewUnaryHandlerSimple(
 		FulfillmentServiceRecordScansProcedure,
 		svc.RecordScans,
@@ -203,6 +240,8 @@ func NewFulfillmentServiceHandler(svc FulfillmentServiceHandler, opts ...connect
 			fulfillmentServicePlanOrderHandler.ServeHTTP(w, r)
 		case FulfillmentServiceCancelShipmentProcedure:
 			fulfillmentServiceCancelShipmentHandler.ServeHTTP(w, r)
+		case FulfillmentServiceReportShortPickProcedure:
+			fulfillmentServiceReportShortPickHandler.ServeHTTP(w, r)
 		case FulfillmentServiceRecordScansProcedure:
 			fulfillmentServiceRecordScansHandler.ServeHTTP(w, r)
 		case FulfillmentServiceListShipmentsProcedure:
@@ -222,6 +261,10 @@ func (UnimplementedFulfillmentServiceHandler) PlanOrder(context.Context, *v1.Pla
 
 func (UnimplementedFulfillmentServiceHandler) CancelShipment(context.Context, *v1.CancelShipmentRequest) (*v1.CancelShipmentResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.fulfillment.v1.FulfillmentService.CancelShipment is not implemented"))
+}
+
+func (UnimplementedFulfillmentServiceHandler) ReportShortPick(context.Context, *v1.ReportShortPickRequest) (*v1.ReportShortPickResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.fulfillment.v1.FulfillmentService.ReportShortPick is not implemented"))
 }
 
 func (UnimplementedFulfillmentServiceHandler) RecordScans(context.Context, *v1.RecordScansRequest) (*v1.RecordScansResponse, error) {
