@@ -185,7 +185,7 @@ func (c *Cell) assembleStock() error {
 		Carrier: parcels, CarrierName: c.cfg.CarrierName, CarrierEvents: scans, TrackEvery: c.cfg.TrackEvery, Scans: c.scansOf(),
 		Global: c.global, Regional: c.regional, Region: c.region, Stock: stockOf[fulfillment.StockLister](c),
 		Summaries: s.inventory, Reachable: newReach(c.clock, c.peerGuard, guard).reachable, Observe: c.metrics, Shipper: s.keepers[c.region], Corrector: s.inventory, Finds: fulfillment.Nothing(c.cfg.ShortPicks),
-		HandlingTime: c.cfg.HandlingTime, Clock: c.clock, Log: c.log, Committed: c.relays.regional.Nudge,
+		HandlingTime: c.cfg.HandlingTime, CollectEvery: c.cfg.CollectEvery, Clock: c.clock, Log: c.log, Committed: c.relays.regional.Nudge,
 	})
 	return nil
 }

@@ -859,8 +859,8 @@ FROM fulfillment_centers;
 -- fulfillment.list_picked (cellar_regional)
 SELECT fc_id, order_id, shipment_id, lines
 FROM shipments
-WHERE region = $1 AND state = 'REQUESTED' AND due_at <= $2
-ORDER BY due_at
+WHERE region = $1 AND state = 'REQUESTED' AND ship_by <= $4 AND due_at <= $2
+ORDER BY ship_by, fc_id, due_at
 LIMIT $3;
 
 -- fulfillment.list_scans (cellar_regional)
@@ -870,10 +870,19 @@ JOIN shipment_scans AS c ON c.region = $1 AND c.fc_id = f.fc_id AND c.order_id =
 ORDER BY c.fc_id, c.seq;
 
 -- fulfillment.list_shipments (cellar_regional)
-SELECT fc_id, order_id, shipment_id, customer_id, state, lines, tracking_number, shipped_at, carrier, scanned, short_picks
+SELECT fc_id, order_id, shipment_id, customer_id, state, lines, tracking_number, shipped_at, carrier, scanned, short_picks, ship_by
 FROM shipments
 WHERE region = $1 AND order_id = $2
 ORDER BY fc_id;
+
+-- fulfillment.list_waves (cellar_regional)
+SELECT fc_id, ship_by, min(due_at), sum(CASE state WHEN 'REQUESTED' THEN 1 ELSE 0 END)::int8, sum(CASE state WHEN 'SHORT' THEN 1 ELSE 0 END)::int8,
+  sum(CASE state WHEN 'PACKED' THEN 1 ELSE 0 END)::int8
+FROM shipments
+WHERE region = $1 AND state IN ('REQUESTED', 'SHORT', 'PACKED') AND ($2 = '' OR fc_id = $2)
+GROUP BY ship_by, fc_id
+ORDER BY ship_by, fc_id
+LIMIT $3;
 
 -- fulfillment.lock_picked (cellar_regional)
 SELECT shipment_id, customer_id, state, lines, short_picks
@@ -908,8 +917,8 @@ SET state = 'PACKED', tries = s.tries + 1, due_at = $2::timestamptz + (1 << leas
 FROM (
   SELECT region, fc_id, order_id
   FROM shipments
-  WHERE region = $1 AND state IN ('REQUESTED', 'PACKED') AND due_at <= $2
-  ORDER BY due_at
+  WHERE region = $1 AND state IN ('REQUESTED', 'PACKED') AND ship_by <= $5 AND due_at <= $2
+  ORDER BY ship_by, fc_id, due_at
   LIMIT $4
   FOR UPDATE SKIP LOCKED
 ) AS d
@@ -917,9 +926,10 @@ WHERE s.region = d.region AND s.fc_id = d.fc_id AND s.order_id = d.order_id AND 
 RETURNING s.fc_id, s.order_id, s.shipment_id, s.customer_id, s.lines, s.booking, s.short_picks;
 
 -- fulfillment.request (cellar_regional)
-INSERT INTO shipments (region, fc_id, order_id, shipment_id, customer_id, state, lines, tracking_number, requested_at, due_at, booking)
-SELECT $1::crdb_internal_region, n.fc_id, n.order_id, n.shipment_id, n.customer_id, 'REQUESTED', n.lines, '', $7, $8, n.booking
-FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[], $9::bytea[]) AS n (fc_id, order_id, shipment_id, customer_id, lines, booking)
+INSERT INTO shipments (region, fc_id, order_id, shipment_id, customer_id, state, lines, tracking_number, requested_at, due_at, booking, ship_by)
+SELECT $1::crdb_internal_region, n.fc_id, n.order_id, n.shipment_id, n.customer_id, 'REQUESTED', n.lines, '', $7, n.due_at, n.booking, n.ship_by
+FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[], $8::timestamptz[], $9::bytea[], $10::timestamptz[])
+  AS n (fc_id, order_id, shipment_id, customer_id, lines, due_at, booking, ship_by)
 ON CONFLICT (region, fc_id, order_id) DO NOTHING;
 
 -- fulfillment.shipped (cellar_regional)

@@ -89,6 +89,7 @@ CREATE TABLE IF NOT EXISTS shipments (
   way text NOT NULL DEFAULT '', -- state of the last of them, as in shipment_scans
   track_at timestamptz, -- when the carrier is asked how far it is, unless it tells before; NULL when it need not be
   short_picks bytea NOT NULL DEFAULT '', -- protobuf cellar.fulfillment.v1.ShortPicks: what was not found of it; of one that is SHORT, the last is being taken off the books
+  ship_by timestamptz NOT NULL DEFAULT '1970-01-01 00:00:00+00', -- the carrier's collection that it is to leave with: its wave; of one that was asked for before there were waves long ago, so that it goes first
   CONSTRAINT shipments_pk PRIMARY KEY (region, fc_id, order_id),
   CONSTRAINT shipments_shipped_has_time CHECK ((state = 'SHIPPED') = (shipped_at IS NOT NULL)),
   CONSTRAINT shipments_state_is_one_of CHECK (state IN ('REQUESTED', 'SHORT', 'PACKED', 'SHIPPED', 'CANCELED'))
@@ -97,8 +98,8 @@ CREATE TABLE IF NOT EXISTS shipments (
 -- All parcels of an order.
 CREATE INDEX IF NOT EXISTS shipments_order ON shipments (region, order_id);
 
--- Parcels still to be packed or sent.
-CREATE INDEX IF NOT EXISTS shipments_open ON shipments (region, due_at) WHERE state IN ('REQUESTED', 'PACKED');
+-- Parcels still to be packed or sent, wave by wave.
+CREATE INDEX IF NOT EXISTS shipments_waves ON shipments (region, ship_by, fc_id, due_at) WHERE state IN ('REQUESTED', 'SHORT', 'PACKED');
 
 -- Parcels whose missing units are still on the books.
 CREATE INDEX IF NOT EXISTS shipments_short ON shipments (region, due_at) WHERE state = 'SHORT';

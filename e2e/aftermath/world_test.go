@@ -118,7 +118,7 @@ func newFloor(t *testing.T, finds fulfillment.Finds) *world {
 			FC:      func(ctx context.Context, id string) (ident.Region, bool) { return w.shipping[region].FC(ctx, id) },
 			Ordinal: func(ctx context.Context, id string) (int, bool) { return w.shipping[region].Ordinal(ctx, id) },
 		})
-		w.shipping[region] = fulfillment.New(fulfillment.Deps{Global: global, Regional: w.regional, Region: region, Stock: listed, Shipper: w.stock[region], Corrector: w.stock[region], Finds: finds, Clock: w.clock, Log: log})
+		w.shipping[region] = fulfillment.New(fulfillment.Deps{Global: global, Regional: w.regional, Region: region, Stock: listed, Shipper: w.stock[region], Corrector: w.stock[region], Finds: finds, CollectEvery: time.Microsecond, Clock: w.clock, Log: log})
 		shipments[region], stock[region], listed[region] = w.shipping[region], w.stock[region], w.stock[region]
 	}
 	must(t, w.shipping[home].OpenCenters(t.Context(), centers))

@@ -7,7 +7,7 @@
 // order is planned again without that FC.
 //
 // Shipping runs in the FC's region. A paid order's request arrives as an event and becomes a
-// shipment, once; after the handling time any cell of the region packs it, books it with the
+// shipment, once; with its wave (wave.go) any cell of the region packs it, books it with the
 // carrier, hands it over, moves the stock off the books and tells the order's home region. Until
 // it is packed it can be canceled:
 //

@@ -111,6 +111,9 @@ func newWorld(t *testing.T, stock map[ident.Region]StockLister, options ...sqldb
 func (w world) cell(global, regional *sqldb.DB, stock map[ident.Region]StockLister) *Service {
 	deps := *w.extra
 	deps.Global, deps.Regional, deps.Region, deps.Stock, deps.Shipper, deps.Corrector, deps.HandlingTime = global, regional, "us-east-1", stock, w.shelf, w.shelf, handling
+	if deps.CollectEvery == 0 {
+		deps.CollectEvery = time.Microsecond // whatever is ready is collected
+	}
 	deps.Clock, deps.Log, deps.Committed = w.clock, slog.New(slog.DiscardHandler), w.nudges.add
 	return New(deps)
 }

@@ -64,8 +64,10 @@ type Deps struct {
 	CarrierEvents CarrierEvents
 	// Scans takes scans of the other regions' shipments.
 	Scans map[ident.Region]ScanTaker
-	// HandlingTime between the request and the hand-over to the carrier.
+	// HandlingTime between the request and the hand-over to the carrier, at least.
 	HandlingTime time.Duration
+	// CollectEvery is how often the carrier collects, where days are short; 0: once a day, by each FC's clock (delivery.go).
+	CollectEvery time.Duration
 	Clock        clock.Clock
 	Log          *slog.Logger
 	// Committed is called after a transaction that left events in the outbox; may be nil.
@@ -227,7 +229,7 @@ func (s *Service) repeat(ctx context.Context, pace time.Duration, batch int, wor
 	}
 }
 
-// ShipDue sends a batch of shipments whose time has come, and tells how many it took on: what is missing of them is seen to (short.go), all are packed in one statement,
+// ShipDue sends a batch of shipments whose time has come, and tells how many it took on: what is missing of them is seen to (short.go), all are packed, wave by wave (wave.go), in one statement,
 // each is booked with the carrier, handed over, and its stock leaves the books; those that have left are marked, with their
 // events, in one transaction. A crash in between repeats what is packed and not sent; asking the carrier or inventory again
 // changes nothing there.
@@ -296,6 +298,9 @@ func (s *Service) show(sh shipment, scans []*orderv1.Scan) *fulfillmentv1.Shipme
 	}
 	if sh.shippedAt != nil {
 		out.ShippedAt = timestamppb.New(*sh.shippedAt)
+	}
+	if sh.shipBy.Unix() > 0 {
+		out.ShipBy = timestamppb.New(sh.shipBy)
 	}
 	return out
 }

@@ -59,7 +59,7 @@ func (s *Service) pickDue(ctx context.Context, now time.Time) error {
 				return sh, err
 			}
 			return sh, proto.Unmarshal(lines, sh.request)
-		}, string(s.deps.Region), now, shipBatch)
+		}, string(s.deps.Region), now, shipBatch, openUntil(now))
 		if err != nil {
 			return err
 		}

@@ -273,13 +273,21 @@ func (s *Service) markPaid(ctx context.Context, customer ident.CustomerID, id id
 	}
 	now := s.deps.Clock.Now()
 	out, err := s.decide(ctx, customer, id, func(p *projection, _ causes) (decision, error) {
-		to := request{order: string(id), customer: string(customer), shipTo: p.agreed.GetShipTo(), paidAt: now, express: req.GetExpress()}
+		to := request{order: string(id), customer: string(customer), shipTo: p.agreed.GetShipTo(), paidAt: now, promisedAt: promisedAt(req, now), express: req.GetExpress()}
 		return decision{facts: []fact{{kindPaid, causeEnded, &orderv1.Paid{Parcels: req.GetParcels(), Authorized: req.GetAuthorized()}}}, sends: to.events(req.GetParcels())}, nil
 	})
 	if err != nil {
 		return nil, err
 	}
 	return out.show(), nil
+}
+
+// promisedAt is when the customer of an order that is paid now was told when it comes.
+func promisedAt(req *orderv1.MarkPaidRequest, now time.Time) time.Time {
+	if at := req.GetPromisedAt(); at.IsValid() && at.AsTime().Before(now) {
+		return at.AsTime()
+	}
+	return now
 }
 
 // markPaidBlind is markPaid in one transaction, shared with others; errNotJustPlaced when the order is not as it was placed.
@@ -293,7 +301,7 @@ func (s *Service) markPaidBlind(ctx context.Context, customer ident.CustomerID, 
 	if err != nil {
 		return nil, fmt.Errorf("mark %s paid: %w", id, err)
 	}
-	to := request{order: string(id), customer: string(customer), shipTo: req.GetShipTo(), paidAt: now, express: req.GetExpress()}
+	to := request{order: string(id), customer: string(customer), shipTo: req.GetShipTo(), paidAt: now, promisedAt: promisedAt(req, now), express: req.GetExpress()}
 	sends, err := outbox.Pack(to.events(req.GetParcels()))
 	if err != nil {
 		return nil, err

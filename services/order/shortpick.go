@@ -320,7 +320,7 @@ func (s *Service) recordReplanned(ctx context.Context, st *orderv1.ShortPickStat
 			d.Parcels, d.Canceled = nil, st.GetShortPick().GetLines()
 		}
 		d.Refund = p.amount(p.backFor(d)).Proto()
-		to := request{order: st.GetOrderId(), customer: st.GetCustomerId(), shipTo: p.agreed.GetShipTo(), paidAt: now, express: st.GetExpress()}
+		to := request{order: st.GetOrderId(), customer: st.GetCustomerId(), shipTo: p.agreed.GetShipTo(), paidAt: now, promisedAt: now, express: st.GetExpress()}
 		made := decision{facts: []fact{{kindReplanned, causeReplanned + id, d}}, sends: to.events(d.GetParcels())}
 		if next := p.firstOpen(id); next != nil {
 			made.begins = append(made.begins, p.replan(ident.CustomerID(st.GetCustomerId()), next))

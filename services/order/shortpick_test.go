@@ -6,7 +6,9 @@ import (
 	"maps"
 	"sync"
 	"testing"
+	"time"
 
+	"google.golang.org/protobuf/types/known/timestamppb"
 	"pgregory.net/rapid"
 
 	orderv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1"
@@ -277,4 +279,19 @@ func TestMoneyAddsUpWhateverIsMissed(t *testing.T) {
 			t.Fatalf("sagas have not ended: %v", open)
 		}
 	})
+}
+
+func TestAnFCHearsWhenItWasPromisedNotOnlyWhenItWasPaid(t *testing.T) {
+	w := newWorld(t)
+	for said, want := range map[time.Duration]time.Duration{-20 * time.Minute: -20 * time.Minute, time.Hour: 0} {
+		p := newPlacement()
+		must(t, w.create(p))
+		_, err := w.MarkPaid(t.Context(), &orderv1.MarkPaidRequest{
+			CustomerId: string(p.customer), OrderId: string(p.id), Parcels: p.parcels(), ShipTo: p.order().GetShipTo(), PromisedAt: timestamppb.New(opened.Add(said)),
+		})
+		must(t, err)
+		if got := outboxOf(t, w.db, p.id)[0].request; !got.GetPromisedAt().AsTime().Equal(opened.Add(want)) || !got.GetPaidAt().AsTime().Equal(opened) {
+			t.Errorf("said %v before it was paid: %v", said, got)
+		}
+	}
 }

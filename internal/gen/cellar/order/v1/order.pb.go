@@ -2536,7 +2536,9 @@ type MarkPaidRequest struct {
 	// As in the order. Given, it spares a look at the order before it is changed.
 	ShipTo *v1.PostalAddress `protobuf:"bytes,5,opt,name=ship_to,json=shipTo,proto3" json:"ship_to,omitempty"`
 	// It is sent by the faster service.
-	Express       bool `protobuf:"varint,6,opt,name=express,proto3" json:"express,omitempty"`
+	Express bool `protobuf:"varint,6,opt,name=express,proto3" json:"express,omitempty"`
+	// When its customer was promised when it comes; absent: now.
+	PromisedAt    *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=promised_at,json=promisedAt,proto3" json:"promised_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2611,6 +2613,13 @@ func (x *MarkPaidRequest) GetExpress() bool {
 		return x.Express
 	}
 	return false
+}
+
+func (x *MarkPaidRequest) GetPromisedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.PromisedAt
+	}
+	return nil
 }
 
 type MarkPaidResponse struct {
@@ -3251,10 +3260,11 @@ type FulfillmentRequested struct {
 	FcId       string                 `protobuf:"bytes,3,opt,name=fc_id,json=fcId,proto3" json:"fc_id,omitempty"`
 	Lines      []*ParcelLine          `protobuf:"bytes,4,rep,name=lines,proto3" json:"lines,omitempty"`
 	ShipTo     *v1.PostalAddress      `protobuf:"bytes,5,opt,name=ship_to,json=shipTo,proto3" json:"ship_to,omitempty"`
-	// When it was paid, or, of what another FC did not find, planned anew: what was promised by then is kept.
-	PaidAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=paid_at,json=paidAt,proto3" json:"paid_at,omitempty"`
+	PaidAt     *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=paid_at,json=paidAt,proto3" json:"paid_at,omitempty"`
 	// By the carrier's faster service.
-	Express       bool `protobuf:"varint,7,opt,name=express,proto3" json:"express,omitempty"`
+	Express bool `protobuf:"varint,7,opt,name=express,proto3" json:"express,omitempty"`
+	// When it was said when it comes: the carrier's collection and the day at the door follow from it. Absent: when it was paid.
+	PromisedAt    *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=promised_at,json=promisedAt,proto3" json:"promised_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3336,6 +3346,13 @@ func (x *FulfillmentRequested) GetExpress() bool {
 		return x.Express
 	}
 	return false
+}
+
+func (x *FulfillmentRequested) GetPromisedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.PromisedAt
+	}
+	return nil
 }
 
 // CancellationState is what a cancellation remembers between its steps.
@@ -4031,7 +4048,7 @@ const file_cellar_order_v1_order_proto_rawDesc = "" +
 	"\x05order\x18\x02 \x01(\v2\x16.cellar.order.v1.OrderR\x05order\"B\n" +
 	"\x12CreateOrderRequest\x12,\n" +
 	"\x05order\x18\x01 \x01(\v2\x16.cellar.order.v1.OrderR\x05order\"\x15\n" +
-	"\x13CreateOrderResponse\"\xf4\x01\n" +
+	"\x13CreateOrderResponse\"\xb1\x02\n" +
 	"\x0fMarkPaidRequest\x12\x1f\n" +
 	"\vcustomer_id\x18\x01 \x01(\tR\n" +
 	"customerId\x12\x19\n" +
@@ -4041,7 +4058,9 @@ const file_cellar_order_v1_order_proto_rawDesc = "" +
 	"authorized\x18\x04 \x01(\bR\n" +
 	"authorized\x128\n" +
 	"\aship_to\x18\x05 \x01(\v2\x1f.cellar.postal.v1.PostalAddressR\x06shipTo\x12\x18\n" +
-	"\aexpress\x18\x06 \x01(\bR\aexpress\"@\n" +
+	"\aexpress\x18\x06 \x01(\bR\aexpress\x12;\n" +
+	"\vpromised_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"promisedAt\"@\n" +
 	"\x10MarkPaidResponse\x12,\n" +
 	"\x05order\x18\x01 \x01(\v2\x16.cellar.order.v1.OrderR\x05order\"g\n" +
 	"\x11MarkFailedRequest\x12\x1f\n" +
@@ -4088,7 +4107,7 @@ const file_cellar_order_v1_order_proto_rawDesc = "" +
 	"\tafter_seq\x18\x02 \x01(\x03R\bafterSeq\"Y\n" +
 	"\x13FollowOrderResponse\x12,\n" +
 	"\x05order\x18\x01 \x01(\v2\x16.cellar.order.v1.OrderR\x05order\x12\x14\n" +
-	"\x05ended\x18\x02 \x01(\bR\x05ended\"\xa3\x02\n" +
+	"\x05ended\x18\x02 \x01(\bR\x05ended\"\xe0\x02\n" +
 	"\x14FulfillmentRequested\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\x12\x1f\n" +
 	"\vcustomer_id\x18\x02 \x01(\tR\n" +
@@ -4097,7 +4116,9 @@ const file_cellar_order_v1_order_proto_rawDesc = "" +
 	"\x05lines\x18\x04 \x03(\v2\x1b.cellar.order.v1.ParcelLineR\x05lines\x128\n" +
 	"\aship_to\x18\x05 \x01(\v2\x1f.cellar.postal.v1.PostalAddressR\x06shipTo\x123\n" +
 	"\apaid_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x06paidAt\x12\x18\n" +
-	"\aexpress\x18\a \x01(\bR\aexpress\"\xe7\x01\n" +
+	"\aexpress\x18\a \x01(\bR\aexpress\x12;\n" +
+	"\vpromised_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"promisedAt\"\xe7\x01\n" +
 	"\x11CancellationState\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\x12\x1f\n" +
 	"\vcustomer_id\x18\x02 \x01(\tR\n" +
@@ -4328,52 +4349,54 @@ var file_cellar_order_v1_order_proto_depIdxs = []int32{
 	5,  // 55: cellar.order.v1.CreateOrderRequest.order:type_name -> cellar.order.v1.Order
 	7,  // 56: cellar.order.v1.MarkPaidRequest.parcels:type_name -> cellar.order.v1.Parcel
 	58, // 57: cellar.order.v1.MarkPaidRequest.ship_to:type_name -> cellar.postal.v1.PostalAddress
-	5,  // 58: cellar.order.v1.MarkPaidResponse.order:type_name -> cellar.order.v1.Order
-	5,  // 59: cellar.order.v1.MarkFailedResponse.order:type_name -> cellar.order.v1.Order
-	57, // 60: cellar.order.v1.RecordShipmentRequest.shipped_at:type_name -> google.protobuf.Timestamp
-	4,  // 61: cellar.order.v1.RecordShipmentRequest.scans:type_name -> cellar.order.v1.Scan
-	11, // 62: cellar.order.v1.RecordShipmentRequest.short_picks:type_name -> cellar.order.v1.ShortPick
-	11, // 63: cellar.order.v1.RecordShortPickRequest.short_picks:type_name -> cellar.order.v1.ShortPick
-	5,  // 64: cellar.order.v1.WatchOrderResponse.order:type_name -> cellar.order.v1.Order
-	5,  // 65: cellar.order.v1.FollowOrderResponse.order:type_name -> cellar.order.v1.Order
-	8,  // 66: cellar.order.v1.FulfillmentRequested.lines:type_name -> cellar.order.v1.ParcelLine
-	58, // 67: cellar.order.v1.FulfillmentRequested.ship_to:type_name -> cellar.postal.v1.PostalAddress
-	57, // 68: cellar.order.v1.FulfillmentRequested.paid_at:type_name -> google.protobuf.Timestamp
-	51, // 69: cellar.order.v1.CancellationState.parcels:type_name -> cellar.order.v1.CancelingParcel
-	59, // 70: cellar.order.v1.CancellationState.refund:type_name -> cellar.money.v1.Money
-	9,  // 71: cellar.order.v1.ReturnState.return:type_name -> cellar.order.v1.Return
-	59, // 72: cellar.order.v1.CaptureState.amount:type_name -> cellar.money.v1.Money
-	11, // 73: cellar.order.v1.ShortPickState.short_pick:type_name -> cellar.order.v1.ShortPick
-	7,  // 74: cellar.order.v1.ShortPickState.parcels:type_name -> cellar.order.v1.Parcel
-	26, // 75: cellar.order.v1.OrderService.GetOrder:input_type -> cellar.order.v1.GetOrderRequest
-	28, // 76: cellar.order.v1.OrderService.ListOrders:input_type -> cellar.order.v1.ListOrdersRequest
-	30, // 77: cellar.order.v1.OrderService.CancelOrder:input_type -> cellar.order.v1.CancelOrderRequest
-	33, // 78: cellar.order.v1.OrderService.ReturnItems:input_type -> cellar.order.v1.ReturnItemsRequest
-	45, // 79: cellar.order.v1.OrderService.WatchOrder:input_type -> cellar.order.v1.WatchOrderRequest
-	47, // 80: cellar.order.v1.OrderService.FollowOrder:input_type -> cellar.order.v1.FollowOrderRequest
-	35, // 81: cellar.order.v1.OrderService.CreateOrder:input_type -> cellar.order.v1.CreateOrderRequest
-	37, // 82: cellar.order.v1.OrderService.MarkPaid:input_type -> cellar.order.v1.MarkPaidRequest
-	39, // 83: cellar.order.v1.OrderService.MarkFailed:input_type -> cellar.order.v1.MarkFailedRequest
-	55, // 84: cellar.order.v1.OrderService.EraseAddresses:input_type -> cellar.order.v1.EraseAddressesRequest
-	41, // 85: cellar.order.v1.OrderService.RecordShipment:input_type -> cellar.order.v1.RecordShipmentRequest
-	43, // 86: cellar.order.v1.OrderService.RecordShortPick:input_type -> cellar.order.v1.RecordShortPickRequest
-	27, // 87: cellar.order.v1.OrderService.GetOrder:output_type -> cellar.order.v1.GetOrderResponse
-	29, // 88: cellar.order.v1.OrderService.ListOrders:output_type -> cellar.order.v1.ListOrdersResponse
-	31, // 89: cellar.order.v1.OrderService.CancelOrder:output_type -> cellar.order.v1.CancelOrderResponse
-	34, // 90: cellar.order.v1.OrderService.ReturnItems:output_type -> cellar.order.v1.ReturnItemsResponse
-	46, // 91: cellar.order.v1.OrderService.WatchOrder:output_type -> cellar.order.v1.WatchOrderResponse
-	48, // 92: cellar.order.v1.OrderService.FollowOrder:output_type -> cellar.order.v1.FollowOrderResponse
-	36, // 93: cellar.order.v1.OrderService.CreateOrder:output_type -> cellar.order.v1.CreateOrderResponse
-	38, // 94: cellar.order.v1.OrderService.MarkPaid:output_type -> cellar.order.v1.MarkPaidResponse
-	40, // 95: cellar.order.v1.OrderService.MarkFailed:output_type -> cellar.order.v1.MarkFailedResponse
-	56, // 96: cellar.order.v1.OrderService.EraseAddresses:output_type -> cellar.order.v1.EraseAddressesResponse
-	42, // 97: cellar.order.v1.OrderService.RecordShipment:output_type -> cellar.order.v1.RecordShipmentResponse
-	44, // 98: cellar.order.v1.OrderService.RecordShortPick:output_type -> cellar.order.v1.RecordShortPickResponse
-	87, // [87:99] is the sub-list for method output_type
-	75, // [75:87] is the sub-list for method input_type
-	75, // [75:75] is the sub-list for extension type_name
-	75, // [75:75] is the sub-list for extension extendee
-	0,  // [0:75] is the sub-list for field type_name
+	57, // 58: cellar.order.v1.MarkPaidRequest.promised_at:type_name -> google.protobuf.Timestamp
+	5,  // 59: cellar.order.v1.MarkPaidResponse.order:type_name -> cellar.order.v1.Order
+	5,  // 60: cellar.order.v1.MarkFailedResponse.order:type_name -> cellar.order.v1.Order
+	57, // 61: cellar.order.v1.RecordShipmentRequest.shipped_at:type_name -> google.protobuf.Timestamp
+	4,  // 62: cellar.order.v1.RecordShipmentRequest.scans:type_name -> cellar.order.v1.Scan
+	11, // 63: cellar.order.v1.RecordShipmentRequest.short_picks:type_name -> cellar.order.v1.ShortPick
+	11, // 64: cellar.order.v1.RecordShortPickRequest.short_picks:type_name -> cellar.order.v1.ShortPick
+	5,  // 65: cellar.order.v1.WatchOrderResponse.order:type_name -> cellar.order.v1.Order
+	5,  // 66: cellar.order.v1.FollowOrderResponse.order:type_name -> cellar.order.v1.Order
+	8,  // 67: cellar.order.v1.FulfillmentRequested.lines:type_name -> cellar.order.v1.ParcelLine
+	58, // 68: cellar.order.v1.FulfillmentRequested.ship_to:type_name -> cellar.postal.v1.PostalAddress
+	57, // 69: cellar.order.v1.FulfillmentRequested.paid_at:type_name -> google.protobuf.Timestamp
+	57, // 70: cellar.order.v1.FulfillmentRequested.promised_at:type_name -> google.protobuf.Timestamp
+	51, // 71: cellar.order.v1.CancellationState.parcels:type_name -> cellar.order.v1.CancelingParcel
+	59, // 72: cellar.order.v1.CancellationState.refund:type_name -> cellar.money.v1.Money
+	9,  // 73: cellar.order.v1.ReturnState.return:type_name -> cellar.order.v1.Return
+	59, // 74: cellar.order.v1.CaptureState.amount:type_name -> cellar.money.v1.Money
+	11, // 75: cellar.order.v1.ShortPickState.short_pick:type_name -> cellar.order.v1.ShortPick
+	7,  // 76: cellar.order.v1.ShortPickState.parcels:type_name -> cellar.order.v1.Parcel
+	26, // 77: cellar.order.v1.OrderService.GetOrder:input_type -> cellar.order.v1.GetOrderRequest
+	28, // 78: cellar.order.v1.OrderService.ListOrders:input_type -> cellar.order.v1.ListOrdersRequest
+	30, // 79: cellar.order.v1.OrderService.CancelOrder:input_type -> cellar.order.v1.CancelOrderRequest
+	33, // 80: cellar.order.v1.OrderService.ReturnItems:input_type -> cellar.order.v1.ReturnItemsRequest
+	45, // 81: cellar.order.v1.OrderService.WatchOrder:input_type -> cellar.order.v1.WatchOrderRequest
+	47, // 82: cellar.order.v1.OrderService.FollowOrder:input_type -> cellar.order.v1.FollowOrderRequest
+	35, // 83: cellar.order.v1.OrderService.CreateOrder:input_type -> cellar.order.v1.CreateOrderRequest
+	37, // 84: cellar.order.v1.OrderService.MarkPaid:input_type -> cellar.order.v1.MarkPaidRequest
+	39, // 85: cellar.order.v1.OrderService.MarkFailed:input_type -> cellar.order.v1.MarkFailedRequest
+	55, // 86: cellar.order.v1.OrderService.EraseAddresses:input_type -> cellar.order.v1.EraseAddressesRequest
+	41, // 87: cellar.order.v1.OrderService.RecordShipment:input_type -> cellar.order.v1.RecordShipmentRequest
+	43, // 88: cellar.order.v1.OrderService.RecordShortPick:input_type -> cellar.order.v1.RecordShortPickRequest
+	27, // 89: cellar.order.v1.OrderService.GetOrder:output_type -> cellar.order.v1.GetOrderResponse
+	29, // 90: cellar.order.v1.OrderService.ListOrders:output_type -> cellar.order.v1.ListOrdersResponse
+	31, // 91: cellar.order.v1.OrderService.CancelOrder:output_type -> cellar.order.v1.CancelOrderResponse
+	34, // 92: cellar.order.v1.OrderService.ReturnItems:output_type -> cellar.order.v1.ReturnItemsResponse
+	46, // 93: cellar.order.v1.OrderService.WatchOrder:output_type -> cellar.order.v1.WatchOrderResponse
+	48, // 94: cellar.order.v1.OrderService.FollowOrder:output_type -> cellar.order.v1.FollowOrderResponse
+	36, // 95: cellar.order.v1.OrderService.CreateOrder:output_type -> cellar.order.v1.CreateOrderResponse
+	38, // 96: cellar.order.v1.OrderService.MarkPaid:output_type -> cellar.order.v1.MarkPaidResponse
+	40, // 97: cellar.order.v1.OrderService.MarkFailed:output_type -> cellar.order.v1.MarkFailedResponse
+	56, // 98: cellar.order.v1.OrderService.EraseAddresses:output_type -> cellar.order.v1.EraseAddressesResponse
+	42, // 99: cellar.order.v1.OrderService.RecordShipment:output_type -> cellar.order.v1.RecordShipmentResponse
+	44, // 100: cellar.order.v1.OrderService.RecordShortPick:output_type -> cellar.order.v1.RecordShortPickResponse
+	89, // [89:101] is the sub-list for method output_type
+	77, // [77:89] is the sub-list for method input_type
+	77, // [77:77] is the sub-list for extension type_name
+	77, // [77:77] is the sub-list for extension extendee
+	0,  // [0:77] is the sub-list for field type_name
 }
 
 func init() { file_cellar_order_v1_order_proto_init() }

@@ -45,6 +45,9 @@ const (
 	// FulfillmentServiceRecordScansProcedure is the fully-qualified name of the FulfillmentService's
 	// RecordScans RPC.
 	FulfillmentServiceRecordScansProcedure = "/cellar.fulfillment.v1.FulfillmentService/RecordScans"
+	// FulfillmentServiceListWavesProcedure is the fully-qualified name of the FulfillmentService's
+	// ListWaves RPC.
+	FulfillmentServiceListWavesProcedure = "/cellar.fulfillment.v1.FulfillmentService/ListWaves"
 	// FulfillmentServiceListShipmentsProcedure is the fully-qualified name of the FulfillmentService's
 	// ListShipments RPC.
 	FulfillmentServiceListShipmentsProcedure = "/cellar.fulfillment.v1.FulfillmentService/ListShipments"
@@ -69,6 +72,9 @@ type FulfillmentServiceClient interface {
 	// the same. NOT_FOUND (UNKNOWN_SHIPMENT); UNAVAILABLE (NOT_HANDED_OVER) while the shipment's own cell does not know yet that it
 	// has left: tell again.
 	RecordScans(context.Context, *v1.RecordScansRequest) (*v1.RecordScansResponse, error)
+	// ListWaves that are open at this region's FCs: parcels still to be packed or sent, by the collection they are to leave with, the
+	// next one first.
+	ListWaves(context.Context, *v1.ListWavesRequest) (*v1.ListWavesResponse, error)
 	// ListShipments of an order in this region's FCs.
 	ListShipments(context.Context, *v1.ListShipmentsRequest) (*v1.ListShipmentsResponse, error)
 }
@@ -108,6 +114,13 @@ func NewFulfillmentServiceClient(httpClient connect.HTTPClient, baseURL string, 
 			connect.WithSchema(fulfillmentServiceMethods.ByName("RecordScans")),
 			connect.WithClientOptions(opts...),
 		),
+		listWaves: connect.NewClient[v1.ListWavesRequest, v1.ListWavesResponse](
+			httpClient,
+			baseURL+FulfillmentServiceListWavesProcedure,
+			connect.WithSchema(fulfillmentServiceMethods.ByName("ListWaves")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
 		listShipments: connect.NewClient[v1.ListShipmentsRequest, v1.ListShipmentsResponse](
 			httpClient,
 			baseURL+FulfillmentServiceListShipmentsProcedure,
@@ -124,6 +137,7 @@ type fulfillmentServiceClient struct {
 	cancelShipment  *connect.Client[v1.CancelShipmentRequest, v1.CancelShipmentResponse]
 	reportShortPick *connect.Client[v1.ReportShortPickRequest, v1.ReportShortPickResponse]
 	recordScans     *connect.Client[v1.RecordScansRequest, v1.RecordScansResponse]
+	listWaves       *connect.Client[v1.ListWavesRequest, v1.ListWavesResponse]
 	listShipments   *connect.Client[v1.ListShipmentsRequest, v1.ListShipmentsResponse]
 }
 
@@ -163,6 +177,15 @@ func (c *fulfillmentServiceClient) RecordScans(ctx context.Context, req *v1.Reco
 	return nil, err
 }
 
+// ListWaves calls cellar.fulfillment.v1.FulfillmentService.ListWaves.
+func (c *fulfillmentServiceClient) ListWaves(ctx context.Context, req *v1.ListWavesRequest) (*v1.ListWavesResponse, error) {
+	response, err := c.listWaves.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // ListShipments calls cellar.fulfillment.v1.FulfillmentService.ListShipments.
 func (c *fulfillmentServiceClient) ListShipments(ctx context.Context, req *v1.ListShipmentsRequest) (*v1.ListShipmentsResponse, error) {
 	response, err := c.listShipments.CallUnary(ctx, connect.NewRequest(req))
@@ -192,6 +215,9 @@ type FulfillmentServiceHandler interface {
 	// the same. NOT_FOUND (UNKNOWN_SHIPMENT); UNAVAILABLE (NOT_HANDED_OVER) while the shipment's own cell does not know yet that it
 	// has left: tell again.
 	RecordScans(context.Context, *v1.RecordScansRequest) (*v1.RecordScansResponse, error)
+	// ListWaves that are open at this region's FCs: parcels still to be packed or sent, by the collection they are to leave with, the
+	// next one first.
+	ListWaves(context.Context, *v1.ListWavesRequest) (*v1.ListWavesResponse, error)
 	// ListShipments of an order in this region's FCs.
 	ListShipments(context.Context, *v1.ListShipmentsRequest) (*v1.ListShipmentsResponse, error)
 }
@@ -227,6 +253,13 @@ func NewFulfillmentServiceHandler(svc FulfillmentServiceHandler, opts ...connect
 		connect.WithSchema(fulfillmentServiceMethods.ByName("RecordScans")),
 		connect.WithHandlerOptions(opts...),
 	)
+	fulfillmentServiceListWavesHandler := connect.NewUnaryHandlerSimple(
+		FulfillmentServiceListWavesProcedure,
+		svc.ListWaves,
+		connect.WithSchema(fulfillmentServiceMethods.ByName("ListWaves")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
 	fulfillmentServiceListShipmentsHandler := connect.NewUnaryHandlerSimple(
 		FulfillmentServiceListShipmentsProcedure,
 		svc.ListShipments,
@@ -244,6 +277,8 @@ func NewFulfillmentServiceHandler(svc FulfillmentServiceHandler, opts ...connect
 			fulfillmentServiceReportShortPickHandler.ServeHTTP(w, r)
 		case FulfillmentServiceRecordScansProcedure:
 			fulfillmentServiceRecordScansHandler.ServeHTTP(w, r)
+		case FulfillmentServiceListWavesProcedure:
+			fulfillmentServiceListWavesHandler.ServeHTTP(w, r)
 		case FulfillmentServiceListShipmentsProcedure:
 			fulfillmentServiceListShipmentsHandler.ServeHTTP(w, r)
 		default:
@@ -269,6 +304,10 @@ func (UnimplementedFulfillmentServiceHandler) ReportShortPick(context.Context, *
 
 func (UnimplementedFulfillmentServiceHandler) RecordScans(context.Context, *v1.RecordScansRequest) (*v1.RecordScansResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.fulfillment.v1.FulfillmentService.RecordScans is not implemented"))
+}
+
+func (UnimplementedFulfillmentServiceHandler) ListWaves(context.Context, *v1.ListWavesRequest) (*v1.ListWavesResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.fulfillment.v1.FulfillmentService.ListWaves is not implemented"))
 }
 
 func (UnimplementedFulfillmentServiceHandler) ListShipments(context.Context, *v1.ListShipmentsRequest) (*v1.ListShipmentsResponse, error) {
