@@ -70,7 +70,7 @@ func (c *Cell) receive(ctx context.Context, attached func()) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		return c.bus.ConsumeBatches(ctx, bus.Consumer{
-			Region: c.region, Stream: bus.StreamFulfillment, Durable: fulfillment.ConsumerName, Subject: "fulfillment." + string(c.region) + ".>",
+			Region: c.region, Stream: bus.StreamFulfillment, Durable: fulfillment.ConsumerName, Subject: "fulfillment." + string(c.region) + ".*.requested",
 		}, func(ctx context.Context, all []bus.Message) error {
 			requests := make([]fulfillment.Request, len(all))
 			for i, m := range all {
@@ -93,6 +93,11 @@ func (c *Cell) receive(ctx context.Context, attached func()) error {
 		return c.bus.Consume(ctx, bus.Consumer{
 			Region: c.region, Stream: bus.StreamOrder, Durable: "order-short", Subject: "order." + string(ring) + ".short",
 		}, c.orderShort)
+	})
+	g.Go(func() error {
+		return c.bus.Consume(ctx, bus.Consumer{
+			Region: c.region, Stream: bus.StreamFulfillment, Durable: fulfillment.ConsumerErased, Subject: "fulfillment." + string(c.region) + ".*.erased",
+		}, func(ctx context.Context, m bus.Message) error { return c.services.fulfillment.Erased(ctx, m.Data) })
 	})
 	stock := func(durable, subject string, take func(context.Context, []byte) error) {
 		g.Go(func() error {

@@ -846,6 +846,11 @@ SET state = $4, due_at = $5
 WHERE region = $1 AND fc_id = $2 AND order_id = $3 AND state = 'SHORT'
 RETURNING fc_id;
 
+-- fulfillment.erase (cellar_regional)
+UPDATE shipments
+SET lines = $4, booking = ''
+WHERE region = $1 AND fc_id = $2 AND order_id = $3;
+
 -- fulfillment.insert_scans (cellar_regional)
 INSERT INTO shipment_scans (region, fc_id, order_id, seq, state, at, place, note)
 SELECT $1::crdb_internal_region, $2, $3, n.seq, n.state, n.at, n.place, n.note
@@ -1809,6 +1814,12 @@ WHERE s.region = $1 AND s.due_at <= $2 AND s.kind = ANY ($5::text[]) AND s.statu
   AND coalesce(o.overrides ->> s.customer_id, o.owner, $3) = $3
 ORDER BY s.due_at
 LIMIT $4;
+
+-- saga.forget (cellar_customer)
+UPDATE sagas AS s
+SET state = ''
+FROM unnest($3::text[]) AS n (saga_id)
+WHERE s.region = $1 AND s.saga_id = n.saga_id AND s.customer_id = $2 AND s.status IN ('DONE', 'UNDONE') AND s.state <> '';
 
 -- saga.get (cellar_customer)
 SELECT kind, customer_id, status, step, state, attempts, due_at, last_error, created_at

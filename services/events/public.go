@@ -27,6 +27,8 @@ func ofSubject(subject string) proto.Message {
 	switch kind {
 	case "fulfillment.requested":
 		return &orderv1.FulfillmentRequested{}
+	case "fulfillment.erased":
+		return &orderv1.FulfillmentErased{}
 	case "order.shipped":
 		return &fulfillmentv1.ShipmentShipped{}
 	case "order.short":

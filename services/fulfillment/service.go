@@ -281,6 +281,7 @@ func (s *Service) send(ctx context.Context, all []shipment) error {
 const (
 	requested = "REQUESTED"
 	short     = "SHORT"
+	packed    = "PACKED"
 	canceled  = "CANCELED"
 )
 

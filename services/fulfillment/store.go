@@ -172,6 +172,11 @@ WHERE region = $1 AND state = 'REQUESTED' AND ship_by <= $4 AND due_at <= $2
 ORDER BY ship_by, fc_id, due_at
 LIMIT $3`)
 
+	stmtErase = sqldb.Define(sqldb.Regional, "fulfillment.erase", `
+UPDATE shipments
+SET lines = $4, booking = ''
+WHERE region = $1 AND fc_id = $2 AND order_id = $3`)
+
 	stmtListWaves = sqldb.Define(sqldb.Regional, "fulfillment.list_waves", `
 SELECT fc_id, ship_by, min(due_at), sum(CASE state WHEN 'REQUESTED' THEN 1 ELSE 0 END)::int8, sum(CASE state WHEN 'SHORT' THEN 1 ELSE 0 END)::int8,
   sum(CASE state WHEN 'PACKED' THEN 1 ELSE 0 END)::int8

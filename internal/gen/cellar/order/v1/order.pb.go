@@ -3355,6 +3355,68 @@ func (x *FulfillmentRequested) GetPromisedAt() *timestamppb.Timestamp {
 	return nil
 }
 
+// FulfillmentErased is the event `fulfillment.<region>.<fc>.erased`: the customer of an order that is over has erased the account, and
+// the FC forgets where it went.
+type FulfillmentErased struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	OrderId       string                 `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	CustomerId    string                 `protobuf:"bytes,2,opt,name=customer_id,json=customerId,proto3" json:"customer_id,omitempty"`
+	FcId          string                 `protobuf:"bytes,3,opt,name=fc_id,json=fcId,proto3" json:"fc_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FulfillmentErased) Reset() {
+	*x = FulfillmentErased{}
+	mi := &file_cellar_order_v1_order_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FulfillmentErased) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FulfillmentErased) ProtoMessage() {}
+
+func (x *FulfillmentErased) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_order_v1_order_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FulfillmentErased.ProtoReflect.Descriptor instead.
+func (*FulfillmentErased) Descriptor() ([]byte, []int) {
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *FulfillmentErased) GetOrderId() string {
+	if x != nil {
+		return x.OrderId
+	}
+	return ""
+}
+
+func (x *FulfillmentErased) GetCustomerId() string {
+	if x != nil {
+		return x.CustomerId
+	}
+	return ""
+}
+
+func (x *FulfillmentErased) GetFcId() string {
+	if x != nil {
+		return x.FcId
+	}
+	return ""
+}
+
 // CancellationState is what a cancellation remembers between its steps.
 type CancellationState struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
@@ -3373,7 +3435,7 @@ type CancellationState struct {
 
 func (x *CancellationState) Reset() {
 	*x = CancellationState{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[46]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3385,7 +3447,7 @@ func (x *CancellationState) String() string {
 func (*CancellationState) ProtoMessage() {}
 
 func (x *CancellationState) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[46]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3398,7 +3460,7 @@ func (x *CancellationState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancellationState.ProtoReflect.Descriptor instead.
 func (*CancellationState) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{46}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *CancellationState) GetOrderId() string {
@@ -3457,7 +3519,7 @@ type CancelingParcel struct {
 
 func (x *CancelingParcel) Reset() {
 	*x = CancelingParcel{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[47]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3469,7 +3531,7 @@ func (x *CancelingParcel) String() string {
 func (*CancelingParcel) ProtoMessage() {}
 
 func (x *CancelingParcel) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[47]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3482,7 +3544,7 @@ func (x *CancelingParcel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelingParcel.ProtoReflect.Descriptor instead.
 func (*CancelingParcel) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{47}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *CancelingParcel) GetFcId() string {
@@ -3525,7 +3587,7 @@ type ReturnState struct {
 
 func (x *ReturnState) Reset() {
 	*x = ReturnState{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[48]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3537,7 +3599,7 @@ func (x *ReturnState) String() string {
 func (*ReturnState) ProtoMessage() {}
 
 func (x *ReturnState) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[48]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3550,7 +3612,7 @@ func (x *ReturnState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReturnState.ProtoReflect.Descriptor instead.
 func (*ReturnState) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{48}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *ReturnState) GetOrderId() string {
@@ -3591,7 +3653,7 @@ type CaptureState struct {
 
 func (x *CaptureState) Reset() {
 	*x = CaptureState{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[49]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3603,7 +3665,7 @@ func (x *CaptureState) String() string {
 func (*CaptureState) ProtoMessage() {}
 
 func (x *CaptureState) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[49]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3616,7 +3678,7 @@ func (x *CaptureState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CaptureState.ProtoReflect.Descriptor instead.
 func (*CaptureState) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{49}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *CaptureState) GetOrderId() string {
@@ -3691,7 +3753,7 @@ type ShortPickState struct {
 
 func (x *ShortPickState) Reset() {
 	*x = ShortPickState{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[50]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3703,7 +3765,7 @@ func (x *ShortPickState) String() string {
 func (*ShortPickState) ProtoMessage() {}
 
 func (x *ShortPickState) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[50]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3716,7 +3778,7 @@ func (x *ShortPickState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShortPickState.ProtoReflect.Descriptor instead.
 func (*ShortPickState) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{50}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ShortPickState) GetOrderId() string {
@@ -3791,7 +3853,7 @@ type EraseAddressesRequest struct {
 
 func (x *EraseAddressesRequest) Reset() {
 	*x = EraseAddressesRequest{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[51]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3803,7 +3865,7 @@ func (x *EraseAddressesRequest) String() string {
 func (*EraseAddressesRequest) ProtoMessage() {}
 
 func (x *EraseAddressesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[51]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3816,7 +3878,7 @@ func (x *EraseAddressesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EraseAddressesRequest.ProtoReflect.Descriptor instead.
 func (*EraseAddressesRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{51}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *EraseAddressesRequest) GetCustomerId() string {
@@ -3836,7 +3898,7 @@ type EraseAddressesResponse struct {
 
 func (x *EraseAddressesResponse) Reset() {
 	*x = EraseAddressesResponse{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[52]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3848,7 +3910,7 @@ func (x *EraseAddressesResponse) String() string {
 func (*EraseAddressesResponse) ProtoMessage() {}
 
 func (x *EraseAddressesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[52]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3861,7 +3923,7 @@ func (x *EraseAddressesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EraseAddressesResponse.ProtoReflect.Descriptor instead.
 func (*EraseAddressesResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{52}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *EraseAddressesResponse) GetRemaining() int64 {
@@ -4118,7 +4180,12 @@ const file_cellar_order_v1_order_proto_rawDesc = "" +
 	"\apaid_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x06paidAt\x12\x18\n" +
 	"\aexpress\x18\a \x01(\bR\aexpress\x12;\n" +
 	"\vpromised_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"promisedAt\"\xe7\x01\n" +
+	"promisedAt\"d\n" +
+	"\x11FulfillmentErased\x12\x19\n" +
+	"\border_id\x18\x01 \x01(\tR\aorderId\x12\x1f\n" +
+	"\vcustomer_id\x18\x02 \x01(\tR\n" +
+	"customerId\x12\x13\n" +
+	"\x05fc_id\x18\x03 \x01(\tR\x04fcId\"\xe7\x01\n" +
 	"\x11CancellationState\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\x12\x1f\n" +
 	"\vcustomer_id\x18\x02 \x01(\tR\n" +
@@ -4227,7 +4294,7 @@ func file_cellar_order_v1_order_proto_rawDescGZIP() []byte {
 }
 
 var file_cellar_order_v1_order_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_cellar_order_v1_order_proto_msgTypes = make([]protoimpl.MessageInfo, 53)
+var file_cellar_order_v1_order_proto_msgTypes = make([]protoimpl.MessageInfo, 54)
 var file_cellar_order_v1_order_proto_goTypes = []any{
 	(Status)(0),                     // 0: cellar.order.v1.Status
 	(PaymentStatus)(0),              // 1: cellar.order.v1.PaymentStatus
@@ -4279,65 +4346,66 @@ var file_cellar_order_v1_order_proto_goTypes = []any{
 	(*FollowOrderRequest)(nil),      // 47: cellar.order.v1.FollowOrderRequest
 	(*FollowOrderResponse)(nil),     // 48: cellar.order.v1.FollowOrderResponse
 	(*FulfillmentRequested)(nil),    // 49: cellar.order.v1.FulfillmentRequested
-	(*CancellationState)(nil),       // 50: cellar.order.v1.CancellationState
-	(*CancelingParcel)(nil),         // 51: cellar.order.v1.CancelingParcel
-	(*ReturnState)(nil),             // 52: cellar.order.v1.ReturnState
-	(*CaptureState)(nil),            // 53: cellar.order.v1.CaptureState
-	(*ShortPickState)(nil),          // 54: cellar.order.v1.ShortPickState
-	(*EraseAddressesRequest)(nil),   // 55: cellar.order.v1.EraseAddressesRequest
-	(*EraseAddressesResponse)(nil),  // 56: cellar.order.v1.EraseAddressesResponse
-	(*timestamppb.Timestamp)(nil),   // 57: google.protobuf.Timestamp
-	(*v1.PostalAddress)(nil),        // 58: cellar.postal.v1.PostalAddress
-	(*v11.Money)(nil),               // 59: cellar.money.v1.Money
+	(*FulfillmentErased)(nil),       // 50: cellar.order.v1.FulfillmentErased
+	(*CancellationState)(nil),       // 51: cellar.order.v1.CancellationState
+	(*CancelingParcel)(nil),         // 52: cellar.order.v1.CancelingParcel
+	(*ReturnState)(nil),             // 53: cellar.order.v1.ReturnState
+	(*CaptureState)(nil),            // 54: cellar.order.v1.CaptureState
+	(*ShortPickState)(nil),          // 55: cellar.order.v1.ShortPickState
+	(*EraseAddressesRequest)(nil),   // 56: cellar.order.v1.EraseAddressesRequest
+	(*EraseAddressesResponse)(nil),  // 57: cellar.order.v1.EraseAddressesResponse
+	(*timestamppb.Timestamp)(nil),   // 58: google.protobuf.Timestamp
+	(*v1.PostalAddress)(nil),        // 59: cellar.postal.v1.PostalAddress
+	(*v11.Money)(nil),               // 60: cellar.money.v1.Money
 }
 var file_cellar_order_v1_order_proto_depIdxs = []int32{
 	3,  // 0: cellar.order.v1.Scan.state:type_name -> cellar.order.v1.WayState
-	57, // 1: cellar.order.v1.Scan.at:type_name -> google.protobuf.Timestamp
+	58, // 1: cellar.order.v1.Scan.at:type_name -> google.protobuf.Timestamp
 	0,  // 2: cellar.order.v1.Order.status:type_name -> cellar.order.v1.Status
 	6,  // 3: cellar.order.v1.Order.lines:type_name -> cellar.order.v1.Line
-	58, // 4: cellar.order.v1.Order.ship_to:type_name -> cellar.postal.v1.PostalAddress
-	59, // 5: cellar.order.v1.Order.items_total:type_name -> cellar.money.v1.Money
-	59, // 6: cellar.order.v1.Order.shipping:type_name -> cellar.money.v1.Money
-	59, // 7: cellar.order.v1.Order.tax:type_name -> cellar.money.v1.Money
-	59, // 8: cellar.order.v1.Order.total:type_name -> cellar.money.v1.Money
+	59, // 4: cellar.order.v1.Order.ship_to:type_name -> cellar.postal.v1.PostalAddress
+	60, // 5: cellar.order.v1.Order.items_total:type_name -> cellar.money.v1.Money
+	60, // 6: cellar.order.v1.Order.shipping:type_name -> cellar.money.v1.Money
+	60, // 7: cellar.order.v1.Order.tax:type_name -> cellar.money.v1.Money
+	60, // 8: cellar.order.v1.Order.total:type_name -> cellar.money.v1.Money
 	7,  // 9: cellar.order.v1.Order.parcels:type_name -> cellar.order.v1.Parcel
-	57, // 10: cellar.order.v1.Order.placed_at:type_name -> google.protobuf.Timestamp
+	58, // 10: cellar.order.v1.Order.placed_at:type_name -> google.protobuf.Timestamp
 	25, // 11: cellar.order.v1.Order.events:type_name -> cellar.order.v1.Event
-	59, // 12: cellar.order.v1.Order.discount:type_name -> cellar.money.v1.Money
-	59, // 13: cellar.order.v1.Order.shipping_tax:type_name -> cellar.money.v1.Money
+	60, // 12: cellar.order.v1.Order.discount:type_name -> cellar.money.v1.Money
+	60, // 13: cellar.order.v1.Order.shipping_tax:type_name -> cellar.money.v1.Money
 	1,  // 14: cellar.order.v1.Order.payment_status:type_name -> cellar.order.v1.PaymentStatus
-	59, // 15: cellar.order.v1.Order.captured:type_name -> cellar.money.v1.Money
-	59, // 16: cellar.order.v1.Order.refunded:type_name -> cellar.money.v1.Money
+	60, // 15: cellar.order.v1.Order.captured:type_name -> cellar.money.v1.Money
+	60, // 16: cellar.order.v1.Order.refunded:type_name -> cellar.money.v1.Money
 	9,  // 17: cellar.order.v1.Order.returns:type_name -> cellar.order.v1.Return
 	11, // 18: cellar.order.v1.Order.short_picks:type_name -> cellar.order.v1.ShortPick
-	59, // 19: cellar.order.v1.Line.unit_price:type_name -> cellar.money.v1.Money
-	59, // 20: cellar.order.v1.Line.discount:type_name -> cellar.money.v1.Money
-	59, // 21: cellar.order.v1.Line.tax:type_name -> cellar.money.v1.Money
+	60, // 19: cellar.order.v1.Line.unit_price:type_name -> cellar.money.v1.Money
+	60, // 20: cellar.order.v1.Line.discount:type_name -> cellar.money.v1.Money
+	60, // 21: cellar.order.v1.Line.tax:type_name -> cellar.money.v1.Money
 	8,  // 22: cellar.order.v1.Parcel.lines:type_name -> cellar.order.v1.ParcelLine
-	57, // 23: cellar.order.v1.Parcel.shipped_at:type_name -> google.protobuf.Timestamp
+	58, // 23: cellar.order.v1.Parcel.shipped_at:type_name -> google.protobuf.Timestamp
 	2,  // 24: cellar.order.v1.Parcel.state:type_name -> cellar.order.v1.ParcelState
 	3,  // 25: cellar.order.v1.Parcel.way:type_name -> cellar.order.v1.WayState
 	4,  // 26: cellar.order.v1.Parcel.scans:type_name -> cellar.order.v1.Scan
 	10, // 27: cellar.order.v1.Return.lines:type_name -> cellar.order.v1.ReturnedLine
-	59, // 28: cellar.order.v1.Return.refund:type_name -> cellar.money.v1.Money
-	57, // 29: cellar.order.v1.Return.requested_at:type_name -> google.protobuf.Timestamp
+	60, // 28: cellar.order.v1.Return.refund:type_name -> cellar.money.v1.Money
+	58, // 29: cellar.order.v1.Return.requested_at:type_name -> google.protobuf.Timestamp
 	8,  // 30: cellar.order.v1.ShortPick.lines:type_name -> cellar.order.v1.ParcelLine
-	57, // 31: cellar.order.v1.ShortPick.found_at:type_name -> google.protobuf.Timestamp
+	58, // 31: cellar.order.v1.ShortPick.found_at:type_name -> google.protobuf.Timestamp
 	8,  // 32: cellar.order.v1.ShortPick.canceled:type_name -> cellar.order.v1.ParcelLine
-	59, // 33: cellar.order.v1.ShortPick.refund:type_name -> cellar.money.v1.Money
+	60, // 33: cellar.order.v1.ShortPick.refund:type_name -> cellar.money.v1.Money
 	7,  // 34: cellar.order.v1.Paid.parcels:type_name -> cellar.order.v1.Parcel
-	59, // 35: cellar.order.v1.Canceled.refund:type_name -> cellar.money.v1.Money
-	59, // 36: cellar.order.v1.Captured.amount:type_name -> cellar.money.v1.Money
-	59, // 37: cellar.order.v1.Refunded.amount:type_name -> cellar.money.v1.Money
+	60, // 35: cellar.order.v1.Canceled.refund:type_name -> cellar.money.v1.Money
+	60, // 36: cellar.order.v1.Captured.amount:type_name -> cellar.money.v1.Money
+	60, // 37: cellar.order.v1.Refunded.amount:type_name -> cellar.money.v1.Money
 	9,  // 38: cellar.order.v1.ReturnRequested.return:type_name -> cellar.order.v1.Return
 	11, // 39: cellar.order.v1.ShortPicked.short_pick:type_name -> cellar.order.v1.ShortPick
 	7,  // 40: cellar.order.v1.Replanned.parcels:type_name -> cellar.order.v1.Parcel
 	8,  // 41: cellar.order.v1.Replanned.canceled:type_name -> cellar.order.v1.ParcelLine
-	59, // 42: cellar.order.v1.Replanned.refund:type_name -> cellar.money.v1.Money
-	57, // 43: cellar.order.v1.Shipped.shipped_at:type_name -> google.protobuf.Timestamp
+	60, // 42: cellar.order.v1.Replanned.refund:type_name -> cellar.money.v1.Money
+	58, // 43: cellar.order.v1.Shipped.shipped_at:type_name -> google.protobuf.Timestamp
 	4,  // 44: cellar.order.v1.Scanned.scan:type_name -> cellar.order.v1.Scan
-	57, // 45: cellar.order.v1.Event.at:type_name -> google.protobuf.Timestamp
-	59, // 46: cellar.order.v1.Event.amount:type_name -> cellar.money.v1.Money
+	58, // 45: cellar.order.v1.Event.at:type_name -> google.protobuf.Timestamp
+	60, // 46: cellar.order.v1.Event.amount:type_name -> cellar.money.v1.Money
 	4,  // 47: cellar.order.v1.Event.scan:type_name -> cellar.order.v1.Scan
 	5,  // 48: cellar.order.v1.GetOrderResponse.order:type_name -> cellar.order.v1.Order
 	5,  // 49: cellar.order.v1.ListOrdersResponse.orders:type_name -> cellar.order.v1.Order
@@ -4348,24 +4416,24 @@ var file_cellar_order_v1_order_proto_depIdxs = []int32{
 	5,  // 54: cellar.order.v1.ReturnItemsResponse.order:type_name -> cellar.order.v1.Order
 	5,  // 55: cellar.order.v1.CreateOrderRequest.order:type_name -> cellar.order.v1.Order
 	7,  // 56: cellar.order.v1.MarkPaidRequest.parcels:type_name -> cellar.order.v1.Parcel
-	58, // 57: cellar.order.v1.MarkPaidRequest.ship_to:type_name -> cellar.postal.v1.PostalAddress
-	57, // 58: cellar.order.v1.MarkPaidRequest.promised_at:type_name -> google.protobuf.Timestamp
+	59, // 57: cellar.order.v1.MarkPaidRequest.ship_to:type_name -> cellar.postal.v1.PostalAddress
+	58, // 58: cellar.order.v1.MarkPaidRequest.promised_at:type_name -> google.protobuf.Timestamp
 	5,  // 59: cellar.order.v1.MarkPaidResponse.order:type_name -> cellar.order.v1.Order
 	5,  // 60: cellar.order.v1.MarkFailedResponse.order:type_name -> cellar.order.v1.Order
-	57, // 61: cellar.order.v1.RecordShipmentRequest.shipped_at:type_name -> google.protobuf.Timestamp
+	58, // 61: cellar.order.v1.RecordShipmentRequest.shipped_at:type_name -> google.protobuf.Timestamp
 	4,  // 62: cellar.order.v1.RecordShipmentRequest.scans:type_name -> cellar.order.v1.Scan
 	11, // 63: cellar.order.v1.RecordShipmentRequest.short_picks:type_name -> cellar.order.v1.ShortPick
 	11, // 64: cellar.order.v1.RecordShortPickRequest.short_picks:type_name -> cellar.order.v1.ShortPick
 	5,  // 65: cellar.order.v1.WatchOrderResponse.order:type_name -> cellar.order.v1.Order
 	5,  // 66: cellar.order.v1.FollowOrderResponse.order:type_name -> cellar.order.v1.Order
 	8,  // 67: cellar.order.v1.FulfillmentRequested.lines:type_name -> cellar.order.v1.ParcelLine
-	58, // 68: cellar.order.v1.FulfillmentRequested.ship_to:type_name -> cellar.postal.v1.PostalAddress
-	57, // 69: cellar.order.v1.FulfillmentRequested.paid_at:type_name -> google.protobuf.Timestamp
-	57, // 70: cellar.order.v1.FulfillmentRequested.promised_at:type_name -> google.protobuf.Timestamp
-	51, // 71: cellar.order.v1.CancellationState.parcels:type_name -> cellar.order.v1.CancelingParcel
-	59, // 72: cellar.order.v1.CancellationState.refund:type_name -> cellar.money.v1.Money
+	59, // 68: cellar.order.v1.FulfillmentRequested.ship_to:type_name -> cellar.postal.v1.PostalAddress
+	58, // 69: cellar.order.v1.FulfillmentRequested.paid_at:type_name -> google.protobuf.Timestamp
+	58, // 70: cellar.order.v1.FulfillmentRequested.promised_at:type_name -> google.protobuf.Timestamp
+	52, // 71: cellar.order.v1.CancellationState.parcels:type_name -> cellar.order.v1.CancelingParcel
+	60, // 72: cellar.order.v1.CancellationState.refund:type_name -> cellar.money.v1.Money
 	9,  // 73: cellar.order.v1.ReturnState.return:type_name -> cellar.order.v1.Return
-	59, // 74: cellar.order.v1.CaptureState.amount:type_name -> cellar.money.v1.Money
+	60, // 74: cellar.order.v1.CaptureState.amount:type_name -> cellar.money.v1.Money
 	11, // 75: cellar.order.v1.ShortPickState.short_pick:type_name -> cellar.order.v1.ShortPick
 	7,  // 76: cellar.order.v1.ShortPickState.parcels:type_name -> cellar.order.v1.Parcel
 	26, // 77: cellar.order.v1.OrderService.GetOrder:input_type -> cellar.order.v1.GetOrderRequest
@@ -4377,7 +4445,7 @@ var file_cellar_order_v1_order_proto_depIdxs = []int32{
 	35, // 83: cellar.order.v1.OrderService.CreateOrder:input_type -> cellar.order.v1.CreateOrderRequest
 	37, // 84: cellar.order.v1.OrderService.MarkPaid:input_type -> cellar.order.v1.MarkPaidRequest
 	39, // 85: cellar.order.v1.OrderService.MarkFailed:input_type -> cellar.order.v1.MarkFailedRequest
-	55, // 86: cellar.order.v1.OrderService.EraseAddresses:input_type -> cellar.order.v1.EraseAddressesRequest
+	56, // 86: cellar.order.v1.OrderService.EraseAddresses:input_type -> cellar.order.v1.EraseAddressesRequest
 	41, // 87: cellar.order.v1.OrderService.RecordShipment:input_type -> cellar.order.v1.RecordShipmentRequest
 	43, // 88: cellar.order.v1.OrderService.RecordShortPick:input_type -> cellar.order.v1.RecordShortPickRequest
 	27, // 89: cellar.order.v1.OrderService.GetOrder:output_type -> cellar.order.v1.GetOrderResponse
@@ -4389,7 +4457,7 @@ var file_cellar_order_v1_order_proto_depIdxs = []int32{
 	36, // 95: cellar.order.v1.OrderService.CreateOrder:output_type -> cellar.order.v1.CreateOrderResponse
 	38, // 96: cellar.order.v1.OrderService.MarkPaid:output_type -> cellar.order.v1.MarkPaidResponse
 	40, // 97: cellar.order.v1.OrderService.MarkFailed:output_type -> cellar.order.v1.MarkFailedResponse
-	56, // 98: cellar.order.v1.OrderService.EraseAddresses:output_type -> cellar.order.v1.EraseAddressesResponse
+	57, // 98: cellar.order.v1.OrderService.EraseAddresses:output_type -> cellar.order.v1.EraseAddressesResponse
 	42, // 99: cellar.order.v1.OrderService.RecordShipment:output_type -> cellar.order.v1.RecordShipmentResponse
 	44, // 100: cellar.order.v1.OrderService.RecordShortPick:output_type -> cellar.order.v1.RecordShortPickResponse
 	89, // [89:101] is the sub-list for method output_type
@@ -4410,7 +4478,7 @@ func file_cellar_order_v1_order_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cellar_order_v1_order_proto_rawDesc), len(file_cellar_order_v1_order_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   53,
+			NumMessages:   54,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -99,7 +99,8 @@ type OrderServiceClient interface {
 	// FAILED_PRECONDITION (ORDER_ENDED) for a paid order.
 	MarkFailed(context.Context, *v1.MarkFailedRequest) (*v1.MarkFailedResponse, error)
 	// EraseAddresses takes name, street and telephone number out of the orders of a customer whose account is erased, once
-	// they need no delivery any more; locality and country stay, for the books. Again, it goes on where it was.
+	// they need no delivery any more; locality and country stay, for the books. Their FCs are told to forget the address, and what
+	// their placement remembers is forgotten. Again, it goes on where it was.
 	EraseAddresses(context.Context, *v1.EraseAddressesRequest) (*v1.EraseAddressesResponse, error)
 	// RecordShipment appends that one FC's parcel has left, and how far it has come since. Each once: a shipment by its id,
 	// a scan by its number. Where the money was only held, the parcel's share of it is taken when it leaves. FAILED_PRECONDITION: ORDER_NOT_PAID, UNKNOWN_PARCEL, PARCEL_CANCELED.
@@ -350,7 +351,8 @@ type OrderServiceHandler interface {
 	// FAILED_PRECONDITION (ORDER_ENDED) for a paid order.
 	MarkFailed(context.Context, *v1.MarkFailedRequest) (*v1.MarkFailedResponse, error)
 	// EraseAddresses takes name, street and telephone number out of the orders of a customer whose account is erased, once
-	// they need no delivery any more; locality and country stay, for the books. Again, it goes on where it was.
+	// they need no delivery any more; locality and country stay, for the books. Their FCs are told to forget the address, and what
+	// their placement remembers is forgotten. Again, it goes on where it was.
 	EraseAddresses(context.Context, *v1.EraseAddressesRequest) (*v1.EraseAddressesResponse, error)
 	// RecordShipment appends that one FC's parcel has left, and how far it has come since. Each once: a shipment by its id,
 	// a scan by its number. Where the money was only held, the parcel's share of it is taken when it leaves. FAILED_PRECONDITION: ORDER_NOT_PAID, UNKNOWN_PARCEL, PARCEL_CANCELED.
