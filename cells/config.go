@@ -55,6 +55,8 @@ type Config struct {
 	Quickwit      string        `name:"quickwit-url" usage:"address of the Quickwit that orders, stock and searches are written into, http://host:port; empty for none"`
 	PlanAround    time.Duration `name:"plan-around" default:"15s" usage:"after how long a wait of its events a region's centres get no orders that others can send; 0: never"`
 	HandlingTime  time.Duration `name:"handling-time" default:"1s" usage:"between the request to ship and the hand-over to the carrier"`
+	CollectEvery  time.Duration `name:"collect-every" default:"0s" usage:"how often the carrier collects, where days are short; 0: once a day, at 20:00 by each centre's clock"`
+	ShortPicks    int           `name:"short-picks" default:"0" usage:"of how many lines in a hundred pickers find nothing on the shelf; only where nothing is sold"`
 	Drain         time.Duration `name:"drain" default:"1s" usage:"how long requests are still taken after this cell has said that it stops"`
 }
 
@@ -85,6 +87,8 @@ func (c Config) validate() error {
 	check(c.Carrier == "" || c.TrackEvery > 0, "track-every", "above 0")
 	check(c.PlanAround >= 0, "plan-around", "0 or more")
 	check(c.HandlingTime >= 0, "handling-time", "0 or more")
+	check(c.CollectEvery >= 0, "collect-every", "0 or more")
+	check(c.ShortPicks >= 0 && c.ShortPicks <= 100, "short-picks", "0 to 100")
 	check(c.SessionKey != "" && c.QuoteKey != "" && c.PeerKey != "", "session-key-file, quote-key-file and peer-key-file", "the files of the keys")
 	check(isAddress(c.ShopURL) || c.MailServer == "" && c.SMS == "", "shop-url", "https://host")
 	check(c.SMS == "" || isAddress(c.SMS), "sms", "http://host:port")

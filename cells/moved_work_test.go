@@ -77,6 +77,11 @@ func (s *stale) following() []moved {
 	shipped := func(shipment string) *fulfillmentv1.ShipmentShipped {
 		return &fulfillmentv1.ShipmentShipped{CustomerId: s.id, OrderId: o.GetOrderId(), FcId: "iad1", ShipmentId: shipment, TrackingNumber: "T1", ShippedAt: timestamppb.Now()}
 	}
+	missed := func(pick string) *fulfillmentv1.ShipmentShort {
+		lines := []*orderv1.ParcelLine{{Line: 1, Sku: "kettle", Quantity: 1}}
+		return &fulfillmentv1.ShipmentShort{CustomerId: s.id, OrderId: o.GetOrderId(), FcId: "iad1", ShipmentId: "s1", ShortPicks: []*orderv1.ShortPick{{ShortPickId: pick, Lines: lines}}}
+	}
+	drain := func() { s.cell.services.order.Drain() }
 	return []moved{
 		{procedure: orderv1connect.OrderServiceCancelOrderProcedure, token: s.session, before: order,
 			req: func() proto.Message { return &orderv1.CancelOrderRequest{OrderId: o.GetOrderId(), Reason: "mistake"} }},
@@ -96,6 +101,14 @@ func (s *stale) following() []moved {
 		}},
 		// Nothing is under way of it any more once it has been canceled.
 		{procedure: orderv1connect.OrderServiceEraseAddressesProcedure, req: func() proto.Message { return &orderv1.EraseAddressesRequest{CustomerId: s.id} }},
+		{procedure: orderv1connect.OrderServiceRecordShortPickProcedure, before: order, after: drain, req: func() proto.Message {
+			e := missed("s1.1")
+			return &orderv1.RecordShortPickRequest{CustomerId: e.GetCustomerId(), OrderId: e.GetOrderId(), FcId: e.GetFcId(), ShortPicks: e.GetShortPicks()}
+		}},
+		{name: "the consumer of short picks", before: order, after: drain, do: func() error {
+			data, err := proto.Marshal(missed("s1.1"))
+			return errors.Join(err, s.cell.orderShort(s.Context(), bus.Message{ID: "m0", Data: data}))
+		}},
 		{name: "the consumer of shipments", before: order, do: func() error {
 			data, err := proto.Marshal(shipped("s2"))
 			return errors.Join(err, s.cell.orderShipped(s.Context(), bus.Message{ID: "m1", Data: data}))

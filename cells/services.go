@@ -104,7 +104,7 @@ func (c *Cell) assembleServices() (err error) {
 		return err
 	}
 	s.order = order.New(order.Deps{
-		DB: c.customers, Fence: s.fence, Clock: c.clock, Log: c.log, Payments: s.payment, Shipments: c.shipmentsOf(), Stock: c.soldStockOf(),
+		DB: c.customers, Fence: s.fence, Clock: c.clock, Log: c.log, Payments: s.payment, Planner: s.fulfillment, Shipments: c.shipmentsOf(), Stock: c.soldStockOf(),
 		Cell: c.cfg.Cell, Rings: c.rings, Committed: c.relays.customers.Nudge,
 	})
 	s.review = review.New(review.Deps{
@@ -187,8 +187,9 @@ func (c *Cell) assembleStock() error {
 	s.fulfillment = fulfillment.New(fulfillment.Deps{
 		Carrier: parcels, CarrierName: c.cfg.CarrierName, CarrierEvents: scans, TrackEvery: c.cfg.TrackEvery, Scans: c.scansOf(),
 		Global: c.global, Regional: c.regional, Region: c.region, Stock: stockOf[fulfillment.StockLister](c),
-		Summaries: s.inventory, Reachable: newReach(reach{own: c.region, calls: c.peerGuard, commands: guard, flows: c.flow.flows, clock: c.clock}).reachable, Observe: c.metrics, Shipper: s.keepers[c.region],
-		HandlingTime: c.cfg.HandlingTime, Clock: c.clock, Log: c.log, Committed: c.relays.regional.Nudge,
+		Summaries: s.inventory, Reachable: newReach(ways{own: c.region, calls: c.peerGuard, commands: guard, flows: c.flow.flows, clock: c.clock}).reachable, Observe: c.metrics,
+		Shipper: s.keepers[c.region], Corrector: s.inventory, Finds: fulfillment.Nothing(c.cfg.ShortPicks),
+		HandlingTime: c.cfg.HandlingTime, CollectEvery: c.cfg.CollectEvery, Clock: c.clock, Log: c.log, Committed: c.relays.regional.Nudge,
 	})
 	return nil
 }

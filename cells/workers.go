@@ -35,7 +35,7 @@ func (c *Cell) workers() []process.Worker {
 		{Name: "events of the region", Run: forever(c.relays.regional.Run)},
 		{Name: "flow of events", Run: forever(c.flow.run)},
 		{Name: "placements", Run: forever(c.services.checkout.Run)},
-		{Name: "cancellations, returns and captures", Run: forever(c.services.order.Run)},
+		{Name: "what follows orders", Run: forever(c.services.order.Run)},
 		{Name: "demos", Run: forever(c.services.recovery.Run)},
 		{Name: "notifications", Run: forever(c.services.notification.Run)},
 		{Name: "erasures", Run: forever(c.services.account.Run)},
@@ -75,7 +75,7 @@ func (c *Cell) receive(ctx context.Context, attached func()) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		return c.bus.ConsumeBatches(ctx, bus.Consumer{
-			Region: c.region, Stream: bus.StreamFulfillment, Durable: fulfillment.ConsumerName, Subject: "fulfillment." + string(c.region) + ".>",
+			Region: c.region, Stream: bus.StreamFulfillment, Durable: fulfillment.ConsumerName, Subject: "fulfillment." + string(c.region) + ".*.requested",
 		}, func(ctx context.Context, all []bus.Message) error {
 			requests := make([]fulfillment.Request, len(all))
 			for i, m := range all {
@@ -93,6 +93,16 @@ func (c *Cell) receive(ctx context.Context, attached func()) error {
 		return c.bus.Consume(ctx, bus.Consumer{
 			Region: c.region, Stream: bus.StreamOrder, Durable: "order-scans", Subject: "order." + string(ring) + ".scanned",
 		}, c.orderScanned)
+	})
+	g.Go(func() error {
+		return c.bus.Consume(ctx, bus.Consumer{
+			Region: c.region, Stream: bus.StreamOrder, Durable: "order-short", Subject: "order." + string(ring) + ".short",
+		}, c.orderShort)
+	})
+	g.Go(func() error {
+		return c.bus.Consume(ctx, bus.Consumer{
+			Region: c.region, Stream: bus.StreamFulfillment, Durable: fulfillment.ConsumerErased, Subject: "fulfillment." + string(c.region) + ".*.erased",
+		}, func(ctx context.Context, m bus.Message) error { return c.services.fulfillment.Erased(ctx, m.Data) })
 	})
 	stock := func(durable, subject string, take func(context.Context, []byte) error) {
 		g.Go(func() error {
@@ -136,6 +146,22 @@ func (c *Cell) orderShipped(ctx context.Context, m bus.Message) error {
 	return c.recordShipment(ctx, m.ID, &e, nil)
 }
 
+// orderShort takes what an FC did not find of a parcel to the order's owner. Each short pick counts once there.
+func (c *Cell) orderShort(ctx context.Context, m bus.Message) error {
+	var e fulfillmentv1.ShipmentShort
+	if err := proto.Unmarshal(m.Data, &e); err != nil {
+		return fmt.Errorf("short pick %s: %w", m.ID, err)
+	}
+	orders, err := c.ordersOf(m.ID, e.GetCustomerId())
+	if err != nil {
+		return err
+	}
+	_, err = orders.RecordShortPick(ctx, &orderv1.RecordShortPickRequest{
+		CustomerId: e.GetCustomerId(), OrderId: e.GetOrderId(), FcId: e.GetFcId(), ShortPicks: e.GetShortPicks(), Express: e.GetExpress(),
+	})
+	return err
+}
+
 // orderScanned takes what a carrier has seen of a parcel to the order's owner. Each scan counts once there, and one that
 // overtakes the news of the shipment brings it along.
 func (c *Cell) orderScanned(ctx context.Context, m bus.Message) error {
@@ -147,31 +173,38 @@ func (c *Cell) orderScanned(ctx context.Context, m bus.Message) error {
 }
 
 func (c *Cell) recordShipment(ctx context.Context, message string, e *fulfillmentv1.ShipmentShipped, scans []*orderv1.Scan) error {
-	id, err := ident.Parse(e.GetCustomerId())
+	orders, err := c.ordersOf(message, e.GetCustomerId())
 	if err != nil {
-		return fmt.Errorf("shipment %s: %w", message, err)
+		return err
 	}
-	owner, _, ok := c.maps.Owner(id)
-	if !ok {
-		return fmt.Errorf("shipment %s: the map has no owner of the customer", message)
-	}
-	_, err = c.ordersAt(owner).RecordShipment(ctx, &orderv1.RecordShipmentRequest{
+	_, err = orders.RecordShipment(ctx, &orderv1.RecordShipmentRequest{
 		CustomerId: e.GetCustomerId(), OrderId: e.GetOrderId(), FcId: e.GetFcId(), ShipmentId: e.GetShipmentId(),
 		TrackingNumber: e.GetTrackingNumber(), ShippedAt: e.GetShippedAt(), Carrier: e.GetCarrier(), Scans: scans,
+		ShortPicks: e.GetShortPicks(), Express: e.GetExpress(),
 	})
 	return err
 }
 
-// recorder is what recordShipment needs of an order service.
+// recorder is what news of parcels need of an order service.
 type recorder interface {
 	RecordShipment(context.Context, *orderv1.RecordShipmentRequest) (*orderv1.RecordShipmentResponse, error)
+	RecordShortPick(context.Context, *orderv1.RecordShortPickRequest) (*orderv1.RecordShortPickResponse, error)
 }
 
-func (c *Cell) ordersAt(owner string) recorder {
-	if owner == c.cfg.Cell {
-		return c.services.order
+// ordersOf the customer whom a message is about, at its owner: this cell or another.
+func (c *Cell) ordersOf(message, customer string) (recorder, error) {
+	id, err := ident.Parse(customer)
+	if err != nil {
+		return nil, fmt.Errorf("message %s: %w", message, err)
 	}
-	return orderv1connect.NewOrderServiceClient(c.peers, "http://"+owner, rpc.ClientOptions()...)
+	owner, _, ok := c.maps.Owner(id)
+	if !ok {
+		return nil, fmt.Errorf("message %s: the map has no owner of the customer", message)
+	}
+	if owner == c.cfg.Cell {
+		return c.services.order, nil
+	}
+	return orderv1connect.NewOrderServiceClient(c.peers, "http://"+owner, rpc.ClientOptions()...), nil
 }
 
 // followStock keeps this cell's memory of who has what up with what the regions tell.

@@ -195,13 +195,13 @@ GROUP BY e.fc_id, e.sku;
 -- audit.events (cellar_customer)
 SELECT order_id, kind, at, detail
 FROM order_events
-WHERE region = $1 AND kind IN ('paid', 'shipped', 'captured', 'canceled', 'return_requested', 'returned', 'refunded')
+WHERE region = $1 AND kind IN ('paid', 'shipped', 'captured', 'canceled', 'return_requested', 'returned', 'refunded', 'short_picked', 'replanned')
 ORDER BY order_id, seq;
 
 -- audit.following (cellar_customer)
 SELECT saga_id, status
 FROM sagas
-WHERE region = $1 AND kind IN ('cancellation', 'return', 'capture') AND status <> 'DONE';
+WHERE region = $1 AND kind IN ('cancellation', 'return', 'capture', 'short_pick') AND status <> 'DONE';
 
 -- audit.movements (cellar_customer)
 SELECT movement, currency, sum(amount_minor_units)::int8, count(*)
@@ -261,7 +261,7 @@ FROM sagas
 WHERE region = $1 AND kind = 'placement';
 
 -- audit.shipments (cellar_regional)
-SELECT fc_id, order_id, shipment_id, state, due_at
+SELECT fc_id, order_id, shipment_id, state, due_at, short_picks
 FROM shipments
 WHERE region = $1
 ORDER BY fc_id, order_id;
@@ -840,6 +840,17 @@ ON CONFLICT (region, fc_id, order_id) DO UPDATE
 SET state = 'CANCELED'
 WHERE shipments.state = 'REQUESTED';
 
+-- fulfillment.corrected (cellar_regional)
+UPDATE shipments
+SET state = $4, due_at = $5
+WHERE region = $1 AND fc_id = $2 AND order_id = $3 AND state = 'SHORT'
+RETURNING fc_id;
+
+-- fulfillment.erase (cellar_regional)
+UPDATE shipments
+SET lines = $4, booking = ''
+WHERE region = $1 AND fc_id = $2 AND order_id = $3;
+
 -- fulfillment.insert_scans (cellar_regional)
 INSERT INTO shipment_scans (region, fc_id, order_id, seq, state, at, place, note)
 SELECT $1::crdb_internal_region, $2, $3, n.seq, n.state, n.at, n.place, n.note
@@ -850,6 +861,13 @@ ON CONFLICT (region, fc_id, order_id, seq) DO NOTHING;
 SELECT fc_id, region, name, city, country_code, latitude, longitude, ordinal
 FROM fulfillment_centers;
 
+-- fulfillment.list_picked (cellar_regional)
+SELECT fc_id, order_id, shipment_id, lines
+FROM shipments
+WHERE region = $1 AND state = 'REQUESTED' AND ship_by <= $4 AND due_at <= $2
+ORDER BY ship_by, fc_id, due_at
+LIMIT $3;
+
 -- fulfillment.list_scans (cellar_regional)
 SELECT c.fc_id, c.seq, c.state, c.at, c.place, c.note
 FROM unnest($3::text[]) AS f (fc_id)
@@ -857,16 +875,36 @@ JOIN shipment_scans AS c ON c.region = $1 AND c.fc_id = f.fc_id AND c.order_id =
 ORDER BY c.fc_id, c.seq;
 
 -- fulfillment.list_shipments (cellar_regional)
-SELECT fc_id, order_id, shipment_id, customer_id, state, lines, tracking_number, shipped_at, carrier, scanned
+SELECT fc_id, order_id, shipment_id, customer_id, state, lines, tracking_number, shipped_at, carrier, scanned, short_picks, ship_by
 FROM shipments
 WHERE region = $1 AND order_id = $2
 ORDER BY fc_id;
+
+-- fulfillment.list_waves (cellar_regional)
+SELECT fc_id, ship_by, min(due_at), sum(CASE state WHEN 'REQUESTED' THEN 1 ELSE 0 END)::int8, sum(CASE state WHEN 'SHORT' THEN 1 ELSE 0 END)::int8,
+  sum(CASE state WHEN 'PACKED' THEN 1 ELSE 0 END)::int8
+FROM shipments
+WHERE region = $1 AND state IN ('REQUESTED', 'SHORT', 'PACKED') AND ($2 = '' OR fc_id = $2)
+GROUP BY ship_by, fc_id
+ORDER BY ship_by, fc_id
+LIMIT $3;
+
+-- fulfillment.lock_picked (cellar_regional)
+SELECT shipment_id, customer_id, state, lines, short_picks
+FROM shipments
+WHERE region = $1 AND fc_id = $2 AND order_id = $3
+FOR UPDATE;
 
 -- fulfillment.lock_shipment (cellar_regional)
 SELECT shipment_id, customer_id, state, tracking_number, shipped_at, carrier, scanned, way, track_at
 FROM shipments
 WHERE region = $1 AND fc_id = $2 AND order_id = $3
 FOR UPDATE;
+
+-- fulfillment.missed (cellar_regional)
+UPDATE shipments
+SET state = 'SHORT', lines = $4, short_picks = $5, due_at = $6
+WHERE region = $1 AND fc_id = $2 AND order_id = $3;
 
 -- fulfillment.number_centers (cellar_global)
 UPDATE fulfillment_centers AS c
@@ -884,18 +922,19 @@ SET state = 'PACKED', tries = s.tries + 1, due_at = $2::timestamptz + (1 << leas
 FROM (
   SELECT region, fc_id, order_id
   FROM shipments
-  WHERE region = $1 AND state IN ('REQUESTED', 'PACKED') AND due_at <= $2
-  ORDER BY due_at
+  WHERE region = $1 AND state IN ('REQUESTED', 'PACKED') AND ship_by <= $5 AND due_at <= $2
+  ORDER BY ship_by, fc_id, due_at
   LIMIT $4
   FOR UPDATE SKIP LOCKED
 ) AS d
 WHERE s.region = d.region AND s.fc_id = d.fc_id AND s.order_id = d.order_id AND s.state IN ('REQUESTED', 'PACKED')
-RETURNING s.fc_id, s.order_id, s.shipment_id, s.customer_id, s.lines, s.booking;
+RETURNING s.fc_id, s.order_id, s.shipment_id, s.customer_id, s.lines, s.booking, s.short_picks;
 
 -- fulfillment.request (cellar_regional)
-INSERT INTO shipments (region, fc_id, order_id, shipment_id, customer_id, state, lines, tracking_number, requested_at, due_at, booking)
-SELECT $1::crdb_internal_region, n.fc_id, n.order_id, n.shipment_id, n.customer_id, 'REQUESTED', n.lines, '', $7, $8, n.booking
-FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[], $9::bytea[]) AS n (fc_id, order_id, shipment_id, customer_id, lines, booking)
+INSERT INTO shipments (region, fc_id, order_id, shipment_id, customer_id, state, lines, tracking_number, requested_at, due_at, booking, ship_by)
+SELECT $1::crdb_internal_region, n.fc_id, n.order_id, n.shipment_id, n.customer_id, 'REQUESTED', n.lines, '', $7, n.due_at, n.booking, n.ship_by
+FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[], $8::timestamptz[], $9::bytea[], $10::timestamptz[])
+  AS n (fc_id, order_id, shipment_id, customer_id, lines, due_at, booking, ship_by)
 ON CONFLICT (region, fc_id, order_id) DO NOTHING;
 
 -- fulfillment.shipped (cellar_regional)
@@ -909,6 +948,20 @@ RETURNING s.fc_id, s.order_id;
 SELECT state
 FROM shipments
 WHERE region = $1 AND fc_id = $2 AND order_id = $3;
+
+-- fulfillment.take_short (cellar_regional)
+UPDATE shipments AS s
+SET due_at = $3
+FROM (
+  SELECT region, fc_id, order_id
+  FROM shipments
+  WHERE region = $1 AND state = 'SHORT' AND due_at <= $2
+  ORDER BY due_at
+  LIMIT $4
+  FOR UPDATE SKIP LOCKED
+) AS d
+WHERE s.region = d.region AND s.fc_id = d.fc_id AND s.order_id = d.order_id
+RETURNING s.fc_id, s.order_id, s.shipment_id, s.customer_id, s.lines, s.short_picks;
 
 -- fulfillment.track (cellar_regional)
 UPDATE shipments AS s
@@ -975,6 +1028,11 @@ SELECT r.fc_id, r.sku
 FROM unnest($2::text[], $3::text[]) AS o (fc_id, order_id)
 INNER LOOKUP JOIN reservations AS r ON r.region = $1 AND r.fc_id = o.fc_id AND r.order_id = o.order_id
 WHERE r.state IN ('HELD', 'COMMITTED');
+
+-- inventory.delete_reservations (cellar_regional)
+DELETE FROM reservations AS r
+USING unnest($4::int4[]) AS n (line)
+WHERE r.region = $1 AND r.fc_id = $2 AND r.order_id = $3 AND r.line = n.line;
 
 -- inventory.due_expiries (cellar_regional)
 SELECT r.fc_id, r.sku
@@ -1134,7 +1192,7 @@ SELECT $1::crdb_internal_region, r.fc_id, r.order_id, r.line, r.sku, r.quantity,
 FROM unnest($2::text[], $3::text[], $4::int4[], $5::text[], $6::int8[], $7::text[], $8::timestamptz[])
   AS r (fc_id, order_id, line, sku, quantity, state, expires_at)
 ON CONFLICT (region, fc_id, order_id, line) DO UPDATE
-SET state = excluded.state, expires_at = excluded.expires_at, changed_at = excluded.changed_at;
+SET quantity = excluded.quantity, state = excluded.state, expires_at = excluded.expires_at, changed_at = excluded.changed_at;
 
 -- lease.drop (any)
 DELETE FROM leases
@@ -1768,6 +1826,12 @@ WHERE s.region = $1 AND s.due_at <= $2 AND s.kind = ANY ($5::text[]) AND s.statu
   AND coalesce(o.overrides ->> s.customer_id, o.owner, $3) = $3
 ORDER BY s.due_at
 LIMIT $4;
+
+-- saga.forget (cellar_customer)
+UPDATE sagas AS s
+SET state = ''
+FROM unnest($3::text[]) AS n (saga_id)
+WHERE s.region = $1 AND s.saga_id = n.saga_id AND s.customer_id = $2 AND s.status IN ('DONE', 'UNDONE') AND s.state <> '';
 
 -- saga.get (cellar_customer)
 SELECT kind, customer_id, status, step, state, attempts, due_at, last_error, created_at

@@ -76,8 +76,8 @@ CREATE TABLE IF NOT EXISTS shipments (
   order_id text NOT NULL, -- for which order
   shipment_id text NOT NULL, -- random
   customer_id text NOT NULL, -- to whom; decides where the news goes
-  state text NOT NULL, -- REQUESTED, PACKED, SHIPPED, CANCELED
-  lines bytea NOT NULL, -- protobuf cellar.order.v1.FulfillmentRequested, as it came
+  state text NOT NULL, -- REQUESTED, SHORT, PACKED, SHIPPED, CANCELED
+  lines bytea NOT NULL, -- protobuf cellar.order.v1.FulfillmentRequested, as it came, without the units that were not found
   tracking_number text NOT NULL, -- of the carrier; empty until shipped
   requested_at timestamptz NOT NULL, -- when the FC was asked
   shipped_at timestamptz, -- when it left
@@ -88,16 +88,21 @@ CREATE TABLE IF NOT EXISTS shipments (
   scanned int8 NOT NULL DEFAULT 0, -- scans that the order was told: those before which none is missing
   way text NOT NULL DEFAULT '', -- state of the last of them, as in shipment_scans
   track_at timestamptz, -- when the carrier is asked how far it is, unless it tells before; NULL when it need not be
+  short_picks bytea NOT NULL DEFAULT '', -- protobuf cellar.fulfillment.v1.ShortPicks: what was not found of it; of one that is SHORT, the last is being taken off the books
+  ship_by timestamptz NOT NULL DEFAULT '1970-01-01 00:00:00+00', -- the carrier's collection that it is to leave with: its wave; of one that was asked for before there were waves long ago, so that it goes first
   CONSTRAINT shipments_pk PRIMARY KEY (region, fc_id, order_id),
   CONSTRAINT shipments_shipped_has_time CHECK ((state = 'SHIPPED') = (shipped_at IS NOT NULL)),
-  CONSTRAINT shipments_state_is_listed CHECK (state IN ('REQUESTED', 'PACKED', 'SHIPPED', 'CANCELED'))
+  CONSTRAINT shipments_state_is_one_of CHECK (state IN ('REQUESTED', 'SHORT', 'PACKED', 'SHIPPED', 'CANCELED'))
 ) /*@LOCALITY REGIONAL BY ROW AS region@*/;
 
 -- All parcels of an order.
 CREATE INDEX IF NOT EXISTS shipments_order ON shipments (region, order_id);
 
--- Parcels still to be packed or sent.
-CREATE INDEX IF NOT EXISTS shipments_open ON shipments (region, due_at) WHERE state IN ('REQUESTED', 'PACKED');
+-- Parcels still to be packed or sent, wave by wave.
+CREATE INDEX IF NOT EXISTS shipments_waves ON shipments (region, ship_by, fc_id, due_at) WHERE state IN ('REQUESTED', 'SHORT', 'PACKED');
+
+-- Parcels whose missing units are still on the books.
+CREATE INDEX IF NOT EXISTS shipments_short ON shipments (region, due_at) WHERE state = 'SHORT';
 
 -- Parcels whose carrier is to be asked how far they are.
 CREATE INDEX IF NOT EXISTS shipments_tracked ON shipments (region, track_at) WHERE track_at IS NOT NULL;

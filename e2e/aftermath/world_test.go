@@ -38,6 +38,8 @@ var (
 	centers = []fulfillment.Center{
 		{ID: "iad1", Region: "us-east-1", Name: "Ashburn", City: "Ashburn", CountryCode: "US", At: geo.Point{Lat: 39.0, Lon: -77.5}},
 		{ID: "sea1", Region: "us-west-2", Name: "Seattle", City: "Seattle", CountryCode: "US", At: geo.Point{Lat: 47.6, Lon: -122.3}},
+		{ID: "ord1", Region: "us-east-1", Name: "Chicago", City: "Chicago", CountryCode: "US", At: geo.Point{Lat: 41.9, Lon: -87.6}},
+		{ID: "pdx1", Region: "us-west-2", Name: "Portland", City: "Portland", CountryCode: "US", At: geo.Point{Lat: 45.5, Lon: -122.7}},
 	}
 )
 
@@ -98,7 +100,10 @@ type world struct {
 	shipping            map[ident.Region]*fulfillment.Service
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t *testing.T) *world { t.Helper(); return newFloor(t, nil) }
+
+// newFloor is a world whose pickers find what they find.
+func newFloor(t *testing.T, finds fulfillment.Finds) *world {
 	t.Helper()
 	w := &world{
 		customers: sqldbtest.New(t, sqldb.Customer), regional: sqldbtest.New(t, sqldb.Regional), clock: clock.NewManual(opened),
@@ -106,15 +111,15 @@ func newWorld(t *testing.T) *world {
 		stock: map[ident.Region]*inventory.Service{}, shipping: map[ident.Region]*fulfillment.Service{},
 	}
 	global, log := sqldbtest.New(t, sqldb.Global), slog.New(slog.DiscardHandler)
-	shipments, stock := map[ident.Region]order.Shipments{}, map[ident.Region]order.Stock{}
+	shipments, stock, listed := map[ident.Region]order.Shipments{}, map[ident.Region]order.Stock{}, map[ident.Region]fulfillment.StockLister{}
 	for _, region := range regions {
 		w.stock[region] = inventory.New(inventory.Deps{
 			DB: w.regional, Region: region, Regions: regions, Clock: w.clock, Log: log, Swept: func(context.Context) []string { return nil },
 			FC:      func(ctx context.Context, id string) (ident.Region, bool) { return w.shipping[region].FC(ctx, id) },
 			Ordinal: func(ctx context.Context, id string) (int, bool) { return w.shipping[region].Ordinal(ctx, id) },
 		})
-		w.shipping[region] = fulfillment.New(fulfillment.Deps{Global: global, Regional: w.regional, Region: region, Shipper: w.stock[region], Clock: w.clock, Log: log})
-		shipments[region], stock[region] = w.shipping[region], w.stock[region]
+		w.shipping[region] = fulfillment.New(fulfillment.Deps{Global: global, Regional: w.regional, Region: region, Stock: listed, Shipper: w.stock[region], Corrector: w.stock[region], Finds: finds, CollectEvery: time.Microsecond, Clock: w.clock, Log: log})
+		shipments[region], stock[region], listed[region] = w.shipping[region], w.stock[region], w.stock[region]
 	}
 	must(t, w.shipping[home].OpenCenters(t.Context(), centers))
 	for i, fc := range []string{"iad1", "sea1"} {
@@ -122,7 +127,7 @@ func newWorld(t *testing.T) *world {
 		must(t, err)
 	}
 	w.orders = order.New(order.Deps{
-		DB: w.customers, Fence: fencetest.Owner(w.customers, home), Clock: w.clock, Log: log, Payments: w.till, Shipments: shipments, Stock: stock, Cell: "use1-a",
+		DB: w.customers, Fence: fencetest.Owner(w.customers, home), Clock: w.clock, Log: log, Payments: w.till, Planner: w.shipping[home], Shipments: shipments, Stock: stock, Cell: "use1-a",
 		Rings: func() ([]ident.Region, uint64) { return []ident.Region{home}, 1 },
 	})
 	return w
@@ -234,6 +239,7 @@ func (w *world) tell(ctx context.Context) error {
 		if err == nil {
 			_, err = w.orders.RecordShipment(ctx, &orderv1.RecordShipmentRequest{
 				CustomerId: d.GetCustomerId(), OrderId: d.GetOrderId(), FcId: d.GetFcId(), ShipmentId: d.GetShipmentId(), TrackingNumber: d.GetTrackingNumber(), ShippedAt: d.GetShippedAt(),
+				ShortPicks: d.GetShortPicks(), Express: d.GetExpress(),
 			})
 		}
 	}

@@ -19,14 +19,14 @@ var (
 	stmtEvents = sqldb.Define(sqldb.Customer, "audit.events", `
 SELECT order_id, kind, at, detail
 FROM order_events
-WHERE region = $1 AND kind IN ('paid', 'shipped', 'captured', 'canceled', 'return_requested', 'returned', 'refunded')
+WHERE region = $1 AND kind IN ('paid', 'shipped', 'captured', 'canceled', 'return_requested', 'returned', 'refunded', 'short_picked', 'replanned')
 ORDER BY order_id, seq`)
 
 	// Their ids begin with the order's.
 	stmtFollowing = sqldb.Define(sqldb.Customer, "audit.following", `
 SELECT saga_id, status
 FROM sagas
-WHERE region = $1 AND kind IN ('cancellation', 'return', 'capture') AND status <> 'DONE'`)
+WHERE region = $1 AND kind IN ('cancellation', 'return', 'capture', 'short_pick') AND status <> 'DONE'`)
 
 	stmtReturned = sqldb.Define(sqldb.Regional, "audit.returned", `
 SELECT fc_id, source_id, sum(delta)::int8
@@ -44,6 +44,8 @@ type aftermath struct {
 	back                       map[string]int64            // units that came back, by FC
 	onShelf                    map[string]int64            // the same, by the FCs' ledgers
 	following                  bool                        // a saga works on it
+	missed                     map[string]bool             // short picks that it has heard of
+	dropped                    int64                       // units that no FC has any more
 }
 
 // take an event.
@@ -52,12 +54,7 @@ func (o *order) take(kind string, at time.Time, detail []byte) error {
 	case "paid":
 		return read(detail, func(d *orderv1.Paid) {
 			o.paidAt, o.held = at, d.GetAuthorized()
-			for _, p := range d.GetParcels() {
-				for _, l := range p.GetLines() {
-					o.parcels[p.GetFcId()] += l.GetQuantity()
-					o.lines[lineAt{p.GetFcId(), l.GetLine()}] += l.GetQuantity()
-				}
-			}
+			o.expect(d.GetParcels())
 			if !o.held {
 				o.toldCaptured = o.total
 			}
@@ -82,10 +79,41 @@ func (o *order) take(kind string, at time.Time, detail []byte) error {
 				put(&o.back, fc, o.back[fc]+units)
 			}
 		})
+	case "short_picked":
+		return read(detail, o.miss)
+	case "replanned":
+		return read(detail, func(d *orderv1.Replanned) {
+			o.expect(d.GetParcels())
+			for _, l := range d.GetCanceled() {
+				o.dropped += l.GetQuantity()
+			}
+		})
 	case "refunded":
 		return read(detail, func(d *orderv1.Refunded) { o.toldRefunded += d.GetAmount().GetMinorUnits() })
 	}
 	return nil
+}
+
+// expect units of parcels.
+func (o *order) expect(parcels []*orderv1.Parcel) {
+	for _, p := range parcels {
+		for _, l := range p.GetLines() {
+			o.parcels[p.GetFcId()] += l.GetQuantity()
+			o.lines[lineAt{p.GetFcId(), l.GetLine()}] += l.GetQuantity()
+		}
+	}
+}
+
+// miss units that an FC did not find: it sends them no more. A parcel that has none left is canceled by that.
+func (o *order) miss(d *orderv1.ShortPicked) {
+	put(&o.missed, d.GetShortPick().GetShortPickId(), true)
+	for _, l := range d.GetShortPick().GetLines() {
+		o.parcels[d.GetFcId()] -= l.GetQuantity()
+		o.lines[lineAt{d.GetFcId(), l.GetLine()}] -= l.GetQuantity()
+	}
+	if o.parcels[d.GetFcId()] == 0 {
+		put(&o.canceled, d.GetFcId(), true)
+	}
 }
 
 func read[D any, M interface {
@@ -156,7 +184,7 @@ func (o *order) keeps() int64 { return o.toldCaptured - o.toldRefunded }
 
 // sold units, as the order has it: those of parcels that were not canceled.
 func (o *order) sold() int64 {
-	n := o.units
+	n := o.units - o.dropped
 	for fc := range o.canceled {
 		n -= o.parcels[fc]
 	}
@@ -201,6 +229,22 @@ func (o *order) paymentFits() bool {
 	}
 }
 
+// checkMissed: the order hears of what was not found of its parcels. Until it has, its books and the FC's differ.
+func (o *order) checkMissed(f *findings, id string, now time.Time, grace time.Duration) {
+	for _, s := range o.shipments {
+		for _, pick := range s.missed {
+			f.checked[noLostOrder]++
+			if o.missed[pick.GetShortPickId()] || o.canceled[s.fc] {
+				continue // a parcel that was canceled misses nothing
+			}
+			if at := pick.GetFoundAt().AsTime(); now.Sub(at) > grace {
+				f.add(noLostOrder, id, "has not heard what %s did not find on %s", s.fc, at.Format(time.RFC3339))
+			}
+			o.following = true
+		}
+	}
+}
+
 // checkParcels: what was canceled is not sent and is on the shelf again; what came back is counted where it came from.
 func (o *order) checkParcels(f *findings, id string) {
 	if o.live() {
@@ -239,7 +283,7 @@ func (o *order) checkParcels(f *findings, id string) {
 // checkWaiting: a parcel that is due is packed, and one that is packed is sent.
 func (o *order) checkWaiting(f *findings, id string, now time.Time, grace time.Duration) {
 	for _, s := range o.shipments {
-		if (s.state == "REQUESTED" || s.state == "PACKED") && now.Sub(s.dueAt) > grace {
+		if (s.state == "REQUESTED" || s.state == "SHORT" || s.state == "PACKED") && now.Sub(s.dueAt) > grace {
 			f.add(noLostOrder, fmt.Sprint(s.fc, "/", id), "its parcel is %s, and due since %s", s.state, s.dueAt.Format(time.RFC3339))
 		}
 	}

@@ -230,7 +230,7 @@ func (w *world) events(t *testing.T, id string, details ...proto.Message) {
 
 var kinds = map[protoreflect.Name]string{
 	"Paid": "paid", "Failed": "failed", "Shipped": "shipped", "Captured": "captured", "CancelRequested": "cancel_requested", "Canceled": "canceled",
-	"ReturnRequested": "return_requested", "Returned": "returned", "Refunded": "refunded",
+	"ReturnRequested": "return_requested", "Returned": "returned", "Refunded": "refunded", "ShortPicked": "short_picked", "Replanned": "replanned",
 }
 
 // keep the world as it is now, in the tables that defects break. What it gives brings the world back to that.

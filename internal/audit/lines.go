@@ -12,7 +12,7 @@ type lineAt struct {
 type goods struct{ paid, shipped, aside int64 }
 
 // checkLines: what was paid for ships exactly once. Of each line, at each FC, all units have left, or none has and all are
-// set aside; of a parcel that was canceled neither. An order that has ended has nothing set aside any more.
+// set aside; of a parcel that was canceled, and of units that were not found, neither. An order that has ended has nothing set aside any more.
 func (o *order) checkLines(f *findings, id string) {
 	if o.live() || !o.paid() || o.waiting {
 		return // between two steps, or before the order has heard of them, both sides may be right

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	orderv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1"
 	"github.com/cellar-commerce/cellar/internal/sqldb"
 )
 
@@ -73,6 +74,7 @@ type reservation struct {
 type shipment struct {
 	fc, id, state string
 	dueAt         time.Time
+	missed        []*orderv1.ShortPick
 }
 
 // departure of units from an FC's books.
@@ -187,6 +189,7 @@ func (o *order) check(f *findings, id string, now time.Time, grace time.Duration
 		o.checkMissing(f, id, now)
 		return
 	}
+	o.checkMissed(f, id, now, grace)
 	o.checkEnd(f, id, now, grace)
 	o.checkWhole(f, id)
 	o.checkOnce(f, id, now, grace)

@@ -2,8 +2,10 @@ package audit
 
 import (
 	"context"
+	"errors"
 	"time"
 
+	fulfillmentv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/fulfillment/v1"
 	"github.com/cellar-commerce/cellar/internal/ident"
 	"github.com/cellar-commerce/cellar/internal/sqldb"
 )
@@ -35,7 +37,7 @@ WHERE region = $1 AND line > 0
 ORDER BY fc_id, order_id, line`)
 
 	stmtShipments = sqldb.Define(sqldb.Regional, "audit.shipments", `
-SELECT fc_id, order_id, shipment_id, state, due_at
+SELECT fc_id, order_id, shipment_id, state, due_at, short_picks
 FROM shipments
 WHERE region = $1
 ORDER BY fc_id, order_id`)
@@ -172,7 +174,10 @@ func readShipments(ctx context.Context, deps Deps, f *findings, orders map[strin
 		for rows.Next() {
 			var s shipment
 			var id string
-			if err := rows.Scan(&s.fc, &id, &s.id, &s.state, &s.dueAt); err != nil {
+			var missed []byte
+			err := rows.Scan(&s.fc, &id, &s.id, &s.state, &s.dueAt, &missed)
+			err = errors.Join(err, read(missed, func(d *fulfillmentv1.ShortPicks) { s.missed = d.GetShortPicks() }))
+			if err != nil {
 				rows.Close()
 				return err
 			}

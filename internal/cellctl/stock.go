@@ -15,8 +15,8 @@ import (
 )
 
 func (o *options) stock() *cobra.Command {
-	cmd := &cobra.Command{Use: "stock", Short: "Receive deliveries, find and put right counts that have drifted, check the summaries"}
-	cmd.AddCommand(o.stockReceive(), o.stockInconsistencies(), o.stockCompensate(), o.stockSummary())
+	cmd := &cobra.Command{Use: "stock", Short: "Receive deliveries, find and put right counts that have drifted, check the summaries, report what is not on the shelf, see what is to be picked"}
+	cmd.AddCommand(o.stockReceive(), o.stockInconsistencies(), o.stockCompensate(), o.stockSummary(), o.stockShort(), o.stockWaves())
 	return cmd
 }
 

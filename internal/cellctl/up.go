@@ -8,6 +8,7 @@ import (
 	"iter"
 	"os"
 	"os/signal"
+	"strconv"
 	"syscall"
 	"text/tabwriter"
 	"time"
@@ -30,6 +31,7 @@ type upFlags struct {
 	products int
 	file     string
 	standby  bool
+	short    int
 }
 
 func (o *options) up() *cobra.Command {
@@ -45,6 +47,7 @@ func (o *options) up() *cobra.Command {
 	cmd.Flags().StringVar(&f.database, "db", "postgres", "database to start: postgres, or cockroach where its program is installed")
 	cmd.Flags().IntVar(&f.products, "products", 10_000, "products to fill an empty catalogue with")
 	cmd.Flags().BoolVar(&f.standby, "standby", false, "start a second control plane, which takes over when the first is gone")
+	cmd.Flags().IntVar(&f.short, "short-picks", 0, "of how many lines in a hundred pickers find nothing on the shelf")
 	cmd.Flags().StringVar(&f.file, "import", "", "fill an empty catalogue from this file instead (see import)")
 	return cmd
 }
@@ -56,6 +59,9 @@ func (o *options) runUp(ctx context.Context, out io.Writer, f upFlags) error {
 	if f.products < 0 || f.products > maxProducts {
 		return usagef("--products must be 0 to %d", maxProducts)
 	}
+	if f.short < 0 || f.short > 100 {
+		return usagef("--short-picks must be 0 to 100")
+	}
 	bin, err := binDir()
 	if err != nil {
 		return err
@@ -64,7 +70,8 @@ func (o *options) runUp(ctx context.Context, out io.Writer, f upFlags) error {
 	defer stop()
 	p, err := platform.Start(ctx, platform.Config{
 		Dir: o.dir, BinDir: bin, PortOffset: f.offset, DatabaseURL: os.Getenv("CELLAR_DATABASE_URL"), Cockroach: f.database == "cockroach", Standby: f.standby, Out: out,
-		Fill: func(ctx context.Context, url string) error { return fillEmpty(ctx, out, url, f) },
+		CellFlags: []string{"--short-picks", strconv.Itoa(f.short)},
+		Fill:      func(ctx context.Context, url string) error { return fillEmpty(ctx, out, url, f) },
 	})
 	if err != nil {
 		return err

@@ -212,6 +212,8 @@ const (
 	// carrierDay is how long a day of the parcel carrier takes here: a parcel that is promised in three days is at the door after
 	// some fifteen seconds.
 	carrierDay = 5 * time.Second
+	// collectEvery is how often it collects: five times a day of its clock, so that who looks at a parcel sees it leave.
+	collectEvery = time.Second
 	// trackEvery is after how much silence it is asked after a parcel, on the same clock.
 	trackEvery = 10 * time.Second
 )
@@ -251,7 +253,7 @@ func (p *Platform) cellChildren() []*child {
 		all = append(all, p.child("cell-"+c.ID, "cell", "http://"+c.Admin+"/readyz",
 			"--id", c.ID, "--region", string(c.Region), "--public", c.Public, "--internal", c.Internal, "--admin", c.Admin,
 			"--map", processMap(p.cfg.Dir, "cell-"+c.ID), "--map-key-file", publicKeyFile(p.path("keys")), "--control-plane", p.controlPlanes(), "--database-url", p.database.URL(), "--brokers", cells.FormatBrokers(p.layout.BrokerURLs()), "--broker-credentials", credentialFile(p.path("keys"), c.Region),
-			"--card-network", "http://"+p.layout.Sandbox, "--carrier", "http://"+p.layout.Sandbox, "--carrier-events-key-file", keyFile(p.path("keys"), KeyCardEvents), "--track-every", trackEvery.String(), "--session-key-file", keyFile(p.path("keys"), KeySession),
+			"--card-network", "http://"+p.layout.Sandbox, "--carrier", "http://"+p.layout.Sandbox, "--carrier-events-key-file", keyFile(p.path("keys"), KeyCardEvents), "--track-every", trackEvery.String(), "--collect-every", collectEvery.String(), "--session-key-file", keyFile(p.path("keys"), KeySession),
 			"--quote-key-file", keyFile(p.path("keys"), KeyQuote), "--peer-key-file", keyFile(p.path("keys"), KeyPeer),
 			"--gift-card-key-file", keyFile(p.path("keys"), KeyGiftCards), "--card-events-key-file", keyFile(p.path("keys"), KeyCardEvents), "--test-cards=true",
 			"--mail-server", p.layout.Mail, "--sms", "http://"+p.layout.Sandbox, "--shop-url", "http://"+p.layout.Routers[0].Listen))

@@ -60,6 +60,13 @@ WHERE s.region = $1 AND s.due_at > $2 AND s.kind = ANY ($5::text[]) AND s.status
 ORDER BY s.due_at
 LIMIT $4`)
 
+	// Nobody needs what an ended saga remembers, but operators who look back.
+	stmtForget = sqldb.Define(sqldb.Customer, "saga.forget", `
+UPDATE sagas AS s
+SET state = ''
+FROM unnest($3::text[]) AS n (saga_id)
+WHERE s.region = $1 AND s.saga_id = n.saga_id AND s.customer_id = $2 AND s.status IN ('DONE', 'UNDONE') AND s.state <> ''`)
+
 	stmtStatus = sqldb.Define(sqldb.Customer, "saga.status", `
 SELECT status
 FROM sagas
@@ -103,6 +110,11 @@ func queueSave(b *sqldb.Batch, ring ident.Region, rows []held) {
 		attempts[i], due[i], failures[i], at[i] = int32(r.in.Attempts), r.in.DueAt, r.in.LastError, r.now
 	}
 	b.Queue(stmtSave, nil, string(ring), ids, holders, statuses, steps, states, attempts, due, failures, at, n)
+}
+
+// QueueForget what some sagas of a customer remember, those of them that have ended by themselves.
+func QueueForget(b *sqldb.Batch, customer ident.CustomerID, ids []string) {
+	b.Queue(stmtForget, nil, string(customer.Region()), string(customer), ids)
 }
 
 // claim takes a saga over; errLost when somebody else may still be working on it, or it has ended.

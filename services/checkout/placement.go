@@ -317,7 +317,7 @@ func (s *Service) commit(ctx context.Context, p *checkoutv1.PlacementState) erro
 }
 
 func (s *Service) markPaid(ctx context.Context, p *checkoutv1.PlacementState) error {
-	req := &orderv1.MarkPaidRequest{CustomerId: p.GetQuote().GetCustomerId(), OrderId: p.GetOrderId(), ShipTo: p.GetQuote().GetShipTo()}
+	req := &orderv1.MarkPaidRequest{CustomerId: p.GetQuote().GetCustomerId(), OrderId: p.GetOrderId(), ShipTo: p.GetQuote().GetShipTo(), PromisedAt: p.GetQuote().GetIssuedAt()}
 	req.Authorized = s.deps.CaptureOnShipment && p.GetQuote().GetTotal().GetMinorUnits() > 0
 	req.Express = speeds[p.GetQuote().GetSpeed()] == fulfillmentv1.Speed_SPEED_EXPRESS
 	for _, a := range p.GetAllocations() {

@@ -28,8 +28,12 @@ func ofSubject(subject string) proto.Message {
 	switch kind {
 	case "fulfillment.requested":
 		return &orderv1.FulfillmentRequested{}
+	case "fulfillment.erased":
+		return &orderv1.FulfillmentErased{}
 	case "order.shipped":
 		return &fulfillmentv1.ShipmentShipped{}
+	case "order.short":
+		return &fulfillmentv1.ShipmentShort{}
 	case "order.scanned":
 		return &fulfillmentv1.ShipmentScanned{}
 	case "stock.touched":

@@ -89,7 +89,7 @@ func bookingOf(id string, fc Center, req *orderv1.FulfillmentRequested) *fulfill
 	if !known {
 		to = fc.At // a country that was delivered to when the order was placed
 	}
-	leg := LegOf(fc.At, to, speed, req.GetPaidAt().AsTime())
+	leg := LegOf(fc.At, to, speed, promisedAt(req))
 	return &fulfillmentv1.Booking{
 		Key: id, Service: string(service), From: place(fc.City, fc.At), To: place(req.GetShipTo().GetLocality(), to), PromisedBy: timestamppb.New(leg.DeliverBy),
 	}

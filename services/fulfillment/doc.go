@@ -7,7 +7,7 @@
 // order is planned again without that FC.
 //
 // Shipping runs in the FC's region. A paid order's request arrives as an event and becomes a
-// shipment, once; after the handling time any cell of the region packs it, books it with the
+// shipment, once; with its wave (wave.go) any cell of the region packs it, books it with the
 // carrier, hands it over, moves the stock off the books and tells the order's home region. Until
 // it is packed it can be canceled:
 //
@@ -15,7 +15,12 @@
 //	                                    │
 //	fulfillment.<region>.<fc>.requested ──▶ REQUESTED ──packed──▶ PACKED ──stock shipped──▶ SHIPPED ──▶ order.<ring>.shipped
 //
-// The shipment's row decides between the two: both are updates that want to find REQUESTED. A
+// A picker who finds fewer units than planned says so before it is packed. The shipment is SHORT while they leave the books, and
+// then REQUESTED with the rest, or CANCELED when there is none; the order has them sent from elsewhere (short.go):
+//
+//	REQUESTED ──missed──▶ SHORT ──off the books──▶ REQUESTED or CANCELED ──▶ order.<ring>.short
+//
+// The shipment's row decides between packing and canceling: both are updates that want to find REQUESTED. A
 // cancellation that arrives before the request makes the row itself, CANCELED, and the request
 // that comes later finds it. What a crash leaves PACKED is sent by whoever finds it next: what the
 // carrier is asked was written with the request, under the shipment's id, and is the same each time.

@@ -47,6 +47,7 @@ func (s *Service) Requested(ctx context.Context, requests ...Request) error {
 		}
 		ids[i] = r.MessageID
 		all[i] = shipment{fc: req.GetFcId(), order: req.GetOrderId(), id: ident.NewToken(), customer: req.GetCustomerId(), request: req, requestedAt: now}
+		all[i].shipBy, all[i].dueAt = s.waveOf(centers[req.GetFcId()], req, now)
 		all[i].booking = bookingOf(all[i].id, centers[req.GetFcId()], req)
 	}
 	// Two cells that are given the same requests at once lock them in the same order.
@@ -54,7 +55,7 @@ func (s *Service) Requested(ctx context.Context, requests ...Request) error {
 	slices.SortFunc(all, func(a, b shipment) int { return cmp.Or(cmp.Compare(a.fc, b.fc), cmp.Compare(a.order, b.order)) })
 	var b sqldb.Batch
 	inbox.QueueAll(&b, s.deps.Region, ConsumerName, ids, now)
-	if err := queueShipments(&b, s.deps.Region, all, now.Add(s.deps.HandlingTime)); err != nil {
+	if err := queueShipments(&b, s.deps.Region, all); err != nil {
 		return err
 	}
 	return s.deps.Regional.Send(ctx, &b)
@@ -63,7 +64,17 @@ func (s *Service) Requested(ctx context.Context, requests ...Request) error {
 // shippedEvent is `order.<ring>.shipped`, for the home region of the order.
 func shippedEvent(sh shipment, at time.Time) outbox.Event {
 	sh.shippedAt = &at
-	return orderEvent(sh, "shipped", "shipped", shippedOf(sh))
+	e := shippedOf(sh)
+	e.ShortPicks, e.Express = sh.short.GetShortPicks(), sh.request.GetExpress()
+	return orderEvent(sh, "shipped", "shipped", e)
+}
+
+// shortEvent is `order.<ring>.short`.
+func shortEvent(sh shipment) outbox.Event {
+	picks := sh.short.GetShortPicks()
+	return orderEvent(sh, "short", fmt.Sprintf("short/%d", len(picks)), &fulfillmentv1.ShipmentShort{
+		OrderId: sh.order, CustomerId: sh.customer, FcId: sh.fc, ShipmentId: sh.id, ShortPicks: picks, Express: sh.request.GetExpress(),
+	})
 }
 
 // scannedEvent is `order.<ring>.scanned`.

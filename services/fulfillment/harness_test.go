@@ -43,6 +43,8 @@ type shelf struct {
 	mu    sync.Mutex
 	calls map[string]int // by FC and order
 	err   error
+	// writtenOff are units that were not found, by write-off.
+	writtenOff map[string]int64
 }
 
 func (s *shelf) Ship(_ context.Context, req *inventoryv1.ShipRequest) (*inventoryv1.ShipResponse, error) {
@@ -96,7 +98,7 @@ var centers = []Center{
 func newWorld(t *testing.T, stock map[ident.Region]StockLister, options ...sqldbtest.Option) world {
 	t.Helper()
 	w := world{
-		db: sqldbtest.New(t, sqldb.Regional, options...), clock: clock.NewManual(opened), shelf: &shelf{calls: map[string]int{}}, nudges: &counter{}, extra: &Deps{},
+		db: sqldbtest.New(t, sqldb.Regional, options...), clock: clock.NewManual(opened), shelf: &shelf{calls: map[string]int{}, writtenOff: map[string]int64{}}, nudges: &counter{}, extra: &Deps{},
 	}
 	w.Service = w.cell(sqldbtest.New(t, sqldb.Global), w.db, stock)
 	if err := w.OpenCenters(t.Context(), centers); err != nil {
@@ -108,7 +110,10 @@ func newWorld(t *testing.T, stock map[ident.Region]StockLister, options ...sqldb
 // cell of this region on some databases.
 func (w world) cell(global, regional *sqldb.DB, stock map[ident.Region]StockLister) *Service {
 	deps := *w.extra
-	deps.Global, deps.Regional, deps.Region, deps.Stock, deps.Shipper, deps.HandlingTime = global, regional, "us-east-1", stock, w.shelf, handling
+	deps.Global, deps.Regional, deps.Region, deps.Stock, deps.Shipper, deps.Corrector, deps.HandlingTime = global, regional, "us-east-1", stock, w.shelf, w.shelf, handling
+	if deps.CollectEvery == 0 {
+		deps.CollectEvery = time.Microsecond // whatever is ready is collected
+	}
 	deps.Clock, deps.Log, deps.Committed = w.clock, slog.New(slog.DiscardHandler), w.nudges.add
 	return New(deps)
 }
@@ -165,7 +170,7 @@ type sent struct {
 
 func (w world) outbox(t *testing.T) []sent {
 	t.Helper()
-	rows, err := w.db.QueryText(t.Context(), "SELECT message_id, destination, subject, payload FROM outbox WHERE region = 'us-east-1' ORDER BY message_id")
+	rows, err := w.db.QueryText(t.Context(), "SELECT message_id, destination, subject, payload FROM outbox WHERE region = 'us-east-1' AND subject NOT LIKE '%.short' ORDER BY message_id")
 	if err != nil {
 		t.Fatal(err)
 	}

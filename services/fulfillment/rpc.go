@@ -88,6 +88,9 @@ func (s *Service) CancelShipment(ctx context.Context, req *fulfillmentv1.CancelS
 	if err != nil {
 		return nil, err
 	}
+	if state == short {
+		return nil, inProgress()
+	}
 	return &fulfillmentv1.CancelShipmentResponse{Canceled: state == canceled, State: stateProto(state)}, nil
 }
 
@@ -105,6 +108,28 @@ func (s *Service) ownShipment(ctx context.Context, fc, orderID string) (ident.Or
 		return "", problem.New(problem.Invalid, "FOREIGN_FC", "the fulfilment centre belongs to another region; ask a cell there")
 	}
 	return order, nil
+}
+
+// ReportShortPick implements FulfillmentService.
+func (s *Service) ReportShortPick(ctx context.Context, req *fulfillmentv1.ReportShortPickRequest) (*fulfillmentv1.ReportShortPickResponse, error) {
+	order, err := s.ownShipment(ctx, req.GetFcId(), req.GetOrderId())
+	if err != nil {
+		return nil, err
+	}
+	var v problem.Violations
+	v.Check(len(req.GetLines()) >= 1 && len(req.GetLines()) <= maxLines, "lines", "must be 1 to 200")
+	found := map[int32]int64{}
+	for i, l := range req.GetLines() {
+		_, twice := found[l.GetLine()]
+		v.Check(!twice && l.GetLine() >= 1, field(i, "line"), "must count from 1, each once")
+		v.Check(l.GetFound() >= 0 && l.GetFound() <= maxQuantity, field(i, "found"), "must be 0 to 999")
+		found[l.GetLine()] = l.GetFound()
+	}
+	if err := v.Err(); err != nil {
+		return nil, err
+	}
+	pick, err := s.reportShortPick(ctx, parcelKey{req.GetFcId(), string(order)}, found)
+	return &fulfillmentv1.ReportShortPickResponse{ShortPick: pick}, err
 }
 
 // RecordScans implements FulfillmentService.

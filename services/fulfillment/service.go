@@ -32,6 +32,10 @@ type (
 	Shipper interface {
 		Ship(context.Context, *inventoryv1.ShipRequest) (*inventoryv1.ShipResponse, error)
 	}
+	// Corrector takes off the books of this region what is not on the shelf.
+	Corrector interface {
+		WriteOff(context.Context, *inventoryv1.WriteOffRequest) (*inventoryv1.WriteOffResponse, error)
+	}
 )
 
 // Deps of the service.
@@ -48,6 +52,9 @@ type Deps struct {
 	// others are planned with only when nothing else will do. May be nil: then all are.
 	Reachable func(ident.Region) bool
 	Shipper   Shipper
+	Corrector Corrector
+	// Finds plays a picker who may find less than planned; nil: all of it is found, unless somebody says otherwise.
+	Finds Finds
 	// Carrier of parcels, and its name for people. May be nil: then parcels leave by themselves and are not followed.
 	Carrier     Carrier
 	CarrierName string
@@ -57,8 +64,10 @@ type Deps struct {
 	CarrierEvents CarrierEvents
 	// Scans takes scans of the other regions' shipments.
 	Scans map[ident.Region]ScanTaker
-	// HandlingTime between the request and the hand-over to the carrier.
+	// HandlingTime between the request and the hand-over to the carrier, at least.
 	HandlingTime time.Duration
+	// CollectEvery is how often the carrier collects, where days are short; 0: once a day, by each FC's clock (delivery.go).
+	CollectEvery time.Duration
 	Clock        clock.Clock
 	Log          *slog.Logger
 	// Committed is called after a transaction that left events in the outbox; may be nil.
@@ -220,12 +229,15 @@ func (s *Service) repeat(ctx context.Context, pace time.Duration, batch int, wor
 	}
 }
 
-// ShipDue sends a batch of shipments whose time has come, and tells how many it took on: all are packed in one statement,
+// ShipDue sends a batch of shipments whose time has come, and tells how many it took on: what is missing of them is seen to (short.go), all are packed, wave by wave (wave.go), in one statement,
 // each is booked with the carrier, handed over, and its stock leaves the books; those that have left are marked, with their
 // events, in one transaction. A crash in between repeats what is packed and not sent; asking the carrier or inventory again
 // changes nothing there.
 func (s *Service) ShipDue(ctx context.Context) (int, error) {
 	now := s.deps.Clock.Now()
+	if err := s.pickDue(ctx, now); err != nil {
+		return 0, fmt.Errorf("pick due shipments: %w", err)
+	}
 	due, err := s.pack(ctx, now, shipRetry, shipBatch)
 	if err != nil {
 		return 0, fmt.Errorf("pack due shipments: %w", err)
@@ -265,8 +277,13 @@ func (s *Service) send(ctx context.Context, all []shipment) error {
 	return err
 }
 
-// canceled is the one state that code asks for; the statements of store.go know the others.
-const canceled = "CANCELED"
+// States that code asks for; the statements of store.go know the others.
+const (
+	requested = "REQUESTED"
+	short     = "SHORT"
+	packed    = "PACKED"
+	canceled  = "CANCELED"
+)
 
 func stateProto(state string) fulfillmentv1.ShipmentState {
 	return fulfillmentv1.ShipmentState(fulfillmentv1.ShipmentState_value["SHIPMENT_STATE_"+state])
@@ -275,13 +292,16 @@ func stateProto(state string) fulfillmentv1.ShipmentState {
 func (s *Service) show(sh shipment, scans []*orderv1.Scan) *fulfillmentv1.Shipment {
 	out := &fulfillmentv1.Shipment{
 		ShipmentId: sh.id, OrderId: sh.order, CustomerId: sh.customer, FcId: sh.fc, Lines: sh.request.GetLines(), TrackingNumber: sh.tracking,
-		State: stateProto(sh.state), Carrier: sh.carrier, Scans: scans,
+		State: stateProto(sh.state), Carrier: sh.carrier, Scans: scans, ShortPicks: sh.short.GetShortPicks(),
 	}
 	if n := len(scans); n > 0 {
 		out.Way = scans[n-1].GetState()
 	}
 	if sh.shippedAt != nil {
 		out.ShippedAt = timestamppb.New(*sh.shippedAt)
+	}
+	if sh.shipBy.Unix() > 0 {
+		out.ShipBy = timestamppb.New(sh.shipBy)
 	}
 	return out
 }

@@ -41,11 +41,15 @@ SET name = excluded.name, city = excluded.city, country_code = excluded.country_
 WHERE fulfillment_centers.region = excluded.region`)
 
 	stmtRequest = sqldb.Define(sqldb.Regional, "fulfillment.request", `
-INSERT INTO shipments (region, fc_id, order_id, shipment_id, customer_id, state, lines, tracking_number, requested_at, due_at, booking)
-SELECT $1::crdb_internal_region, n.fc_id, n.order_id, n.shipment_id, n.customer_id, 'REQUESTED', n.lines, '', $7, $8, n.booking
-FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[], $9::bytea[]) AS n (fc_id, order_id, shipment_id, customer_id, lines, booking)
+INSERT INTO shipments (region, fc_id, order_id, shipment_id, customer_id, state, lines, tracking_number, requested_at, due_at, booking, ship_by)
+SELECT $1::crdb_internal_region, n.fc_id, n.order_id, n.shipment_id, n.customer_id, 'REQUESTED', n.lines, '', $7, n.due_at, n.booking, n.ship_by
+FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[], $8::timestamptz[], $9::bytea[], $10::timestamptz[])
+  AS n (fc_id, order_id, shipment_id, customer_id, lines, due_at, booking, ship_by)
 ON CONFLICT (region, fc_id, order_id) DO NOTHING`)
 
+	// Those that leave with the next collection are packed first, one FC after the other: a batch takes each wave in one go, as
+	// far as it reaches. Waves whose collection is after $5 are not open yet.
+	//
 	// What is packed is sent: from here on a cancellation comes too late. A shipment that is taken again, because whoever
 	// packed it has not sent it in time, is packed already; each time it is left alone twice as long, up to eight times.
 	stmtPack = sqldb.Define(sqldb.Regional, "fulfillment.pack", `
@@ -54,13 +58,13 @@ SET state = 'PACKED', tries = s.tries + 1, due_at = $2::timestamptz + (1 << leas
 FROM (
   SELECT region, fc_id, order_id
   FROM shipments
-  WHERE region = $1 AND state IN ('REQUESTED', 'PACKED') AND due_at <= $2
-  ORDER BY due_at
+  WHERE region = $1 AND state IN ('REQUESTED', 'PACKED') AND ship_by <= $5 AND due_at <= $2
+  ORDER BY ship_by, fc_id, due_at
   LIMIT $4
   FOR UPDATE SKIP LOCKED
 ) AS d
 WHERE s.region = d.region AND s.fc_id = d.fc_id AND s.order_id = d.order_id AND s.state IN ('REQUESTED', 'PACKED')
-RETURNING s.fc_id, s.order_id, s.shipment_id, s.customer_id, s.lines, s.booking`)
+RETURNING s.fc_id, s.order_id, s.shipment_id, s.customer_id, s.lines, s.booking, s.short_picks`)
 
 	// Gives those that were still to be sent: another cell may have been first with some.
 	stmtShipped = sqldb.Define(sqldb.Regional, "fulfillment.shipped", `
@@ -85,7 +89,7 @@ FROM shipments
 WHERE region = $1 AND fc_id = $2 AND order_id = $3`)
 
 	stmtListShipments = sqldb.Define(sqldb.Regional, "fulfillment.list_shipments", `
-SELECT fc_id, order_id, shipment_id, customer_id, state, lines, tracking_number, shipped_at, carrier, scanned
+SELECT fc_id, order_id, shipment_id, customer_id, state, lines, tracking_number, shipped_at, carrier, scanned, short_picks, ship_by
 FROM shipments
 WHERE region = $1 AND order_id = $2
 ORDER BY fc_id`)
@@ -128,6 +132,59 @@ FROM (
 ) AS d
 WHERE s.region = d.region AND s.fc_id = d.fc_id AND s.order_id = d.order_id
 RETURNING s.fc_id, s.order_id, s.shipment_id, s.tracking_number`)
+
+	stmtLockPicked = sqldb.Define(sqldb.Regional, "fulfillment.lock_picked", `
+SELECT shipment_id, customer_id, state, lines, short_picks
+FROM shipments
+WHERE region = $1 AND fc_id = $2 AND order_id = $3
+FOR UPDATE`)
+
+	stmtMissed = sqldb.Define(sqldb.Regional, "fulfillment.missed", `
+UPDATE shipments
+SET state = 'SHORT', lines = $4, short_picks = $5, due_at = $6
+WHERE region = $1 AND fc_id = $2 AND order_id = $3`)
+
+	// Until $3 nobody else corrects the books by them.
+	stmtTakeShort = sqldb.Define(sqldb.Regional, "fulfillment.take_short", `
+UPDATE shipments AS s
+SET due_at = $3
+FROM (
+  SELECT region, fc_id, order_id
+  FROM shipments
+  WHERE region = $1 AND state = 'SHORT' AND due_at <= $2
+  ORDER BY due_at
+  LIMIT $4
+  FOR UPDATE SKIP LOCKED
+) AS d
+WHERE s.region = d.region AND s.fc_id = d.fc_id AND s.order_id = d.order_id
+RETURNING s.fc_id, s.order_id, s.shipment_id, s.customer_id, s.lines, s.short_picks`)
+
+	stmtCorrected = sqldb.Define(sqldb.Regional, "fulfillment.corrected", `
+UPDATE shipments
+SET state = $4, due_at = $5
+WHERE region = $1 AND fc_id = $2 AND order_id = $3 AND state = 'SHORT'
+RETURNING fc_id`)
+
+	stmtListPicked = sqldb.Define(sqldb.Regional, "fulfillment.list_picked", `
+SELECT fc_id, order_id, shipment_id, lines
+FROM shipments
+WHERE region = $1 AND state = 'REQUESTED' AND ship_by <= $4 AND due_at <= $2
+ORDER BY ship_by, fc_id, due_at
+LIMIT $3`)
+
+	stmtErase = sqldb.Define(sqldb.Regional, "fulfillment.erase", `
+UPDATE shipments
+SET lines = $4, booking = ''
+WHERE region = $1 AND fc_id = $2 AND order_id = $3`)
+
+	stmtListWaves = sqldb.Define(sqldb.Regional, "fulfillment.list_waves", `
+SELECT fc_id, ship_by, min(due_at), sum(CASE state WHEN 'REQUESTED' THEN 1 ELSE 0 END)::int8, sum(CASE state WHEN 'SHORT' THEN 1 ELSE 0 END)::int8,
+  sum(CASE state WHEN 'PACKED' THEN 1 ELSE 0 END)::int8
+FROM shipments
+WHERE region = $1 AND state IN ('REQUESTED', 'SHORT', 'PACKED') AND ($2 = '' OR fc_id = $2)
+GROUP BY ship_by, fc_id
+ORDER BY ship_by, fc_id
+LIMIT $3`)
 )
 
 // shipment as stored.
@@ -143,6 +200,10 @@ type shipment struct {
 	scanned int64
 	way     string
 	trackAt *time.Time
+	// shipBy is the collection of its wave, and dueAt when it is picked.
+	shipBy, dueAt time.Time
+	// short is what was not found of it.
+	short *fulfillmentv1.ShortPicks
 }
 
 func (s *Service) readCenters(ctx context.Context) ([]Center, error) {
@@ -170,10 +231,12 @@ func (s *Service) OpenCenters(ctx context.Context, centers []Center) error {
 }
 
 // queueShipments of requests that came at the same time. An FC has one for an order, whatever arrives.
-func queueShipments(b *sqldb.Batch, region ident.Region, all []shipment, dueAt time.Time) error {
+func queueShipments(b *sqldb.Batch, region ident.Region, all []shipment) error {
 	n := len(all)
 	fcs, orders, ids, customers, lines, bookings := make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([][]byte, n), make([][]byte, n)
+	dues, shipBys := make([]time.Time, n), make([]time.Time, n)
 	for i, sh := range all {
+		dues[i], shipBys[i] = sh.dueAt, sh.shipBy
 		var err error
 		if lines[i], err = proto.Marshal(sh.request); err != nil {
 			return err
@@ -183,20 +246,20 @@ func queueShipments(b *sqldb.Batch, region ident.Region, all []shipment, dueAt t
 		}
 		fcs[i], orders[i], ids[i], customers[i] = sh.fc, sh.order, sh.id, sh.customer
 	}
-	b.Queue(stmtRequest, nil, string(region), fcs, orders, ids, customers, lines, all[0].requestedAt, dueAt, bookings)
+	b.Queue(stmtRequest, nil, string(region), fcs, orders, ids, customers, lines, all[0].requestedAt, dues, bookings, shipBys)
 	return nil
 }
 
 // pack the shipments that are to be sent now: nobody else takes them for retry, which doubles with each time.
 func (s *Service) pack(ctx context.Context, now time.Time, retry time.Duration, limit int) ([]shipment, error) {
 	return sqldb.Collect(ctx, s.deps.Regional, stmtPack, func(r sqldb.Row) (shipment, error) {
-		sh := shipment{request: &orderv1.FulfillmentRequested{}, booking: &fulfillmentv1.Booking{}}
-		var lines, booking []byte
-		if err := r.Scan(&sh.fc, &sh.order, &sh.id, &sh.customer, &lines, &booking); err != nil {
+		sh := shipment{request: &orderv1.FulfillmentRequested{}, booking: &fulfillmentv1.Booking{}, short: &fulfillmentv1.ShortPicks{}}
+		var lines, booking, short []byte
+		if err := r.Scan(&sh.fc, &sh.order, &sh.id, &sh.customer, &lines, &booking, &short); err != nil {
 			return sh, err
 		}
-		return sh, errors.Join(proto.Unmarshal(lines, sh.request), proto.Unmarshal(booking, sh.booking))
-	}, string(s.deps.Region), now, retry.Microseconds(), limit)
+		return sh, errors.Join(proto.Unmarshal(lines, sh.request), proto.Unmarshal(booking, sh.booking), proto.Unmarshal(short, sh.short))
+	}, string(s.deps.Region), now, retry.Microseconds(), limit, openUntil(now))
 }
 
 // parcelKey is one FC's part of one order: the key of a shipment in its region.
@@ -234,12 +297,12 @@ func (s *Service) cancelShipment(ctx context.Context, fc string, order ident.Ord
 // readShipments of an order, with the scans that the order was told.
 func (s *Service) readShipments(ctx context.Context, order ident.OrderID) ([]shipment, map[string][]*orderv1.Scan, error) {
 	all, err := sqldb.Collect(ctx, s.deps.Regional, stmtListShipments, func(r sqldb.Row) (shipment, error) {
-		sh := shipment{request: &orderv1.FulfillmentRequested{}}
-		var lines []byte
-		if err := r.Scan(&sh.fc, &sh.order, &sh.id, &sh.customer, &sh.state, &lines, &sh.tracking, &sh.shippedAt, &sh.carrier, &sh.scanned); err != nil {
+		sh := shipment{request: &orderv1.FulfillmentRequested{}, short: &fulfillmentv1.ShortPicks{}}
+		var lines, short []byte
+		if err := r.Scan(&sh.fc, &sh.order, &sh.id, &sh.customer, &sh.state, &lines, &sh.tracking, &sh.shippedAt, &sh.carrier, &sh.scanned, &short, &sh.shipBy); err != nil {
 			return sh, err
 		}
-		return sh, proto.Unmarshal(lines, sh.request)
+		return sh, errors.Join(proto.Unmarshal(lines, sh.request), proto.Unmarshal(short, sh.short))
 	}, string(s.deps.Region), string(order))
 	if err != nil || len(all) == 0 {
 		return nil, nil, err

@@ -8,6 +8,9 @@
 //	    ▲               │ release, or expiry │ release
 //	    └───────────────┴────────────────────┘
 //
+// What an order has bought and nobody finds on the shelf is written off (writeoff.go): its reservation falls by it, and so does
+// what is on hand.
+//
 // The ledger, inventory_events, has every change of what is on hand (restock, ship, adjust, return), so
 // that for each row: available + reserved = sum of the ledger, and reserved = sum of what is HELD
 // or COMMITTED.

@@ -68,17 +68,7 @@ func (s *Service) Reserve(ctx context.Context, req *inventoryv1.ReserveRequest) 
 		return nil, err
 	}
 	var v problem.Violations
-	v.Check(len(req.GetLines()) >= 1 && len(req.GetLines()) <= maxLines, "lines", "must be 1 to 200")
-	seen := map[int32]bool{}
-	lines := make([]line, 0, len(req.GetLines()))
-	for i, l := range req.GetLines() {
-		field := "lines[" + strconv.Itoa(i) + "]"
-		v.Check(l.GetLine() >= 1 && !seen[l.GetLine()], field+".line", "must count from 1, each once")
-		v.Check(validKey(l.GetSku(), 64), field+".sku", "must be 1 to 64 characters")
-		v.Check(l.GetQuantity() >= 1 && l.GetQuantity() <= maxQuantity, field+".quantity", "must be 1 to 999")
-		seen[l.GetLine()] = true
-		lines = append(lines, line{number: l.GetLine(), sku: l.GetSku(), quantity: l.GetQuantity()})
-	}
+	lines := readLines(&v, req.GetLines())
 	until := expiry(&v, a.now, req.GetExpiresAt())
 	if err := v.Err(); err != nil {
 		return nil, err
@@ -92,6 +82,22 @@ func (s *Service) Reserve(ctx context.Context, req *inventoryv1.ReserveRequest) 
 		resp.Lines = append(resp.Lines, &inventoryv1.ReserveLine{Line: l.number, Sku: l.sku, Quantity: l.quantity})
 	}
 	return resp, nil
+}
+
+// readLines of an order at an FC.
+func readLines(v *problem.Violations, all []*inventoryv1.ReserveLine) []line {
+	v.Check(len(all) >= 1 && len(all) <= maxLines, "lines", "must be 1 to 200")
+	seen := map[int32]bool{}
+	lines := make([]line, 0, len(all))
+	for i, l := range all {
+		field := "lines[" + strconv.Itoa(i) + "]"
+		v.Check(l.GetLine() >= 1 && !seen[l.GetLine()], field+".line", "must count from 1, each once")
+		v.Check(validKey(l.GetSku(), 64), field+".sku", "must be 1 to 64 characters")
+		v.Check(l.GetQuantity() >= 1 && l.GetQuantity() <= maxQuantity, field+".quantity", "must be 1 to 999")
+		seen[l.GetLine()] = true
+		lines = append(lines, line{number: l.GetLine(), sku: l.GetSku(), quantity: l.GetQuantity()})
+	}
+	return lines
 }
 
 func expiry(v *problem.Violations, now time.Time, at *timestamppb.Timestamp) time.Time {
@@ -189,6 +195,23 @@ func (s *Service) Return(ctx context.Context, req *inventoryv1.ReturnRequest) (*
 	}
 	already, err := s.takeBack(ctx, back{at: a, id: req.GetReturnId(), entries: entries})
 	return &inventoryv1.ReturnResponse{AlreadyCounted: already}, err
+}
+
+// WriteOff implements InventoryService.
+func (s *Service) WriteOff(ctx context.Context, req *inventoryv1.WriteOffRequest) (*inventoryv1.WriteOffResponse, error) {
+	a, err := s.place(ctx, req.GetFcId(), req.GetOrderId())
+	if err != nil {
+		return nil, err
+	}
+	var v problem.Violations
+	v.Check(validKey(req.GetWriteOffId(), 100), "write_off_id", "must be 1 to 100 characters")
+	v.Check(validKey(req.GetReason(), 200), "reason", "must be 1 to 200 characters")
+	lines := readLines(&v, req.GetLines())
+	if err := v.Err(); err != nil {
+		return nil, err
+	}
+	already, err := s.writeOff(ctx, writeOff{at: a, id: req.GetWriteOffId(), reason: req.GetReason(), lines: sortLines(lines)})
+	return &inventoryv1.WriteOffResponse{AlreadyCounted: already}, err
 }
 
 // Restock implements InventoryService.

@@ -70,7 +70,12 @@ SELECT $1::crdb_internal_region, r.fc_id, r.order_id, r.line, r.sku, r.quantity,
 FROM unnest($2::text[], $3::text[], $4::int4[], $5::text[], $6::int8[], $7::text[], $8::timestamptz[])
   AS r (fc_id, order_id, line, sku, quantity, state, expires_at)
 ON CONFLICT (region, fc_id, order_id, line) DO UPDATE
-SET state = excluded.state, expires_at = excluded.expires_at, changed_at = excluded.changed_at`)
+SET quantity = excluded.quantity, state = excluded.state, expires_at = excluded.expires_at, changed_at = excluded.changed_at`)
+
+	stmtDeleteReservations = sqldb.Define(sqldb.Regional, "inventory.delete_reservations", `
+DELETE FROM reservations AS r
+USING unnest($4::int4[]) AS n (line)
+WHERE r.region = $1 AND r.fc_id = $2 AND r.order_id = $3 AND r.line = n.line`)
 
 	// The counts are what they were under lock, and what has moved since.
 	stmtMove = sqldb.Define(sqldb.Regional, "inventory.move", `

@@ -46,7 +46,7 @@ func (s *Service) cancel(ctx context.Context, customer ident.CustomerID, id iden
 			return decision{}, problem.New(problem.Precondition, reasonOrderEnded, "the order was never placed")
 		case p.canceling:
 			return decision{}, nil
-		case !slices.ContainsFunc(p.parcels, func(parcel *orderv1.Parcel) bool { return parcel.GetState() == requested }):
+		case p.firstOpen("") == nil && !slices.ContainsFunc(p.parcels, func(parcel *orderv1.Parcel) bool { return parcel.GetState() == requested }):
 			return decision{}, tooLate()
 		}
 		return decision{
@@ -67,6 +67,9 @@ func (s *Service) cancel(ctx context.Context, customer ident.CustomerID, id iden
 	if err != nil {
 		return nil, err
 	}
+	if comesShort(o) {
+		return nil, late
+	}
 	resp := &orderv1.CancelOrderResponse{Order: o}
 	for _, parcel := range o.GetParcels() {
 		switch parcel.GetState() {
@@ -77,7 +80,8 @@ func (s *Service) cancel(ctx context.Context, customer ident.CustomerID, id iden
 			resp.Kept = append(resp.Kept, parcel)
 		}
 	}
-	if len(resp.GetKept()) == len(o.GetParcels()) {
+	dropped := slices.ContainsFunc(o.GetShortPicks(), func(pick *orderv1.ShortPick) bool { return len(pick.GetCanceled()) > 0 })
+	if len(resp.GetKept()) == len(o.GetParcels()) && !dropped {
 		return nil, tooLate()
 	}
 	return resp, nil
@@ -161,6 +165,7 @@ func (s *Service) recordCanceled(ctx context.Context, c *orderv1.CancellationSta
 				d.facts = append(d.facts, fact{kindPacked, causeDecided + fc, &orderv1.Packed{FcId: fc}})
 			}
 		}
+		p.deliveryBack(d)
 		return d, nil
 	})
 	if err != nil {
@@ -177,14 +182,45 @@ func (s *Service) recordCanceled(ctx context.Context, c *orderv1.CancellationSta
 		}
 		back += d.GetRefund().GetMinorUnits()
 	}
-	c.Whole, c.Close = out.projection.status == Canceled, out.projection.holdsForNothing()
+	c.Whole, c.Close = out.projection.status == Canceled && !out.projection.partsGivenBack(), out.projection.holdsForNothing()
 	c.Refund = out.projection.amount(back).Proto()
 	return nil
+}
+
+// partsGivenBack tells that the order gives back its money in parts, because some were canceled by short picks before: then
+// "everything" could overtake what is given back for those.
+func (p *projection) partsGivenBack() bool {
+	return slices.ContainsFunc(p.short, func(d *orderv1.ShortPicked) bool { return len(d.GetShortPick().GetCanceled()) > 0 })
+}
+
+// deliveryBack adds delivery to the last part of a decision that cancels what was left of an order, when that goes back in parts.
+func (p *projection) deliveryBack(d decision) {
+	if p.held || !p.partsGivenBack() || p.firstOpen("") != nil || len(d.facts) == 0 {
+		return
+	}
+	gone := map[string]bool{}
+	var last *orderv1.Canceled
+	for _, f := range d.facts {
+		if c, ok := f.detail.(*orderv1.Canceled); ok {
+			gone[c.GetFcId()], last = true, c
+		}
+	}
+	left := slices.ContainsFunc(p.parcels, func(parcel *orderv1.Parcel) bool {
+		return parcel.GetState() != canceled && !gone[parcel.GetFcId()]
+	})
+	if last != nil && !left && p.status == Paid {
+		last.Refund.MinorUnits += p.delivery()
+	}
 }
 
 // given back, or about to be: units by line.
 func (p *projection) given() map[int32]int64 {
 	given := map[int32]int64{}
+	for _, l := range p.agreed.GetLines() {
+		if units := p.dropped(l.GetLine()); units > 0 && !p.held {
+			given[l.GetLine()] += units
+		}
+	}
 	for _, parcel := range p.parcels {
 		if parcel.GetState() != canceled || p.held { // what was only held for it was never taken
 			continue

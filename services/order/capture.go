@@ -69,7 +69,7 @@ func (s *Service) letGo(ctx context.Context, customer, order, currency string) e
 
 // holdsForNothing tells that money is held still, although every parcel has left and is paid for, or will not leave.
 func (p *projection) holdsForNothing() bool {
-	return p.held && !p.closed && !slices.ContainsFunc(p.parcels, func(parcel *orderv1.Parcel) bool { return !p.settled(parcel) })
+	return p.held && !p.closed && p.firstOpen("") == nil && !slices.ContainsFunc(p.parcels, func(parcel *orderv1.Parcel) bool { return !p.settled(parcel) })
 }
 
 // settled tells that a parcel needs no money any more.
@@ -90,9 +90,14 @@ func (p *projection) charge(parcel *orderv1.Parcel) (minor int64) {
 		}
 	}
 	if !anyLeft {
-		minor = p.agreed.GetShipping().GetMinorUnits() + p.agreed.GetShippingTax().GetMinorUnits()
+		minor = p.delivery()
 	}
 	return minor + p.bear(parcel.GetLines(), left)
+}
+
+// delivery is what it costs, with its tax.
+func (p *projection) delivery() int64 {
+	return p.agreed.GetShipping().GetMinorUnits() + p.agreed.GetShippingTax().GetMinorUnits()
 }
 
 // bear is what units of lines bear, after those that others have borne already; it adds them to these.
@@ -115,7 +120,7 @@ func (p *projection) lineOf(number int32) *orderv1.Line {
 	return p.agreed.GetLines()[i]
 }
 
-// recordShipment of one FC's parcel, and what is known of its way. Where the money was only held, taking the parcel's share
+// recordShipment of one FC's parcel, and what is known of its way. What was not found of it is recorded before. Where the money was only held, taking the parcel's share
 // begins with it; where the parcel was sent back, so does its return.
 func (s *Service) recordShipment(ctx context.Context, customer ident.CustomerID, id ident.OrderID, d *orderv1.Shipped, scans []*orderv1.Scan) error {
 	out, err := s.decide(ctx, customer, id, func(p *projection, log causes) (decision, error) {
@@ -137,23 +142,32 @@ func (s *Service) recordShipment(ctx context.Context, customer ident.CustomerID,
 		p.sentBack(&made, customer, parcel, d.GetShipmentId())
 		return made, nil
 	})
-	if err != nil || len(out.begun) == 0 {
+	if err != nil {
 		return err
+	}
+	s.follow(ctx, out.begun)
+	return nil
+}
+
+// follow an order by the sagas that news of its parcels have begun, one after the other: what was not taken yet cannot be
+// given back.
+func (s *Service) follow(ctx context.Context, all []saga.Ticket) {
+	if len(all) == 0 {
+		return
 	}
 	select {
 	case s.followed <- struct{}{}: // when the network is slow, so is who tells of shipments
 	case <-ctx.Done():
-		return nil // the sweep takes it on
+		return // the sweep takes it on
 	}
 	s.runs.Go(func() {
 		defer func() { <-s.followed }()
-		for _, ticket := range out.begun { // one after the other: what was not taken yet cannot be given back
+		for _, ticket := range all {
 			if s.run(ctx, ticket, nil) != nil {
 				return // it is logged, and the sweep goes on
 			}
 		}
 	})
-	return nil
 }
 
 // taking of the money of a parcel that leaves now.
@@ -161,7 +175,7 @@ func (p *projection) taking(customer ident.CustomerID, parcel *orderv1.Parcel, s
 	order := p.agreed.GetOrderId()
 	return begun{kindCapturing, order + "/capture/" + shipment, &orderv1.CaptureState{
 		OrderId: order, CustomerId: string(customer), FcId: parcel.GetFcId(), CaptureId: shipment, Amount: p.amount(p.charge(parcel)).Proto(),
-		Last: !slices.ContainsFunc(p.parcels, func(other *orderv1.Parcel) bool { return other != parcel && !p.settled(other) }),
+		Last: p.firstOpen("") == nil && !slices.ContainsFunc(p.parcels, func(other *orderv1.Parcel) bool { return other != parcel && !p.settled(other) }),
 	}}
 }
 

@@ -34,5 +34,5 @@
 // What follows an order are sagas that only go forward (sagas.go): a cancellation (cancel.go),
 // a return (returns.go), and, where money was only held, the capture of each shipment's part
 // (capture.go). A parcel that its carrier sends back is a return that nobody asks for
-// (sentback.go). How money is shared out, to the last cent, is in shares.go.
+// (sentback.go). What an FC does not find on its shelf is planned anew (shortpick.go). How money is shared out, to the last cent, is in shares.go.
 package order

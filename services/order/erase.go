@@ -12,6 +12,8 @@ import (
 	orderv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1"
 	postalv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/postal/v1"
 	"github.com/cellar-commerce/cellar/internal/ident"
+	"github.com/cellar-commerce/cellar/internal/outbox"
+	"github.com/cellar-commerce/cellar/internal/saga"
 	"github.com/cellar-commerce/cellar/internal/sqldb"
 )
 
@@ -34,9 +36,11 @@ func (s *Service) EraseAddresses(ctx context.Context, req *orderv1.EraseAddresse
 		if err != nil {
 			return nil, fmt.Errorf("erase addresses: %w", err)
 		}
-		var ids []string
+		var ids, all []string
 		var addresses [][]byte
+		var tells []outbox.Event
 		for _, o := range page {
+			all = append(all, o.GetOrderId())
 			kept := keptOf(o.GetShipTo())
 			switch {
 			case !Ended(o):
@@ -46,10 +50,10 @@ func (s *Service) EraseAddresses(ctx context.Context, req *orderv1.EraseAddresse
 				if err != nil {
 					return nil, err
 				}
-				ids, addresses = append(ids, o.GetOrderId()), append(addresses, b)
+				ids, addresses, tells = append(ids, o.GetOrderId()), append(addresses, b), append(tells, erased(o)...)
 			}
 		}
-		if err := s.replaceAddresses(ctx, customer, ids, addresses); err != nil {
+		if err := s.replaceAddresses(ctx, customer, all, ids, addresses, tells); err != nil {
 			return nil, fmt.Errorf("erase addresses: %w", err)
 		}
 		if len(page) < maxPage {
@@ -65,12 +69,38 @@ func keptOf(a *postalv1.PostalAddress) *postalv1.PostalAddress {
 	return &postalv1.PostalAddress{Recipient: erasedName, Locality: a.GetLocality(), AdministrativeArea: a.GetAdministrativeArea(), RegionCode: a.GetRegionCode()}
 }
 
-func (s *Service) replaceAddresses(ctx context.Context, customer ident.CustomerID, ids []string, addresses [][]byte) error {
-	if len(ids) == 0 {
+// erased tells each FC that has a parcel of an order to forget where it went.
+func erased(o *orderv1.Order) (events []outbox.Event) {
+	for _, p := range o.GetParcels() {
+		events = append(events, outbox.Event{
+			MessageID:   "order/" + o.GetOrderId() + "/" + p.GetFcId() + "/erased",
+			Key:         o.GetOrderId(),
+			Destination: ident.Region(p.GetRegion()),
+			Subject:     "fulfillment." + p.GetRegion() + "." + p.GetFcId() + ".erased",
+			Payload:     &orderv1.FulfillmentErased{OrderId: o.GetOrderId(), CustomerId: o.GetCustomerId(), FcId: p.GetFcId()},
+		})
+	}
+	return events
+}
+
+// replaceAddresses of some orders, tell their FCs, and forget what the placements of all of them remember: one transaction.
+func (s *Service) replaceAddresses(ctx context.Context, customer ident.CustomerID, all, ids []string, addresses [][]byte, tells []outbox.Event) error {
+	if len(all) == 0 {
 		return nil
 	}
-	return s.deps.Fence.InSlotTx(ctx, customer, func(tx sqldb.Tx) error {
-		_, err := tx.Exec(ctx, stmtReplaceAddress, string(customer.Region()), string(customer), ids, addresses)
-		return err
+	err := s.deps.Fence.InSlotTx(ctx, customer, func(tx sqldb.Tx) error {
+		var b sqldb.Batch
+		if len(ids) > 0 {
+			b.Queue(stmtReplaceAddress, nil, string(customer.Region()), string(customer), ids, addresses)
+		}
+		saga.QueueForget(&b, customer, all)
+		if err := outbox.Queue(&b, customer.Region(), s.deps.Clock.Now(), tells...); err != nil {
+			return err
+		}
+		return tx.SendLast(ctx, &b)
 	})
+	if err == nil && len(tells) > 0 {
+		s.deps.Committed()
+	}
+	return err
 }

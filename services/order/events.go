@@ -16,6 +16,7 @@ type request struct {
 	order, customer string
 	shipTo          *postalv1.PostalAddress
 	paidAt          time.Time
+	promisedAt      time.Time
 	express         bool
 }
 
@@ -31,7 +32,7 @@ func (r request) events(parcels []*orderv1.Parcel) []outbox.Event {
 			Subject:     "fulfillment." + p.GetRegion() + "." + p.GetFcId() + ".requested",
 			Payload: &orderv1.FulfillmentRequested{
 				OrderId: r.order, CustomerId: r.customer, FcId: p.GetFcId(), Lines: p.GetLines(),
-				ShipTo: r.shipTo, PaidAt: timestamppb.New(r.paidAt), Express: r.express,
+				ShipTo: r.shipTo, PaidAt: timestamppb.New(r.paidAt), Express: r.express, PromisedAt: timestamppb.New(r.promisedAt),
 			},
 		})
 	}

@@ -9,7 +9,9 @@ import (
 
 	fulfillmentv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/fulfillment/v1"
 	inventoryv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/inventory/v1"
+	orderv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1"
 	paymentv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/payment/v1"
+	problemv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/problem/v1"
 	"github.com/cellar-commerce/cellar/internal/problem"
 )
 
@@ -119,10 +121,17 @@ type centers struct {
 	// back are units that came back, by FC, order and return; free tells whose stock was released.
 	back map[string]map[string]int64
 	free map[string]bool
+	// spare is what FCs without a parcel have, by FC and SKU; held and sold what orders have of it, by FC and order.
+	spare      map[string]map[string]int64
+	held, sold map[string][]*inventoryv1.ReserveLine
+	writtenOff map[string]bool
 }
 
 func newCenters() *centers {
-	return &centers{states: map[string]string{}, back: map[string]map[string]int64{}, free: map[string]bool{}}
+	return &centers{
+		states: map[string]string{}, back: map[string]map[string]int64{}, free: map[string]bool{}, spare: map[string]map[string]int64{},
+		held: map[string][]*inventoryv1.ReserveLine{}, sold: map[string][]*inventoryv1.ReserveLine{}, writtenOff: map[string]bool{},
+	}
 }
 
 // become packs a parcel or ships it, unless it was canceled.
@@ -150,9 +159,117 @@ func (c *centers) CancelShipment(_ context.Context, q *fulfillmentv1.CancelShipm
 
 func (c *centers) Release(_ context.Context, q *inventoryv1.ReleaseRequest) (*inventoryv1.ReleaseResponse, error) {
 	return &inventoryv1.ReleaseResponse{}, c.around("Release "+q.GetFcId(), func() error {
-		c.free[q.GetFcId()+"/"+q.GetOrderId()] = true
+		at := q.GetFcId() + "/" + q.GetOrderId()
+		for _, l := range append(c.held[at], c.sold[at]...) {
+			c.spare[q.GetFcId()][l.GetSku()] += l.GetQuantity()
+		}
+		delete(c.held, at)
+		delete(c.sold, at)
+		c.free[at] = true
 		return nil
 	})
+}
+
+// PlanOrder from the FCs that have some to spare, in the order of their ids.
+func (c *centers) PlanOrder(_ context.Context, q *fulfillmentv1.PlanOrderRequest) (*fulfillmentv1.PlanOrderResponse, error) {
+	resp, short := &fulfillmentv1.PlanOrderResponse{}, &problemv1.OutOfStock{}
+	err := c.around("PlanOrder", func() error {
+		parcels := map[string]*fulfillmentv1.PlannedParcel{}
+		for _, l := range q.GetLines() {
+			missing := l.GetQuantity()
+			for _, fc := range slices.Sorted(maps.Keys(c.spare)) {
+				take := min(missing, c.spare[fc][l.GetSku()])
+				if take == 0 || slices.Contains(q.GetExcludedFcs(), fc) {
+					continue
+				}
+				if parcels[fc] == nil {
+					parcels[fc] = &fulfillmentv1.PlannedParcel{FcId: fc, Region: "us-west-2"}
+					resp.Parcels = append(resp.Parcels, parcels[fc])
+				}
+				parcels[fc].Lines = append(parcels[fc].Lines, &orderv1.ParcelLine{Line: l.GetLine(), Sku: l.GetSku(), Quantity: take})
+				missing -= take
+			}
+			if missing > 0 {
+				short.Shortages = append(short.Shortages, &problemv1.Shortage{Sku: l.GetSku(), Requested: l.GetQuantity(), Available: l.GetQuantity() - missing})
+			}
+		}
+		return nil
+	})
+	if err == nil && len(short.GetShortages()) > 0 { // an answer like any other
+		return nil, problem.New(problem.Precondition, "OUT_OF_STOCK", "there is not enough", short)
+	}
+	return resp, err
+}
+
+func (c *centers) Reserve(_ context.Context, q *inventoryv1.ReserveRequest) (*inventoryv1.ReserveResponse, error) {
+	resp := &inventoryv1.ReserveResponse{ExpiresAt: q.GetExpiresAt()}
+	return resp, c.around("Reserve "+q.GetFcId(), func() error {
+		at := q.GetFcId() + "/" + q.GetOrderId()
+		if c.free[at] {
+			return problem.New(problem.Precondition, "HOLD_RELEASED", "it was given back")
+		}
+		if known := append(c.held[at], c.sold[at]...); len(known) > 0 {
+			resp.Lines = known
+			return nil
+		}
+		for _, l := range q.GetLines() {
+			take := min(l.GetQuantity(), c.spare[q.GetFcId()][l.GetSku()])
+			if take > 0 {
+				c.spare[q.GetFcId()][l.GetSku()] -= take
+				resp.Lines = append(resp.Lines, &inventoryv1.ReserveLine{Line: l.GetLine(), Sku: l.GetSku(), Quantity: take})
+			}
+		}
+		if len(resp.GetLines()) == 0 {
+			return problem.New(problem.Precondition, "OUT_OF_STOCK", "there is none")
+		}
+		c.held[at] = resp.GetLines()
+		return nil
+	})
+}
+
+func (c *centers) Commit(_ context.Context, q *inventoryv1.CommitRequest) (*inventoryv1.CommitResponse, error) {
+	return &inventoryv1.CommitResponse{}, c.around("Commit "+q.GetFcId(), func() error {
+		at := q.GetFcId() + "/" + q.GetOrderId()
+		if len(c.held[at])+len(c.sold[at]) == 0 {
+			return problem.New(problem.Precondition, "HOLD_RELEASED", "nothing is held")
+		}
+		c.sold[at] = append(c.sold[at], c.held[at]...)
+		delete(c.held, at)
+		return nil
+	})
+}
+
+// writeOff what an FC that had some to spare does not find, once.
+func (c *centers) writeOff(order string, pick *orderv1.ShortPick) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.writtenOff[order+pick.GetShortPickId()] {
+		return
+	}
+	c.writtenOff[order+pick.GetShortPickId()] = true
+	for _, l := range c.sold[pick.GetFcId()+"/"+order] {
+		for _, missing := range pick.GetLines() {
+			if missing.GetLine() == l.GetLine() {
+				l.Quantity -= missing.GetQuantity()
+			}
+		}
+	}
+}
+
+// soldTo an order by FCs that had some to spare: units by FC and line.
+func (c *centers) soldTo(order string) map[string]int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	units := map[string]int64{}
+	for fc := range c.spare {
+		for _, l := range c.sold[fc+"/"+order] {
+			if l.GetQuantity() == 0 {
+				continue
+			}
+			units[fmt.Sprint(fc, "/", l.GetLine())] += l.GetQuantity()
+		}
+	}
+	return units
 }
 
 func (c *centers) Return(_ context.Context, q *inventoryv1.ReturnRequest) (*inventoryv1.ReturnResponse, error) {

@@ -54,7 +54,7 @@ func onDB(db *sqldb.DB) world {
 // cell that serves the world's orders.
 func (w world) cell(name string) *Service {
 	return New(Deps{
-		DB: w.db, Fence: fencetest.Owner(w.db, "us-east-1"), Clock: w.clock, Payments: w.till, Cell: name,
+		DB: w.db, Fence: fencetest.Owner(w.db, "us-east-1"), Clock: w.clock, Payments: w.till, Planner: w.centers, Cell: name,
 		Shipments: map[ident.Region]Shipments{"us-east-1": w.centers, "us-west-2": w.centers},
 		Stock:     map[ident.Region]Stock{"us-east-1": w.centers, "us-west-2": w.centers},
 		Rings:     func() ([]ident.Region, uint64) { return []ident.Region{"us-east-1"}, 1 },

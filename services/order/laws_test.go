@@ -3,6 +3,7 @@ package order
 import (
 	"context"
 	"errors"
+	"maps"
 	"strings"
 	"sync"
 	"testing"
@@ -50,7 +51,8 @@ func stories() map[string]story {
 		}
 		return errors.Join(all...)
 	}
-	return map[string]story{
+	all := shortPickStories()
+	maps.Copy(all, map[string]story{
 		"cancellation of a whole order": {
 			begin: cancel, calls: []string{"CancelShipment iad1", "CancelShipment sea1", "Release iad1", "Release sea1", "Refund"},
 			captured: total, refunded: total, status: orderv1.Status_STATUS_CANCELED, payment: refunded, parcels: "CANCELED CANCELED",
@@ -103,7 +105,8 @@ func stories() map[string]story {
 			calls:    []string{"CancelShipment sea1", "Release sea1", "Capture"},
 			captured: 1000 - 66 + 82 + 499 + 44, status: orderv1.Status_STATUS_SHIPPED, payment: captured, parcels: "SHIPPED CANCELED",
 		},
-	}
+	})
+	return all
 }
 
 // expect the end of a story, by all who took part.
@@ -126,6 +129,7 @@ func (s story) expect(t *testing.T, w world, p placement) {
 	if o.GetCaptured().GetMinorUnits() != s.captured || o.GetRefunded().GetMinorUnits() != s.refunded {
 		t.Errorf("shown: captured %v, refunded %v; want %d and %d", o.GetCaptured(), o.GetRefunded(), s.captured, s.refunded)
 	}
+	w.expectUnits(t, o)
 	if open := sqldbtest.Texts(t, w.db, "SELECT saga_id || ' ' || status FROM sagas WHERE status <> 'DONE'"); len(open) > 0 {
 		t.Errorf("sagas have not ended: %v", open)
 	}

@@ -26,6 +26,8 @@ const (
 	kindReturnRequested = "return_requested"
 	kindReturned        = "returned"
 	kindRefunded        = "refunded"
+	kindShortPicked     = "short_picked"
+	kindReplanned       = "replanned"
 )
 
 // Causes make an event happen once. An order ends placement once, paid or failed: both have the same cause. An FC packs
@@ -36,11 +38,13 @@ const (
 	causeShipment     = "shipment/" // + shipment id
 	causeScan         = "scan/"     // + shipment id + "/" + number
 	causeCancellation = "cancellation"
-	causeDecided      = "decided/"  // + FC
-	causeCapture      = "capture/"  // + capture id
-	causeReturn       = "return/"   // + return id
-	causeReturned     = "returned/" // + return id
-	causeRefund       = "refund/"   // + refund id
+	causeDecided      = "decided/"   // + FC
+	causeCapture      = "capture/"   // + capture id
+	causeReturn       = "return/"    // + return id
+	causeReturned     = "returned/"  // + return id
+	causeRefund       = "refund/"    // + refund id
+	causeShortPick    = "short/"     // + short pick id
+	causeReplanned    = "replanned/" // + short pick id
 )
 
 // Event is one thing that happened to an order.
@@ -71,6 +75,8 @@ type projection struct {
 	// canceling: a cancellation was asked for. It happens once.
 	canceling bool
 	returns   []*orderv1.Return
+	// short are the units that FCs did not find, oldest first.
+	short []*orderv1.ShortPicked
 	// takings are the captures that were recorded, by FC.
 	takings map[string]bool
 }
@@ -122,6 +128,10 @@ func (p *projection) apply(e Event) error {
 		return with(e, p.takeBack)
 	case kindRefunded:
 		return with(e, p.refund)
+	case kindShortPicked:
+		return with(e, p.shortPick)
+	case kindReplanned:
+		return with(e, p.replanned)
 	}
 	return nil
 }
@@ -192,9 +202,9 @@ func (p *projection) settle() error {
 	return statusMoves.step(&p.status, Canceled)
 }
 
-// outstanding parcels are still to be sent.
+// outstanding parcels are still to be sent, or units that were not found to be planned anew.
 func (p *projection) outstanding() bool {
-	return slices.ContainsFunc(p.parcels, func(parcel *orderv1.Parcel) bool { return isOpen(parcel.GetState()) })
+	return p.firstOpen("") != nil || slices.ContainsFunc(p.parcels, func(parcel *orderv1.Parcel) bool { return isOpen(parcel.GetState()) })
 }
 
 func (p *projection) capture(d *orderv1.Captured) error {
@@ -210,6 +220,10 @@ func (p *projection) refund(d *orderv1.Refunded) error {
 	p.closed = p.closed || d.GetRefundId() == ""
 	for _, r := range p.returns {
 		r.Done = r.GetDone() || d.GetRefundId() == refundOf(r)
+	}
+	for _, short := range p.short {
+		pick := short.GetShortPick()
+		pick.Done = pick.GetDone() || d.GetRefundId() == refundOfShortPick(pick.GetShortPickId())
 	}
 	return p.settlePayment()
 }
@@ -291,8 +305,12 @@ func (p *projection) show(events []Event) *orderv1.Order {
 	if p.payment != unpaid {
 		o.Captured, o.Refunded = p.amount(p.captured).Proto(), p.amount(p.refunded).Proto()
 	}
+	o.ShortPicks = nil
+	for _, short := range p.short {
+		o.ShortPicks = append(o.ShortPicks, short.GetShortPick())
+	}
 	for _, l := range o.GetLines() {
-		l.Canceled, l.Returned = 0, 0
+		l.Canceled, l.Returned = p.dropped(l.GetLine()), 0
 		for _, parcel := range p.parcels {
 			for _, pl := range parcel.GetLines() {
 				if pl.GetLine() == l.GetLine() && parcel.GetState() == canceled {

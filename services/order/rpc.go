@@ -279,10 +279,41 @@ func (s *Service) RecordShipment(ctx context.Context, req *orderv1.RecordShipmen
 	v.Check(req.GetFcId() != "", "fc_id", "must not be empty")
 	v.Check(req.GetShipmentId() != "", "shipment_id", "must not be empty")
 	v.Check(len(req.GetScans()) <= maxScans, "scans", "must be 100 at most")
+	checkShortPicks(&v, req.GetShortPicks())
 	if err := v.Err(); err != nil {
 		return nil, err
+	}
+	if len(req.GetShortPicks()) > 0 {
+		if err := s.recordShortPicks(ctx, customer, id, req.GetFcId(), req.GetExpress(), req.GetShortPicks()); err != nil {
+			return nil, err
+		}
 	}
 	return &orderv1.RecordShipmentResponse{}, s.recordShipment(ctx, customer, id, &orderv1.Shipped{
 		FcId: req.GetFcId(), ShipmentId: req.GetShipmentId(), TrackingNumber: req.GetTrackingNumber(), ShippedAt: req.GetShippedAt(), Carrier: req.GetCarrier(),
 	}, req.GetScans())
+}
+
+// RecordShortPick implements OrderService.
+func (s *Service) RecordShortPick(ctx context.Context, req *orderv1.RecordShortPickRequest) (*orderv1.RecordShortPickResponse, error) {
+	customer, id, err := fence.OwnedOrder(ctx, s.deps.Fence, req.GetCustomerId(), req.GetOrderId())
+	if err != nil {
+		return nil, err
+	}
+	var v problem.Violations
+	v.Check(req.GetFcId() != "", "fc_id", "must not be empty")
+	v.Check(len(req.GetShortPicks()) > 0, "short_picks", "must not be empty")
+	checkShortPicks(&v, req.GetShortPicks())
+	if err := v.Err(); err != nil {
+		return nil, err
+	}
+	return &orderv1.RecordShortPickResponse{}, s.recordShortPicks(ctx, customer, id, req.GetFcId(), req.GetExpress(), req.GetShortPicks())
+}
+
+func checkShortPicks(v *problem.Violations, all []*orderv1.ShortPick) {
+	v.Check(len(all) <= maxLines, "short_picks", "must be 200 at most")
+	for i, pick := range all {
+		ok := pick.GetShortPickId() != "" && len(pick.GetLines()) > 0 && len(pick.GetLines()) <= maxLines
+		v.Check(ok && !slices.ContainsFunc(pick.GetLines(), func(l *orderv1.ParcelLine) bool { return l.GetLine() < 1 || l.GetQuantity() < 1 }),
+			"short_picks["+strconv.Itoa(i)+"]", "must have an id, and 1 to 200 lines with a number and units")
+	}
 }

@@ -18,6 +18,7 @@ const (
 	kindCancellation = "cancellation"
 	kindReturning    = "return"
 	kindCapturing    = "capture"
+	kindReplanning   = "short_pick"
 )
 
 const (
@@ -25,12 +26,12 @@ const (
 	maxRun = time.Minute
 	// sweepEvery is the pace at which sagas whose run died are looked for.
 	sweepEvery = time.Second
-	// maxFollowed captures, and returns of parcels that were sent back, are run by this process at once: each waits for the
+	// maxFollowed captures, returns of parcels that were sent back, and plans of what was not found are run by this process at once: each waits for the
 	// card network most of the time.
 	maxFollowed = 32
 )
 
-// Run resumes cancellations, returns and captures whose run died, until ctx ends.
+// Run resumes cancellations, returns, captures and plans of what was not found whose run died, until ctx ends.
 func (s *Service) Run(ctx context.Context) { s.sagas.SweepEvery(ctx, sweepEvery) }
 
 // Sweep resumes what is due now, once, and waits for it.

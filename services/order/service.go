@@ -37,8 +37,14 @@ type (
 	Shipments interface {
 		CancelShipment(context.Context, *fulfillmentv1.CancelShipmentRequest) (*fulfillmentv1.CancelShipmentResponse, error)
 	}
+	// Planner chooses FCs.
+	Planner interface {
+		PlanOrder(context.Context, *fulfillmentv1.PlanOrderRequest) (*fulfillmentv1.PlanOrderResponse, error)
+	}
 	// Stock of one region's FCs.
 	Stock interface {
+		Reserve(context.Context, *inventoryv1.ReserveRequest) (*inventoryv1.ReserveResponse, error)
+		Commit(context.Context, *inventoryv1.CommitRequest) (*inventoryv1.CommitResponse, error)
 		Release(context.Context, *inventoryv1.ReleaseRequest) (*inventoryv1.ReleaseResponse, error)
 		Return(context.Context, *inventoryv1.ReturnRequest) (*inventoryv1.ReturnResponse, error)
 	}
@@ -51,8 +57,9 @@ type Deps struct {
 	Fence fence.Fence
 	Clock clock.Clock
 	Log   *slog.Logger
-	// Payments, and Shipments and Stock of each region: needed for what follows an order.
+	// Payments, Planner, and Shipments and Stock of each region: needed for what follows an order.
 	Payments  Payments
+	Planner   Planner
 	Shipments map[ident.Region]Shipments
 	Stock     map[ident.Region]Stock
 	// Cell and Rings are for the saga engine.
@@ -88,7 +95,7 @@ func New(deps Deps) *Service {
 	s := &Service{deps: deps, followed: make(chan struct{}, maxFollowed), watchers: make(chan struct{}, maxWatchers), detached: context.WithoutCancel}
 	s.sagas = saga.New(saga.Deps{
 		DB: deps.DB, Fence: deps.Fence, Clock: deps.Clock, Log: deps.Log, Cell: deps.Cell, Rings: deps.Rings,
-		Definitions: []*saga.Definition{s.cancellation(), s.returning(), s.capturing()},
+		Definitions: []*saga.Definition{s.cancellation(), s.returning(), s.capturing(), s.replanning()},
 	})
 	return s
 }
@@ -266,13 +273,21 @@ func (s *Service) markPaid(ctx context.Context, customer ident.CustomerID, id id
 	}
 	now := s.deps.Clock.Now()
 	out, err := s.decide(ctx, customer, id, func(p *projection, _ causes) (decision, error) {
-		to := request{order: string(id), customer: string(customer), shipTo: p.agreed.GetShipTo(), paidAt: now, express: req.GetExpress()}
+		to := request{order: string(id), customer: string(customer), shipTo: p.agreed.GetShipTo(), paidAt: now, promisedAt: promisedAt(req, now), express: req.GetExpress()}
 		return decision{facts: []fact{{kindPaid, causeEnded, &orderv1.Paid{Parcels: req.GetParcels(), Authorized: req.GetAuthorized()}}}, sends: to.events(req.GetParcels())}, nil
 	})
 	if err != nil {
 		return nil, err
 	}
 	return out.show(), nil
+}
+
+// promisedAt is when the customer of an order that is paid now was told when it comes.
+func promisedAt(req *orderv1.MarkPaidRequest, now time.Time) time.Time {
+	if at := req.GetPromisedAt(); at.IsValid() && at.AsTime().Before(now) {
+		return at.AsTime()
+	}
+	return now
 }
 
 // markPaidBlind is markPaid in one transaction, shared with others; errNotJustPlaced when the order is not as it was placed.
@@ -286,7 +301,7 @@ func (s *Service) markPaidBlind(ctx context.Context, customer ident.CustomerID, 
 	if err != nil {
 		return nil, fmt.Errorf("mark %s paid: %w", id, err)
 	}
-	to := request{order: string(id), customer: string(customer), shipTo: req.GetShipTo(), paidAt: now, express: req.GetExpress()}
+	to := request{order: string(id), customer: string(customer), shipTo: req.GetShipTo(), paidAt: now, promisedAt: promisedAt(req, now), express: req.GetExpress()}
 	sends, err := outbox.Pack(to.events(req.GetParcels()))
 	if err != nil {
 		return nil, err

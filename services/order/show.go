@@ -31,6 +31,8 @@ func showEvent(e Event) *orderv1.Event {
 		d = &orderv1.Canceled{}
 	case kindRefunded:
 		d = &orderv1.Refunded{}
+	case kindShortPicked:
+		d = &orderv1.ShortPicked{}
 	default:
 		return out
 	}

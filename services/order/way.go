@@ -45,7 +45,7 @@ func wayEnded(w orderv1.WayState) bool {
 }
 
 // Ended tells whether nothing more is to come of an order by itself: it was not placed, or none of its parcels is still to
-// be sent or delivered, or is being taken back by its FC. What its customer may ask for afterwards, a return say, is another matter.
+// be sent or delivered, is being taken back by its FC, or was not found and is planned anew. What its customer may ask for afterwards, a return say, is another matter.
 func Ended(o *orderv1.Order) bool {
 	switch o.GetStatus() {
 	case orderv1.Status_STATUS_FAILED, orderv1.Status_STATUS_CANCELED:
@@ -54,7 +54,7 @@ func Ended(o *orderv1.Order) bool {
 	default:
 		return false
 	}
-	return !comesBack(o) && !slices.ContainsFunc(o.GetParcels(), func(parcel *orderv1.Parcel) bool {
+	return !comesBack(o) && !comesShort(o) && !slices.ContainsFunc(o.GetParcels(), func(parcel *orderv1.Parcel) bool {
 		return parcel.GetState() != canceled && !wayEnded(parcel.GetWay())
 	})
 }

@@ -43,6 +43,7 @@ var (
 	eventTexts = map[string]string{
 		"placed": "Order received", "paid": "Order placed", "failed": "Order not placed", "packed": "Packed", "shipped": "Left the fulfilment centre", "captured": "Payment taken",
 		"cancel_requested": "Cancellation asked for", "canceled": "Canceled", "refunded": "Money sent back", "return_requested": "Return registered", "returned": "Return received",
+		"short_picked": "Some items were not on the shelf; we look for them elsewhere", "replanned": "What was missing comes from elsewhere, or is paid back",
 	}
 )
 
@@ -153,8 +154,11 @@ func (s *Service) invoice(w http.ResponseWriter, r *http.Request) error {
 func pageOf(o *orderv1.Order) orderPage {
 	p := orderPage{Order: o, Status: statuses[o.GetStatus()], Payment: paymentStatuses[o.GetPaymentStatus()], Link: orderLink(o.GetOrderId()), Last: lastEvent(o)}
 	shipped, received := map[int32]int64{}, map[int32]bool{}
-	for i, x := range o.GetParcels() {
-		shown := parcel{Parcel: x, Number: i + 1, State: parcelStates[x.GetState()]}
+	for _, x := range o.GetParcels() {
+		if len(x.GetLines()) == 0 {
+			continue // nothing of it was on the shelf
+		}
+		shown := parcel{Parcel: x, Number: len(p.Parcels) + 1, State: parcelStates[x.GetState()]}
 		for _, l := range x.GetLines() {
 			shown.Items = append(shown.Items, fmt.Sprintf("%d × %s", l.GetQuantity(), titleOf(o, l.GetLine())))
 			if x.GetShippedAt() != nil {
@@ -178,7 +182,7 @@ func pageOf(o *orderv1.Order) orderPage {
 		p.Lines = append(p.Lines, shown)
 		p.CanReturn = p.CanReturn || shipped[l.GetLine()] > 0
 	}
-	p.Live = p.Live || o.GetStatus() == orderv1.Status_STATUS_PENDING
+	p.Live = p.Live || o.GetStatus() == orderv1.Status_STATUS_PENDING || slices.ContainsFunc(o.GetShortPicks(), func(pick *orderv1.ShortPick) bool { return !pick.GetDone() })
 	for _, e := range o.GetEvents() {
 		if e.GetScan() != nil {
 			continue // each parcel shows its own

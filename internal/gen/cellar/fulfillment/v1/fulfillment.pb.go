@@ -89,6 +89,8 @@ const (
 	ShipmentState_SHIPMENT_STATE_PACKED ShipmentState = 3
 	// It will not be sent.
 	ShipmentState_SHIPMENT_STATE_CANCELED ShipmentState = 4
+	// Units of it are not on the shelf, and the books are being corrected. Then it is asked for again, with the rest.
+	ShipmentState_SHIPMENT_STATE_SHORT ShipmentState = 5
 )
 
 // Enum value maps for ShipmentState.
@@ -99,6 +101,7 @@ var (
 		2: "SHIPMENT_STATE_SHIPPED",
 		3: "SHIPMENT_STATE_PACKED",
 		4: "SHIPMENT_STATE_CANCELED",
+		5: "SHIPMENT_STATE_SHORT",
 	}
 	ShipmentState_value = map[string]int32{
 		"SHIPMENT_STATE_UNSPECIFIED": 0,
@@ -106,6 +109,7 @@ var (
 		"SHIPMENT_STATE_SHIPPED":     2,
 		"SHIPMENT_STATE_PACKED":      3,
 		"SHIPMENT_STATE_CANCELED":    4,
+		"SHIPMENT_STATE_SHORT":       5,
 	}
 )
 
@@ -514,6 +518,165 @@ func (x *CancelShipmentResponse) GetState() ShipmentState {
 	return ShipmentState_SHIPMENT_STATE_UNSPECIFIED
 }
 
+type ReportShortPickRequest struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	FcId    string                 `protobuf:"bytes,1,opt,name=fc_id,json=fcId,proto3" json:"fc_id,omitempty"`
+	OrderId string                 `protobuf:"bytes,2,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	// 1 to 200, each line once; lines that are left out were found.
+	Lines         []*FoundLine `protobuf:"bytes,3,rep,name=lines,proto3" json:"lines,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReportShortPickRequest) Reset() {
+	*x = ReportShortPickRequest{}
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReportShortPickRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReportShortPickRequest) ProtoMessage() {}
+
+func (x *ReportShortPickRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReportShortPickRequest.ProtoReflect.Descriptor instead.
+func (*ReportShortPickRequest) Descriptor() ([]byte, []int) {
+	return file_cellar_fulfillment_v1_fulfillment_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *ReportShortPickRequest) GetFcId() string {
+	if x != nil {
+		return x.FcId
+	}
+	return ""
+}
+
+func (x *ReportShortPickRequest) GetOrderId() string {
+	if x != nil {
+		return x.OrderId
+	}
+	return ""
+}
+
+func (x *ReportShortPickRequest) GetLines() []*FoundLine {
+	if x != nil {
+		return x.Lines
+	}
+	return nil
+}
+
+// FoundLine is how many units of an order's line were found.
+type FoundLine struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Line          int32                  `protobuf:"varint,1,opt,name=line,proto3" json:"line,omitempty"`
+	Found         int64                  `protobuf:"varint,2,opt,name=found,proto3" json:"found,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FoundLine) Reset() {
+	*x = FoundLine{}
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FoundLine) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FoundLine) ProtoMessage() {}
+
+func (x *FoundLine) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FoundLine.ProtoReflect.Descriptor instead.
+func (*FoundLine) Descriptor() ([]byte, []int) {
+	return file_cellar_fulfillment_v1_fulfillment_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *FoundLine) GetLine() int32 {
+	if x != nil {
+		return x.Line
+	}
+	return 0
+}
+
+func (x *FoundLine) GetFound() int64 {
+	if x != nil {
+		return x.Found
+	}
+	return 0
+}
+
+type ReportShortPickResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What is missing by this report; without lines when nothing is.
+	ShortPick     *v11.ShortPick `protobuf:"bytes,1,opt,name=short_pick,json=shortPick,proto3" json:"short_pick,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReportShortPickResponse) Reset() {
+	*x = ReportShortPickResponse{}
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReportShortPickResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReportShortPickResponse) ProtoMessage() {}
+
+func (x *ReportShortPickResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReportShortPickResponse.ProtoReflect.Descriptor instead.
+func (*ReportShortPickResponse) Descriptor() ([]byte, []int) {
+	return file_cellar_fulfillment_v1_fulfillment_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *ReportShortPickResponse) GetShortPick() *v11.ShortPick {
+	if x != nil {
+		return x.ShortPick
+	}
+	return nil
+}
+
 type RecordScansRequest struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
 	FcId       string                 `protobuf:"bytes,1,opt,name=fc_id,json=fcId,proto3" json:"fc_id,omitempty"`
@@ -527,7 +690,7 @@ type RecordScansRequest struct {
 
 func (x *RecordScansRequest) Reset() {
 	*x = RecordScansRequest{}
-	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[6]
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -539,7 +702,7 @@ func (x *RecordScansRequest) String() string {
 func (*RecordScansRequest) ProtoMessage() {}
 
 func (x *RecordScansRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[6]
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -552,7 +715,7 @@ func (x *RecordScansRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordScansRequest.ProtoReflect.Descriptor instead.
 func (*RecordScansRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_fulfillment_v1_fulfillment_proto_rawDescGZIP(), []int{6}
+	return file_cellar_fulfillment_v1_fulfillment_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *RecordScansRequest) GetFcId() string {
@@ -591,7 +754,7 @@ type RecordScansResponse struct {
 
 func (x *RecordScansResponse) Reset() {
 	*x = RecordScansResponse{}
-	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[7]
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -603,7 +766,7 @@ func (x *RecordScansResponse) String() string {
 func (*RecordScansResponse) ProtoMessage() {}
 
 func (x *RecordScansResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[7]
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -616,7 +779,193 @@ func (x *RecordScansResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordScansResponse.ProtoReflect.Descriptor instead.
 func (*RecordScansResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_fulfillment_v1_fulfillment_proto_rawDescGZIP(), []int{7}
+	return file_cellar_fulfillment_v1_fulfillment_proto_rawDescGZIP(), []int{10}
+}
+
+type ListWavesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Only of this FC; of all when empty.
+	FcId string `protobuf:"bytes,1,opt,name=fc_id,json=fcId,proto3" json:"fc_id,omitempty"`
+	// 1 to 1,000; 0 means 100.
+	Limit         int32 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListWavesRequest) Reset() {
+	*x = ListWavesRequest{}
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListWavesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListWavesRequest) ProtoMessage() {}
+
+func (x *ListWavesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListWavesRequest.ProtoReflect.Descriptor instead.
+func (*ListWavesRequest) Descriptor() ([]byte, []int) {
+	return file_cellar_fulfillment_v1_fulfillment_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *ListWavesRequest) GetFcId() string {
+	if x != nil {
+		return x.FcId
+	}
+	return ""
+}
+
+func (x *ListWavesRequest) GetLimit() int32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+type ListWavesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Waves         []*Wave                `protobuf:"bytes,1,rep,name=waves,proto3" json:"waves,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListWavesResponse) Reset() {
+	*x = ListWavesResponse{}
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListWavesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListWavesResponse) ProtoMessage() {}
+
+func (x *ListWavesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListWavesResponse.ProtoReflect.Descriptor instead.
+func (*ListWavesResponse) Descriptor() ([]byte, []int) {
+	return file_cellar_fulfillment_v1_fulfillment_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *ListWavesResponse) GetWaves() []*Wave {
+	if x != nil {
+		return x.Waves
+	}
+	return nil
+}
+
+// Wave is the parcels that an FC picks for one collection of its carrier.
+type Wave struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	FcId  string                 `protobuf:"bytes,1,opt,name=fc_id,json=fcId,proto3" json:"fc_id,omitempty"`
+	// The collection.
+	ShipBy *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=ship_by,json=shipBy,proto3" json:"ship_by,omitempty"`
+	// When the first of them is picked.
+	PickedFrom *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=picked_from,json=pickedFrom,proto3" json:"picked_from,omitempty"`
+	// Parcels to be picked, whose books are being corrected, and that are packed.
+	Requested     int64 `protobuf:"varint,4,opt,name=requested,proto3" json:"requested,omitempty"`
+	Short         int64 `protobuf:"varint,5,opt,name=short,proto3" json:"short,omitempty"`
+	Packed        int64 `protobuf:"varint,6,opt,name=packed,proto3" json:"packed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Wave) Reset() {
+	*x = Wave{}
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Wave) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Wave) ProtoMessage() {}
+
+func (x *Wave) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Wave.ProtoReflect.Descriptor instead.
+func (*Wave) Descriptor() ([]byte, []int) {
+	return file_cellar_fulfillment_v1_fulfillment_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Wave) GetFcId() string {
+	if x != nil {
+		return x.FcId
+	}
+	return ""
+}
+
+func (x *Wave) GetShipBy() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ShipBy
+	}
+	return nil
+}
+
+func (x *Wave) GetPickedFrom() *timestamppb.Timestamp {
+	if x != nil {
+		return x.PickedFrom
+	}
+	return nil
+}
+
+func (x *Wave) GetRequested() int64 {
+	if x != nil {
+		return x.Requested
+	}
+	return 0
+}
+
+func (x *Wave) GetShort() int64 {
+	if x != nil {
+		return x.Short
+	}
+	return 0
+}
+
+func (x *Wave) GetPacked() int64 {
+	if x != nil {
+		return x.Packed
+	}
+	return 0
 }
 
 type ListShipmentsRequest struct {
@@ -628,7 +977,7 @@ type ListShipmentsRequest struct {
 
 func (x *ListShipmentsRequest) Reset() {
 	*x = ListShipmentsRequest{}
-	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[8]
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -640,7 +989,7 @@ func (x *ListShipmentsRequest) String() string {
 func (*ListShipmentsRequest) ProtoMessage() {}
 
 func (x *ListShipmentsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[8]
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -653,7 +1002,7 @@ func (x *ListShipmentsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListShipmentsRequest.ProtoReflect.Descriptor instead.
 func (*ListShipmentsRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_fulfillment_v1_fulfillment_proto_rawDescGZIP(), []int{8}
+	return file_cellar_fulfillment_v1_fulfillment_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ListShipmentsRequest) GetOrderId() string {
@@ -672,7 +1021,7 @@ type ListShipmentsResponse struct {
 
 func (x *ListShipmentsResponse) Reset() {
 	*x = ListShipmentsResponse{}
-	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[9]
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -684,7 +1033,7 @@ func (x *ListShipmentsResponse) String() string {
 func (*ListShipmentsResponse) ProtoMessage() {}
 
 func (x *ListShipmentsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[9]
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -697,7 +1046,7 @@ func (x *ListShipmentsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListShipmentsResponse.ProtoReflect.Descriptor instead.
 func (*ListShipmentsResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_fulfillment_v1_fulfillment_proto_rawDescGZIP(), []int{9}
+	return file_cellar_fulfillment_v1_fulfillment_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ListShipmentsResponse) GetShipments() []*Shipment {
@@ -723,14 +1072,18 @@ type Shipment struct {
 	// State of its last scan before which none is missing.
 	Way v11.WayState `protobuf:"varint,10,opt,name=way,proto3,enum=cellar.order.v1.WayState" json:"way,omitempty"`
 	// Scans up to that one, oldest first.
-	Scans         []*v11.Scan `protobuf:"bytes,11,rep,name=scans,proto3" json:"scans,omitempty"`
+	Scans []*v11.Scan `protobuf:"bytes,11,rep,name=scans,proto3" json:"scans,omitempty"`
+	// What was not found of it.
+	ShortPicks []*v11.ShortPick `protobuf:"bytes,12,rep,name=short_picks,json=shortPicks,proto3" json:"short_picks,omitempty"`
+	// The carrier's collection that it is to leave with: its wave.
+	ShipBy        *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=ship_by,json=shipBy,proto3" json:"ship_by,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Shipment) Reset() {
 	*x = Shipment{}
-	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[10]
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -742,7 +1095,7 @@ func (x *Shipment) String() string {
 func (*Shipment) ProtoMessage() {}
 
 func (x *Shipment) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[10]
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -755,7 +1108,7 @@ func (x *Shipment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Shipment.ProtoReflect.Descriptor instead.
 func (*Shipment) Descriptor() ([]byte, []int) {
-	return file_cellar_fulfillment_v1_fulfillment_proto_rawDescGZIP(), []int{10}
+	return file_cellar_fulfillment_v1_fulfillment_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Shipment) GetShipmentId() string {
@@ -835,6 +1188,20 @@ func (x *Shipment) GetScans() []*v11.Scan {
 	return nil
 }
 
+func (x *Shipment) GetShortPicks() []*v11.ShortPick {
+	if x != nil {
+		return x.ShortPicks
+	}
+	return nil
+}
+
+func (x *Shipment) GetShipBy() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ShipBy
+	}
+	return nil
+}
+
 // ShipmentShipped is the event `order.<ring>.shipped`: an FC has sent its part of an order.
 type ShipmentShipped struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
@@ -845,13 +1212,16 @@ type ShipmentShipped struct {
 	TrackingNumber string                 `protobuf:"bytes,5,opt,name=tracking_number,json=trackingNumber,proto3" json:"tracking_number,omitempty"`
 	ShippedAt      *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=shipped_at,json=shippedAt,proto3" json:"shipped_at,omitempty"`
 	Carrier        string                 `protobuf:"bytes,7,opt,name=carrier,proto3" json:"carrier,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// What was not found of it: this event may overtake those that say so.
+	ShortPicks    []*v11.ShortPick `protobuf:"bytes,8,rep,name=short_picks,json=shortPicks,proto3" json:"short_picks,omitempty"`
+	Express       bool             `protobuf:"varint,9,opt,name=express,proto3" json:"express,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ShipmentShipped) Reset() {
 	*x = ShipmentShipped{}
-	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[11]
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -863,7 +1233,7 @@ func (x *ShipmentShipped) String() string {
 func (*ShipmentShipped) ProtoMessage() {}
 
 func (x *ShipmentShipped) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[11]
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -876,7 +1246,7 @@ func (x *ShipmentShipped) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShipmentShipped.ProtoReflect.Descriptor instead.
 func (*ShipmentShipped) Descriptor() ([]byte, []int) {
-	return file_cellar_fulfillment_v1_fulfillment_proto_rawDescGZIP(), []int{11}
+	return file_cellar_fulfillment_v1_fulfillment_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ShipmentShipped) GetOrderId() string {
@@ -928,6 +1298,151 @@ func (x *ShipmentShipped) GetCarrier() string {
 	return ""
 }
 
+func (x *ShipmentShipped) GetShortPicks() []*v11.ShortPick {
+	if x != nil {
+		return x.ShortPicks
+	}
+	return nil
+}
+
+func (x *ShipmentShipped) GetExpress() bool {
+	if x != nil {
+		return x.Express
+	}
+	return false
+}
+
+// ShipmentShort is the event `order.<ring>.short`: an FC did not find units of its part of an order.
+type ShipmentShort struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	OrderId    string                 `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	CustomerId string                 `protobuf:"bytes,2,opt,name=customer_id,json=customerId,proto3" json:"customer_id,omitempty"`
+	FcId       string                 `protobuf:"bytes,3,opt,name=fc_id,json=fcId,proto3" json:"fc_id,omitempty"`
+	ShipmentId string                 `protobuf:"bytes,4,opt,name=shipment_id,json=shipmentId,proto3" json:"shipment_id,omitempty"`
+	// All there have been of this shipment.
+	ShortPicks    []*v11.ShortPick `protobuf:"bytes,5,rep,name=short_picks,json=shortPicks,proto3" json:"short_picks,omitempty"`
+	Express       bool             `protobuf:"varint,6,opt,name=express,proto3" json:"express,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ShipmentShort) Reset() {
+	*x = ShipmentShort{}
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ShipmentShort) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ShipmentShort) ProtoMessage() {}
+
+func (x *ShipmentShort) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ShipmentShort.ProtoReflect.Descriptor instead.
+func (*ShipmentShort) Descriptor() ([]byte, []int) {
+	return file_cellar_fulfillment_v1_fulfillment_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *ShipmentShort) GetOrderId() string {
+	if x != nil {
+		return x.OrderId
+	}
+	return ""
+}
+
+func (x *ShipmentShort) GetCustomerId() string {
+	if x != nil {
+		return x.CustomerId
+	}
+	return ""
+}
+
+func (x *ShipmentShort) GetFcId() string {
+	if x != nil {
+		return x.FcId
+	}
+	return ""
+}
+
+func (x *ShipmentShort) GetShipmentId() string {
+	if x != nil {
+		return x.ShipmentId
+	}
+	return ""
+}
+
+func (x *ShipmentShort) GetShortPicks() []*v11.ShortPick {
+	if x != nil {
+		return x.ShortPicks
+	}
+	return nil
+}
+
+func (x *ShipmentShort) GetExpress() bool {
+	if x != nil {
+		return x.Express
+	}
+	return false
+}
+
+// ShortPicks of a shipment, as its row keeps them.
+type ShortPicks struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ShortPicks    []*v11.ShortPick       `protobuf:"bytes,1,rep,name=short_picks,json=shortPicks,proto3" json:"short_picks,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ShortPicks) Reset() {
+	*x = ShortPicks{}
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ShortPicks) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ShortPicks) ProtoMessage() {}
+
+func (x *ShortPicks) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ShortPicks.ProtoReflect.Descriptor instead.
+func (*ShortPicks) Descriptor() ([]byte, []int) {
+	return file_cellar_fulfillment_v1_fulfillment_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *ShortPicks) GetShortPicks() []*v11.ShortPick {
+	if x != nil {
+		return x.ShortPicks
+	}
+	return nil
+}
+
 // ShipmentScanned is the event `order.<ring>.scanned`: a carrier has seen a parcel on its way. It says all that is known,
 // so that one that comes late or twice, or is lost, is made up for by the next.
 type ShipmentScanned struct {
@@ -941,7 +1456,7 @@ type ShipmentScanned struct {
 
 func (x *ShipmentScanned) Reset() {
 	*x = ShipmentScanned{}
-	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[12]
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -953,7 +1468,7 @@ func (x *ShipmentScanned) String() string {
 func (*ShipmentScanned) ProtoMessage() {}
 
 func (x *ShipmentScanned) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[12]
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -966,7 +1481,7 @@ func (x *ShipmentScanned) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShipmentScanned.ProtoReflect.Descriptor instead.
 func (*ShipmentScanned) Descriptor() ([]byte, []int) {
-	return file_cellar_fulfillment_v1_fulfillment_proto_rawDescGZIP(), []int{12}
+	return file_cellar_fulfillment_v1_fulfillment_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ShipmentScanned) GetShipment() *ShipmentShipped {
@@ -999,7 +1514,7 @@ type Booking struct {
 
 func (x *Booking) Reset() {
 	*x = Booking{}
-	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[13]
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1011,7 +1526,7 @@ func (x *Booking) String() string {
 func (*Booking) ProtoMessage() {}
 
 func (x *Booking) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[13]
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1024,7 +1539,7 @@ func (x *Booking) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Booking.ProtoReflect.Descriptor instead.
 func (*Booking) Descriptor() ([]byte, []int) {
-	return file_cellar_fulfillment_v1_fulfillment_proto_rawDescGZIP(), []int{13}
+	return file_cellar_fulfillment_v1_fulfillment_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Booking) GetKey() string {
@@ -1074,7 +1589,7 @@ type Place struct {
 
 func (x *Place) Reset() {
 	*x = Place{}
-	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[14]
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1086,7 +1601,7 @@ func (x *Place) String() string {
 func (*Place) ProtoMessage() {}
 
 func (x *Place) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[14]
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1099,7 +1614,7 @@ func (x *Place) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Place.ProtoReflect.Descriptor instead.
 func (*Place) Descriptor() ([]byte, []int) {
-	return file_cellar_fulfillment_v1_fulfillment_proto_rawDescGZIP(), []int{14}
+	return file_cellar_fulfillment_v1_fulfillment_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Place) GetName() string {
@@ -1154,18 +1669,41 @@ const file_cellar_fulfillment_v1_fulfillment_proto_rawDesc = "" +
 	"\border_id\x18\x02 \x01(\tR\aorderId\"p\n" +
 	"\x16CancelShipmentResponse\x12\x1a\n" +
 	"\bcanceled\x18\x01 \x01(\bR\bcanceled\x12:\n" +
-	"\x05state\x18\x02 \x01(\x0e2$.cellar.fulfillment.v1.ShipmentStateR\x05state\"\x92\x01\n" +
+	"\x05state\x18\x02 \x01(\x0e2$.cellar.fulfillment.v1.ShipmentStateR\x05state\"\x80\x01\n" +
+	"\x16ReportShortPickRequest\x12\x13\n" +
+	"\x05fc_id\x18\x01 \x01(\tR\x04fcId\x12\x19\n" +
+	"\border_id\x18\x02 \x01(\tR\aorderId\x126\n" +
+	"\x05lines\x18\x03 \x03(\v2 .cellar.fulfillment.v1.FoundLineR\x05lines\"5\n" +
+	"\tFoundLine\x12\x12\n" +
+	"\x04line\x18\x01 \x01(\x05R\x04line\x12\x14\n" +
+	"\x05found\x18\x02 \x01(\x03R\x05found\"T\n" +
+	"\x17ReportShortPickResponse\x129\n" +
+	"\n" +
+	"short_pick\x18\x01 \x01(\v2\x1a.cellar.order.v1.ShortPickR\tshortPick\"\x92\x01\n" +
 	"\x12RecordScansRequest\x12\x13\n" +
 	"\x05fc_id\x18\x01 \x01(\tR\x04fcId\x12\x19\n" +
 	"\border_id\x18\x02 \x01(\tR\aorderId\x12\x1f\n" +
 	"\vshipment_id\x18\x03 \x01(\tR\n" +
 	"shipmentId\x12+\n" +
 	"\x05scans\x18\x04 \x03(\v2\x15.cellar.order.v1.ScanR\x05scans\"\x15\n" +
-	"\x13RecordScansResponse\"1\n" +
+	"\x13RecordScansResponse\"=\n" +
+	"\x10ListWavesRequest\x12\x13\n" +
+	"\x05fc_id\x18\x01 \x01(\tR\x04fcId\x12\x14\n" +
+	"\x05limit\x18\x02 \x01(\x05R\x05limit\"F\n" +
+	"\x11ListWavesResponse\x121\n" +
+	"\x05waves\x18\x01 \x03(\v2\x1b.cellar.fulfillment.v1.WaveR\x05waves\"\xd9\x01\n" +
+	"\x04Wave\x12\x13\n" +
+	"\x05fc_id\x18\x01 \x01(\tR\x04fcId\x123\n" +
+	"\aship_by\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x06shipBy\x12;\n" +
+	"\vpicked_from\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"pickedFrom\x12\x1c\n" +
+	"\trequested\x18\x04 \x01(\x03R\trequested\x12\x14\n" +
+	"\x05short\x18\x05 \x01(\x03R\x05short\x12\x16\n" +
+	"\x06packed\x18\x06 \x01(\x03R\x06packed\"1\n" +
 	"\x14ListShipmentsRequest\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\"V\n" +
 	"\x15ListShipmentsResponse\x12=\n" +
-	"\tshipments\x18\x01 \x03(\v2\x1f.cellar.fulfillment.v1.ShipmentR\tshipments\"\xc3\x03\n" +
+	"\tshipments\x18\x01 \x03(\v2\x1f.cellar.fulfillment.v1.ShipmentR\tshipments\"\xb5\x04\n" +
 	"\bShipment\x12\x1f\n" +
 	"\vshipment_id\x18\x01 \x01(\tR\n" +
 	"shipmentId\x12\x19\n" +
@@ -1181,7 +1719,10 @@ const file_cellar_fulfillment_v1_fulfillment_proto_rawDesc = "" +
 	"\acarrier\x18\t \x01(\tR\acarrier\x12+\n" +
 	"\x03way\x18\n" +
 	" \x01(\x0e2\x19.cellar.order.v1.WayStateR\x03way\x12+\n" +
-	"\x05scans\x18\v \x03(\v2\x15.cellar.order.v1.ScanR\x05scans\"\x81\x02\n" +
+	"\x05scans\x18\v \x03(\v2\x15.cellar.order.v1.ScanR\x05scans\x12;\n" +
+	"\vshort_picks\x18\f \x03(\v2\x1a.cellar.order.v1.ShortPickR\n" +
+	"shortPicks\x123\n" +
+	"\aship_by\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\x06shipBy\"\xd8\x02\n" +
 	"\x0fShipmentShipped\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\x12\x1f\n" +
 	"\vcustomer_id\x18\x02 \x01(\tR\n" +
@@ -1192,7 +1733,24 @@ const file_cellar_fulfillment_v1_fulfillment_proto_rawDesc = "" +
 	"\x0ftracking_number\x18\x05 \x01(\tR\x0etrackingNumber\x129\n" +
 	"\n" +
 	"shipped_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tshippedAt\x12\x18\n" +
-	"\acarrier\x18\a \x01(\tR\acarrier\"\x82\x01\n" +
+	"\acarrier\x18\a \x01(\tR\acarrier\x12;\n" +
+	"\vshort_picks\x18\b \x03(\v2\x1a.cellar.order.v1.ShortPickR\n" +
+	"shortPicks\x12\x18\n" +
+	"\aexpress\x18\t \x01(\bR\aexpress\"\xd8\x01\n" +
+	"\rShipmentShort\x12\x19\n" +
+	"\border_id\x18\x01 \x01(\tR\aorderId\x12\x1f\n" +
+	"\vcustomer_id\x18\x02 \x01(\tR\n" +
+	"customerId\x12\x13\n" +
+	"\x05fc_id\x18\x03 \x01(\tR\x04fcId\x12\x1f\n" +
+	"\vshipment_id\x18\x04 \x01(\tR\n" +
+	"shipmentId\x12;\n" +
+	"\vshort_picks\x18\x05 \x03(\v2\x1a.cellar.order.v1.ShortPickR\n" +
+	"shortPicks\x12\x18\n" +
+	"\aexpress\x18\x06 \x01(\bR\aexpress\"I\n" +
+	"\n" +
+	"ShortPicks\x12;\n" +
+	"\vshort_picks\x18\x01 \x03(\v2\x1a.cellar.order.v1.ShortPickR\n" +
+	"shortPicks\"\x82\x01\n" +
 	"\x0fShipmentScanned\x12B\n" +
 	"\bshipment\x18\x01 \x01(\v2&.cellar.fulfillment.v1.ShipmentShippedR\bshipment\x12+\n" +
 	"\x05scans\x18\x02 \x03(\v2\x15.cellar.order.v1.ScanR\x05scans\"\xd2\x01\n" +
@@ -1210,17 +1768,20 @@ const file_cellar_fulfillment_v1_fulfillment_proto_rawDesc = "" +
 	"\x05Speed\x12\x15\n" +
 	"\x11SPEED_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eSPEED_STANDARD\x10\x01\x12\x11\n" +
-	"\rSPEED_EXPRESS\x10\x02*\xa1\x01\n" +
+	"\rSPEED_EXPRESS\x10\x02*\xbb\x01\n" +
 	"\rShipmentState\x12\x1e\n" +
 	"\x1aSHIPMENT_STATE_UNSPECIFIED\x10\x00\x12\x1c\n" +
 	"\x18SHIPMENT_STATE_REQUESTED\x10\x01\x12\x1a\n" +
 	"\x16SHIPMENT_STATE_SHIPPED\x10\x02\x12\x19\n" +
 	"\x15SHIPMENT_STATE_PACKED\x10\x03\x12\x1b\n" +
-	"\x17SHIPMENT_STATE_CANCELED\x10\x042\xd0\x03\n" +
+	"\x17SHIPMENT_STATE_CANCELED\x10\x04\x12\x18\n" +
+	"\x14SHIPMENT_STATE_SHORT\x10\x052\xb1\x05\n" +
 	"\x12FulfillmentService\x12d\n" +
 	"\tPlanOrder\x12'.cellar.fulfillment.v1.PlanOrderRequest\x1a(.cellar.fulfillment.v1.PlanOrderResponse\"\x04\x88\xa6\x1d\x02\x12s\n" +
-	"\x0eCancelShipment\x12,.cellar.fulfillment.v1.CancelShipmentRequest\x1a-.cellar.fulfillment.v1.CancelShipmentResponse\"\x04\x88\xa6\x1d\x02\x12j\n" +
-	"\vRecordScans\x12).cellar.fulfillment.v1.RecordScansRequest\x1a*.cellar.fulfillment.v1.RecordScansResponse\"\x04\x88\xa6\x1d\x02\x12s\n" +
+	"\x0eCancelShipment\x12,.cellar.fulfillment.v1.CancelShipmentRequest\x1a-.cellar.fulfillment.v1.CancelShipmentResponse\"\x04\x88\xa6\x1d\x02\x12v\n" +
+	"\x0fReportShortPick\x12-.cellar.fulfillment.v1.ReportShortPickRequest\x1a..cellar.fulfillment.v1.ReportShortPickResponse\"\x04\x88\xa6\x1d\x02\x12j\n" +
+	"\vRecordScans\x12).cellar.fulfillment.v1.RecordScansRequest\x1a*.cellar.fulfillment.v1.RecordScansResponse\"\x04\x88\xa6\x1d\x02\x12g\n" +
+	"\tListWaves\x12'.cellar.fulfillment.v1.ListWavesRequest\x1a(.cellar.fulfillment.v1.ListWavesResponse\"\a\x88\xa6\x1d\x02\x90\x02\x01\x12s\n" +
 	"\rListShipments\x12+.cellar.fulfillment.v1.ListShipmentsRequest\x1a,.cellar.fulfillment.v1.ListShipmentsResponse\"\a\x88\xa6\x1d\x02\x90\x02\x01B\xf7\x01\n" +
 	"\x19com.cellar.fulfillment.v1B\x10FulfillmentProtoP\x01ZRgithub.com/cellar-commerce/cellar/internal/gen/cellar/fulfillment/v1;fulfillmentv1\xa2\x02\x03CFX\xaa\x02\x15Cellar.Fulfillment.V1\xca\x02\x15Cellar\\Fulfillment\\V1\xe2\x02!Cellar\\Fulfillment\\V1\\GPBMetadata\xea\x02\x17Cellar::Fulfillment::V1b\x06proto3"
 
@@ -1237,68 +1798,91 @@ func file_cellar_fulfillment_v1_fulfillment_proto_rawDescGZIP() []byte {
 }
 
 var file_cellar_fulfillment_v1_fulfillment_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_cellar_fulfillment_v1_fulfillment_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_cellar_fulfillment_v1_fulfillment_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_cellar_fulfillment_v1_fulfillment_proto_goTypes = []any{
-	(Speed)(0),                     // 0: cellar.fulfillment.v1.Speed
-	(ShipmentState)(0),             // 1: cellar.fulfillment.v1.ShipmentState
-	(*PlanOrderRequest)(nil),       // 2: cellar.fulfillment.v1.PlanOrderRequest
-	(*PlanLine)(nil),               // 3: cellar.fulfillment.v1.PlanLine
-	(*PlanOrderResponse)(nil),      // 4: cellar.fulfillment.v1.PlanOrderResponse
-	(*PlannedParcel)(nil),          // 5: cellar.fulfillment.v1.PlannedParcel
-	(*CancelShipmentRequest)(nil),  // 6: cellar.fulfillment.v1.CancelShipmentRequest
-	(*CancelShipmentResponse)(nil), // 7: cellar.fulfillment.v1.CancelShipmentResponse
-	(*RecordScansRequest)(nil),     // 8: cellar.fulfillment.v1.RecordScansRequest
-	(*RecordScansResponse)(nil),    // 9: cellar.fulfillment.v1.RecordScansResponse
-	(*ListShipmentsRequest)(nil),   // 10: cellar.fulfillment.v1.ListShipmentsRequest
-	(*ListShipmentsResponse)(nil),  // 11: cellar.fulfillment.v1.ListShipmentsResponse
-	(*Shipment)(nil),               // 12: cellar.fulfillment.v1.Shipment
-	(*ShipmentShipped)(nil),        // 13: cellar.fulfillment.v1.ShipmentShipped
-	(*ShipmentScanned)(nil),        // 14: cellar.fulfillment.v1.ShipmentScanned
-	(*Booking)(nil),                // 15: cellar.fulfillment.v1.Booking
-	(*Place)(nil),                  // 16: cellar.fulfillment.v1.Place
-	(*v1.PostalAddress)(nil),       // 17: cellar.postal.v1.PostalAddress
-	(*v11.ParcelLine)(nil),         // 18: cellar.order.v1.ParcelLine
-	(*timestamppb.Timestamp)(nil),  // 19: google.protobuf.Timestamp
-	(*v12.Money)(nil),              // 20: cellar.money.v1.Money
-	(*v11.Scan)(nil),               // 21: cellar.order.v1.Scan
-	(v11.WayState)(0),              // 22: cellar.order.v1.WayState
+	(Speed)(0),                      // 0: cellar.fulfillment.v1.Speed
+	(ShipmentState)(0),              // 1: cellar.fulfillment.v1.ShipmentState
+	(*PlanOrderRequest)(nil),        // 2: cellar.fulfillment.v1.PlanOrderRequest
+	(*PlanLine)(nil),                // 3: cellar.fulfillment.v1.PlanLine
+	(*PlanOrderResponse)(nil),       // 4: cellar.fulfillment.v1.PlanOrderResponse
+	(*PlannedParcel)(nil),           // 5: cellar.fulfillment.v1.PlannedParcel
+	(*CancelShipmentRequest)(nil),   // 6: cellar.fulfillment.v1.CancelShipmentRequest
+	(*CancelShipmentResponse)(nil),  // 7: cellar.fulfillment.v1.CancelShipmentResponse
+	(*ReportShortPickRequest)(nil),  // 8: cellar.fulfillment.v1.ReportShortPickRequest
+	(*FoundLine)(nil),               // 9: cellar.fulfillment.v1.FoundLine
+	(*ReportShortPickResponse)(nil), // 10: cellar.fulfillment.v1.ReportShortPickResponse
+	(*RecordScansRequest)(nil),      // 11: cellar.fulfillment.v1.RecordScansRequest
+	(*RecordScansResponse)(nil),     // 12: cellar.fulfillment.v1.RecordScansResponse
+	(*ListWavesRequest)(nil),        // 13: cellar.fulfillment.v1.ListWavesRequest
+	(*ListWavesResponse)(nil),       // 14: cellar.fulfillment.v1.ListWavesResponse
+	(*Wave)(nil),                    // 15: cellar.fulfillment.v1.Wave
+	(*ListShipmentsRequest)(nil),    // 16: cellar.fulfillment.v1.ListShipmentsRequest
+	(*ListShipmentsResponse)(nil),   // 17: cellar.fulfillment.v1.ListShipmentsResponse
+	(*Shipment)(nil),                // 18: cellar.fulfillment.v1.Shipment
+	(*ShipmentShipped)(nil),         // 19: cellar.fulfillment.v1.ShipmentShipped
+	(*ShipmentShort)(nil),           // 20: cellar.fulfillment.v1.ShipmentShort
+	(*ShortPicks)(nil),              // 21: cellar.fulfillment.v1.ShortPicks
+	(*ShipmentScanned)(nil),         // 22: cellar.fulfillment.v1.ShipmentScanned
+	(*Booking)(nil),                 // 23: cellar.fulfillment.v1.Booking
+	(*Place)(nil),                   // 24: cellar.fulfillment.v1.Place
+	(*v1.PostalAddress)(nil),        // 25: cellar.postal.v1.PostalAddress
+	(*v11.ParcelLine)(nil),          // 26: cellar.order.v1.ParcelLine
+	(*timestamppb.Timestamp)(nil),   // 27: google.protobuf.Timestamp
+	(*v12.Money)(nil),               // 28: cellar.money.v1.Money
+	(*v11.ShortPick)(nil),           // 29: cellar.order.v1.ShortPick
+	(*v11.Scan)(nil),                // 30: cellar.order.v1.Scan
+	(v11.WayState)(0),               // 31: cellar.order.v1.WayState
 }
 var file_cellar_fulfillment_v1_fulfillment_proto_depIdxs = []int32{
-	17, // 0: cellar.fulfillment.v1.PlanOrderRequest.ship_to:type_name -> cellar.postal.v1.PostalAddress
+	25, // 0: cellar.fulfillment.v1.PlanOrderRequest.ship_to:type_name -> cellar.postal.v1.PostalAddress
 	3,  // 1: cellar.fulfillment.v1.PlanOrderRequest.lines:type_name -> cellar.fulfillment.v1.PlanLine
 	0,  // 2: cellar.fulfillment.v1.PlanOrderRequest.speed:type_name -> cellar.fulfillment.v1.Speed
 	5,  // 3: cellar.fulfillment.v1.PlanOrderResponse.parcels:type_name -> cellar.fulfillment.v1.PlannedParcel
-	18, // 4: cellar.fulfillment.v1.PlannedParcel.lines:type_name -> cellar.order.v1.ParcelLine
-	19, // 5: cellar.fulfillment.v1.PlannedParcel.ship_by:type_name -> google.protobuf.Timestamp
-	19, // 6: cellar.fulfillment.v1.PlannedParcel.deliver_by:type_name -> google.protobuf.Timestamp
-	20, // 7: cellar.fulfillment.v1.PlannedParcel.cost:type_name -> cellar.money.v1.Money
+	26, // 4: cellar.fulfillment.v1.PlannedParcel.lines:type_name -> cellar.order.v1.ParcelLine
+	27, // 5: cellar.fulfillment.v1.PlannedParcel.ship_by:type_name -> google.protobuf.Timestamp
+	27, // 6: cellar.fulfillment.v1.PlannedParcel.deliver_by:type_name -> google.protobuf.Timestamp
+	28, // 7: cellar.fulfillment.v1.PlannedParcel.cost:type_name -> cellar.money.v1.Money
 	1,  // 8: cellar.fulfillment.v1.CancelShipmentResponse.state:type_name -> cellar.fulfillment.v1.ShipmentState
-	21, // 9: cellar.fulfillment.v1.RecordScansRequest.scans:type_name -> cellar.order.v1.Scan
-	12, // 10: cellar.fulfillment.v1.ListShipmentsResponse.shipments:type_name -> cellar.fulfillment.v1.Shipment
-	1,  // 11: cellar.fulfillment.v1.Shipment.state:type_name -> cellar.fulfillment.v1.ShipmentState
-	18, // 12: cellar.fulfillment.v1.Shipment.lines:type_name -> cellar.order.v1.ParcelLine
-	19, // 13: cellar.fulfillment.v1.Shipment.shipped_at:type_name -> google.protobuf.Timestamp
-	22, // 14: cellar.fulfillment.v1.Shipment.way:type_name -> cellar.order.v1.WayState
-	21, // 15: cellar.fulfillment.v1.Shipment.scans:type_name -> cellar.order.v1.Scan
-	19, // 16: cellar.fulfillment.v1.ShipmentShipped.shipped_at:type_name -> google.protobuf.Timestamp
-	13, // 17: cellar.fulfillment.v1.ShipmentScanned.shipment:type_name -> cellar.fulfillment.v1.ShipmentShipped
-	21, // 18: cellar.fulfillment.v1.ShipmentScanned.scans:type_name -> cellar.order.v1.Scan
-	16, // 19: cellar.fulfillment.v1.Booking.from:type_name -> cellar.fulfillment.v1.Place
-	16, // 20: cellar.fulfillment.v1.Booking.to:type_name -> cellar.fulfillment.v1.Place
-	19, // 21: cellar.fulfillment.v1.Booking.promised_by:type_name -> google.protobuf.Timestamp
-	2,  // 22: cellar.fulfillment.v1.FulfillmentService.PlanOrder:input_type -> cellar.fulfillment.v1.PlanOrderRequest
-	6,  // 23: cellar.fulfillment.v1.FulfillmentService.CancelShipment:input_type -> cellar.fulfillment.v1.CancelShipmentRequest
-	8,  // 24: cellar.fulfillment.v1.FulfillmentService.RecordScans:input_type -> cellar.fulfillment.v1.RecordScansRequest
-	10, // 25: cellar.fulfillment.v1.FulfillmentService.ListShipments:input_type -> cellar.fulfillment.v1.ListShipmentsRequest
-	4,  // 26: cellar.fulfillment.v1.FulfillmentService.PlanOrder:output_type -> cellar.fulfillment.v1.PlanOrderResponse
-	7,  // 27: cellar.fulfillment.v1.FulfillmentService.CancelShipment:output_type -> cellar.fulfillment.v1.CancelShipmentResponse
-	9,  // 28: cellar.fulfillment.v1.FulfillmentService.RecordScans:output_type -> cellar.fulfillment.v1.RecordScansResponse
-	11, // 29: cellar.fulfillment.v1.FulfillmentService.ListShipments:output_type -> cellar.fulfillment.v1.ListShipmentsResponse
-	26, // [26:30] is the sub-list for method output_type
-	22, // [22:26] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	9,  // 9: cellar.fulfillment.v1.ReportShortPickRequest.lines:type_name -> cellar.fulfillment.v1.FoundLine
+	29, // 10: cellar.fulfillment.v1.ReportShortPickResponse.short_pick:type_name -> cellar.order.v1.ShortPick
+	30, // 11: cellar.fulfillment.v1.RecordScansRequest.scans:type_name -> cellar.order.v1.Scan
+	15, // 12: cellar.fulfillment.v1.ListWavesResponse.waves:type_name -> cellar.fulfillment.v1.Wave
+	27, // 13: cellar.fulfillment.v1.Wave.ship_by:type_name -> google.protobuf.Timestamp
+	27, // 14: cellar.fulfillment.v1.Wave.picked_from:type_name -> google.protobuf.Timestamp
+	18, // 15: cellar.fulfillment.v1.ListShipmentsResponse.shipments:type_name -> cellar.fulfillment.v1.Shipment
+	1,  // 16: cellar.fulfillment.v1.Shipment.state:type_name -> cellar.fulfillment.v1.ShipmentState
+	26, // 17: cellar.fulfillment.v1.Shipment.lines:type_name -> cellar.order.v1.ParcelLine
+	27, // 18: cellar.fulfillment.v1.Shipment.shipped_at:type_name -> google.protobuf.Timestamp
+	31, // 19: cellar.fulfillment.v1.Shipment.way:type_name -> cellar.order.v1.WayState
+	30, // 20: cellar.fulfillment.v1.Shipment.scans:type_name -> cellar.order.v1.Scan
+	29, // 21: cellar.fulfillment.v1.Shipment.short_picks:type_name -> cellar.order.v1.ShortPick
+	27, // 22: cellar.fulfillment.v1.Shipment.ship_by:type_name -> google.protobuf.Timestamp
+	27, // 23: cellar.fulfillment.v1.ShipmentShipped.shipped_at:type_name -> google.protobuf.Timestamp
+	29, // 24: cellar.fulfillment.v1.ShipmentShipped.short_picks:type_name -> cellar.order.v1.ShortPick
+	29, // 25: cellar.fulfillment.v1.ShipmentShort.short_picks:type_name -> cellar.order.v1.ShortPick
+	29, // 26: cellar.fulfillment.v1.ShortPicks.short_picks:type_name -> cellar.order.v1.ShortPick
+	19, // 27: cellar.fulfillment.v1.ShipmentScanned.shipment:type_name -> cellar.fulfillment.v1.ShipmentShipped
+	30, // 28: cellar.fulfillment.v1.ShipmentScanned.scans:type_name -> cellar.order.v1.Scan
+	24, // 29: cellar.fulfillment.v1.Booking.from:type_name -> cellar.fulfillment.v1.Place
+	24, // 30: cellar.fulfillment.v1.Booking.to:type_name -> cellar.fulfillment.v1.Place
+	27, // 31: cellar.fulfillment.v1.Booking.promised_by:type_name -> google.protobuf.Timestamp
+	2,  // 32: cellar.fulfillment.v1.FulfillmentService.PlanOrder:input_type -> cellar.fulfillment.v1.PlanOrderRequest
+	6,  // 33: cellar.fulfillment.v1.FulfillmentService.CancelShipment:input_type -> cellar.fulfillment.v1.CancelShipmentRequest
+	8,  // 34: cellar.fulfillment.v1.FulfillmentService.ReportShortPick:input_type -> cellar.fulfillment.v1.ReportShortPickRequest
+	11, // 35: cellar.fulfillment.v1.FulfillmentService.RecordScans:input_type -> cellar.fulfillment.v1.RecordScansRequest
+	13, // 36: cellar.fulfillment.v1.FulfillmentService.ListWaves:input_type -> cellar.fulfillment.v1.ListWavesRequest
+	16, // 37: cellar.fulfillment.v1.FulfillmentService.ListShipments:input_type -> cellar.fulfillment.v1.ListShipmentsRequest
+	4,  // 38: cellar.fulfillment.v1.FulfillmentService.PlanOrder:output_type -> cellar.fulfillment.v1.PlanOrderResponse
+	7,  // 39: cellar.fulfillment.v1.FulfillmentService.CancelShipment:output_type -> cellar.fulfillment.v1.CancelShipmentResponse
+	10, // 40: cellar.fulfillment.v1.FulfillmentService.ReportShortPick:output_type -> cellar.fulfillment.v1.ReportShortPickResponse
+	12, // 41: cellar.fulfillment.v1.FulfillmentService.RecordScans:output_type -> cellar.fulfillment.v1.RecordScansResponse
+	14, // 42: cellar.fulfillment.v1.FulfillmentService.ListWaves:output_type -> cellar.fulfillment.v1.ListWavesResponse
+	17, // 43: cellar.fulfillment.v1.FulfillmentService.ListShipments:output_type -> cellar.fulfillment.v1.ListShipmentsResponse
+	38, // [38:44] is the sub-list for method output_type
+	32, // [32:38] is the sub-list for method input_type
+	32, // [32:32] is the sub-list for extension type_name
+	32, // [32:32] is the sub-list for extension extendee
+	0,  // [0:32] is the sub-list for field type_name
 }
 
 func init() { file_cellar_fulfillment_v1_fulfillment_proto_init() }
@@ -1312,7 +1896,7 @@ func file_cellar_fulfillment_v1_fulfillment_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cellar_fulfillment_v1_fulfillment_proto_rawDesc), len(file_cellar_fulfillment_v1_fulfillment_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   15,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -1181,6 +1181,130 @@ func (x *ShipResponse) GetShipped() int64 {
 	return 0
 }
 
+type WriteOffRequest struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	FcId    string                 `protobuf:"bytes,1,opt,name=fc_id,json=fcId,proto3" json:"fc_id,omitempty"`
+	OrderId string                 `protobuf:"bytes,2,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	// Identifies the write-off: the same id counts once. 1 to 100 characters.
+	WriteOffId string `protobuf:"bytes,3,opt,name=write_off_id,json=writeOffId,proto3" json:"write_off_id,omitempty"`
+	// Units that are missing: 1 to 200 lines, each once.
+	Lines []*ReserveLine `protobuf:"bytes,4,rep,name=lines,proto3" json:"lines,omitempty"`
+	// Why, 1 to 200 characters.
+	Reason        string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WriteOffRequest) Reset() {
+	*x = WriteOffRequest{}
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WriteOffRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WriteOffRequest) ProtoMessage() {}
+
+func (x *WriteOffRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WriteOffRequest.ProtoReflect.Descriptor instead.
+func (*WriteOffRequest) Descriptor() ([]byte, []int) {
+	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *WriteOffRequest) GetFcId() string {
+	if x != nil {
+		return x.FcId
+	}
+	return ""
+}
+
+func (x *WriteOffRequest) GetOrderId() string {
+	if x != nil {
+		return x.OrderId
+	}
+	return ""
+}
+
+func (x *WriteOffRequest) GetWriteOffId() string {
+	if x != nil {
+		return x.WriteOffId
+	}
+	return ""
+}
+
+func (x *WriteOffRequest) GetLines() []*ReserveLine {
+	if x != nil {
+		return x.Lines
+	}
+	return nil
+}
+
+func (x *WriteOffRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type WriteOffResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// True when the write-off had been counted before.
+	AlreadyCounted bool `protobuf:"varint,1,opt,name=already_counted,json=alreadyCounted,proto3" json:"already_counted,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *WriteOffResponse) Reset() {
+	*x = WriteOffResponse{}
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WriteOffResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WriteOffResponse) ProtoMessage() {}
+
+func (x *WriteOffResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WriteOffResponse.ProtoReflect.Descriptor instead.
+func (*WriteOffResponse) Descriptor() ([]byte, []int) {
+	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *WriteOffResponse) GetAlreadyCounted() bool {
+	if x != nil {
+		return x.AlreadyCounted
+	}
+	return false
+}
+
 type ReturnRequest struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	FcId    string                 `protobuf:"bytes,1,opt,name=fc_id,json=fcId,proto3" json:"fc_id,omitempty"`
@@ -1195,7 +1319,7 @@ type ReturnRequest struct {
 
 func (x *ReturnRequest) Reset() {
 	*x = ReturnRequest{}
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[22]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1207,7 +1331,7 @@ func (x *ReturnRequest) String() string {
 func (*ReturnRequest) ProtoMessage() {}
 
 func (x *ReturnRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[22]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1220,7 +1344,7 @@ func (x *ReturnRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReturnRequest.ProtoReflect.Descriptor instead.
 func (*ReturnRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{22}
+	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ReturnRequest) GetFcId() string {
@@ -1263,7 +1387,7 @@ type ReturnLine struct {
 
 func (x *ReturnLine) Reset() {
 	*x = ReturnLine{}
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[23]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1275,7 +1399,7 @@ func (x *ReturnLine) String() string {
 func (*ReturnLine) ProtoMessage() {}
 
 func (x *ReturnLine) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[23]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1288,7 +1412,7 @@ func (x *ReturnLine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReturnLine.ProtoReflect.Descriptor instead.
 func (*ReturnLine) Descriptor() ([]byte, []int) {
-	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{23}
+	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ReturnLine) GetSku() string {
@@ -1315,7 +1439,7 @@ type ReturnResponse struct {
 
 func (x *ReturnResponse) Reset() {
 	*x = ReturnResponse{}
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[24]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1327,7 +1451,7 @@ func (x *ReturnResponse) String() string {
 func (*ReturnResponse) ProtoMessage() {}
 
 func (x *ReturnResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[24]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1340,7 +1464,7 @@ func (x *ReturnResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReturnResponse.ProtoReflect.Descriptor instead.
 func (*ReturnResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{24}
+	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ReturnResponse) GetAlreadyCounted() bool {
@@ -1363,7 +1487,7 @@ type RestockRequest struct {
 
 func (x *RestockRequest) Reset() {
 	*x = RestockRequest{}
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[25]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1375,7 +1499,7 @@ func (x *RestockRequest) String() string {
 func (*RestockRequest) ProtoMessage() {}
 
 func (x *RestockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[25]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1388,7 +1512,7 @@ func (x *RestockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestockRequest.ProtoReflect.Descriptor instead.
 func (*RestockRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{25}
+	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *RestockRequest) GetFcId() string {
@@ -1424,7 +1548,7 @@ type RestockLine struct {
 
 func (x *RestockLine) Reset() {
 	*x = RestockLine{}
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[26]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1436,7 +1560,7 @@ func (x *RestockLine) String() string {
 func (*RestockLine) ProtoMessage() {}
 
 func (x *RestockLine) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[26]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1449,7 +1573,7 @@ func (x *RestockLine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestockLine.ProtoReflect.Descriptor instead.
 func (*RestockLine) Descriptor() ([]byte, []int) {
-	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{26}
+	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *RestockLine) GetSku() string {
@@ -1476,7 +1600,7 @@ type RestockResponse struct {
 
 func (x *RestockResponse) Reset() {
 	*x = RestockResponse{}
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[27]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1488,7 +1612,7 @@ func (x *RestockResponse) String() string {
 func (*RestockResponse) ProtoMessage() {}
 
 func (x *RestockResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[27]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1501,7 +1625,7 @@ func (x *RestockResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestockResponse.ProtoReflect.Descriptor instead.
 func (*RestockResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{27}
+	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *RestockResponse) GetAlreadyCounted() bool {
@@ -1527,7 +1651,7 @@ type AdjustRequest struct {
 
 func (x *AdjustRequest) Reset() {
 	*x = AdjustRequest{}
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[28]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1539,7 +1663,7 @@ func (x *AdjustRequest) String() string {
 func (*AdjustRequest) ProtoMessage() {}
 
 func (x *AdjustRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[28]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1552,7 +1676,7 @@ func (x *AdjustRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdjustRequest.ProtoReflect.Descriptor instead.
 func (*AdjustRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{28}
+	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *AdjustRequest) GetFcId() string {
@@ -1599,7 +1723,7 @@ type AdjustResponse struct {
 
 func (x *AdjustResponse) Reset() {
 	*x = AdjustResponse{}
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[29]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1611,7 +1735,7 @@ func (x *AdjustResponse) String() string {
 func (*AdjustResponse) ProtoMessage() {}
 
 func (x *AdjustResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[29]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1624,7 +1748,7 @@ func (x *AdjustResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdjustResponse.ProtoReflect.Descriptor instead.
 func (*AdjustResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{29}
+	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *AdjustResponse) GetAlreadyCounted() bool {
@@ -1705,7 +1829,16 @@ const file_cellar_inventory_v1_inventory_proto_rawDesc = "" +
 	"\x05fc_id\x18\x01 \x01(\tR\x04fcId\x12\x19\n" +
 	"\border_id\x18\x02 \x01(\tR\aorderId\"(\n" +
 	"\fShipResponse\x12\x18\n" +
-	"\ashipped\x18\x01 \x01(\x03R\ashipped\"\x93\x01\n" +
+	"\ashipped\x18\x01 \x01(\x03R\ashipped\"\xb3\x01\n" +
+	"\x0fWriteOffRequest\x12\x13\n" +
+	"\x05fc_id\x18\x01 \x01(\tR\x04fcId\x12\x19\n" +
+	"\border_id\x18\x02 \x01(\tR\aorderId\x12 \n" +
+	"\fwrite_off_id\x18\x03 \x01(\tR\n" +
+	"writeOffId\x126\n" +
+	"\x05lines\x18\x04 \x03(\v2 .cellar.inventory.v1.ReserveLineR\x05lines\x12\x16\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\";\n" +
+	"\x10WriteOffResponse\x12'\n" +
+	"\x0falready_counted\x18\x01 \x01(\bR\x0ealreadyCounted\"\x93\x01\n" +
 	"\rReturnRequest\x12\x13\n" +
 	"\x05fc_id\x18\x01 \x01(\tR\x04fcId\x12\x19\n" +
 	"\border_id\x18\x02 \x01(\tR\aorderId\x12\x1b\n" +
@@ -1734,7 +1867,7 @@ const file_cellar_inventory_v1_inventory_proto_rawDesc = "" +
 	"\x05delta\x18\x04 \x01(\x03R\x05delta\x12\x16\n" +
 	"\x06reason\x18\x05 \x01(\tR\x06reason\"9\n" +
 	"\x0eAdjustResponse\x12'\n" +
-	"\x0falready_counted\x18\x01 \x01(\bR\x0ealreadyCounted2\xb6\b\n" +
+	"\x0falready_counted\x18\x01 \x01(\bR\x0ealreadyCounted2\x95\t\n" +
 	"\x10InventoryService\x12u\n" +
 	"\x0fGetAvailability\x12+.cellar.inventory.v1.GetAvailabilityRequest\x1a,.cellar.inventory.v1.GetAvailabilityResponse\"\a\x88\xa6\x1d\x01\x90\x02\x01\x12c\n" +
 	"\tListStock\x12%.cellar.inventory.v1.ListStockRequest\x1a&.cellar.inventory.v1.ListStockResponse\"\a\x88\xa6\x1d\x02\x90\x02\x01\x12o\n" +
@@ -1744,7 +1877,8 @@ const file_cellar_inventory_v1_inventory_proto_rawDesc = "" +
 	"ExtendHold\x12&.cellar.inventory.v1.ExtendHoldRequest\x1a'.cellar.inventory.v1.ExtendHoldResponse\"\x04\x88\xa6\x1d\x02\x12W\n" +
 	"\x06Commit\x12\".cellar.inventory.v1.CommitRequest\x1a#.cellar.inventory.v1.CommitResponse\"\x04\x88\xa6\x1d\x02\x12Z\n" +
 	"\aRelease\x12#.cellar.inventory.v1.ReleaseRequest\x1a$.cellar.inventory.v1.ReleaseResponse\"\x04\x88\xa6\x1d\x02\x12Q\n" +
-	"\x04Ship\x12 .cellar.inventory.v1.ShipRequest\x1a!.cellar.inventory.v1.ShipResponse\"\x04\x88\xa6\x1d\x02\x12W\n" +
+	"\x04Ship\x12 .cellar.inventory.v1.ShipRequest\x1a!.cellar.inventory.v1.ShipResponse\"\x04\x88\xa6\x1d\x02\x12]\n" +
+	"\bWriteOff\x12$.cellar.inventory.v1.WriteOffRequest\x1a%.cellar.inventory.v1.WriteOffResponse\"\x04\x88\xa6\x1d\x02\x12W\n" +
 	"\x06Return\x12\".cellar.inventory.v1.ReturnRequest\x1a#.cellar.inventory.v1.ReturnResponse\"\x04\x88\xa6\x1d\x02\x12Z\n" +
 	"\aRestock\x12#.cellar.inventory.v1.RestockRequest\x1a$.cellar.inventory.v1.RestockResponse\"\x04\x88\xa6\x1d\x03\x12W\n" +
 	"\x06Adjust\x12\".cellar.inventory.v1.AdjustRequest\x1a#.cellar.inventory.v1.AdjustResponse\"\x04\x88\xa6\x1d\x03B\xe7\x01\n" +
@@ -1762,7 +1896,7 @@ func file_cellar_inventory_v1_inventory_proto_rawDescGZIP() []byte {
 	return file_cellar_inventory_v1_inventory_proto_rawDescData
 }
 
-var file_cellar_inventory_v1_inventory_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
+var file_cellar_inventory_v1_inventory_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
 var file_cellar_inventory_v1_inventory_proto_goTypes = []any{
 	(*GetAvailabilityRequest)(nil),  // 0: cellar.inventory.v1.GetAvailabilityRequest
 	(*GetAvailabilityResponse)(nil), // 1: cellar.inventory.v1.GetAvailabilityResponse
@@ -1786,15 +1920,17 @@ var file_cellar_inventory_v1_inventory_proto_goTypes = []any{
 	(*ReleaseResponse)(nil),         // 19: cellar.inventory.v1.ReleaseResponse
 	(*ShipRequest)(nil),             // 20: cellar.inventory.v1.ShipRequest
 	(*ShipResponse)(nil),            // 21: cellar.inventory.v1.ShipResponse
-	(*ReturnRequest)(nil),           // 22: cellar.inventory.v1.ReturnRequest
-	(*ReturnLine)(nil),              // 23: cellar.inventory.v1.ReturnLine
-	(*ReturnResponse)(nil),          // 24: cellar.inventory.v1.ReturnResponse
-	(*RestockRequest)(nil),          // 25: cellar.inventory.v1.RestockRequest
-	(*RestockLine)(nil),             // 26: cellar.inventory.v1.RestockLine
-	(*RestockResponse)(nil),         // 27: cellar.inventory.v1.RestockResponse
-	(*AdjustRequest)(nil),           // 28: cellar.inventory.v1.AdjustRequest
-	(*AdjustResponse)(nil),          // 29: cellar.inventory.v1.AdjustResponse
-	(*timestamppb.Timestamp)(nil),   // 30: google.protobuf.Timestamp
+	(*WriteOffRequest)(nil),         // 22: cellar.inventory.v1.WriteOffRequest
+	(*WriteOffResponse)(nil),        // 23: cellar.inventory.v1.WriteOffResponse
+	(*ReturnRequest)(nil),           // 24: cellar.inventory.v1.ReturnRequest
+	(*ReturnLine)(nil),              // 25: cellar.inventory.v1.ReturnLine
+	(*ReturnResponse)(nil),          // 26: cellar.inventory.v1.ReturnResponse
+	(*RestockRequest)(nil),          // 27: cellar.inventory.v1.RestockRequest
+	(*RestockLine)(nil),             // 28: cellar.inventory.v1.RestockLine
+	(*RestockResponse)(nil),         // 29: cellar.inventory.v1.RestockResponse
+	(*AdjustRequest)(nil),           // 30: cellar.inventory.v1.AdjustRequest
+	(*AdjustResponse)(nil),          // 31: cellar.inventory.v1.AdjustResponse
+	(*timestamppb.Timestamp)(nil),   // 32: google.protobuf.Timestamp
 }
 var file_cellar_inventory_v1_inventory_proto_depIdxs = []int32{
 	2,  // 0: cellar.inventory.v1.GetAvailabilityResponse.availabilities:type_name -> cellar.inventory.v1.Availability
@@ -1802,39 +1938,42 @@ var file_cellar_inventory_v1_inventory_proto_depIdxs = []int32{
 	6,  // 2: cellar.inventory.v1.StockSummarized.summaries:type_name -> cellar.inventory.v1.StockSummary
 	10, // 3: cellar.inventory.v1.ListStockResponse.stocks:type_name -> cellar.inventory.v1.Stock
 	11, // 4: cellar.inventory.v1.ReserveRequest.lines:type_name -> cellar.inventory.v1.ReserveLine
-	30, // 5: cellar.inventory.v1.ReserveRequest.expires_at:type_name -> google.protobuf.Timestamp
-	30, // 6: cellar.inventory.v1.ReserveResponse.expires_at:type_name -> google.protobuf.Timestamp
+	32, // 5: cellar.inventory.v1.ReserveRequest.expires_at:type_name -> google.protobuf.Timestamp
+	32, // 6: cellar.inventory.v1.ReserveResponse.expires_at:type_name -> google.protobuf.Timestamp
 	11, // 7: cellar.inventory.v1.ReserveResponse.lines:type_name -> cellar.inventory.v1.ReserveLine
-	30, // 8: cellar.inventory.v1.ExtendHoldRequest.expires_at:type_name -> google.protobuf.Timestamp
-	23, // 9: cellar.inventory.v1.ReturnRequest.lines:type_name -> cellar.inventory.v1.ReturnLine
-	26, // 10: cellar.inventory.v1.RestockRequest.lines:type_name -> cellar.inventory.v1.RestockLine
-	0,  // 11: cellar.inventory.v1.InventoryService.GetAvailability:input_type -> cellar.inventory.v1.GetAvailabilityRequest
-	3,  // 12: cellar.inventory.v1.InventoryService.ListStock:input_type -> cellar.inventory.v1.ListStockRequest
-	4,  // 13: cellar.inventory.v1.InventoryService.ListSummaries:input_type -> cellar.inventory.v1.ListSummariesRequest
-	12, // 14: cellar.inventory.v1.InventoryService.Reserve:input_type -> cellar.inventory.v1.ReserveRequest
-	14, // 15: cellar.inventory.v1.InventoryService.ExtendHold:input_type -> cellar.inventory.v1.ExtendHoldRequest
-	16, // 16: cellar.inventory.v1.InventoryService.Commit:input_type -> cellar.inventory.v1.CommitRequest
-	18, // 17: cellar.inventory.v1.InventoryService.Release:input_type -> cellar.inventory.v1.ReleaseRequest
-	20, // 18: cellar.inventory.v1.InventoryService.Ship:input_type -> cellar.inventory.v1.ShipRequest
-	22, // 19: cellar.inventory.v1.InventoryService.Return:input_type -> cellar.inventory.v1.ReturnRequest
-	25, // 20: cellar.inventory.v1.InventoryService.Restock:input_type -> cellar.inventory.v1.RestockRequest
-	28, // 21: cellar.inventory.v1.InventoryService.Adjust:input_type -> cellar.inventory.v1.AdjustRequest
-	1,  // 22: cellar.inventory.v1.InventoryService.GetAvailability:output_type -> cellar.inventory.v1.GetAvailabilityResponse
-	9,  // 23: cellar.inventory.v1.InventoryService.ListStock:output_type -> cellar.inventory.v1.ListStockResponse
-	5,  // 24: cellar.inventory.v1.InventoryService.ListSummaries:output_type -> cellar.inventory.v1.ListSummariesResponse
-	13, // 25: cellar.inventory.v1.InventoryService.Reserve:output_type -> cellar.inventory.v1.ReserveResponse
-	15, // 26: cellar.inventory.v1.InventoryService.ExtendHold:output_type -> cellar.inventory.v1.ExtendHoldResponse
-	17, // 27: cellar.inventory.v1.InventoryService.Commit:output_type -> cellar.inventory.v1.CommitResponse
-	19, // 28: cellar.inventory.v1.InventoryService.Release:output_type -> cellar.inventory.v1.ReleaseResponse
-	21, // 29: cellar.inventory.v1.InventoryService.Ship:output_type -> cellar.inventory.v1.ShipResponse
-	24, // 30: cellar.inventory.v1.InventoryService.Return:output_type -> cellar.inventory.v1.ReturnResponse
-	27, // 31: cellar.inventory.v1.InventoryService.Restock:output_type -> cellar.inventory.v1.RestockResponse
-	29, // 32: cellar.inventory.v1.InventoryService.Adjust:output_type -> cellar.inventory.v1.AdjustResponse
-	22, // [22:33] is the sub-list for method output_type
-	11, // [11:22] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	32, // 8: cellar.inventory.v1.ExtendHoldRequest.expires_at:type_name -> google.protobuf.Timestamp
+	11, // 9: cellar.inventory.v1.WriteOffRequest.lines:type_name -> cellar.inventory.v1.ReserveLine
+	25, // 10: cellar.inventory.v1.ReturnRequest.lines:type_name -> cellar.inventory.v1.ReturnLine
+	28, // 11: cellar.inventory.v1.RestockRequest.lines:type_name -> cellar.inventory.v1.RestockLine
+	0,  // 12: cellar.inventory.v1.InventoryService.GetAvailability:input_type -> cellar.inventory.v1.GetAvailabilityRequest
+	3,  // 13: cellar.inventory.v1.InventoryService.ListStock:input_type -> cellar.inventory.v1.ListStockRequest
+	4,  // 14: cellar.inventory.v1.InventoryService.ListSummaries:input_type -> cellar.inventory.v1.ListSummariesRequest
+	12, // 15: cellar.inventory.v1.InventoryService.Reserve:input_type -> cellar.inventory.v1.ReserveRequest
+	14, // 16: cellar.inventory.v1.InventoryService.ExtendHold:input_type -> cellar.inventory.v1.ExtendHoldRequest
+	16, // 17: cellar.inventory.v1.InventoryService.Commit:input_type -> cellar.inventory.v1.CommitRequest
+	18, // 18: cellar.inventory.v1.InventoryService.Release:input_type -> cellar.inventory.v1.ReleaseRequest
+	20, // 19: cellar.inventory.v1.InventoryService.Ship:input_type -> cellar.inventory.v1.ShipRequest
+	22, // 20: cellar.inventory.v1.InventoryService.WriteOff:input_type -> cellar.inventory.v1.WriteOffRequest
+	24, // 21: cellar.inventory.v1.InventoryService.Return:input_type -> cellar.inventory.v1.ReturnRequest
+	27, // 22: cellar.inventory.v1.InventoryService.Restock:input_type -> cellar.inventory.v1.RestockRequest
+	30, // 23: cellar.inventory.v1.InventoryService.Adjust:input_type -> cellar.inventory.v1.AdjustRequest
+	1,  // 24: cellar.inventory.v1.InventoryService.GetAvailability:output_type -> cellar.inventory.v1.GetAvailabilityResponse
+	9,  // 25: cellar.inventory.v1.InventoryService.ListStock:output_type -> cellar.inventory.v1.ListStockResponse
+	5,  // 26: cellar.inventory.v1.InventoryService.ListSummaries:output_type -> cellar.inventory.v1.ListSummariesResponse
+	13, // 27: cellar.inventory.v1.InventoryService.Reserve:output_type -> cellar.inventory.v1.ReserveResponse
+	15, // 28: cellar.inventory.v1.InventoryService.ExtendHold:output_type -> cellar.inventory.v1.ExtendHoldResponse
+	17, // 29: cellar.inventory.v1.InventoryService.Commit:output_type -> cellar.inventory.v1.CommitResponse
+	19, // 30: cellar.inventory.v1.InventoryService.Release:output_type -> cellar.inventory.v1.ReleaseResponse
+	21, // 31: cellar.inventory.v1.InventoryService.Ship:output_type -> cellar.inventory.v1.ShipResponse
+	23, // 32: cellar.inventory.v1.InventoryService.WriteOff:output_type -> cellar.inventory.v1.WriteOffResponse
+	26, // 33: cellar.inventory.v1.InventoryService.Return:output_type -> cellar.inventory.v1.ReturnResponse
+	29, // 34: cellar.inventory.v1.InventoryService.Restock:output_type -> cellar.inventory.v1.RestockResponse
+	31, // 35: cellar.inventory.v1.InventoryService.Adjust:output_type -> cellar.inventory.v1.AdjustResponse
+	24, // [24:36] is the sub-list for method output_type
+	12, // [12:24] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_cellar_inventory_v1_inventory_proto_init() }
@@ -1848,7 +1987,7 @@ func file_cellar_inventory_v1_inventory_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cellar_inventory_v1_inventory_proto_rawDesc), len(file_cellar_inventory_v1_inventory_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   30,
+			NumMessages:   32,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -396,7 +396,9 @@ type Order struct {
 	Captured *v11.Money `protobuf:"bytes,17,opt,name=captured,proto3" json:"captured,omitempty"`
 	Refunded *v11.Money `protobuf:"bytes,18,opt,name=refunded,proto3" json:"refunded,omitempty"`
 	// Oldest first.
-	Returns       []*Return `protobuf:"bytes,19,rep,name=returns,proto3" json:"returns,omitempty"`
+	Returns []*Return `protobuf:"bytes,19,rep,name=returns,proto3" json:"returns,omitempty"`
+	// What FCs did not find of their parcels, oldest first.
+	ShortPicks    []*ShortPick `protobuf:"bytes,20,rep,name=short_picks,json=shortPicks,proto3" json:"short_picks,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -564,6 +566,13 @@ func (x *Order) GetReturns() []*Return {
 	return nil
 }
 
+func (x *Order) GetShortPicks() []*ShortPick {
+	if x != nil {
+		return x.ShortPicks
+	}
+	return nil
+}
+
 // Line is one product of an order, at the price charged.
 type Line struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -577,7 +586,7 @@ type Line struct {
 	Discount *v11.Money `protobuf:"bytes,6,opt,name=discount,proto3" json:"discount,omitempty"`
 	// On the whole line, after the discount.
 	Tax *v11.Money `protobuf:"bytes,7,opt,name=tax,proto3" json:"tax,omitempty"`
-	// Units whose parcel was canceled, and units that came back.
+	// Units whose parcel was canceled or that no FC has any more, and units that came back.
 	Canceled      int64 `protobuf:"varint,8,opt,name=canceled,proto3" json:"canceled,omitempty"`
 	Returned      int64 `protobuf:"varint,9,opt,name=returned,proto3" json:"returned,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1034,6 +1043,112 @@ func (x *ReturnedLine) GetReason() string {
 	return ""
 }
 
+// ShortPick is units of a parcel that are not on the shelf of its FC, although its books had them.
+type ShortPick struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Of the whole platform.
+	ShortPickId string `protobuf:"bytes,1,opt,name=short_pick_id,json=shortPickId,proto3" json:"short_pick_id,omitempty"`
+	FcId        string `protobuf:"bytes,2,opt,name=fc_id,json=fcId,proto3" json:"fc_id,omitempty"`
+	// The units that are missing.
+	Lines   []*ParcelLine          `protobuf:"bytes,3,rep,name=lines,proto3" json:"lines,omitempty"`
+	FoundAt *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=found_at,json=foundAt,proto3" json:"found_at,omitempty"`
+	// They have been planned anew: other FCs were asked for them, or they were canceled.
+	Replanned bool `protobuf:"varint,5,opt,name=replanned,proto3" json:"replanned,omitempty"`
+	// What no FC has, and what is given back for it.
+	Canceled []*ParcelLine `protobuf:"bytes,6,rep,name=canceled,proto3" json:"canceled,omitempty"`
+	Refund   *v11.Money    `protobuf:"bytes,7,opt,name=refund,proto3" json:"refund,omitempty"`
+	// Nothing more follows from it.
+	Done          bool `protobuf:"varint,8,opt,name=done,proto3" json:"done,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ShortPick) Reset() {
+	*x = ShortPick{}
+	mi := &file_cellar_order_v1_order_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ShortPick) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ShortPick) ProtoMessage() {}
+
+func (x *ShortPick) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_order_v1_order_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ShortPick.ProtoReflect.Descriptor instead.
+func (*ShortPick) Descriptor() ([]byte, []int) {
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *ShortPick) GetShortPickId() string {
+	if x != nil {
+		return x.ShortPickId
+	}
+	return ""
+}
+
+func (x *ShortPick) GetFcId() string {
+	if x != nil {
+		return x.FcId
+	}
+	return ""
+}
+
+func (x *ShortPick) GetLines() []*ParcelLine {
+	if x != nil {
+		return x.Lines
+	}
+	return nil
+}
+
+func (x *ShortPick) GetFoundAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.FoundAt
+	}
+	return nil
+}
+
+func (x *ShortPick) GetReplanned() bool {
+	if x != nil {
+		return x.Replanned
+	}
+	return false
+}
+
+func (x *ShortPick) GetCanceled() []*ParcelLine {
+	if x != nil {
+		return x.Canceled
+	}
+	return nil
+}
+
+func (x *ShortPick) GetRefund() *v11.Money {
+	if x != nil {
+		return x.Refund
+	}
+	return nil
+}
+
+func (x *ShortPick) GetDone() bool {
+	if x != nil {
+		return x.Done
+	}
+	return false
+}
+
 // Paid is what a "paid" event remembers.
 type Paid struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
@@ -1046,7 +1161,7 @@ type Paid struct {
 
 func (x *Paid) Reset() {
 	*x = Paid{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[7]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1058,7 +1173,7 @@ func (x *Paid) String() string {
 func (*Paid) ProtoMessage() {}
 
 func (x *Paid) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[7]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1071,7 +1186,7 @@ func (x *Paid) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Paid.ProtoReflect.Descriptor instead.
 func (*Paid) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{7}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Paid) GetParcels() []*Parcel {
@@ -1098,7 +1213,7 @@ type CancelRequested struct {
 
 func (x *CancelRequested) Reset() {
 	*x = CancelRequested{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[8]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1110,7 +1225,7 @@ func (x *CancelRequested) String() string {
 func (*CancelRequested) ProtoMessage() {}
 
 func (x *CancelRequested) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[8]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1123,7 +1238,7 @@ func (x *CancelRequested) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRequested.ProtoReflect.Descriptor instead.
 func (*CancelRequested) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{8}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *CancelRequested) GetReason() string {
@@ -1143,7 +1258,7 @@ type Packed struct {
 
 func (x *Packed) Reset() {
 	*x = Packed{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[9]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1155,7 +1270,7 @@ func (x *Packed) String() string {
 func (*Packed) ProtoMessage() {}
 
 func (x *Packed) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[9]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1168,7 +1283,7 @@ func (x *Packed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Packed.ProtoReflect.Descriptor instead.
 func (*Packed) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{9}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Packed) GetFcId() string {
@@ -1190,7 +1305,7 @@ type Canceled struct {
 
 func (x *Canceled) Reset() {
 	*x = Canceled{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[10]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1202,7 +1317,7 @@ func (x *Canceled) String() string {
 func (*Canceled) ProtoMessage() {}
 
 func (x *Canceled) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[10]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1215,7 +1330,7 @@ func (x *Canceled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Canceled.ProtoReflect.Descriptor instead.
 func (*Canceled) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{10}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Canceled) GetFcId() string {
@@ -1247,7 +1362,7 @@ type Captured struct {
 
 func (x *Captured) Reset() {
 	*x = Captured{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[11]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1259,7 +1374,7 @@ func (x *Captured) String() string {
 func (*Captured) ProtoMessage() {}
 
 func (x *Captured) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[11]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1272,7 +1387,7 @@ func (x *Captured) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Captured.ProtoReflect.Descriptor instead.
 func (*Captured) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{11}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Captured) GetCaptureId() string {
@@ -1315,7 +1430,7 @@ type Refunded struct {
 
 func (x *Refunded) Reset() {
 	*x = Refunded{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[12]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1327,7 +1442,7 @@ func (x *Refunded) String() string {
 func (*Refunded) ProtoMessage() {}
 
 func (x *Refunded) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[12]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1340,7 +1455,7 @@ func (x *Refunded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refunded.ProtoReflect.Descriptor instead.
 func (*Refunded) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{12}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Refunded) GetRefundId() string {
@@ -1367,7 +1482,7 @@ type ReturnRequested struct {
 
 func (x *ReturnRequested) Reset() {
 	*x = ReturnRequested{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[13]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1379,7 +1494,7 @@ func (x *ReturnRequested) String() string {
 func (*ReturnRequested) ProtoMessage() {}
 
 func (x *ReturnRequested) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[13]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1392,7 +1507,7 @@ func (x *ReturnRequested) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReturnRequested.ProtoReflect.Descriptor instead.
 func (*ReturnRequested) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{13}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ReturnRequested) GetReturn() *Return {
@@ -1412,7 +1527,7 @@ type Returned struct {
 
 func (x *Returned) Reset() {
 	*x = Returned{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[14]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1424,7 +1539,7 @@ func (x *Returned) String() string {
 func (*Returned) ProtoMessage() {}
 
 func (x *Returned) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[14]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1437,7 +1552,7 @@ func (x *Returned) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Returned.ProtoReflect.Descriptor instead.
 func (*Returned) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{14}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Returned) GetReturnId() string {
@@ -1445,6 +1560,138 @@ func (x *Returned) GetReturnId() string {
 		return x.ReturnId
 	}
 	return ""
+}
+
+// ShortPicked is what a "short_picked" event remembers: an FC did not find units of its parcel.
+type ShortPicked struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	FcId      string                 `protobuf:"bytes,1,opt,name=fc_id,json=fcId,proto3" json:"fc_id,omitempty"`
+	ShortPick *ShortPick             `protobuf:"bytes,2,opt,name=short_pick,json=shortPick,proto3" json:"short_pick,omitempty"`
+	// The parcel goes by the carrier's faster service, and so does what is sent for it.
+	Express       bool `protobuf:"varint,3,opt,name=express,proto3" json:"express,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ShortPicked) Reset() {
+	*x = ShortPicked{}
+	mi := &file_cellar_order_v1_order_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ShortPicked) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ShortPicked) ProtoMessage() {}
+
+func (x *ShortPicked) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_order_v1_order_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ShortPicked.ProtoReflect.Descriptor instead.
+func (*ShortPicked) Descriptor() ([]byte, []int) {
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *ShortPicked) GetFcId() string {
+	if x != nil {
+		return x.FcId
+	}
+	return ""
+}
+
+func (x *ShortPicked) GetShortPick() *ShortPick {
+	if x != nil {
+		return x.ShortPick
+	}
+	return nil
+}
+
+func (x *ShortPicked) GetExpress() bool {
+	if x != nil {
+		return x.Express
+	}
+	return false
+}
+
+// Replanned is what a "replanned" event remembers: who sends what was missing.
+type Replanned struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	ShortPickId string                 `protobuf:"bytes,1,opt,name=short_pick_id,json=shortPickId,proto3" json:"short_pick_id,omitempty"`
+	Parcels     []*Parcel              `protobuf:"bytes,2,rep,name=parcels,proto3" json:"parcels,omitempty"`
+	// What no FC has, and its lines' share of what was taken.
+	Canceled      []*ParcelLine `protobuf:"bytes,3,rep,name=canceled,proto3" json:"canceled,omitempty"`
+	Refund        *v11.Money    `protobuf:"bytes,4,opt,name=refund,proto3" json:"refund,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Replanned) Reset() {
+	*x = Replanned{}
+	mi := &file_cellar_order_v1_order_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Replanned) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Replanned) ProtoMessage() {}
+
+func (x *Replanned) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_order_v1_order_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Replanned.ProtoReflect.Descriptor instead.
+func (*Replanned) Descriptor() ([]byte, []int) {
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *Replanned) GetShortPickId() string {
+	if x != nil {
+		return x.ShortPickId
+	}
+	return ""
+}
+
+func (x *Replanned) GetParcels() []*Parcel {
+	if x != nil {
+		return x.Parcels
+	}
+	return nil
+}
+
+func (x *Replanned) GetCanceled() []*ParcelLine {
+	if x != nil {
+		return x.Canceled
+	}
+	return nil
+}
+
+func (x *Replanned) GetRefund() *v11.Money {
+	if x != nil {
+		return x.Refund
+	}
+	return nil
 }
 
 // Failed is what a "failed" event remembers.
@@ -1457,7 +1704,7 @@ type Failed struct {
 
 func (x *Failed) Reset() {
 	*x = Failed{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[15]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1469,7 +1716,7 @@ func (x *Failed) String() string {
 func (*Failed) ProtoMessage() {}
 
 func (x *Failed) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[15]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1482,7 +1729,7 @@ func (x *Failed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Failed.ProtoReflect.Descriptor instead.
 func (*Failed) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{15}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Failed) GetReason() string {
@@ -1506,7 +1753,7 @@ type Shipped struct {
 
 func (x *Shipped) Reset() {
 	*x = Shipped{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[16]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1518,7 +1765,7 @@ func (x *Shipped) String() string {
 func (*Shipped) ProtoMessage() {}
 
 func (x *Shipped) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[16]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1531,7 +1778,7 @@ func (x *Shipped) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Shipped.ProtoReflect.Descriptor instead.
 func (*Shipped) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{16}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Shipped) GetFcId() string {
@@ -1581,7 +1828,7 @@ type Scanned struct {
 
 func (x *Scanned) Reset() {
 	*x = Scanned{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[17]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1593,7 +1840,7 @@ func (x *Scanned) String() string {
 func (*Scanned) ProtoMessage() {}
 
 func (x *Scanned) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[17]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1606,7 +1853,7 @@ func (x *Scanned) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Scanned.ProtoReflect.Descriptor instead.
 func (*Scanned) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{17}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Scanned) GetFcId() string {
@@ -1636,7 +1883,7 @@ type Event struct {
 	// From 1, without gaps.
 	Seq int64 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
 	// "placed", "paid", "failed", "shipped", "scanned", "captured", "cancel_requested", "packed", "canceled", "return_requested",
-	// "returned", "refunded": see docs/orders.md.
+	// "returned", "refunded", "short_picked", "replanned": see docs/orders.md.
 	Kind string                 `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
 	At   *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=at,proto3" json:"at,omitempty"`
 	// FC whose parcel the event is about; empty when it is about the whole order.
@@ -1651,7 +1898,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[18]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1663,7 +1910,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[18]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1676,7 +1923,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{18}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Event) GetSeq() int64 {
@@ -1730,7 +1977,7 @@ type GetOrderRequest struct {
 
 func (x *GetOrderRequest) Reset() {
 	*x = GetOrderRequest{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[19]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1742,7 +1989,7 @@ func (x *GetOrderRequest) String() string {
 func (*GetOrderRequest) ProtoMessage() {}
 
 func (x *GetOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[19]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1755,7 +2002,7 @@ func (x *GetOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetOrderRequest.ProtoReflect.Descriptor instead.
 func (*GetOrderRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{19}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *GetOrderRequest) GetOrderId() string {
@@ -1774,7 +2021,7 @@ type GetOrderResponse struct {
 
 func (x *GetOrderResponse) Reset() {
 	*x = GetOrderResponse{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[20]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1786,7 +2033,7 @@ func (x *GetOrderResponse) String() string {
 func (*GetOrderResponse) ProtoMessage() {}
 
 func (x *GetOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[20]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1799,7 +2046,7 @@ func (x *GetOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetOrderResponse.ProtoReflect.Descriptor instead.
 func (*GetOrderResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{20}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *GetOrderResponse) GetOrder() *Order {
@@ -1820,7 +2067,7 @@ type ListOrdersRequest struct {
 
 func (x *ListOrdersRequest) Reset() {
 	*x = ListOrdersRequest{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[21]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1832,7 +2079,7 @@ func (x *ListOrdersRequest) String() string {
 func (*ListOrdersRequest) ProtoMessage() {}
 
 func (x *ListOrdersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[21]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1845,7 +2092,7 @@ func (x *ListOrdersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListOrdersRequest.ProtoReflect.Descriptor instead.
 func (*ListOrdersRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{21}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListOrdersRequest) GetPageSize() int32 {
@@ -1873,7 +2120,7 @@ type ListOrdersResponse struct {
 
 func (x *ListOrdersResponse) Reset() {
 	*x = ListOrdersResponse{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[22]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1885,7 +2132,7 @@ func (x *ListOrdersResponse) String() string {
 func (*ListOrdersResponse) ProtoMessage() {}
 
 func (x *ListOrdersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[22]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1898,7 +2145,7 @@ func (x *ListOrdersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListOrdersResponse.ProtoReflect.Descriptor instead.
 func (*ListOrdersResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{22}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListOrdersResponse) GetOrders() []*Order {
@@ -1926,7 +2173,7 @@ type CancelOrderRequest struct {
 
 func (x *CancelOrderRequest) Reset() {
 	*x = CancelOrderRequest{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[23]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1938,7 +2185,7 @@ func (x *CancelOrderRequest) String() string {
 func (*CancelOrderRequest) ProtoMessage() {}
 
 func (x *CancelOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[23]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1951,7 +2198,7 @@ func (x *CancelOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelOrderRequest.ProtoReflect.Descriptor instead.
 func (*CancelOrderRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{23}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *CancelOrderRequest) GetOrderId() string {
@@ -1979,7 +2226,7 @@ type CancelOrderResponse struct {
 
 func (x *CancelOrderResponse) Reset() {
 	*x = CancelOrderResponse{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[24]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1991,7 +2238,7 @@ func (x *CancelOrderResponse) String() string {
 func (*CancelOrderResponse) ProtoMessage() {}
 
 func (x *CancelOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[24]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2004,7 +2251,7 @@ func (x *CancelOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelOrderResponse.ProtoReflect.Descriptor instead.
 func (*CancelOrderResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{24}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *CancelOrderResponse) GetOrder() *Order {
@@ -2035,7 +2282,7 @@ type ReturnLine struct {
 
 func (x *ReturnLine) Reset() {
 	*x = ReturnLine{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[25]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2047,7 +2294,7 @@ func (x *ReturnLine) String() string {
 func (*ReturnLine) ProtoMessage() {}
 
 func (x *ReturnLine) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[25]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2060,7 +2307,7 @@ func (x *ReturnLine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReturnLine.ProtoReflect.Descriptor instead.
 func (*ReturnLine) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{25}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ReturnLine) GetLine() int32 {
@@ -2097,7 +2344,7 @@ type ReturnItemsRequest struct {
 
 func (x *ReturnItemsRequest) Reset() {
 	*x = ReturnItemsRequest{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[26]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2109,7 +2356,7 @@ func (x *ReturnItemsRequest) String() string {
 func (*ReturnItemsRequest) ProtoMessage() {}
 
 func (x *ReturnItemsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[26]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2122,7 +2369,7 @@ func (x *ReturnItemsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReturnItemsRequest.ProtoReflect.Descriptor instead.
 func (*ReturnItemsRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{26}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ReturnItemsRequest) GetOrderId() string {
@@ -2156,7 +2403,7 @@ type ReturnItemsResponse struct {
 
 func (x *ReturnItemsResponse) Reset() {
 	*x = ReturnItemsResponse{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[27]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2168,7 +2415,7 @@ func (x *ReturnItemsResponse) String() string {
 func (*ReturnItemsResponse) ProtoMessage() {}
 
 func (x *ReturnItemsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[27]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2181,7 +2428,7 @@ func (x *ReturnItemsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReturnItemsResponse.ProtoReflect.Descriptor instead.
 func (*ReturnItemsResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{27}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ReturnItemsResponse) GetReturn() *Return {
@@ -2208,7 +2455,7 @@ type CreateOrderRequest struct {
 
 func (x *CreateOrderRequest) Reset() {
 	*x = CreateOrderRequest{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[28]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2220,7 +2467,7 @@ func (x *CreateOrderRequest) String() string {
 func (*CreateOrderRequest) ProtoMessage() {}
 
 func (x *CreateOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[28]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2233,7 +2480,7 @@ func (x *CreateOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateOrderRequest.ProtoReflect.Descriptor instead.
 func (*CreateOrderRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{28}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *CreateOrderRequest) GetOrder() *Order {
@@ -2251,7 +2498,7 @@ type CreateOrderResponse struct {
 
 func (x *CreateOrderResponse) Reset() {
 	*x = CreateOrderResponse{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[29]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2263,7 +2510,7 @@ func (x *CreateOrderResponse) String() string {
 func (*CreateOrderResponse) ProtoMessage() {}
 
 func (x *CreateOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[29]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2276,7 +2523,7 @@ func (x *CreateOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateOrderResponse.ProtoReflect.Descriptor instead.
 func (*CreateOrderResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{29}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{32}
 }
 
 type MarkPaidRequest struct {
@@ -2289,14 +2536,16 @@ type MarkPaidRequest struct {
 	// As in the order. Given, it spares a look at the order before it is changed.
 	ShipTo *v1.PostalAddress `protobuf:"bytes,5,opt,name=ship_to,json=shipTo,proto3" json:"ship_to,omitempty"`
 	// It is sent by the faster service.
-	Express       bool `protobuf:"varint,6,opt,name=express,proto3" json:"express,omitempty"`
+	Express bool `protobuf:"varint,6,opt,name=express,proto3" json:"express,omitempty"`
+	// When its customer was promised when it comes; absent: now.
+	PromisedAt    *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=promised_at,json=promisedAt,proto3" json:"promised_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *MarkPaidRequest) Reset() {
 	*x = MarkPaidRequest{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[30]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2308,7 +2557,7 @@ func (x *MarkPaidRequest) String() string {
 func (*MarkPaidRequest) ProtoMessage() {}
 
 func (x *MarkPaidRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[30]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2321,7 +2570,7 @@ func (x *MarkPaidRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MarkPaidRequest.ProtoReflect.Descriptor instead.
 func (*MarkPaidRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{30}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *MarkPaidRequest) GetCustomerId() string {
@@ -2366,6 +2615,13 @@ func (x *MarkPaidRequest) GetExpress() bool {
 	return false
 }
 
+func (x *MarkPaidRequest) GetPromisedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.PromisedAt
+	}
+	return nil
+}
+
 type MarkPaidResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Order         *Order                 `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
@@ -2375,7 +2631,7 @@ type MarkPaidResponse struct {
 
 func (x *MarkPaidResponse) Reset() {
 	*x = MarkPaidResponse{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[31]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2387,7 +2643,7 @@ func (x *MarkPaidResponse) String() string {
 func (*MarkPaidResponse) ProtoMessage() {}
 
 func (x *MarkPaidResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[31]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2400,7 +2656,7 @@ func (x *MarkPaidResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MarkPaidResponse.ProtoReflect.Descriptor instead.
 func (*MarkPaidResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{31}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *MarkPaidResponse) GetOrder() *Order {
@@ -2421,7 +2677,7 @@ type MarkFailedRequest struct {
 
 func (x *MarkFailedRequest) Reset() {
 	*x = MarkFailedRequest{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[32]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2433,7 +2689,7 @@ func (x *MarkFailedRequest) String() string {
 func (*MarkFailedRequest) ProtoMessage() {}
 
 func (x *MarkFailedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[32]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2446,7 +2702,7 @@ func (x *MarkFailedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MarkFailedRequest.ProtoReflect.Descriptor instead.
 func (*MarkFailedRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{32}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *MarkFailedRequest) GetCustomerId() string {
@@ -2479,7 +2735,7 @@ type MarkFailedResponse struct {
 
 func (x *MarkFailedResponse) Reset() {
 	*x = MarkFailedResponse{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[33]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2491,7 +2747,7 @@ func (x *MarkFailedResponse) String() string {
 func (*MarkFailedResponse) ProtoMessage() {}
 
 func (x *MarkFailedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[33]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2504,7 +2760,7 @@ func (x *MarkFailedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MarkFailedResponse.ProtoReflect.Descriptor instead.
 func (*MarkFailedResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{33}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *MarkFailedResponse) GetOrder() *Order {
@@ -2524,14 +2780,17 @@ type RecordShipmentRequest struct {
 	ShippedAt      *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=shipped_at,json=shippedAt,proto3" json:"shipped_at,omitempty"`
 	Carrier        string                 `protobuf:"bytes,7,opt,name=carrier,proto3" json:"carrier,omitempty"`
 	// From the first on; those that are known change nothing.
-	Scans         []*Scan `protobuf:"bytes,8,rep,name=scans,proto3" json:"scans,omitempty"`
+	Scans []*Scan `protobuf:"bytes,8,rep,name=scans,proto3" json:"scans,omitempty"`
+	// What was not found of it, all of it; what is known changes nothing.
+	ShortPicks    []*ShortPick `protobuf:"bytes,9,rep,name=short_picks,json=shortPicks,proto3" json:"short_picks,omitempty"`
+	Express       bool         `protobuf:"varint,10,opt,name=express,proto3" json:"express,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RecordShipmentRequest) Reset() {
 	*x = RecordShipmentRequest{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[34]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2543,7 +2802,7 @@ func (x *RecordShipmentRequest) String() string {
 func (*RecordShipmentRequest) ProtoMessage() {}
 
 func (x *RecordShipmentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[34]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2556,7 +2815,7 @@ func (x *RecordShipmentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordShipmentRequest.ProtoReflect.Descriptor instead.
 func (*RecordShipmentRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{34}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *RecordShipmentRequest) GetCustomerId() string {
@@ -2615,6 +2874,20 @@ func (x *RecordShipmentRequest) GetScans() []*Scan {
 	return nil
 }
 
+func (x *RecordShipmentRequest) GetShortPicks() []*ShortPick {
+	if x != nil {
+		return x.ShortPicks
+	}
+	return nil
+}
+
+func (x *RecordShipmentRequest) GetExpress() bool {
+	if x != nil {
+		return x.Express
+	}
+	return false
+}
+
 type RecordShipmentResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -2623,7 +2896,7 @@ type RecordShipmentResponse struct {
 
 func (x *RecordShipmentResponse) Reset() {
 	*x = RecordShipmentResponse{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[35]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2635,7 +2908,7 @@ func (x *RecordShipmentResponse) String() string {
 func (*RecordShipmentResponse) ProtoMessage() {}
 
 func (x *RecordShipmentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[35]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2648,7 +2921,121 @@ func (x *RecordShipmentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordShipmentResponse.ProtoReflect.Descriptor instead.
 func (*RecordShipmentResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{35}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{38}
+}
+
+type RecordShortPickRequest struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	CustomerId string                 `protobuf:"bytes,1,opt,name=customer_id,json=customerId,proto3" json:"customer_id,omitempty"`
+	OrderId    string                 `protobuf:"bytes,2,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	FcId       string                 `protobuf:"bytes,3,opt,name=fc_id,json=fcId,proto3" json:"fc_id,omitempty"`
+	// 1 to 200, all of the FC's parcel; those that are known change nothing.
+	ShortPicks []*ShortPick `protobuf:"bytes,4,rep,name=short_picks,json=shortPicks,proto3" json:"short_picks,omitempty"`
+	// The parcel goes by the carrier's faster service.
+	Express       bool `protobuf:"varint,5,opt,name=express,proto3" json:"express,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecordShortPickRequest) Reset() {
+	*x = RecordShortPickRequest{}
+	mi := &file_cellar_order_v1_order_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordShortPickRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordShortPickRequest) ProtoMessage() {}
+
+func (x *RecordShortPickRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_order_v1_order_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordShortPickRequest.ProtoReflect.Descriptor instead.
+func (*RecordShortPickRequest) Descriptor() ([]byte, []int) {
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *RecordShortPickRequest) GetCustomerId() string {
+	if x != nil {
+		return x.CustomerId
+	}
+	return ""
+}
+
+func (x *RecordShortPickRequest) GetOrderId() string {
+	if x != nil {
+		return x.OrderId
+	}
+	return ""
+}
+
+func (x *RecordShortPickRequest) GetFcId() string {
+	if x != nil {
+		return x.FcId
+	}
+	return ""
+}
+
+func (x *RecordShortPickRequest) GetShortPicks() []*ShortPick {
+	if x != nil {
+		return x.ShortPicks
+	}
+	return nil
+}
+
+func (x *RecordShortPickRequest) GetExpress() bool {
+	if x != nil {
+		return x.Express
+	}
+	return false
+}
+
+type RecordShortPickResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecordShortPickResponse) Reset() {
+	*x = RecordShortPickResponse{}
+	mi := &file_cellar_order_v1_order_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordShortPickResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordShortPickResponse) ProtoMessage() {}
+
+func (x *RecordShortPickResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_order_v1_order_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordShortPickResponse.ProtoReflect.Descriptor instead.
+func (*RecordShortPickResponse) Descriptor() ([]byte, []int) {
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{40}
 }
 
 type WatchOrderRequest struct {
@@ -2662,7 +3049,7 @@ type WatchOrderRequest struct {
 
 func (x *WatchOrderRequest) Reset() {
 	*x = WatchOrderRequest{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[36]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2674,7 +3061,7 @@ func (x *WatchOrderRequest) String() string {
 func (*WatchOrderRequest) ProtoMessage() {}
 
 func (x *WatchOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[36]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2687,7 +3074,7 @@ func (x *WatchOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchOrderRequest.ProtoReflect.Descriptor instead.
 func (*WatchOrderRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{36}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *WatchOrderRequest) GetOrderId() string {
@@ -2716,7 +3103,7 @@ type WatchOrderResponse struct {
 
 func (x *WatchOrderResponse) Reset() {
 	*x = WatchOrderResponse{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[37]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2728,7 +3115,7 @@ func (x *WatchOrderResponse) String() string {
 func (*WatchOrderResponse) ProtoMessage() {}
 
 func (x *WatchOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[37]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2741,7 +3128,7 @@ func (x *WatchOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchOrderResponse.ProtoReflect.Descriptor instead.
 func (*WatchOrderResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{37}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *WatchOrderResponse) GetOrder() *Order {
@@ -2769,7 +3156,7 @@ type FollowOrderRequest struct {
 
 func (x *FollowOrderRequest) Reset() {
 	*x = FollowOrderRequest{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[38]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2781,7 +3168,7 @@ func (x *FollowOrderRequest) String() string {
 func (*FollowOrderRequest) ProtoMessage() {}
 
 func (x *FollowOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[38]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2794,7 +3181,7 @@ func (x *FollowOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FollowOrderRequest.ProtoReflect.Descriptor instead.
 func (*FollowOrderRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{38}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *FollowOrderRequest) GetOrderId() string {
@@ -2822,7 +3209,7 @@ type FollowOrderResponse struct {
 
 func (x *FollowOrderResponse) Reset() {
 	*x = FollowOrderResponse{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[39]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2834,7 +3221,7 @@ func (x *FollowOrderResponse) String() string {
 func (*FollowOrderResponse) ProtoMessage() {}
 
 func (x *FollowOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[39]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2847,7 +3234,7 @@ func (x *FollowOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FollowOrderResponse.ProtoReflect.Descriptor instead.
 func (*FollowOrderResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{39}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *FollowOrderResponse) GetOrder() *Order {
@@ -2875,14 +3262,16 @@ type FulfillmentRequested struct {
 	ShipTo     *v1.PostalAddress      `protobuf:"bytes,5,opt,name=ship_to,json=shipTo,proto3" json:"ship_to,omitempty"`
 	PaidAt     *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=paid_at,json=paidAt,proto3" json:"paid_at,omitempty"`
 	// By the carrier's faster service.
-	Express       bool `protobuf:"varint,7,opt,name=express,proto3" json:"express,omitempty"`
+	Express bool `protobuf:"varint,7,opt,name=express,proto3" json:"express,omitempty"`
+	// When it was said when it comes: the carrier's collection and the day at the door follow from it. Absent: when it was paid.
+	PromisedAt    *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=promised_at,json=promisedAt,proto3" json:"promised_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *FulfillmentRequested) Reset() {
 	*x = FulfillmentRequested{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[40]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2894,7 +3283,7 @@ func (x *FulfillmentRequested) String() string {
 func (*FulfillmentRequested) ProtoMessage() {}
 
 func (x *FulfillmentRequested) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[40]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2907,7 +3296,7 @@ func (x *FulfillmentRequested) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FulfillmentRequested.ProtoReflect.Descriptor instead.
 func (*FulfillmentRequested) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{40}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *FulfillmentRequested) GetOrderId() string {
@@ -2959,6 +3348,75 @@ func (x *FulfillmentRequested) GetExpress() bool {
 	return false
 }
 
+func (x *FulfillmentRequested) GetPromisedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.PromisedAt
+	}
+	return nil
+}
+
+// FulfillmentErased is the event `fulfillment.<region>.<fc>.erased`: the customer of an order that is over has erased the account, and
+// the FC forgets where it went.
+type FulfillmentErased struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	OrderId       string                 `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	CustomerId    string                 `protobuf:"bytes,2,opt,name=customer_id,json=customerId,proto3" json:"customer_id,omitempty"`
+	FcId          string                 `protobuf:"bytes,3,opt,name=fc_id,json=fcId,proto3" json:"fc_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FulfillmentErased) Reset() {
+	*x = FulfillmentErased{}
+	mi := &file_cellar_order_v1_order_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FulfillmentErased) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FulfillmentErased) ProtoMessage() {}
+
+func (x *FulfillmentErased) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_order_v1_order_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FulfillmentErased.ProtoReflect.Descriptor instead.
+func (*FulfillmentErased) Descriptor() ([]byte, []int) {
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *FulfillmentErased) GetOrderId() string {
+	if x != nil {
+		return x.OrderId
+	}
+	return ""
+}
+
+func (x *FulfillmentErased) GetCustomerId() string {
+	if x != nil {
+		return x.CustomerId
+	}
+	return ""
+}
+
+func (x *FulfillmentErased) GetFcId() string {
+	if x != nil {
+		return x.FcId
+	}
+	return ""
+}
+
 // CancellationState is what a cancellation remembers between its steps.
 type CancellationState struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
@@ -2977,7 +3435,7 @@ type CancellationState struct {
 
 func (x *CancellationState) Reset() {
 	*x = CancellationState{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[41]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2989,7 +3447,7 @@ func (x *CancellationState) String() string {
 func (*CancellationState) ProtoMessage() {}
 
 func (x *CancellationState) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[41]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3002,7 +3460,7 @@ func (x *CancellationState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancellationState.ProtoReflect.Descriptor instead.
 func (*CancellationState) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{41}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *CancellationState) GetOrderId() string {
@@ -3061,7 +3519,7 @@ type CancelingParcel struct {
 
 func (x *CancelingParcel) Reset() {
 	*x = CancelingParcel{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[42]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3073,7 +3531,7 @@ func (x *CancelingParcel) String() string {
 func (*CancelingParcel) ProtoMessage() {}
 
 func (x *CancelingParcel) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[42]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3086,7 +3544,7 @@ func (x *CancelingParcel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelingParcel.ProtoReflect.Descriptor instead.
 func (*CancelingParcel) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{42}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *CancelingParcel) GetFcId() string {
@@ -3129,7 +3587,7 @@ type ReturnState struct {
 
 func (x *ReturnState) Reset() {
 	*x = ReturnState{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[43]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3141,7 +3599,7 @@ func (x *ReturnState) String() string {
 func (*ReturnState) ProtoMessage() {}
 
 func (x *ReturnState) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[43]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3154,7 +3612,7 @@ func (x *ReturnState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReturnState.ProtoReflect.Descriptor instead.
 func (*ReturnState) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{43}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *ReturnState) GetOrderId() string {
@@ -3195,7 +3653,7 @@ type CaptureState struct {
 
 func (x *CaptureState) Reset() {
 	*x = CaptureState{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[44]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3207,7 +3665,7 @@ func (x *CaptureState) String() string {
 func (*CaptureState) ProtoMessage() {}
 
 func (x *CaptureState) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[44]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3220,7 +3678,7 @@ func (x *CaptureState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CaptureState.ProtoReflect.Descriptor instead.
 func (*CaptureState) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{44}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *CaptureState) GetOrderId() string {
@@ -3272,6 +3730,120 @@ func (x *CaptureState) GetClose() bool {
 	return false
 }
 
+// ShortPickState is what the planning anew of one short pick remembers between its steps.
+type ShortPickState struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	OrderId    string                 `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	CustomerId string                 `protobuf:"bytes,2,opt,name=customer_id,json=customerId,proto3" json:"customer_id,omitempty"`
+	ShortPick  *ShortPick             `protobuf:"bytes,3,opt,name=short_pick,json=shortPick,proto3" json:"short_pick,omitempty"`
+	Express    bool                   `protobuf:"varint,4,opt,name=express,proto3" json:"express,omitempty"`
+	// What FCs are to send, and hold, of what is missing.
+	Parcels []*Parcel `protobuf:"bytes,5,rep,name=parcels,proto3" json:"parcels,omitempty"`
+	// FCs that have been asked, whatever they said.
+	AskedFcs []string `protobuf:"bytes,6,rep,name=asked_fcs,json=askedFcs,proto3" json:"asked_fcs,omitempty"`
+	// How often it has been planned.
+	Plans int32 `protobuf:"varint,7,opt,name=plans,proto3" json:"plans,omitempty"`
+	// Nothing of it is sent after all, because the order was canceled meanwhile: what FCs hold is given back.
+	Unwanted bool `protobuf:"varint,8,opt,name=unwanted,proto3" json:"unwanted,omitempty"`
+	// Money that is held still, and for which nothing is to be sent any more, is let go of.
+	Close         bool `protobuf:"varint,9,opt,name=close,proto3" json:"close,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ShortPickState) Reset() {
+	*x = ShortPickState{}
+	mi := &file_cellar_order_v1_order_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ShortPickState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ShortPickState) ProtoMessage() {}
+
+func (x *ShortPickState) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_order_v1_order_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ShortPickState.ProtoReflect.Descriptor instead.
+func (*ShortPickState) Descriptor() ([]byte, []int) {
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{51}
+}
+
+func (x *ShortPickState) GetOrderId() string {
+	if x != nil {
+		return x.OrderId
+	}
+	return ""
+}
+
+func (x *ShortPickState) GetCustomerId() string {
+	if x != nil {
+		return x.CustomerId
+	}
+	return ""
+}
+
+func (x *ShortPickState) GetShortPick() *ShortPick {
+	if x != nil {
+		return x.ShortPick
+	}
+	return nil
+}
+
+func (x *ShortPickState) GetExpress() bool {
+	if x != nil {
+		return x.Express
+	}
+	return false
+}
+
+func (x *ShortPickState) GetParcels() []*Parcel {
+	if x != nil {
+		return x.Parcels
+	}
+	return nil
+}
+
+func (x *ShortPickState) GetAskedFcs() []string {
+	if x != nil {
+		return x.AskedFcs
+	}
+	return nil
+}
+
+func (x *ShortPickState) GetPlans() int32 {
+	if x != nil {
+		return x.Plans
+	}
+	return 0
+}
+
+func (x *ShortPickState) GetUnwanted() bool {
+	if x != nil {
+		return x.Unwanted
+	}
+	return false
+}
+
+func (x *ShortPickState) GetClose() bool {
+	if x != nil {
+		return x.Close
+	}
+	return false
+}
+
 type EraseAddressesRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	CustomerId    string                 `protobuf:"bytes,1,opt,name=customer_id,json=customerId,proto3" json:"customer_id,omitempty"`
@@ -3281,7 +3853,7 @@ type EraseAddressesRequest struct {
 
 func (x *EraseAddressesRequest) Reset() {
 	*x = EraseAddressesRequest{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[45]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3293,7 +3865,7 @@ func (x *EraseAddressesRequest) String() string {
 func (*EraseAddressesRequest) ProtoMessage() {}
 
 func (x *EraseAddressesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[45]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3306,7 +3878,7 @@ func (x *EraseAddressesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EraseAddressesRequest.ProtoReflect.Descriptor instead.
 func (*EraseAddressesRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{45}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *EraseAddressesRequest) GetCustomerId() string {
@@ -3326,7 +3898,7 @@ type EraseAddressesResponse struct {
 
 func (x *EraseAddressesResponse) Reset() {
 	*x = EraseAddressesResponse{}
-	mi := &file_cellar_order_v1_order_proto_msgTypes[46]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3338,7 +3910,7 @@ func (x *EraseAddressesResponse) String() string {
 func (*EraseAddressesResponse) ProtoMessage() {}
 
 func (x *EraseAddressesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_order_v1_order_proto_msgTypes[46]
+	mi := &file_cellar_order_v1_order_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3351,7 +3923,7 @@ func (x *EraseAddressesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EraseAddressesResponse.ProtoReflect.Descriptor instead.
 func (*EraseAddressesResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{46}
+	return file_cellar_order_v1_order_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *EraseAddressesResponse) GetRemaining() int64 {
@@ -3371,7 +3943,7 @@ const file_cellar_order_v1_order_proto_rawDesc = "" +
 	"\x05state\x18\x02 \x01(\x0e2\x19.cellar.order.v1.WayStateR\x05state\x12*\n" +
 	"\x02at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x14\n" +
 	"\x05place\x18\x04 \x01(\tR\x05place\x12\x12\n" +
-	"\x04note\x18\x05 \x01(\tR\x04note\"\xb4\a\n" +
+	"\x04note\x18\x05 \x01(\tR\x04note\"\xf1\a\n" +
 	"\x05Order\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\x12\x1f\n" +
 	"\vcustomer_id\x18\x02 \x01(\tR\n" +
@@ -3394,7 +3966,9 @@ const file_cellar_order_v1_order_proto_rawDesc = "" +
 	"\x0epayment_status\x18\x10 \x01(\x0e2\x1e.cellar.order.v1.PaymentStatusR\rpaymentStatus\x122\n" +
 	"\bcaptured\x18\x11 \x01(\v2\x16.cellar.money.v1.MoneyR\bcaptured\x122\n" +
 	"\brefunded\x18\x12 \x01(\v2\x16.cellar.money.v1.MoneyR\brefunded\x121\n" +
-	"\areturns\x18\x13 \x03(\v2\x17.cellar.order.v1.ReturnR\areturns\"\xab\x02\n" +
+	"\areturns\x18\x13 \x03(\v2\x17.cellar.order.v1.ReturnR\areturns\x12;\n" +
+	"\vshort_picks\x18\x14 \x03(\v2\x1a.cellar.order.v1.ShortPickR\n" +
+	"shortPicks\"\xab\x02\n" +
 	"\x04Line\x12\x12\n" +
 	"\x04line\x18\x01 \x01(\x05R\x04line\x12\x10\n" +
 	"\x03sku\x18\x02 \x01(\tR\x03sku\x12\x14\n" +
@@ -3438,7 +4012,16 @@ const file_cellar_order_v1_order_proto_rawDesc = "" +
 	"\x04line\x18\x03 \x01(\x05R\x04line\x12\x10\n" +
 	"\x03sku\x18\x04 \x01(\tR\x03sku\x12\x1a\n" +
 	"\bquantity\x18\x05 \x01(\x03R\bquantity\x12\x16\n" +
-	"\x06reason\x18\x06 \x01(\tR\x06reason\"Y\n" +
+	"\x06reason\x18\x06 \x01(\tR\x06reason\"\xc9\x02\n" +
+	"\tShortPick\x12\"\n" +
+	"\rshort_pick_id\x18\x01 \x01(\tR\vshortPickId\x12\x13\n" +
+	"\x05fc_id\x18\x02 \x01(\tR\x04fcId\x121\n" +
+	"\x05lines\x18\x03 \x03(\v2\x1b.cellar.order.v1.ParcelLineR\x05lines\x125\n" +
+	"\bfound_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\afoundAt\x12\x1c\n" +
+	"\treplanned\x18\x05 \x01(\bR\treplanned\x127\n" +
+	"\bcanceled\x18\x06 \x03(\v2\x1b.cellar.order.v1.ParcelLineR\bcanceled\x12.\n" +
+	"\x06refund\x18\a \x01(\v2\x16.cellar.money.v1.MoneyR\x06refund\x12\x12\n" +
+	"\x04done\x18\b \x01(\bR\x04done\"Y\n" +
 	"\x04Paid\x121\n" +
 	"\aparcels\x18\x01 \x03(\v2\x17.cellar.order.v1.ParcelR\aparcels\x12\x1e\n" +
 	"\n" +
@@ -3463,7 +4046,17 @@ const file_cellar_order_v1_order_proto_rawDesc = "" +
 	"\x0fReturnRequested\x12/\n" +
 	"\x06return\x18\x01 \x01(\v2\x17.cellar.order.v1.ReturnR\x06return\"'\n" +
 	"\bReturned\x12\x1b\n" +
-	"\treturn_id\x18\x01 \x01(\tR\breturnId\" \n" +
+	"\treturn_id\x18\x01 \x01(\tR\breturnId\"w\n" +
+	"\vShortPicked\x12\x13\n" +
+	"\x05fc_id\x18\x01 \x01(\tR\x04fcId\x129\n" +
+	"\n" +
+	"short_pick\x18\x02 \x01(\v2\x1a.cellar.order.v1.ShortPickR\tshortPick\x12\x18\n" +
+	"\aexpress\x18\x03 \x01(\bR\aexpress\"\xcb\x01\n" +
+	"\tReplanned\x12\"\n" +
+	"\rshort_pick_id\x18\x01 \x01(\tR\vshortPickId\x121\n" +
+	"\aparcels\x18\x02 \x03(\v2\x17.cellar.order.v1.ParcelR\aparcels\x127\n" +
+	"\bcanceled\x18\x03 \x03(\v2\x1b.cellar.order.v1.ParcelLineR\bcanceled\x12.\n" +
+	"\x06refund\x18\x04 \x01(\v2\x16.cellar.money.v1.MoneyR\x06refund\" \n" +
 	"\x06Failed\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\"\xbd\x01\n" +
 	"\aShipped\x12\x13\n" +
@@ -3517,7 +4110,7 @@ const file_cellar_order_v1_order_proto_rawDesc = "" +
 	"\x05order\x18\x02 \x01(\v2\x16.cellar.order.v1.OrderR\x05order\"B\n" +
 	"\x12CreateOrderRequest\x12,\n" +
 	"\x05order\x18\x01 \x01(\v2\x16.cellar.order.v1.OrderR\x05order\"\x15\n" +
-	"\x13CreateOrderResponse\"\xf4\x01\n" +
+	"\x13CreateOrderResponse\"\xb1\x02\n" +
 	"\x0fMarkPaidRequest\x12\x1f\n" +
 	"\vcustomer_id\x18\x01 \x01(\tR\n" +
 	"customerId\x12\x19\n" +
@@ -3527,7 +4120,9 @@ const file_cellar_order_v1_order_proto_rawDesc = "" +
 	"authorized\x18\x04 \x01(\bR\n" +
 	"authorized\x128\n" +
 	"\aship_to\x18\x05 \x01(\v2\x1f.cellar.postal.v1.PostalAddressR\x06shipTo\x12\x18\n" +
-	"\aexpress\x18\x06 \x01(\bR\aexpress\"@\n" +
+	"\aexpress\x18\x06 \x01(\bR\aexpress\x12;\n" +
+	"\vpromised_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"promisedAt\"@\n" +
 	"\x10MarkPaidResponse\x12,\n" +
 	"\x05order\x18\x01 \x01(\v2\x16.cellar.order.v1.OrderR\x05order\"g\n" +
 	"\x11MarkFailedRequest\x12\x1f\n" +
@@ -3536,7 +4131,7 @@ const file_cellar_order_v1_order_proto_rawDesc = "" +
 	"\border_id\x18\x02 \x01(\tR\aorderId\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\"B\n" +
 	"\x12MarkFailedResponse\x12,\n" +
-	"\x05order\x18\x01 \x01(\v2\x16.cellar.order.v1.OrderR\x05order\"\xb4\x02\n" +
+	"\x05order\x18\x01 \x01(\v2\x16.cellar.order.v1.OrderR\x05order\"\x8b\x03\n" +
 	"\x15RecordShipmentRequest\x12\x1f\n" +
 	"\vcustomer_id\x18\x01 \x01(\tR\n" +
 	"customerId\x12\x19\n" +
@@ -3548,8 +4143,21 @@ const file_cellar_order_v1_order_proto_rawDesc = "" +
 	"\n" +
 	"shipped_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tshippedAt\x12\x18\n" +
 	"\acarrier\x18\a \x01(\tR\acarrier\x12+\n" +
-	"\x05scans\x18\b \x03(\v2\x15.cellar.order.v1.ScanR\x05scans\"\x18\n" +
-	"\x16RecordShipmentResponse\"K\n" +
+	"\x05scans\x18\b \x03(\v2\x15.cellar.order.v1.ScanR\x05scans\x12;\n" +
+	"\vshort_picks\x18\t \x03(\v2\x1a.cellar.order.v1.ShortPickR\n" +
+	"shortPicks\x12\x18\n" +
+	"\aexpress\x18\n" +
+	" \x01(\bR\aexpress\"\x18\n" +
+	"\x16RecordShipmentResponse\"\xc0\x01\n" +
+	"\x16RecordShortPickRequest\x12\x1f\n" +
+	"\vcustomer_id\x18\x01 \x01(\tR\n" +
+	"customerId\x12\x19\n" +
+	"\border_id\x18\x02 \x01(\tR\aorderId\x12\x13\n" +
+	"\x05fc_id\x18\x03 \x01(\tR\x04fcId\x12;\n" +
+	"\vshort_picks\x18\x04 \x03(\v2\x1a.cellar.order.v1.ShortPickR\n" +
+	"shortPicks\x12\x18\n" +
+	"\aexpress\x18\x05 \x01(\bR\aexpress\"\x19\n" +
+	"\x17RecordShortPickResponse\"K\n" +
 	"\x11WatchOrderRequest\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\x12\x1b\n" +
 	"\tafter_seq\x18\x02 \x01(\x03R\bafterSeq\"X\n" +
@@ -3561,7 +4169,7 @@ const file_cellar_order_v1_order_proto_rawDesc = "" +
 	"\tafter_seq\x18\x02 \x01(\x03R\bafterSeq\"Y\n" +
 	"\x13FollowOrderResponse\x12,\n" +
 	"\x05order\x18\x01 \x01(\v2\x16.cellar.order.v1.OrderR\x05order\x12\x14\n" +
-	"\x05ended\x18\x02 \x01(\bR\x05ended\"\xa3\x02\n" +
+	"\x05ended\x18\x02 \x01(\bR\x05ended\"\xe0\x02\n" +
 	"\x14FulfillmentRequested\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\x12\x1f\n" +
 	"\vcustomer_id\x18\x02 \x01(\tR\n" +
@@ -3570,7 +4178,14 @@ const file_cellar_order_v1_order_proto_rawDesc = "" +
 	"\x05lines\x18\x04 \x03(\v2\x1b.cellar.order.v1.ParcelLineR\x05lines\x128\n" +
 	"\aship_to\x18\x05 \x01(\v2\x1f.cellar.postal.v1.PostalAddressR\x06shipTo\x123\n" +
 	"\apaid_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x06paidAt\x12\x18\n" +
-	"\aexpress\x18\a \x01(\bR\aexpress\"\xe7\x01\n" +
+	"\aexpress\x18\a \x01(\bR\aexpress\x12;\n" +
+	"\vpromised_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"promisedAt\"d\n" +
+	"\x11FulfillmentErased\x12\x19\n" +
+	"\border_id\x18\x01 \x01(\tR\aorderId\x12\x1f\n" +
+	"\vcustomer_id\x18\x02 \x01(\tR\n" +
+	"customerId\x12\x13\n" +
+	"\x05fc_id\x18\x03 \x01(\tR\x04fcId\"\xe7\x01\n" +
 	"\x11CancellationState\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\x12\x1f\n" +
 	"\vcustomer_id\x18\x02 \x01(\tR\n" +
@@ -3598,7 +4213,19 @@ const file_cellar_order_v1_order_proto_rawDesc = "" +
 	"capture_id\x18\x04 \x01(\tR\tcaptureId\x12.\n" +
 	"\x06amount\x18\x05 \x01(\v2\x16.cellar.money.v1.MoneyR\x06amount\x12\x12\n" +
 	"\x04last\x18\x06 \x01(\bR\x04last\x12\x14\n" +
-	"\x05close\x18\a \x01(\bR\x05close\"8\n" +
+	"\x05close\x18\a \x01(\bR\x05close\"\xb9\x02\n" +
+	"\x0eShortPickState\x12\x19\n" +
+	"\border_id\x18\x01 \x01(\tR\aorderId\x12\x1f\n" +
+	"\vcustomer_id\x18\x02 \x01(\tR\n" +
+	"customerId\x129\n" +
+	"\n" +
+	"short_pick\x18\x03 \x01(\v2\x1a.cellar.order.v1.ShortPickR\tshortPick\x12\x18\n" +
+	"\aexpress\x18\x04 \x01(\bR\aexpress\x121\n" +
+	"\aparcels\x18\x05 \x03(\v2\x17.cellar.order.v1.ParcelR\aparcels\x12\x1b\n" +
+	"\tasked_fcs\x18\x06 \x03(\tR\baskedFcs\x12\x14\n" +
+	"\x05plans\x18\a \x01(\x05R\x05plans\x12\x1a\n" +
+	"\bunwanted\x18\b \x01(\bR\bunwanted\x12\x14\n" +
+	"\x05close\x18\t \x01(\bR\x05close\"8\n" +
 	"\x15EraseAddressesRequest\x12\x1f\n" +
 	"\vcustomer_id\x18\x01 \x01(\tR\n" +
 	"customerId\"6\n" +
@@ -3634,7 +4261,7 @@ const file_cellar_order_v1_order_proto_rawDesc = "" +
 	"\x1aWAY_STATE_OUT_FOR_DELIVERY\x10\x03\x12\x17\n" +
 	"\x13WAY_STATE_DELIVERED\x10\x04\x12\x17\n" +
 	"\x13WAY_STATE_EXCEPTION\x10\x05\x12\x17\n" +
-	"\x13WAY_STATE_SENT_BACK\x10\x062\xe3\b\n" +
+	"\x13WAY_STATE_SENT_BACK\x10\x062\xd3\t\n" +
 	"\fOrderService\x12\\\n" +
 	"\bGetOrder\x12 .cellar.order.v1.GetOrderRequest\x1a!.cellar.order.v1.GetOrderResponse\"\v\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x90\x02\x01\x12b\n" +
 	"\n" +
@@ -3649,7 +4276,8 @@ const file_cellar_order_v1_order_proto_rawDesc = "" +
 	"\n" +
 	"MarkFailed\x12\".cellar.order.v1.MarkFailedRequest\x1a#.cellar.order.v1.MarkFailedResponse\"\b\x88\xa6\x1d\x02\x90\xa6\x1d\x02\x12k\n" +
 	"\x0eEraseAddresses\x12&.cellar.order.v1.EraseAddressesRequest\x1a'.cellar.order.v1.EraseAddressesResponse\"\b\x88\xa6\x1d\x02\x90\xa6\x1d\x02\x12k\n" +
-	"\x0eRecordShipment\x12&.cellar.order.v1.RecordShipmentRequest\x1a'.cellar.order.v1.RecordShipmentResponse\"\b\x88\xa6\x1d\x02\x90\xa6\x1d\x02B\xc7\x01\n" +
+	"\x0eRecordShipment\x12&.cellar.order.v1.RecordShipmentRequest\x1a'.cellar.order.v1.RecordShipmentResponse\"\b\x88\xa6\x1d\x02\x90\xa6\x1d\x02\x12n\n" +
+	"\x0fRecordShortPick\x12'.cellar.order.v1.RecordShortPickRequest\x1a(.cellar.order.v1.RecordShortPickResponse\"\b\x88\xa6\x1d\x02\x90\xa6\x1d\x02B\xc7\x01\n" +
 	"\x13com.cellar.order.v1B\n" +
 	"OrderProtoP\x01ZFgithub.com/cellar-commerce/cellar/internal/gen/cellar/order/v1;orderv1\xa2\x02\x03COX\xaa\x02\x0fCellar.Order.V1\xca\x02\x0fCellar\\Order\\V1\xe2\x02\x1bCellar\\Order\\V1\\GPBMetadata\xea\x02\x11Cellar::Order::V1b\x06proto3"
 
@@ -3666,153 +4294,177 @@ func file_cellar_order_v1_order_proto_rawDescGZIP() []byte {
 }
 
 var file_cellar_order_v1_order_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_cellar_order_v1_order_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
+var file_cellar_order_v1_order_proto_msgTypes = make([]protoimpl.MessageInfo, 54)
 var file_cellar_order_v1_order_proto_goTypes = []any{
-	(Status)(0),                    // 0: cellar.order.v1.Status
-	(PaymentStatus)(0),             // 1: cellar.order.v1.PaymentStatus
-	(ParcelState)(0),               // 2: cellar.order.v1.ParcelState
-	(WayState)(0),                  // 3: cellar.order.v1.WayState
-	(*Scan)(nil),                   // 4: cellar.order.v1.Scan
-	(*Order)(nil),                  // 5: cellar.order.v1.Order
-	(*Line)(nil),                   // 6: cellar.order.v1.Line
-	(*Parcel)(nil),                 // 7: cellar.order.v1.Parcel
-	(*ParcelLine)(nil),             // 8: cellar.order.v1.ParcelLine
-	(*Return)(nil),                 // 9: cellar.order.v1.Return
-	(*ReturnedLine)(nil),           // 10: cellar.order.v1.ReturnedLine
-	(*Paid)(nil),                   // 11: cellar.order.v1.Paid
-	(*CancelRequested)(nil),        // 12: cellar.order.v1.CancelRequested
-	(*Packed)(nil),                 // 13: cellar.order.v1.Packed
-	(*Canceled)(nil),               // 14: cellar.order.v1.Canceled
-	(*Captured)(nil),               // 15: cellar.order.v1.Captured
-	(*Refunded)(nil),               // 16: cellar.order.v1.Refunded
-	(*ReturnRequested)(nil),        // 17: cellar.order.v1.ReturnRequested
-	(*Returned)(nil),               // 18: cellar.order.v1.Returned
-	(*Failed)(nil),                 // 19: cellar.order.v1.Failed
-	(*Shipped)(nil),                // 20: cellar.order.v1.Shipped
-	(*Scanned)(nil),                // 21: cellar.order.v1.Scanned
-	(*Event)(nil),                  // 22: cellar.order.v1.Event
-	(*GetOrderRequest)(nil),        // 23: cellar.order.v1.GetOrderRequest
-	(*GetOrderResponse)(nil),       // 24: cellar.order.v1.GetOrderResponse
-	(*ListOrdersRequest)(nil),      // 25: cellar.order.v1.ListOrdersRequest
-	(*ListOrdersResponse)(nil),     // 26: cellar.order.v1.ListOrdersResponse
-	(*CancelOrderRequest)(nil),     // 27: cellar.order.v1.CancelOrderRequest
-	(*CancelOrderResponse)(nil),    // 28: cellar.order.v1.CancelOrderResponse
-	(*ReturnLine)(nil),             // 29: cellar.order.v1.ReturnLine
-	(*ReturnItemsRequest)(nil),     // 30: cellar.order.v1.ReturnItemsRequest
-	(*ReturnItemsResponse)(nil),    // 31: cellar.order.v1.ReturnItemsResponse
-	(*CreateOrderRequest)(nil),     // 32: cellar.order.v1.CreateOrderRequest
-	(*CreateOrderResponse)(nil),    // 33: cellar.order.v1.CreateOrderResponse
-	(*MarkPaidRequest)(nil),        // 34: cellar.order.v1.MarkPaidRequest
-	(*MarkPaidResponse)(nil),       // 35: cellar.order.v1.MarkPaidResponse
-	(*MarkFailedRequest)(nil),      // 36: cellar.order.v1.MarkFailedRequest
-	(*MarkFailedResponse)(nil),     // 37: cellar.order.v1.MarkFailedResponse
-	(*RecordShipmentRequest)(nil),  // 38: cellar.order.v1.RecordShipmentRequest
-	(*RecordShipmentResponse)(nil), // 39: cellar.order.v1.RecordShipmentResponse
-	(*WatchOrderRequest)(nil),      // 40: cellar.order.v1.WatchOrderRequest
-	(*WatchOrderResponse)(nil),     // 41: cellar.order.v1.WatchOrderResponse
-	(*FollowOrderRequest)(nil),     // 42: cellar.order.v1.FollowOrderRequest
-	(*FollowOrderResponse)(nil),    // 43: cellar.order.v1.FollowOrderResponse
-	(*FulfillmentRequested)(nil),   // 44: cellar.order.v1.FulfillmentRequested
-	(*CancellationState)(nil),      // 45: cellar.order.v1.CancellationState
-	(*CancelingParcel)(nil),        // 46: cellar.order.v1.CancelingParcel
-	(*ReturnState)(nil),            // 47: cellar.order.v1.ReturnState
-	(*CaptureState)(nil),           // 48: cellar.order.v1.CaptureState
-	(*EraseAddressesRequest)(nil),  // 49: cellar.order.v1.EraseAddressesRequest
-	(*EraseAddressesResponse)(nil), // 50: cellar.order.v1.EraseAddressesResponse
-	(*timestamppb.Timestamp)(nil),  // 51: google.protobuf.Timestamp
-	(*v1.PostalAddress)(nil),       // 52: cellar.postal.v1.PostalAddress
-	(*v11.Money)(nil),              // 53: cellar.money.v1.Money
+	(Status)(0),                     // 0: cellar.order.v1.Status
+	(PaymentStatus)(0),              // 1: cellar.order.v1.PaymentStatus
+	(ParcelState)(0),                // 2: cellar.order.v1.ParcelState
+	(WayState)(0),                   // 3: cellar.order.v1.WayState
+	(*Scan)(nil),                    // 4: cellar.order.v1.Scan
+	(*Order)(nil),                   // 5: cellar.order.v1.Order
+	(*Line)(nil),                    // 6: cellar.order.v1.Line
+	(*Parcel)(nil),                  // 7: cellar.order.v1.Parcel
+	(*ParcelLine)(nil),              // 8: cellar.order.v1.ParcelLine
+	(*Return)(nil),                  // 9: cellar.order.v1.Return
+	(*ReturnedLine)(nil),            // 10: cellar.order.v1.ReturnedLine
+	(*ShortPick)(nil),               // 11: cellar.order.v1.ShortPick
+	(*Paid)(nil),                    // 12: cellar.order.v1.Paid
+	(*CancelRequested)(nil),         // 13: cellar.order.v1.CancelRequested
+	(*Packed)(nil),                  // 14: cellar.order.v1.Packed
+	(*Canceled)(nil),                // 15: cellar.order.v1.Canceled
+	(*Captured)(nil),                // 16: cellar.order.v1.Captured
+	(*Refunded)(nil),                // 17: cellar.order.v1.Refunded
+	(*ReturnRequested)(nil),         // 18: cellar.order.v1.ReturnRequested
+	(*Returned)(nil),                // 19: cellar.order.v1.Returned
+	(*ShortPicked)(nil),             // 20: cellar.order.v1.ShortPicked
+	(*Replanned)(nil),               // 21: cellar.order.v1.Replanned
+	(*Failed)(nil),                  // 22: cellar.order.v1.Failed
+	(*Shipped)(nil),                 // 23: cellar.order.v1.Shipped
+	(*Scanned)(nil),                 // 24: cellar.order.v1.Scanned
+	(*Event)(nil),                   // 25: cellar.order.v1.Event
+	(*GetOrderRequest)(nil),         // 26: cellar.order.v1.GetOrderRequest
+	(*GetOrderResponse)(nil),        // 27: cellar.order.v1.GetOrderResponse
+	(*ListOrdersRequest)(nil),       // 28: cellar.order.v1.ListOrdersRequest
+	(*ListOrdersResponse)(nil),      // 29: cellar.order.v1.ListOrdersResponse
+	(*CancelOrderRequest)(nil),      // 30: cellar.order.v1.CancelOrderRequest
+	(*CancelOrderResponse)(nil),     // 31: cellar.order.v1.CancelOrderResponse
+	(*ReturnLine)(nil),              // 32: cellar.order.v1.ReturnLine
+	(*ReturnItemsRequest)(nil),      // 33: cellar.order.v1.ReturnItemsRequest
+	(*ReturnItemsResponse)(nil),     // 34: cellar.order.v1.ReturnItemsResponse
+	(*CreateOrderRequest)(nil),      // 35: cellar.order.v1.CreateOrderRequest
+	(*CreateOrderResponse)(nil),     // 36: cellar.order.v1.CreateOrderResponse
+	(*MarkPaidRequest)(nil),         // 37: cellar.order.v1.MarkPaidRequest
+	(*MarkPaidResponse)(nil),        // 38: cellar.order.v1.MarkPaidResponse
+	(*MarkFailedRequest)(nil),       // 39: cellar.order.v1.MarkFailedRequest
+	(*MarkFailedResponse)(nil),      // 40: cellar.order.v1.MarkFailedResponse
+	(*RecordShipmentRequest)(nil),   // 41: cellar.order.v1.RecordShipmentRequest
+	(*RecordShipmentResponse)(nil),  // 42: cellar.order.v1.RecordShipmentResponse
+	(*RecordShortPickRequest)(nil),  // 43: cellar.order.v1.RecordShortPickRequest
+	(*RecordShortPickResponse)(nil), // 44: cellar.order.v1.RecordShortPickResponse
+	(*WatchOrderRequest)(nil),       // 45: cellar.order.v1.WatchOrderRequest
+	(*WatchOrderResponse)(nil),      // 46: cellar.order.v1.WatchOrderResponse
+	(*FollowOrderRequest)(nil),      // 47: cellar.order.v1.FollowOrderRequest
+	(*FollowOrderResponse)(nil),     // 48: cellar.order.v1.FollowOrderResponse
+	(*FulfillmentRequested)(nil),    // 49: cellar.order.v1.FulfillmentRequested
+	(*FulfillmentErased)(nil),       // 50: cellar.order.v1.FulfillmentErased
+	(*CancellationState)(nil),       // 51: cellar.order.v1.CancellationState
+	(*CancelingParcel)(nil),         // 52: cellar.order.v1.CancelingParcel
+	(*ReturnState)(nil),             // 53: cellar.order.v1.ReturnState
+	(*CaptureState)(nil),            // 54: cellar.order.v1.CaptureState
+	(*ShortPickState)(nil),          // 55: cellar.order.v1.ShortPickState
+	(*EraseAddressesRequest)(nil),   // 56: cellar.order.v1.EraseAddressesRequest
+	(*EraseAddressesResponse)(nil),  // 57: cellar.order.v1.EraseAddressesResponse
+	(*timestamppb.Timestamp)(nil),   // 58: google.protobuf.Timestamp
+	(*v1.PostalAddress)(nil),        // 59: cellar.postal.v1.PostalAddress
+	(*v11.Money)(nil),               // 60: cellar.money.v1.Money
 }
 var file_cellar_order_v1_order_proto_depIdxs = []int32{
 	3,  // 0: cellar.order.v1.Scan.state:type_name -> cellar.order.v1.WayState
-	51, // 1: cellar.order.v1.Scan.at:type_name -> google.protobuf.Timestamp
+	58, // 1: cellar.order.v1.Scan.at:type_name -> google.protobuf.Timestamp
 	0,  // 2: cellar.order.v1.Order.status:type_name -> cellar.order.v1.Status
 	6,  // 3: cellar.order.v1.Order.lines:type_name -> cellar.order.v1.Line
-	52, // 4: cellar.order.v1.Order.ship_to:type_name -> cellar.postal.v1.PostalAddress
-	53, // 5: cellar.order.v1.Order.items_total:type_name -> cellar.money.v1.Money
-	53, // 6: cellar.order.v1.Order.shipping:type_name -> cellar.money.v1.Money
-	53, // 7: cellar.order.v1.Order.tax:type_name -> cellar.money.v1.Money
-	53, // 8: cellar.order.v1.Order.total:type_name -> cellar.money.v1.Money
+	59, // 4: cellar.order.v1.Order.ship_to:type_name -> cellar.postal.v1.PostalAddress
+	60, // 5: cellar.order.v1.Order.items_total:type_name -> cellar.money.v1.Money
+	60, // 6: cellar.order.v1.Order.shipping:type_name -> cellar.money.v1.Money
+	60, // 7: cellar.order.v1.Order.tax:type_name -> cellar.money.v1.Money
+	60, // 8: cellar.order.v1.Order.total:type_name -> cellar.money.v1.Money
 	7,  // 9: cellar.order.v1.Order.parcels:type_name -> cellar.order.v1.Parcel
-	51, // 10: cellar.order.v1.Order.placed_at:type_name -> google.protobuf.Timestamp
-	22, // 11: cellar.order.v1.Order.events:type_name -> cellar.order.v1.Event
-	53, // 12: cellar.order.v1.Order.discount:type_name -> cellar.money.v1.Money
-	53, // 13: cellar.order.v1.Order.shipping_tax:type_name -> cellar.money.v1.Money
+	58, // 10: cellar.order.v1.Order.placed_at:type_name -> google.protobuf.Timestamp
+	25, // 11: cellar.order.v1.Order.events:type_name -> cellar.order.v1.Event
+	60, // 12: cellar.order.v1.Order.discount:type_name -> cellar.money.v1.Money
+	60, // 13: cellar.order.v1.Order.shipping_tax:type_name -> cellar.money.v1.Money
 	1,  // 14: cellar.order.v1.Order.payment_status:type_name -> cellar.order.v1.PaymentStatus
-	53, // 15: cellar.order.v1.Order.captured:type_name -> cellar.money.v1.Money
-	53, // 16: cellar.order.v1.Order.refunded:type_name -> cellar.money.v1.Money
+	60, // 15: cellar.order.v1.Order.captured:type_name -> cellar.money.v1.Money
+	60, // 16: cellar.order.v1.Order.refunded:type_name -> cellar.money.v1.Money
 	9,  // 17: cellar.order.v1.Order.returns:type_name -> cellar.order.v1.Return
-	53, // 18: cellar.order.v1.Line.unit_price:type_name -> cellar.money.v1.Money
-	53, // 19: cellar.order.v1.Line.discount:type_name -> cellar.money.v1.Money
-	53, // 20: cellar.order.v1.Line.tax:type_name -> cellar.money.v1.Money
-	8,  // 21: cellar.order.v1.Parcel.lines:type_name -> cellar.order.v1.ParcelLine
-	51, // 22: cellar.order.v1.Parcel.shipped_at:type_name -> google.protobuf.Timestamp
-	2,  // 23: cellar.order.v1.Parcel.state:type_name -> cellar.order.v1.ParcelState
-	3,  // 24: cellar.order.v1.Parcel.way:type_name -> cellar.order.v1.WayState
-	4,  // 25: cellar.order.v1.Parcel.scans:type_name -> cellar.order.v1.Scan
-	10, // 26: cellar.order.v1.Return.lines:type_name -> cellar.order.v1.ReturnedLine
-	53, // 27: cellar.order.v1.Return.refund:type_name -> cellar.money.v1.Money
-	51, // 28: cellar.order.v1.Return.requested_at:type_name -> google.protobuf.Timestamp
-	7,  // 29: cellar.order.v1.Paid.parcels:type_name -> cellar.order.v1.Parcel
-	53, // 30: cellar.order.v1.Canceled.refund:type_name -> cellar.money.v1.Money
-	53, // 31: cellar.order.v1.Captured.amount:type_name -> cellar.money.v1.Money
-	53, // 32: cellar.order.v1.Refunded.amount:type_name -> cellar.money.v1.Money
-	9,  // 33: cellar.order.v1.ReturnRequested.return:type_name -> cellar.order.v1.Return
-	51, // 34: cellar.order.v1.Shipped.shipped_at:type_name -> google.protobuf.Timestamp
-	4,  // 35: cellar.order.v1.Scanned.scan:type_name -> cellar.order.v1.Scan
-	51, // 36: cellar.order.v1.Event.at:type_name -> google.protobuf.Timestamp
-	53, // 37: cellar.order.v1.Event.amount:type_name -> cellar.money.v1.Money
-	4,  // 38: cellar.order.v1.Event.scan:type_name -> cellar.order.v1.Scan
-	5,  // 39: cellar.order.v1.GetOrderResponse.order:type_name -> cellar.order.v1.Order
-	5,  // 40: cellar.order.v1.ListOrdersResponse.orders:type_name -> cellar.order.v1.Order
-	5,  // 41: cellar.order.v1.CancelOrderResponse.order:type_name -> cellar.order.v1.Order
-	7,  // 42: cellar.order.v1.CancelOrderResponse.kept:type_name -> cellar.order.v1.Parcel
-	29, // 43: cellar.order.v1.ReturnItemsRequest.lines:type_name -> cellar.order.v1.ReturnLine
-	9,  // 44: cellar.order.v1.ReturnItemsResponse.return:type_name -> cellar.order.v1.Return
-	5,  // 45: cellar.order.v1.ReturnItemsResponse.order:type_name -> cellar.order.v1.Order
-	5,  // 46: cellar.order.v1.CreateOrderRequest.order:type_name -> cellar.order.v1.Order
-	7,  // 47: cellar.order.v1.MarkPaidRequest.parcels:type_name -> cellar.order.v1.Parcel
-	52, // 48: cellar.order.v1.MarkPaidRequest.ship_to:type_name -> cellar.postal.v1.PostalAddress
-	5,  // 49: cellar.order.v1.MarkPaidResponse.order:type_name -> cellar.order.v1.Order
-	5,  // 50: cellar.order.v1.MarkFailedResponse.order:type_name -> cellar.order.v1.Order
-	51, // 51: cellar.order.v1.RecordShipmentRequest.shipped_at:type_name -> google.protobuf.Timestamp
-	4,  // 52: cellar.order.v1.RecordShipmentRequest.scans:type_name -> cellar.order.v1.Scan
-	5,  // 53: cellar.order.v1.WatchOrderResponse.order:type_name -> cellar.order.v1.Order
-	5,  // 54: cellar.order.v1.FollowOrderResponse.order:type_name -> cellar.order.v1.Order
-	8,  // 55: cellar.order.v1.FulfillmentRequested.lines:type_name -> cellar.order.v1.ParcelLine
-	52, // 56: cellar.order.v1.FulfillmentRequested.ship_to:type_name -> cellar.postal.v1.PostalAddress
-	51, // 57: cellar.order.v1.FulfillmentRequested.paid_at:type_name -> google.protobuf.Timestamp
-	46, // 58: cellar.order.v1.CancellationState.parcels:type_name -> cellar.order.v1.CancelingParcel
-	53, // 59: cellar.order.v1.CancellationState.refund:type_name -> cellar.money.v1.Money
-	9,  // 60: cellar.order.v1.ReturnState.return:type_name -> cellar.order.v1.Return
-	53, // 61: cellar.order.v1.CaptureState.amount:type_name -> cellar.money.v1.Money
-	23, // 62: cellar.order.v1.OrderService.GetOrder:input_type -> cellar.order.v1.GetOrderRequest
-	25, // 63: cellar.order.v1.OrderService.ListOrders:input_type -> cellar.order.v1.ListOrdersRequest
-	27, // 64: cellar.order.v1.OrderService.CancelOrder:input_type -> cellar.order.v1.CancelOrderRequest
-	30, // 65: cellar.order.v1.OrderService.ReturnItems:input_type -> cellar.order.v1.ReturnItemsRequest
-	40, // 66: cellar.order.v1.OrderService.WatchOrder:input_type -> cellar.order.v1.WatchOrderRequest
-	42, // 67: cellar.order.v1.OrderService.FollowOrder:input_type -> cellar.order.v1.FollowOrderRequest
-	32, // 68: cellar.order.v1.OrderService.CreateOrder:input_type -> cellar.order.v1.CreateOrderRequest
-	34, // 69: cellar.order.v1.OrderService.MarkPaid:input_type -> cellar.order.v1.MarkPaidRequest
-	36, // 70: cellar.order.v1.OrderService.MarkFailed:input_type -> cellar.order.v1.MarkFailedRequest
-	49, // 71: cellar.order.v1.OrderService.EraseAddresses:input_type -> cellar.order.v1.EraseAddressesRequest
-	38, // 72: cellar.order.v1.OrderService.RecordShipment:input_type -> cellar.order.v1.RecordShipmentRequest
-	24, // 73: cellar.order.v1.OrderService.GetOrder:output_type -> cellar.order.v1.GetOrderResponse
-	26, // 74: cellar.order.v1.OrderService.ListOrders:output_type -> cellar.order.v1.ListOrdersResponse
-	28, // 75: cellar.order.v1.OrderService.CancelOrder:output_type -> cellar.order.v1.CancelOrderResponse
-	31, // 76: cellar.order.v1.OrderService.ReturnItems:output_type -> cellar.order.v1.ReturnItemsResponse
-	41, // 77: cellar.order.v1.OrderService.WatchOrder:output_type -> cellar.order.v1.WatchOrderResponse
-	43, // 78: cellar.order.v1.OrderService.FollowOrder:output_type -> cellar.order.v1.FollowOrderResponse
-	33, // 79: cellar.order.v1.OrderService.CreateOrder:output_type -> cellar.order.v1.CreateOrderResponse
-	35, // 80: cellar.order.v1.OrderService.MarkPaid:output_type -> cellar.order.v1.MarkPaidResponse
-	37, // 81: cellar.order.v1.OrderService.MarkFailed:output_type -> cellar.order.v1.MarkFailedResponse
-	50, // 82: cellar.order.v1.OrderService.EraseAddresses:output_type -> cellar.order.v1.EraseAddressesResponse
-	39, // 83: cellar.order.v1.OrderService.RecordShipment:output_type -> cellar.order.v1.RecordShipmentResponse
-	73, // [73:84] is the sub-list for method output_type
-	62, // [62:73] is the sub-list for method input_type
-	62, // [62:62] is the sub-list for extension type_name
-	62, // [62:62] is the sub-list for extension extendee
-	0,  // [0:62] is the sub-list for field type_name
+	11, // 18: cellar.order.v1.Order.short_picks:type_name -> cellar.order.v1.ShortPick
+	60, // 19: cellar.order.v1.Line.unit_price:type_name -> cellar.money.v1.Money
+	60, // 20: cellar.order.v1.Line.discount:type_name -> cellar.money.v1.Money
+	60, // 21: cellar.order.v1.Line.tax:type_name -> cellar.money.v1.Money
+	8,  // 22: cellar.order.v1.Parcel.lines:type_name -> cellar.order.v1.ParcelLine
+	58, // 23: cellar.order.v1.Parcel.shipped_at:type_name -> google.protobuf.Timestamp
+	2,  // 24: cellar.order.v1.Parcel.state:type_name -> cellar.order.v1.ParcelState
+	3,  // 25: cellar.order.v1.Parcel.way:type_name -> cellar.order.v1.WayState
+	4,  // 26: cellar.order.v1.Parcel.scans:type_name -> cellar.order.v1.Scan
+	10, // 27: cellar.order.v1.Return.lines:type_name -> cellar.order.v1.ReturnedLine
+	60, // 28: cellar.order.v1.Return.refund:type_name -> cellar.money.v1.Money
+	58, // 29: cellar.order.v1.Return.requested_at:type_name -> google.protobuf.Timestamp
+	8,  // 30: cellar.order.v1.ShortPick.lines:type_name -> cellar.order.v1.ParcelLine
+	58, // 31: cellar.order.v1.ShortPick.found_at:type_name -> google.protobuf.Timestamp
+	8,  // 32: cellar.order.v1.ShortPick.canceled:type_name -> cellar.order.v1.ParcelLine
+	60, // 33: cellar.order.v1.ShortPick.refund:type_name -> cellar.money.v1.Money
+	7,  // 34: cellar.order.v1.Paid.parcels:type_name -> cellar.order.v1.Parcel
+	60, // 35: cellar.order.v1.Canceled.refund:type_name -> cellar.money.v1.Money
+	60, // 36: cellar.order.v1.Captured.amount:type_name -> cellar.money.v1.Money
+	60, // 37: cellar.order.v1.Refunded.amount:type_name -> cellar.money.v1.Money
+	9,  // 38: cellar.order.v1.ReturnRequested.return:type_name -> cellar.order.v1.Return
+	11, // 39: cellar.order.v1.ShortPicked.short_pick:type_name -> cellar.order.v1.ShortPick
+	7,  // 40: cellar.order.v1.Replanned.parcels:type_name -> cellar.order.v1.Parcel
+	8,  // 41: cellar.order.v1.Replanned.canceled:type_name -> cellar.order.v1.ParcelLine
+	60, // 42: cellar.order.v1.Replanned.refund:type_name -> cellar.money.v1.Money
+	58, // 43: cellar.order.v1.Shipped.shipped_at:type_name -> google.protobuf.Timestamp
+	4,  // 44: cellar.order.v1.Scanned.scan:type_name -> cellar.order.v1.Scan
+	58, // 45: cellar.order.v1.Event.at:type_name -> google.protobuf.Timestamp
+	60, // 46: cellar.order.v1.Event.amount:type_name -> cellar.money.v1.Money
+	4,  // 47: cellar.order.v1.Event.scan:type_name -> cellar.order.v1.Scan
+	5,  // 48: cellar.order.v1.GetOrderResponse.order:type_name -> cellar.order.v1.Order
+	5,  // 49: cellar.order.v1.ListOrdersResponse.orders:type_name -> cellar.order.v1.Order
+	5,  // 50: cellar.order.v1.CancelOrderResponse.order:type_name -> cellar.order.v1.Order
+	7,  // 51: cellar.order.v1.CancelOrderResponse.kept:type_name -> cellar.order.v1.Parcel
+	32, // 52: cellar.order.v1.ReturnItemsRequest.lines:type_name -> cellar.order.v1.ReturnLine
+	9,  // 53: cellar.order.v1.ReturnItemsResponse.return:type_name -> cellar.order.v1.Return
+	5,  // 54: cellar.order.v1.ReturnItemsResponse.order:type_name -> cellar.order.v1.Order
+	5,  // 55: cellar.order.v1.CreateOrderRequest.order:type_name -> cellar.order.v1.Order
+	7,  // 56: cellar.order.v1.MarkPaidRequest.parcels:type_name -> cellar.order.v1.Parcel
+	59, // 57: cellar.order.v1.MarkPaidRequest.ship_to:type_name -> cellar.postal.v1.PostalAddress
+	58, // 58: cellar.order.v1.MarkPaidRequest.promised_at:type_name -> google.protobuf.Timestamp
+	5,  // 59: cellar.order.v1.MarkPaidResponse.order:type_name -> cellar.order.v1.Order
+	5,  // 60: cellar.order.v1.MarkFailedResponse.order:type_name -> cellar.order.v1.Order
+	58, // 61: cellar.order.v1.RecordShipmentRequest.shipped_at:type_name -> google.protobuf.Timestamp
+	4,  // 62: cellar.order.v1.RecordShipmentRequest.scans:type_name -> cellar.order.v1.Scan
+	11, // 63: cellar.order.v1.RecordShipmentRequest.short_picks:type_name -> cellar.order.v1.ShortPick
+	11, // 64: cellar.order.v1.RecordShortPickRequest.short_picks:type_name -> cellar.order.v1.ShortPick
+	5,  // 65: cellar.order.v1.WatchOrderResponse.order:type_name -> cellar.order.v1.Order
+	5,  // 66: cellar.order.v1.FollowOrderResponse.order:type_name -> cellar.order.v1.Order
+	8,  // 67: cellar.order.v1.FulfillmentRequested.lines:type_name -> cellar.order.v1.ParcelLine
+	59, // 68: cellar.order.v1.FulfillmentRequested.ship_to:type_name -> cellar.postal.v1.PostalAddress
+	58, // 69: cellar.order.v1.FulfillmentRequested.paid_at:type_name -> google.protobuf.Timestamp
+	58, // 70: cellar.order.v1.FulfillmentRequested.promised_at:type_name -> google.protobuf.Timestamp
+	52, // 71: cellar.order.v1.CancellationState.parcels:type_name -> cellar.order.v1.CancelingParcel
+	60, // 72: cellar.order.v1.CancellationState.refund:type_name -> cellar.money.v1.Money
+	9,  // 73: cellar.order.v1.ReturnState.return:type_name -> cellar.order.v1.Return
+	60, // 74: cellar.order.v1.CaptureState.amount:type_name -> cellar.money.v1.Money
+	11, // 75: cellar.order.v1.ShortPickState.short_pick:type_name -> cellar.order.v1.ShortPick
+	7,  // 76: cellar.order.v1.ShortPickState.parcels:type_name -> cellar.order.v1.Parcel
+	26, // 77: cellar.order.v1.OrderService.GetOrder:input_type -> cellar.order.v1.GetOrderRequest
+	28, // 78: cellar.order.v1.OrderService.ListOrders:input_type -> cellar.order.v1.ListOrdersRequest
+	30, // 79: cellar.order.v1.OrderService.CancelOrder:input_type -> cellar.order.v1.CancelOrderRequest
+	33, // 80: cellar.order.v1.OrderService.ReturnItems:input_type -> cellar.order.v1.ReturnItemsRequest
+	45, // 81: cellar.order.v1.OrderService.WatchOrder:input_type -> cellar.order.v1.WatchOrderRequest
+	47, // 82: cellar.order.v1.OrderService.FollowOrder:input_type -> cellar.order.v1.FollowOrderRequest
+	35, // 83: cellar.order.v1.OrderService.CreateOrder:input_type -> cellar.order.v1.CreateOrderRequest
+	37, // 84: cellar.order.v1.OrderService.MarkPaid:input_type -> cellar.order.v1.MarkPaidRequest
+	39, // 85: cellar.order.v1.OrderService.MarkFailed:input_type -> cellar.order.v1.MarkFailedRequest
+	56, // 86: cellar.order.v1.OrderService.EraseAddresses:input_type -> cellar.order.v1.EraseAddressesRequest
+	41, // 87: cellar.order.v1.OrderService.RecordShipment:input_type -> cellar.order.v1.RecordShipmentRequest
+	43, // 88: cellar.order.v1.OrderService.RecordShortPick:input_type -> cellar.order.v1.RecordShortPickRequest
+	27, // 89: cellar.order.v1.OrderService.GetOrder:output_type -> cellar.order.v1.GetOrderResponse
+	29, // 90: cellar.order.v1.OrderService.ListOrders:output_type -> cellar.order.v1.ListOrdersResponse
+	31, // 91: cellar.order.v1.OrderService.CancelOrder:output_type -> cellar.order.v1.CancelOrderResponse
+	34, // 92: cellar.order.v1.OrderService.ReturnItems:output_type -> cellar.order.v1.ReturnItemsResponse
+	46, // 93: cellar.order.v1.OrderService.WatchOrder:output_type -> cellar.order.v1.WatchOrderResponse
+	48, // 94: cellar.order.v1.OrderService.FollowOrder:output_type -> cellar.order.v1.FollowOrderResponse
+	36, // 95: cellar.order.v1.OrderService.CreateOrder:output_type -> cellar.order.v1.CreateOrderResponse
+	38, // 96: cellar.order.v1.OrderService.MarkPaid:output_type -> cellar.order.v1.MarkPaidResponse
+	40, // 97: cellar.order.v1.OrderService.MarkFailed:output_type -> cellar.order.v1.MarkFailedResponse
+	57, // 98: cellar.order.v1.OrderService.EraseAddresses:output_type -> cellar.order.v1.EraseAddressesResponse
+	42, // 99: cellar.order.v1.OrderService.RecordShipment:output_type -> cellar.order.v1.RecordShipmentResponse
+	44, // 100: cellar.order.v1.OrderService.RecordShortPick:output_type -> cellar.order.v1.RecordShortPickResponse
+	89, // [89:101] is the sub-list for method output_type
+	77, // [77:89] is the sub-list for method input_type
+	77, // [77:77] is the sub-list for extension type_name
+	77, // [77:77] is the sub-list for extension extendee
+	0,  // [0:77] is the sub-list for field type_name
 }
 
 func init() { file_cellar_order_v1_order_proto_init() }
@@ -3826,7 +4478,7 @@ func file_cellar_order_v1_order_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cellar_order_v1_order_proto_rawDesc), len(file_cellar_order_v1_order_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   47,
+			NumMessages:   54,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -39,9 +39,15 @@ const (
 	// FulfillmentServiceCancelShipmentProcedure is the fully-qualified name of the FulfillmentService's
 	// CancelShipment RPC.
 	FulfillmentServiceCancelShipmentProcedure = "/cellar.fulfillment.v1.FulfillmentService/CancelShipment"
+	// FulfillmentServiceReportShortPickProcedure is the fully-qualified name of the
+	// FulfillmentService's ReportShortPick RPC.
+	FulfillmentServiceReportShortPickProcedure = "/cellar.fulfillment.v1.FulfillmentService/ReportShortPick"
 	// FulfillmentServiceRecordScansProcedure is the fully-qualified name of the FulfillmentService's
 	// RecordScans RPC.
 	FulfillmentServiceRecordScansProcedure = "/cellar.fulfillment.v1.FulfillmentService/RecordScans"
+	// FulfillmentServiceListWavesProcedure is the fully-qualified name of the FulfillmentService's
+	// ListWaves RPC.
+	FulfillmentServiceListWavesProcedure = "/cellar.fulfillment.v1.FulfillmentService/ListWaves"
 	// FulfillmentServiceListShipmentsProcedure is the fully-qualified name of the FulfillmentService's
 	// ListShipments RPC.
 	FulfillmentServiceListShipmentsProcedure = "/cellar.fulfillment.v1.FulfillmentService/ListShipments"
@@ -56,10 +62,19 @@ type FulfillmentServiceClient interface {
 	// CancelShipment keeps an FC of this region from sending its part of an order, unless it is packed. Also before the
 	// FC was asked for it: then the request that comes later sends nothing. Again it gives the same answer.
 	CancelShipment(context.Context, *v1.CancelShipmentRequest) (*v1.CancelShipmentResponse, error)
+	// ReportShortPick tells that fewer units than planned lie on the shelf of an FC of this region, while a parcel is picked. What is
+	// missing leaves the books, the rest of the parcel goes on, and the order has what is missing sent from elsewhere. Of a line
+	// the number that was found counts, so that telling it again changes nothing. NOT_FOUND (UNKNOWN_SHIPMENT);
+	// FAILED_PRECONDITION (TOO_LATE_TO_PICK) once the parcel is packed or canceled; UNAVAILABLE (SHORT_PICK_IN_PROGRESS) while
+	// the books are being corrected by what was told before: tell again.
+	ReportShortPick(context.Context, *v1.ReportShortPickRequest) (*v1.ReportShortPickResponse, error)
 	// RecordScans that the carrier tells of a shipment of this region, in any order and however often: what they add up to is
 	// the same. NOT_FOUND (UNKNOWN_SHIPMENT); UNAVAILABLE (NOT_HANDED_OVER) while the shipment's own cell does not know yet that it
 	// has left: tell again.
 	RecordScans(context.Context, *v1.RecordScansRequest) (*v1.RecordScansResponse, error)
+	// ListWaves that are open at this region's FCs: parcels still to be packed or sent, by the collection they are to leave with, the
+	// next one first.
+	ListWaves(context.Context, *v1.ListWavesRequest) (*v1.ListWavesResponse, error)
 	// ListShipments of an order in this region's FCs.
 	ListShipments(context.Context, *v1.ListShipmentsRequest) (*v1.ListShipmentsResponse, error)
 }
@@ -87,10 +102,23 @@ func NewFulfillmentServiceClient(httpClient connect.HTTPClient, baseURL string, 
 			connect.WithSchema(fulfillmentServiceMethods.ByName("CancelShipment")),
 			connect.WithClientOptions(opts...),
 		),
+		reportShortPick: connect.NewClient[v1.ReportShortPickRequest, v1.ReportShortPickResponse](
+			httpClient,
+			baseURL+FulfillmentServiceReportShortPickProcedure,
+			connect.WithSchema(fulfillmentServiceMethods.ByName("ReportShortPick")),
+			connect.WithClientOptions(opts...),
+		),
 		recordScans: connect.NewClient[v1.RecordScansRequest, v1.RecordScansResponse](
 			httpClient,
 			baseURL+FulfillmentServiceRecordScansProcedure,
 			connect.WithSchema(fulfillmentServiceMethods.ByName("RecordScans")),
+			connect.WithClientOptions(opts...),
+		),
+		listWaves: connect.NewClient[v1.ListWavesRequest, v1.ListWavesResponse](
+			httpClient,
+			baseURL+FulfillmentServiceListWavesProcedure,
+			connect.WithSchema(fulfillmentServiceMethods.ByName("ListWaves")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
 		listShipments: connect.NewClient[v1.ListShipmentsRequest, v1.ListShipmentsResponse](
@@ -105,10 +133,12 @@ func NewFulfillmentServiceClient(httpClient connect.HTTPClient, baseURL string, 
 
 // fulfillmentServiceClient implements FulfillmentServiceClient.
 type fulfillmentServiceClient struct {
-	planOrder      *connect.Client[v1.PlanOrderRequest, v1.PlanOrderResponse]
-	cancelShipment *connect.Client[v1.CancelShipmentRequest, v1.CancelShipmentResponse]
-	recordScans    *connect.Client[v1.RecordScansRequest, v1.RecordScansResponse]
-	listShipments  *connect.Client[v1.ListShipmentsRequest, v1.ListShipmentsResponse]
+	planOrder       *connect.Client[v1.PlanOrderRequest, v1.PlanOrderResponse]
+	cancelShipment  *connect.Client[v1.CancelShipmentRequest, v1.CancelShipmentResponse]
+	reportShortPick *connect.Client[v1.ReportShortPickRequest, v1.ReportShortPickResponse]
+	recordScans     *connect.Client[v1.RecordScansRequest, v1.RecordScansResponse]
+	listWaves       *connect.Client[v1.ListWavesRequest, v1.ListWavesResponse]
+	listShipments   *connect.Client[v1.ListShipmentsRequest, v1.ListShipmentsResponse]
 }
 
 // PlanOrder calls cellar.fulfillment.v1.FulfillmentService.PlanOrder.
@@ -129,9 +159,27 @@ func (c *fulfillmentServiceClient) CancelShipment(ctx context.Context, req *v1.C
 	return nil, err
 }
 
+// ReportShortPick calls cellar.fulfillment.v1.FulfillmentService.ReportShortPick.
+func (c *fulfillmentServiceClient) ReportShortPick(ctx context.Context, req *v1.ReportShortPickRequest) (*v1.ReportShortPickResponse, error) {
+	response, err := c.reportShortPick.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // RecordScans calls cellar.fulfillment.v1.FulfillmentService.RecordScans.
 func (c *fulfillmentServiceClient) RecordScans(ctx context.Context, req *v1.RecordScansRequest) (*v1.RecordScansResponse, error) {
 	response, err := c.recordScans.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ListWaves calls cellar.fulfillment.v1.FulfillmentService.ListWaves.
+func (c *fulfillmentServiceClient) ListWaves(ctx context.Context, req *v1.ListWavesRequest) (*v1.ListWavesResponse, error) {
+	response, err := c.listWaves.CallUnary(ctx, connect.NewRequest(req))
 	if response != nil {
 		return response.Msg, err
 	}
@@ -157,10 +205,19 @@ type FulfillmentServiceHandler interface {
 	// CancelShipment keeps an FC of this region from sending its part of an order, unless it is packed. Also before the
 	// FC was asked for it: then the request that comes later sends nothing. Again it gives the same answer.
 	CancelShipment(context.Context, *v1.CancelShipmentRequest) (*v1.CancelShipmentResponse, error)
+	// ReportShortPick tells that fewer units than planned lie on the shelf of an FC of this region, while a parcel is picked. What is
+	// missing leaves the books, the rest of the parcel goes on, and the order has what is missing sent from elsewhere. Of a line
+	// the number that was found counts, so that telling it again changes nothing. NOT_FOUND (UNKNOWN_SHIPMENT);
+	// FAILED_PRECONDITION (TOO_LATE_TO_PICK) once the parcel is packed or canceled; UNAVAILABLE (SHORT_PICK_IN_PROGRESS) while
+	// the books are being corrected by what was told before: tell again.
+	ReportShortPick(context.Context, *v1.ReportShortPickRequest) (*v1.ReportShortPickResponse, error)
 	// RecordScans that the carrier tells of a shipment of this region, in any order and however often: what they add up to is
 	// the same. NOT_FOUND (UNKNOWN_SHIPMENT); UNAVAILABLE (NOT_HANDED_OVER) while the shipment's own cell does not know yet that it
 	// has left: tell again.
 	RecordScans(context.Context, *v1.RecordScansRequest) (*v1.RecordScansResponse, error)
+	// ListWaves that are open at this region's FCs: parcels still to be packed or sent, by the collection they are to leave with, the
+	// next one first.
+	ListWaves(context.Context, *v1.ListWavesRequest) (*v1.ListWavesResponse, error)
 	// ListShipments of an order in this region's FCs.
 	ListShipments(context.Context, *v1.ListShipmentsRequest) (*v1.ListShipmentsResponse, error)
 }
@@ -184,10 +241,23 @@ func NewFulfillmentServiceHandler(svc FulfillmentServiceHandler, opts ...connect
 		connect.WithSchema(fulfillmentServiceMethods.ByName("CancelShipment")),
 		connect.WithHandlerOptions(opts...),
 	)
+	fulfillmentServiceReportShortPickHandler := connect.NewUnaryHandlerSimple(
+		FulfillmentServiceReportShortPickProcedure,
+		svc.ReportShortPick,
+		connect.WithSchema(fulfillmentServiceMethods.ByName("ReportShortPick")),
+		connect.WithHandlerOptions(opts...),
+	)
 	fulfillmentServiceRecordScansHandler := connect.NewUnaryHandlerSimple(
 		FulfillmentServiceRecordScansProcedure,
 		svc.RecordScans,
 		connect.WithSchema(fulfillmentServiceMethods.ByName("RecordScans")),
+		connect.WithHandlerOptions(opts...),
+	)
+	fulfillmentServiceListWavesHandler := connect.NewUnaryHandlerSimple(
+		FulfillmentServiceListWavesProcedure,
+		svc.ListWaves,
+		connect.WithSchema(fulfillmentServiceMethods.ByName("ListWaves")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
 	fulfillmentServiceListShipmentsHandler := connect.NewUnaryHandlerSimple(
@@ -203,8 +273,12 @@ func NewFulfillmentServiceHandler(svc FulfillmentServiceHandler, opts ...connect
 			fulfillmentServicePlanOrderHandler.ServeHTTP(w, r)
 		case FulfillmentServiceCancelShipmentProcedure:
 			fulfillmentServiceCancelShipmentHandler.ServeHTTP(w, r)
+		case FulfillmentServiceReportShortPickProcedure:
+			fulfillmentServiceReportShortPickHandler.ServeHTTP(w, r)
 		case FulfillmentServiceRecordScansProcedure:
 			fulfillmentServiceRecordScansHandler.ServeHTTP(w, r)
+		case FulfillmentServiceListWavesProcedure:
+			fulfillmentServiceListWavesHandler.ServeHTTP(w, r)
 		case FulfillmentServiceListShipmentsProcedure:
 			fulfillmentServiceListShipmentsHandler.ServeHTTP(w, r)
 		default:
@@ -224,8 +298,16 @@ func (UnimplementedFulfillmentServiceHandler) CancelShipment(context.Context, *v
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.fulfillment.v1.FulfillmentService.CancelShipment is not implemented"))
 }
 
+func (UnimplementedFulfillmentServiceHandler) ReportShortPick(context.Context, *v1.ReportShortPickRequest) (*v1.ReportShortPickResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.fulfillment.v1.FulfillmentService.ReportShortPick is not implemented"))
+}
+
 func (UnimplementedFulfillmentServiceHandler) RecordScans(context.Context, *v1.RecordScansRequest) (*v1.RecordScansResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.fulfillment.v1.FulfillmentService.RecordScans is not implemented"))
+}
+
+func (UnimplementedFulfillmentServiceHandler) ListWaves(context.Context, *v1.ListWavesRequest) (*v1.ListWavesResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.fulfillment.v1.FulfillmentService.ListWaves is not implemented"))
 }
 
 func (UnimplementedFulfillmentServiceHandler) ListShipments(context.Context, *v1.ListShipmentsRequest) (*v1.ListShipmentsResponse, error) {

@@ -55,6 +55,9 @@ const (
 	InventoryServiceReleaseProcedure = "/cellar.inventory.v1.InventoryService/Release"
 	// InventoryServiceShipProcedure is the fully-qualified name of the InventoryService's Ship RPC.
 	InventoryServiceShipProcedure = "/cellar.inventory.v1.InventoryService/Ship"
+	// InventoryServiceWriteOffProcedure is the fully-qualified name of the InventoryService's WriteOff
+	// RPC.
+	InventoryServiceWriteOffProcedure = "/cellar.inventory.v1.InventoryService/WriteOff"
 	// InventoryServiceReturnProcedure is the fully-qualified name of the InventoryService's Return RPC.
 	InventoryServiceReturnProcedure = "/cellar.inventory.v1.InventoryService/Return"
 	// InventoryServiceRestockProcedure is the fully-qualified name of the InventoryService's Restock
@@ -89,6 +92,10 @@ type InventoryServiceClient interface {
 	Release(context.Context, *v1.ReleaseRequest) (*v1.ReleaseResponse, error)
 	// Ship takes an order's committed stock at one FC out of the building. Shipping twice changes nothing.
 	Ship(context.Context, *v1.ShipRequest) (*v1.ShipResponse, error)
+	// WriteOff takes units that an order has bought at one FC, and that are not on the shelf, off the books, once a write-off id: they are
+	// set aside for it no more, and what is on hand falls by them. The rest stays as it is. FAILED_PRECONDITION: NOT_COMMITTED
+	// unless the line is sold and has not left, WRITES_OFF_TOO_MUCH when fewer units of it are set aside.
+	WriteOff(context.Context, *v1.WriteOffRequest) (*v1.WriteOffResponse, error)
 	// Return takes units that an order got from one FC back onto its shelves, once a return id. The order asks for it: it
 	// knows what is with the customer, and gives the money back.
 	// FAILED_PRECONDITION (NOT_SHIPPED) when the order got nothing from there, (RETURNS_TOO_MUCH) when it got less.
@@ -162,6 +169,12 @@ func NewInventoryServiceClient(httpClient connect.HTTPClient, baseURL string, op
 			connect.WithSchema(inventoryServiceMethods.ByName("Ship")),
 			connect.WithClientOptions(opts...),
 		),
+		writeOff: connect.NewClient[v1.WriteOffRequest, v1.WriteOffResponse](
+			httpClient,
+			baseURL+InventoryServiceWriteOffProcedure,
+			connect.WithSchema(inventoryServiceMethods.ByName("WriteOff")),
+			connect.WithClientOptions(opts...),
+		),
 		_return: connect.NewClient[v1.ReturnRequest, v1.ReturnResponse](
 			httpClient,
 			baseURL+InventoryServiceReturnProcedure,
@@ -193,6 +206,7 @@ type inventoryServiceClient struct {
 	commit          *connect.Client[v1.CommitRequest, v1.CommitResponse]
 	release         *connect.Client[v1.ReleaseRequest, v1.ReleaseResponse]
 	ship            *connect.Client[v1.ShipRequest, v1.ShipResponse]
+	writeOff        *connect.Client[v1.WriteOffRequest, v1.WriteOffResponse]
 	_return         *connect.Client[v1.ReturnRequest, v1.ReturnResponse]
 	restock         *connect.Client[v1.RestockRequest, v1.RestockResponse]
 	adjust          *connect.Client[v1.AdjustRequest, v1.AdjustResponse]
@@ -270,6 +284,15 @@ func (c *inventoryServiceClient) Ship(ctx context.Context, req *v1.ShipRequest) 
 	return nil, err
 }
 
+// WriteOff calls cellar.inventory.v1.InventoryService.WriteOff.
+func (c *inventoryServiceClient) WriteOff(ctx context.Context, req *v1.WriteOffRequest) (*v1.WriteOffResponse, error) {
+	response, err := c.writeOff.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // Return calls cellar.inventory.v1.InventoryService.Return.
 func (c *inventoryServiceClient) Return(ctx context.Context, req *v1.ReturnRequest) (*v1.ReturnResponse, error) {
 	response, err := c._return.CallUnary(ctx, connect.NewRequest(req))
@@ -322,6 +345,10 @@ type InventoryServiceHandler interface {
 	Release(context.Context, *v1.ReleaseRequest) (*v1.ReleaseResponse, error)
 	// Ship takes an order's committed stock at one FC out of the building. Shipping twice changes nothing.
 	Ship(context.Context, *v1.ShipRequest) (*v1.ShipResponse, error)
+	// WriteOff takes units that an order has bought at one FC, and that are not on the shelf, off the books, once a write-off id: they are
+	// set aside for it no more, and what is on hand falls by them. The rest stays as it is. FAILED_PRECONDITION: NOT_COMMITTED
+	// unless the line is sold and has not left, WRITES_OFF_TOO_MUCH when fewer units of it are set aside.
+	WriteOff(context.Context, *v1.WriteOffRequest) (*v1.WriteOffResponse, error)
 	// Return takes units that an order got from one FC back onto its shelves, once a return id. The order asks for it: it
 	// knows what is with the customer, and gives the money back.
 	// FAILED_PRECONDITION (NOT_SHIPPED) when the order got nothing from there, (RETURNS_TOO_MUCH) when it got less.
@@ -391,6 +418,12 @@ func NewInventoryServiceHandler(svc InventoryServiceHandler, opts ...connect.Han
 		connect.WithSchema(inventoryServiceMethods.ByName("Ship")),
 		connect.WithHandlerOptions(opts...),
 	)
+	inventoryServiceWriteOffHandler := connect.NewUnaryHandlerSimple(
+		InventoryServiceWriteOffProcedure,
+		svc.WriteOff,
+		connect.WithSchema(inventoryServiceMethods.ByName("WriteOff")),
+		connect.WithHandlerOptions(opts...),
+	)
 	inventoryServiceReturnHandler := connect.NewUnaryHandlerSimple(
 		InventoryServiceReturnProcedure,
 		svc.Return,
@@ -427,6 +460,8 @@ func NewInventoryServiceHandler(svc InventoryServiceHandler, opts ...connect.Han
 			inventoryServiceReleaseHandler.ServeHTTP(w, r)
 		case InventoryServiceShipProcedure:
 			inventoryServiceShipHandler.ServeHTTP(w, r)
+		case InventoryServiceWriteOffProcedure:
+			inventoryServiceWriteOffHandler.ServeHTTP(w, r)
 		case InventoryServiceReturnProcedure:
 			inventoryServiceReturnHandler.ServeHTTP(w, r)
 		case InventoryServiceRestockProcedure:
@@ -472,6 +507,10 @@ func (UnimplementedInventoryServiceHandler) Release(context.Context, *v1.Release
 
 func (UnimplementedInventoryServiceHandler) Ship(context.Context, *v1.ShipRequest) (*v1.ShipResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.inventory.v1.InventoryService.Ship is not implemented"))
+}
+
+func (UnimplementedInventoryServiceHandler) WriteOff(context.Context, *v1.WriteOffRequest) (*v1.WriteOffResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.inventory.v1.InventoryService.WriteOff is not implemented"))
 }
 
 func (UnimplementedInventoryServiceHandler) Return(context.Context, *v1.ReturnRequest) (*v1.ReturnResponse, error) {

@@ -61,6 +61,9 @@ const (
 	// OrderServiceRecordShipmentProcedure is the fully-qualified name of the OrderService's
 	// RecordShipment RPC.
 	OrderServiceRecordShipmentProcedure = "/cellar.order.v1.OrderService/RecordShipment"
+	// OrderServiceRecordShortPickProcedure is the fully-qualified name of the OrderService's
+	// RecordShortPick RPC.
+	OrderServiceRecordShortPickProcedure = "/cellar.order.v1.OrderService/RecordShortPick"
 )
 
 // OrderServiceClient is a client for the cellar.order.v1.OrderService service.
@@ -96,11 +99,15 @@ type OrderServiceClient interface {
 	// FAILED_PRECONDITION (ORDER_ENDED) for a paid order.
 	MarkFailed(context.Context, *v1.MarkFailedRequest) (*v1.MarkFailedResponse, error)
 	// EraseAddresses takes name, street and telephone number out of the orders of a customer whose account is erased, once
-	// they need no delivery any more; locality and country stay, for the books. Again, it goes on where it was.
+	// they need no delivery any more; locality and country stay, for the books. Their FCs are told to forget the address, and what
+	// their placement remembers is forgotten. Again, it goes on where it was.
 	EraseAddresses(context.Context, *v1.EraseAddressesRequest) (*v1.EraseAddressesResponse, error)
 	// RecordShipment appends that one FC's parcel has left, and how far it has come since. Each once: a shipment by its id,
 	// a scan by its number. Where the money was only held, the parcel's share of it is taken when it leaves. FAILED_PRECONDITION: ORDER_NOT_PAID, UNKNOWN_PARCEL, PARCEL_CANCELED.
 	RecordShipment(context.Context, *v1.RecordShipmentRequest) (*v1.RecordShipmentResponse, error)
+	// RecordShortPick appends that an FC did not find units of its parcel, each short pick once by its id, and begins to plan them
+	// anew. Of a parcel that was canceled it changes nothing. FAILED_PRECONDITION: ORDER_NOT_PAID, UNKNOWN_PARCEL.
+	RecordShortPick(context.Context, *v1.RecordShortPickRequest) (*v1.RecordShortPickResponse, error)
 }
 
 // NewOrderServiceClient constructs a client for the cellar.order.v1.OrderService service. By
@@ -186,22 +193,29 @@ func NewOrderServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 			connect.WithSchema(orderServiceMethods.ByName("RecordShipment")),
 			connect.WithClientOptions(opts...),
 		),
+		recordShortPick: connect.NewClient[v1.RecordShortPickRequest, v1.RecordShortPickResponse](
+			httpClient,
+			baseURL+OrderServiceRecordShortPickProcedure,
+			connect.WithSchema(orderServiceMethods.ByName("RecordShortPick")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
 // orderServiceClient implements OrderServiceClient.
 type orderServiceClient struct {
-	getOrder       *connect.Client[v1.GetOrderRequest, v1.GetOrderResponse]
-	listOrders     *connect.Client[v1.ListOrdersRequest, v1.ListOrdersResponse]
-	cancelOrder    *connect.Client[v1.CancelOrderRequest, v1.CancelOrderResponse]
-	returnItems    *connect.Client[v1.ReturnItemsRequest, v1.ReturnItemsResponse]
-	watchOrder     *connect.Client[v1.WatchOrderRequest, v1.WatchOrderResponse]
-	followOrder    *connect.Client[v1.FollowOrderRequest, v1.FollowOrderResponse]
-	createOrder    *connect.Client[v1.CreateOrderRequest, v1.CreateOrderResponse]
-	markPaid       *connect.Client[v1.MarkPaidRequest, v1.MarkPaidResponse]
-	markFailed     *connect.Client[v1.MarkFailedRequest, v1.MarkFailedResponse]
-	eraseAddresses *connect.Client[v1.EraseAddressesRequest, v1.EraseAddressesResponse]
-	recordShipment *connect.Client[v1.RecordShipmentRequest, v1.RecordShipmentResponse]
+	getOrder        *connect.Client[v1.GetOrderRequest, v1.GetOrderResponse]
+	listOrders      *connect.Client[v1.ListOrdersRequest, v1.ListOrdersResponse]
+	cancelOrder     *connect.Client[v1.CancelOrderRequest, v1.CancelOrderResponse]
+	returnItems     *connect.Client[v1.ReturnItemsRequest, v1.ReturnItemsResponse]
+	watchOrder      *connect.Client[v1.WatchOrderRequest, v1.WatchOrderResponse]
+	followOrder     *connect.Client[v1.FollowOrderRequest, v1.FollowOrderResponse]
+	createOrder     *connect.Client[v1.CreateOrderRequest, v1.CreateOrderResponse]
+	markPaid        *connect.Client[v1.MarkPaidRequest, v1.MarkPaidResponse]
+	markFailed      *connect.Client[v1.MarkFailedRequest, v1.MarkFailedResponse]
+	eraseAddresses  *connect.Client[v1.EraseAddressesRequest, v1.EraseAddressesResponse]
+	recordShipment  *connect.Client[v1.RecordShipmentRequest, v1.RecordShipmentResponse]
+	recordShortPick *connect.Client[v1.RecordShortPickRequest, v1.RecordShortPickResponse]
 }
 
 // GetOrder calls cellar.order.v1.OrderService.GetOrder.
@@ -295,6 +309,15 @@ func (c *orderServiceClient) RecordShipment(ctx context.Context, req *v1.RecordS
 	return nil, err
 }
 
+// RecordShortPick calls cellar.order.v1.OrderService.RecordShortPick.
+func (c *orderServiceClient) RecordShortPick(ctx context.Context, req *v1.RecordShortPickRequest) (*v1.RecordShortPickResponse, error) {
+	response, err := c.recordShortPick.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // OrderServiceHandler is an implementation of the cellar.order.v1.OrderService service.
 type OrderServiceHandler interface {
 	// GetOrder of the session's customer. NOT_FOUND (UNKNOWN_ORDER), also for somebody else's.
@@ -328,11 +351,15 @@ type OrderServiceHandler interface {
 	// FAILED_PRECONDITION (ORDER_ENDED) for a paid order.
 	MarkFailed(context.Context, *v1.MarkFailedRequest) (*v1.MarkFailedResponse, error)
 	// EraseAddresses takes name, street and telephone number out of the orders of a customer whose account is erased, once
-	// they need no delivery any more; locality and country stay, for the books. Again, it goes on where it was.
+	// they need no delivery any more; locality and country stay, for the books. Their FCs are told to forget the address, and what
+	// their placement remembers is forgotten. Again, it goes on where it was.
 	EraseAddresses(context.Context, *v1.EraseAddressesRequest) (*v1.EraseAddressesResponse, error)
 	// RecordShipment appends that one FC's parcel has left, and how far it has come since. Each once: a shipment by its id,
 	// a scan by its number. Where the money was only held, the parcel's share of it is taken when it leaves. FAILED_PRECONDITION: ORDER_NOT_PAID, UNKNOWN_PARCEL, PARCEL_CANCELED.
 	RecordShipment(context.Context, *v1.RecordShipmentRequest) (*v1.RecordShipmentResponse, error)
+	// RecordShortPick appends that an FC did not find units of its parcel, each short pick once by its id, and begins to plan them
+	// anew. Of a parcel that was canceled it changes nothing. FAILED_PRECONDITION: ORDER_NOT_PAID, UNKNOWN_PARCEL.
+	RecordShortPick(context.Context, *v1.RecordShortPickRequest) (*v1.RecordShortPickResponse, error)
 }
 
 // NewOrderServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -414,6 +441,12 @@ func NewOrderServiceHandler(svc OrderServiceHandler, opts ...connect.HandlerOpti
 		connect.WithSchema(orderServiceMethods.ByName("RecordShipment")),
 		connect.WithHandlerOptions(opts...),
 	)
+	orderServiceRecordShortPickHandler := connect.NewUnaryHandlerSimple(
+		OrderServiceRecordShortPickProcedure,
+		svc.RecordShortPick,
+		connect.WithSchema(orderServiceMethods.ByName("RecordShortPick")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/cellar.order.v1.OrderService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case OrderServiceGetOrderProcedure:
@@ -438,6 +471,8 @@ func NewOrderServiceHandler(svc OrderServiceHandler, opts ...connect.HandlerOpti
 			orderServiceEraseAddressesHandler.ServeHTTP(w, r)
 		case OrderServiceRecordShipmentProcedure:
 			orderServiceRecordShipmentHandler.ServeHTTP(w, r)
+		case OrderServiceRecordShortPickProcedure:
+			orderServiceRecordShortPickHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -489,4 +524,8 @@ func (UnimplementedOrderServiceHandler) EraseAddresses(context.Context, *v1.Eras
 
 func (UnimplementedOrderServiceHandler) RecordShipment(context.Context, *v1.RecordShipmentRequest) (*v1.RecordShipmentResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.order.v1.OrderService.RecordShipment is not implemented"))
+}
+
+func (UnimplementedOrderServiceHandler) RecordShortPick(context.Context, *v1.RecordShortPickRequest) (*v1.RecordShortPickResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.order.v1.OrderService.RecordShortPick is not implemented"))
 }

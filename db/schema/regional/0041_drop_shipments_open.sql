@@ -1,0 +1,2 @@
+-- shipments_waves has taken its place.
+DROP INDEX IF EXISTS shipments_open;
