@@ -22,8 +22,11 @@ var published = map[string]func(from, to ident.Region) []string{
 	`services/order: "fulfillment." + p.GetRegion() + "." + p.GetFcId() + ".requested"`: func(_, to ident.Region) []string {
 		return []string{"fulfillment." + string(to) + ".fc1.requested"}
 	},
+	`services/order: "fulfillment." + p.GetRegion() + "." + p.GetFcId() + ".erased"`: func(_, to ident.Region) []string {
+		return []string{"fulfillment." + string(to) + ".fc1.erased"}
+	},
 	`services/fulfillment: "order." + string(order.Ring()) + "." + kind`: func(_, to ident.Region) []string {
-		return []string{"order." + ringCode(to) + ".shipped", "order." + ringCode(to) + ".scanned"}
+		return []string{"order." + ringCode(to) + ".shipped", "order." + ringCode(to) + ".scanned", "order." + ringCode(to) + ".short"}
 	},
 	`services/inventory: SubjectTouched(region)`: atHome(func(r ident.Region) []string { return []string{"stock." + string(r) + ".touched"} }),
 	`services/inventory: subjectSummarized(s.deps.Region)`: func(from, _ ident.Region) []string {
@@ -124,9 +127,11 @@ func TestAGrantIsWhatServicesNeedAndNoMore(t *testing.T) {
 // consumed is what consumers are made with, by package and by the words of their subject, and the subjects that they are for in a
 // region.
 var consumed = map[string]func(ident.Region) string{
-	`cells: "fulfillment." + string(c.region) + ".>"`: func(r ident.Region) string { return "fulfillment." + string(r) + ".>" },
-	`cells: "order." + string(ring) + ".shipped"`:     func(r ident.Region) string { return "order." + ringCode(r) + ".shipped" },
-	`cells: "order." + string(ring) + ".scanned"`:     func(r ident.Region) string { return "order." + ringCode(r) + ".scanned" },
+	`cells: "fulfillment." + string(c.region) + ".*.requested"`: func(r ident.Region) string { return "fulfillment." + string(r) + ".*.requested" },
+	`cells: "fulfillment." + string(c.region) + ".*.erased"`:    func(r ident.Region) string { return "fulfillment." + string(r) + ".*.erased" },
+	`cells: "order." + string(ring) + ".short"`:                 func(r ident.Region) string { return "order." + ringCode(r) + ".short" },
+	`cells: "order." + string(ring) + ".shipped"`:               func(r ident.Region) string { return "order." + ringCode(r) + ".shipped" },
+	`cells: "order." + string(ring) + ".scanned"`:               func(r ident.Region) string { return "order." + ringCode(r) + ".scanned" },
 	`cells: subject`:                     func(r ident.Region) string { return "stock." + string(r) + ".touched" }, // and the next
 	`cells: inventory.SubjectSummarized`: func(ident.Region) string { return "stock.*.summarized" },
 	`cells: review.Subjects`:             func(ident.Region) string { return "catalog.review.*" },

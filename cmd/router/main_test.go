@@ -120,7 +120,7 @@ func page(t *testing.T, url string) (status int, body string) {
 	return resp.StatusCode, string(b)
 }
 
-// start a router until it listens: with its addresses by listener, and what stops it.
+// start a router until it is ready: with its addresses by listener, and what stops it.
 func start(t *testing.T, args ...string) (address map[string]string, stop func()) {
 	t.Helper()
 	logs, write := io.Pipe()
@@ -144,6 +144,12 @@ func start(t *testing.T, args ...string) (address map[string]string, stop func()
 		}
 	}
 	go func() { _, _ = io.Copy(io.Discard, logs) }() // the rest is of no interest, but must not block
+	deadline := time.Now().Add(time.Minute)
+	for status := 0; status != http.StatusOK; status, _ = page(t, address["public"]+"/readyz") {
+		if time.Now().After(deadline) {
+			t.Fatal("it does not get ready")
+		}
+	}
 	return address, func() {
 		cancel()
 		if err := <-ended; err != nil {
@@ -155,18 +161,10 @@ func start(t *testing.T, args ...string) (address map[string]string, stop func()
 func TestARouterStartsServesAndStops(t *testing.T) {
 	dir := mapOf(t, fakeCell(t))
 	address, stop := start(t, "--map", filepath.Join(dir, "map"), "--map-key-file", filepath.Join(dir, "map.pub"))
-	deadline := time.Now().Add(time.Minute)
-	for {
-		if status, _ := page(t, address["public"]+"/readyz"); status == http.StatusOK {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("it does not get ready")
-		}
-	}
 	if status, body := page(t, address["public"]+"/any"); status != http.StatusOK || body != "served" {
 		t.Errorf("got %d %q", status, body)
 	}
+	deadline := time.Now().Add(time.Minute)
 	for { // a call is counted when its answer is through
 		status, body := page(t, address["admin"]+"/metrics")
 		if status == http.StatusOK && strings.Contains(body, `router_requests_seconds_count{cell="us-east-1-a",region="us-east-1",result="answered"} 1`) {
@@ -202,8 +200,10 @@ func TestWhoHasLostAllSourcesOfTheMapServesOn(t *testing.T) {
 			}
 			req.Header.Set("Authorization", authorization)
 			calls++
-			if resp, err := http.DefaultClient.Do(req); err != nil || resp.StatusCode != http.StatusOK || resp.Body.Close() != nil {
+			resp, err := http.DefaultClient.Do(req)
+			if err != nil || resp.StatusCode != http.StatusOK || resp.Body.Close() != nil {
 				lost++
+				t.Log(authorization, resp, err)
 			}
 		}
 	}
