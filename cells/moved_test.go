@@ -116,6 +116,7 @@ var workers = map[string]string{
 	"holds":                               "of the region's database",
 	"inbox":                               "of the region's database",
 	"shipping":                            "of the region's database",
+	"pages":                               "of the region's database",
 	"changed products":                    "of the index in memory",
 	"events":                              "the consumers of shipments and of scans; the others are of the region's database",
 	"index":                               "in memory",

@@ -1594,6 +1594,11 @@ SELECT stars_1, stars_2, stars_3, stars_4, stars_5, digest
 FROM opinions
 WHERE region = $1 AND sku = $2;
 
+-- review.get_opinions (cellar_regional)
+SELECT o.sku, o.stars_1, o.stars_2, o.stars_3, o.stars_4, o.stars_5, o.digest
+FROM unnest($2::text[]) AS p (sku)
+JOIN opinions AS o ON o.region = $1 AND o.sku = p.sku;
+
 -- review.get_published (cellar_regional)
 SELECT kind, state, version, rating, helpful, unhelpful
 FROM published_contributions
@@ -1833,3 +1838,34 @@ FROM (
   WHERE region = $1 AND slot = ANY ($2::int2[]) AND status IN ('RUNNING', 'UNDOING')
   LIMIT $3
 ) AS s;
+
+-- storefront.ask (cellar_regional)
+INSERT INTO product_pages (region, sku, card, page, near, asked, built, built_at)
+SELECT $1::crdb_internal_region, n.sku, ''::bytea, ''::bytea, ARRAY[]::text[], 1, 0, $3::timestamptz
+FROM unnest($2::text[]) AS n (sku)
+ON CONFLICT (region, sku) DO UPDATE
+SET asked = product_pages.asked + 1
+RETURNING sku, asked;
+
+-- storefront.page (cellar_regional)
+SELECT true, p.page, p.built_at
+FROM product_pages AS p
+WHERE p.region = $1 AND p.sku = $2 AND p.built > 0
+UNION ALL
+SELECT false, n.card, n.built_at
+FROM product_pages AS p
+CROSS JOIN LATERAL unnest(p.near) AS b (sku)
+CROSS JOIN LATERAL (
+  SELECT card, built_at
+  FROM product_pages
+  WHERE region = $1 AND sku = b.sku AND built > 0
+  LIMIT 1 -- which it has anyway: so it is looked up for each, also by a plan that was made while the table was empty
+) AS n
+WHERE p.region = $1 AND p.sku = $2 AND p.built > 0;
+
+-- storefront.put (cellar_regional)
+UPDATE product_pages AS p
+SET card = n.card, page = n.page, near = string_to_array(n.near, ' '), built = n.asked, built_at = $7
+FROM unnest($2::text[], $3::bytea[], $4::bytea[], $5::text[], $6::int8[]) AS n (sku, card, page, near, asked)
+WHERE p.region = $1 AND p.sku = n.sku AND p.built < n.asked
+RETURNING p.sku;

@@ -20,7 +20,7 @@ const golden = "testdata/events.txt"
 
 // subjects of all events that cells publish.
 var subjects = []string{
-	"catalog.product.changed", "catalog.review.changed", "catalog.review.voted", "fulfillment.us-east-1.ATL1.requested", "order.use1.shipped", "order.use1.scanned", "stock.us-east-1.touched", "stock.us-east-1.summarized",
+	"catalog.product.changed", "catalog.page.rebuilt", "catalog.review.changed", "catalog.review.voted", "fulfillment.us-east-1.ATL1.requested", "order.use1.shipped", "order.use1.scanned", "stock.us-east-1.touched", "stock.us-east-1.summarized",
 }
 
 // wire is what old and new releases must agree on about a message and those in it, a field a line: number, kind, name.

@@ -15,6 +15,7 @@ import (
 	inventoryv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/inventory/v1"
 	orderv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1"
 	reviewv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/review/v1"
+	storefrontv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/storefront/v1"
 )
 
 // ofSubject is an empty event of a subject. Nil for one that is not known here.
@@ -37,6 +38,8 @@ func ofSubject(subject string) proto.Message {
 		return &inventoryv1.StockSummarized{}
 	case "catalog.product.changed":
 		return &catalogv1.ProductChanged{}
+	case "catalog.page.rebuilt":
+		return &storefrontv1.PagesRebuilt{}
 	case "catalog.review.changed":
 		return &reviewv1.ContributionChanged{}
 	case "catalog.review.voted":

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -24,6 +25,7 @@ import (
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1/orderv1connect"
 	searchv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/search/v1"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/search/v1/searchv1connect"
+	storefrontv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/storefront/v1"
 	"github.com/cellar-commerce/cellar/internal/money"
 	"github.com/cellar-commerce/cellar/internal/problem"
 	"github.com/cellar-commerce/cellar/internal/session"
@@ -71,6 +73,20 @@ type accountFake struct {
 	*shop
 }
 
+// unstored pages: composed each time.
+type unstored struct{ composer }
+
+func (u unstored) Page(ctx context.Context, sku string) (*storefrontv1.Page, error) {
+	all, _, err := u.compose(ctx, []string{sku})
+	if err == nil && len(all) == 0 {
+		err = unknownProduct()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return all[0], nil
+}
+
 func lamp() *catalogv1.Product {
 	return &catalogv1.Product{
 		Sku: "LAMP", Title: `A <b>"lamp"</b>`, Brand: "Bright & Sons", CategoryPath: []string{"Home & Kitchen", "Lamps"}, Price: money.USD(123456).Proto(),
@@ -85,8 +101,15 @@ func (f catalogFake) GetProduct(_ context.Context, r *catalogv1.GetProductReques
 	return &catalogv1.GetProductResponse{Product: lamp()}, f.refused
 }
 
-func (f catalogFake) BatchGetProducts(context.Context, *catalogv1.BatchGetProductsRequest) (*catalogv1.BatchGetProductsResponse, error) {
+func (f catalogFake) BatchGetProducts(_ context.Context, r *catalogv1.BatchGetProductsRequest) (*catalogv1.BatchGetProductsResponse, error) {
+	if !slices.Contains(r.GetSkus(), "LAMP") {
+		return &catalogv1.BatchGetProductsResponse{}, f.refused
+	}
 	return &catalogv1.BatchGetProductsResponse{Products: []*catalogv1.Product{lamp()}}, f.refused
+}
+
+func (f catalogFake) BrowseCategory(context.Context, *catalogv1.BrowseCategoryRequest) (*catalogv1.BrowseCategoryResponse, error) {
+	return &catalogv1.BrowseCategoryResponse{Products: []*catalogv1.Product{lamp(), {Sku: "SHADE", Title: "A shade", Price: lamp().GetPrice()}}}, f.refused
 }
 
 func (f catalogFake) ListCategories(context.Context, *catalogv1.ListCategoriesRequest) (*catalogv1.ListCategoriesResponse, error) {
@@ -186,7 +209,7 @@ func newShop(t testing.TB) *shop {
 	s := &shop{clock: clock.NewManual(now)}
 	service, err := New(Deps{
 		Sessions: s, Catalog: catalogFake{shop: s}, Search: searchFake{shop: s}, Carts: cartFake{shop: s}, Checkout: checkoutFake{shop: s}, Orders: orderFake{shop: s}, Accounts: accountFake{shop: s},
-		Notifications: notificationFake{shop: s}, Reviews: reviewFake{shop: s}, Recommendations: recommendationFake{shop: s},
+		Pages: unstored{composer{catalogFake{shop: s}, reviewFake{shop: s}, recommendationFake{shop: s}}}, Notifications: notificationFake{shop: s}, Reviews: reviewFake{shop: s}, Recommendations: recommendationFake{shop: s},
 		Clock: s.clock, Log: slog.New(slog.DiscardHandler), TestCards: true,
 	})
 	if err != nil {

@@ -20,6 +20,7 @@ import (
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/recommendation/v1/recommendationv1connect"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/review/v1/reviewv1connect"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/search/v1/searchv1connect"
+	storefrontv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/storefront/v1"
 	"github.com/cellar-commerce/cellar/web/store"
 )
 
@@ -37,6 +38,12 @@ type Sessions interface {
 	SignOut(w http.ResponseWriter)
 }
 
+// PageReader reads products' pages.
+type PageReader interface {
+	// Page of a product. NOT_FOUND (UNKNOWN_PRODUCT).
+	Page(ctx context.Context, sku string) (*storefrontv1.Page, error)
+}
+
 // Deps of the service.
 type Deps struct {
 	Sessions Sessions
@@ -47,6 +54,8 @@ type Deps struct {
 	Checkout checkoutv1connect.CheckoutServiceClient
 	Orders   orderv1connect.OrderServiceClient
 	Reviews  reviewv1connect.ReviewServiceClient
+	// Pages of products.
+	Pages PageReader
 	// Notifications are what an account's settings are about.
 	Notifications notificationv1connect.NotificationServiceClient
 	// Recommendations are shown where there are any.
@@ -63,16 +72,16 @@ type Service struct {
 	pages  map[string]*template.Template
 	assets map[string]store.Asset
 	routes http.Handler
-	// surroundings of products, by SKU.
-	surroundings *cache.Cache[string, surroundings]
+	// shown pages of products, by SKU.
+	shown *cache.Cache[string, *shownProduct]
 }
 
 var _ http.Handler = (*Service)(nil)
 
 // New service. It fails on a template that does not parse.
 func New(deps Deps) (*Service, error) {
-	s := &Service{deps: deps, surroundings: cache.New[string, surroundings](cache.Config{
-		Size: aroundSize, Fresh: aroundFresh, Stale: aroundStale, LoadTime: aroundLoad, Clock: deps.Clock,
+	s := &Service{deps: deps, shown: cache.New[string, *shownProduct](cache.Config{
+		Size: shownSize, Fresh: shownFresh, Stale: shownStale, LoadTime: shownLoad, Clock: deps.Clock,
 	})}
 	var err error
 	if s.assets, err = store.Assets(); err != nil {
