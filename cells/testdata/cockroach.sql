@@ -312,6 +312,10 @@ WHERE region = $1 AND customer_id = $2;
 DELETE FROM cart_lines
 WHERE region = $1 AND customer_id = $2;
 
+-- cart.erase_saved (cellar_customer)
+DELETE FROM saved_lines
+WHERE region = $1 AND customer_id = $2;
+
 -- cart.hold (cellar_customer)
 INSERT INTO cart_changes (region, customer_id, cause, changed_at, result)
 VALUES ($1, $2, 'lock', $3, ''::bytea)
@@ -324,6 +328,12 @@ FROM cart_lines
 WHERE region = $1 AND customer_id = $2
 ORDER BY added_at, sku;
 
+-- cart.list_saved (cellar_customer)
+SELECT sku, quantity, price_minor_units, currency, saved_at
+FROM saved_lines
+WHERE region = $1 AND customer_id = $2
+ORDER BY saved_at, sku;
+
 -- cart.lock (cellar_customer)
 SELECT sku, quantity, price_minor_units, currency, added_at
 FROM cart_lines
@@ -335,6 +345,13 @@ FOR UPDATE;
 INSERT INTO cart_lines (region, customer_id, sku, quantity, price_minor_units, currency, added_at)
 SELECT $1::crdb_internal_region, $2, l.sku, l.quantity, l.price, l.currency, l.added_at
 FROM unnest($3::text[], $4::int8[], $5::int8[], $6::text[], $7::timestamptz[]) AS l (sku, quantity, price, currency, added_at)
+ON CONFLICT (region, customer_id, sku) DO UPDATE
+SET quantity = excluded.quantity, price_minor_units = excluded.price_minor_units, currency = excluded.currency;
+
+-- cart.put_saved (cellar_customer)
+INSERT INTO saved_lines (region, customer_id, sku, quantity, price_minor_units, currency, saved_at)
+SELECT $1::crdb_internal_region, $2, l.sku, l.quantity, l.price, l.currency, l.saved_at
+FROM unnest($3::text[], $4::int8[], $5::int8[], $6::text[], $7::timestamptz[]) AS l (sku, quantity, price, currency, saved_at)
 ON CONFLICT (region, customer_id, sku) DO UPDATE
 SET quantity = excluded.quantity, price_minor_units = excluded.price_minor_units, currency = excluded.currency;
 
@@ -367,6 +384,10 @@ WHERE region = $1 AND customer_id = $2 AND sku = $3;
 DELETE FROM cart_lines AS c
 USING unnest($2::text[], $3::text[], $4::int8[]) AS o (customer_id, sku, quantity)
 WHERE c.region = $1 AND c.customer_id = o.customer_id AND c.sku = o.sku AND c.quantity <= o.quantity;
+
+-- cart.remove_saved (cellar_customer)
+DELETE FROM saved_lines
+WHERE region = $1 AND customer_id = $2 AND sku = $3;
 
 -- catalog.browse (cellar_global)
 SELECT popularity, sku

@@ -139,7 +139,7 @@ func (w world) fill(t reporter, id ident.CustomerID, products int) {
 		w.shelf.price(sku, 100)
 		lines = append(lines, Line{SKU: sku, Quantity: 1, PriceAtAdd: money.USD(100), AddedAt: opened})
 	}
-	must(t, w.db.InTx(context.Background(), func(tx sqldb.Tx) error { return putLines(context.Background(), tx, id, lines) }))
+	must(t, w.db.InTx(context.Background(), func(tx sqldb.Tx) error { return putLines(context.Background(), tx, stmtPut, id, lines) }))
 }
 
 func must(t reporter, errs ...error) {

@@ -128,12 +128,29 @@ func (f searchFake) Suggest(context.Context, *searchv1.SuggestRequest) (*searchv
 	return &searchv1.SuggestResponse{Suggestions: []string{"lamp"}}, f.refused
 }
 
+func (f cartFake) SaveForLater(_ context.Context, r *cartv1.SaveForLaterRequest) (*cartv1.SaveForLaterResponse, error) {
+	f.query = "save " + r.GetSku()
+	return &cartv1.SaveForLaterResponse{Cart: cartOf(1)}, f.refused
+}
+
+func (f cartFake) MoveToCart(_ context.Context, r *cartv1.MoveToCartRequest) (*cartv1.MoveToCartResponse, error) {
+	f.query = "move " + r.GetSku()
+	return &cartv1.MoveToCartResponse{Cart: cartOf(1)}, f.refused
+}
+
+func (f cartFake) RemoveSaved(_ context.Context, r *cartv1.RemoveSavedRequest) (*cartv1.RemoveSavedResponse, error) {
+	f.query = "forget " + r.GetSku()
+	return &cartv1.RemoveSavedResponse{Cart: cartOf(1)}, f.refused
+}
+
 func cartOf(quantity int64) *cartv1.Cart {
 	return &cartv1.Cart{Subtotal: money.USD(123456 * quantity).Proto(), Lines: []*cartv1.Line{{Sku: "LAMP", Title: lamp().GetTitle(), Quantity: quantity, AvailableForSale: true, Price: lamp().GetPrice(), PriceAtAdd: money.USD(100).Proto()}}}
 }
 
 func (f cartFake) GetCart(context.Context, *cartv1.GetCartRequest) (*cartv1.GetCartResponse, error) {
-	return &cartv1.GetCartResponse{Cart: cartOf(2)}, f.refused
+	cart := cartOf(2)
+	cart.Saved = cartOf(3).GetLines()
+	return &cartv1.GetCartResponse{Cart: cart}, f.refused
 }
 
 func (f cartFake) AddItem(ctx context.Context, r *cartv1.AddItemRequest) (*cartv1.AddItemResponse, error) {
