@@ -403,8 +403,19 @@ GROUP BY category
 ORDER BY category
 LIMIT $1;
 
+-- catalog.families (cellar_global)
+SELECT p.sku, p.title, p.description, p.brand, p.category, p.price_minor_units, p.currency, p.image_urls, p.attributes, p.weight_grams, p.popularity, p.version, p.updated_at, p.family, p.varies_by
+FROM unnest($1::text[]) AS f (family)
+CROSS JOIN LATERAL (
+  SELECT sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by
+  FROM products
+  WHERE family = f.family AND family <> ''
+  ORDER BY sku
+  LIMIT $2
+) AS p;
+
 -- catalog.get (cellar_global)
-SELECT sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at
+SELECT sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by
 FROM products
 WHERE sku = ANY ($1::text[]);
 
@@ -415,13 +426,13 @@ FROM unnest($1::text[], $2::int4[], $3::text[]) AS l (category, popularity, sku)
 ON CONFLICT (category, popularity, sku) DO NOTHING;
 
 -- catalog.lock (cellar_global)
-SELECT sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at
+SELECT sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by
 FROM products
 WHERE sku = $1
 FOR UPDATE;
 
 -- catalog.scan (cellar_global)
-SELECT sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at
+SELECT sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by
 FROM products
 WHERE sku > $1
 ORDER BY sku
@@ -432,16 +443,17 @@ DELETE FROM category_listings
 WHERE sku = ANY ($1::text[]);
 
 -- catalog.upsert (cellar_global)
-INSERT INTO products (sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at)
+INSERT INTO products (sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by)
 SELECT p.sku, p.title, p.description, p.brand, p.category, p.price, p.currency,
-  ARRAY (SELECT jsonb_array_elements_text(p.image_urls)), p.attributes, p.weight, p.popularity, 1, $12
-FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::int8[], $7::text[], $8::jsonb[], $9::jsonb[], $10::int8[], $11::int4[])
-  AS p (sku, title, description, brand, category, price, currency, image_urls, attributes, weight, popularity)
+  ARRAY (SELECT jsonb_array_elements_text(p.image_urls)), p.attributes, p.weight, p.popularity, 1, $12,
+  p.family, ARRAY (SELECT jsonb_array_elements_text(p.varies_by))
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::int8[], $7::text[], $8::jsonb[], $9::jsonb[], $10::int8[], $11::int4[], $13::text[], $14::jsonb[])
+  AS p (sku, title, description, brand, category, price, currency, image_urls, attributes, weight, popularity, family, varies_by)
 ON CONFLICT (sku) DO UPDATE
 SET title = excluded.title, description = excluded.description, brand = excluded.brand, category = excluded.category,
   price_minor_units = excluded.price_minor_units, currency = excluded.currency, image_urls = excluded.image_urls,
   attributes = excluded.attributes, weight_grams = excluded.weight_grams, popularity = excluded.popularity,
-  version = products.version + 1, updated_at = excluded.updated_at
+  family = excluded.family, varies_by = excluded.varies_by, version = products.version + 1, updated_at = excluded.updated_at
 RETURNING sku, version;
 
 -- checkout.answer (cellar_customer)

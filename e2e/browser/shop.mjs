@@ -133,12 +133,16 @@ export async function until(page, there) {
   await there().first().waitFor();
 }
 
-/** Writes a file of purchases, by 40 customers for each basket; its path. */
-export function history(baskets) {
-  const path = join(mkdtempSync(join(tmpdir(), "cellar-history-")), "purchases.csv");
-  const lines = baskets.flatMap((basket, n) => Array.from({ length: 40 }, (_, i) => basket.map((sku) => `c${n}-${i},${sku}`)).flat());
+/** Writes a file of lines; its path. */
+export function written(name, lines) {
+  const path = join(mkdtempSync(join(tmpdir(), "cellar-file-")), name);
   writeFileSync(path, `${lines.join("\n")}\n`);
   return path;
+}
+
+/** Writes a file of purchases, by 40 customers for each basket; its path. */
+export function history(baskets) {
+  return written("purchases.csv", baskets.flatMap((basket, n) => Array.from({ length: 40 }, (_, i) => basket.map((sku) => `c${n}-${i},${sku}`)).flat()));
 }
 
 /** Fills in the form of a review and sends it. */

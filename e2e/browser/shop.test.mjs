@@ -1,7 +1,7 @@
 // The shop in a real browser: every page in both themes and at two widths, and the journeys that go wrong elsewhere.
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { browser, deliver, examine, history, looks, order, platform, putIn, review, signUp, until } from "./shop.mjs";
+import { browser, deliver, examine, history, looks, order, platform, putIn, review, signUp, until, written } from "./shop.mjs";
 
 const offset = Number(process.env.CELLAR_PORT_OFFSET || 11000);
 let shop, chrome;
@@ -140,6 +140,35 @@ describe("what is bought together", { concurrency: false }, () => {
       found.push(...(await examine(page, look, "home-goes-with")));
     }
     assert.deepEqual(found, []);
+  });
+});
+
+describe("a family of products", { concurrency: false }, () => {
+  it("is found once and offers its sizes and colours, accessibly and without script", { timeout: 120_000 }, async (t) => {
+    const family = ["red", "blue"].flatMap((colour) => ["S", "M"].map((size) => ({
+      sku: `TEE-${colour}-${size}`, title: `Zebrafinch tee, ${colour}, ${size}`, categoryPath: ["Clothing", "Shirts"], price: { currencyCode: "USD", minorUnits: "1500" },
+      attributes: { colour, size }, family: "TEE", variesBy: ["colour", "size"],
+    })));
+    await shop.cellctl("import", written("products.jsonl", family.map((p) => JSON.stringify(p))));
+    const found = [];
+    for (const look of looks) {
+      const page = await shopper(t, look);
+      await page.goto(`${shop.at}/search?q=zebrafinch`);
+      await until(page, () => page.locator(".card h3 a"));
+      assert.equal(await page.locator(".card").count(), 1);
+      await page.goto(`${shop.at}/p/TEE-red-S`);
+      await until(page, () => page.getByRole("navigation", { name: "Choices" }).getByRole("link", { name: "M", exact: true }));
+      found.push(...(await examine(page, look, "product-choices")));
+    }
+    assert.deepEqual(found, []);
+    const page = await shopper(t, { javaScriptEnabled: false });
+    await page.goto(`${shop.at}/p/TEE-red-S`);
+    const offered = page.getByRole("navigation", { name: "Choices" });
+    await offered.getByRole("link", { name: "blue" }).click();
+    await page.waitForURL("**/p/TEE-blue-S");
+    await offered.getByRole("link", { name: "M", exact: true }).click();
+    await page.waitForURL("**/p/TEE-blue-M");
+    assert.equal(await offered.locator("[aria-current=true]").count(), 2);
   });
 });
 

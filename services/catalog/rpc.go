@@ -51,6 +51,20 @@ func (s *Service) BatchGetProducts(ctx context.Context, req *catalogv1.BatchGetP
 	return &catalogv1.BatchGetProductsResponse{Products: products}, err
 }
 
+// ListFamilies implements CatalogService.
+func (s *Service) ListFamilies(ctx context.Context, req *catalogv1.ListFamiliesRequest) (*catalogv1.ListFamiliesResponse, error) {
+	var v problem.Violations
+	v.Check(len(req.GetFamilies()) <= maxBatch, "families", "must be at most 200")
+	for i, family := range req.GetFamilies() {
+		v.Check(validSKU(family), "families["+strconv.Itoa(i)+"]", "must be 1 to 64 characters of A-Z, a-z, 0-9, '-', '_' and '.'")
+	}
+	if err := v.Err(); err != nil || len(req.GetFamilies()) == 0 {
+		return &catalogv1.ListFamiliesResponse{}, err
+	}
+	products, err := s.families(ctx, req.GetFamilies())
+	return &catalogv1.ListFamiliesResponse{Products: products}, err
+}
+
 // BrowseCategory implements CatalogService.
 func (s *Service) BrowseCategory(ctx context.Context, req *catalogv1.BrowseCategoryRequest) (*catalogv1.BrowseCategoryResponse, error) {
 	var v problem.Violations

@@ -88,6 +88,18 @@ func (s *Service) batch(ctx context.Context, skus []string) ([]*catalogv1.Produc
 	return products, nil
 }
 
+// families' products, in the order of their SKUs.
+func (s *Service) families(ctx context.Context, families []string) ([]*catalogv1.Product, error) {
+	families = slices.Clone(families)
+	slices.Sort(families)
+	products, err := sqldb.Collect(ctx, s.deps.DB, stmtFamilies, scanProduct, slices.Compact(families), maxFamily)
+	if err != nil {
+		return nil, fmt.Errorf("read %d families: %w", len(families), err)
+	}
+	slices.SortFunc(products, func(a, b *catalogv1.Product) int { return strings.Compare(a.GetSku(), b.GetSku()) })
+	return products, nil
+}
+
 // listing is a place in a category: after a popularity and an SKU.
 type listing struct {
 	popularity int32

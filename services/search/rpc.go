@@ -50,7 +50,7 @@ func (s *Service) Search(ctx context.Context, req *searchv1.SearchRequest) (*sea
 	for _, h := range res.Hits[min(offset, len(res.Hits)):] {
 		resp.Hits = append(resp.Hits, show(h))
 	}
-	if len(res.Hits) == end && res.Total > int64(end) && end < MaxResults {
+	if res.More && end < MaxResults {
 		resp.NextPageToken = pageToken(end)
 	}
 	return resp, nil

@@ -18,6 +18,8 @@ import (
 const (
 	// related products of a page: one row of cards.
 	related = 6
+	// browsed of a category to find them: the product's own family is left out.
+	browsed = 2 * related
 	// maxAsked products are asked for in one call.
 	maxAsked = 200
 )
@@ -38,6 +40,8 @@ type parts struct {
 	// others are what is bought together with the pages' products.
 	others  map[string]*catalogv1.Product
 	ratings map[string]*reviewv1.Rating
+	// families of the pages' products, by name.
+	families map[string][]*catalogv1.Product
 }
 
 // compose the pages of products, in no promised order; without those that do not exist. Lacking tells of what could not be
@@ -52,7 +56,7 @@ func (c composer) compose(ctx context.Context, skus []string) (all []*storefront
 		sku := product.GetSku()
 		page := &storefrontv1.Page{Product: product, Opinion: have.opinions[sku]}
 		for _, other := range have.popular[strings.Join(product.GetCategoryPath(), levels)] {
-			if other.GetSku() != sku && len(page.GetRelated()) < related {
+			if other.GetSku() != sku && !ofOneFamily(other, product) && len(page.GetRelated()) < related {
 				page.Related = append(page.Related, packCard(other, have.ratings[other.GetSku()]))
 			}
 		}
@@ -61,15 +65,19 @@ func (c composer) compose(ctx context.Context, skus []string) (all []*storefront
 				page.AlsoBought = append(page.AlsoBought, packCard(other, have.ratings[other.GetSku()]))
 			}
 		}
+		page.Variants = variantsOf(product, have.families[product.GetFamily()])
 		all = append(all, page)
 	}
 	return all, lacking, nil
 }
 
 func (c composer) gather(ctx context.Context, products []*catalogv1.Product) (have parts, lacking error) {
-	skus, categories := make([]string, len(products)), []string{}
+	skus, categories, families := make([]string, len(products)), []string{}, []string{}
 	for i, product := range products {
 		skus[i] = product.GetSku()
+		if product.GetFamily() != "" {
+			families = append(families, product.GetFamily())
+		}
 		categories = append(categories, strings.Join(product.GetCategoryPath(), levels))
 	}
 	opinions, err := c.reviews.BatchGetOpinions(ctx, &reviewv1.BatchGetOpinionsRequest{Skus: skus})
@@ -77,11 +85,13 @@ func (c composer) gather(ctx context.Context, products []*catalogv1.Product) (ha
 	also, err := c.recommendations.BatchForProduct(ctx, &recommendationv1.BatchForProductRequest{Skus: skus, Limit: recommendations})
 	lacking = errors.Join(lacking, err)
 	have = parts{opinions: opinions.GetOpinions(), also: also.GetOthers(), popular: map[string][]*catalogv1.Product{}, others: map[string]*catalogv1.Product{}, ratings: map[string]*reviewv1.Rating{}}
+	have.families, err = c.families(ctx, families)
+	lacking = errors.Join(lacking, err)
 
 	var cards []string
 	slices.Sort(categories)
 	for _, category := range slices.Compact(categories) {
-		resp, err := c.catalog.BrowseCategory(ctx, &catalogv1.BrowseCategoryRequest{Category: category, PageSize: related + 1})
+		resp, err := c.catalog.BrowseCategory(ctx, &catalogv1.BrowseCategoryRequest{Category: category, PageSize: browsed})
 		lacking = errors.Join(lacking, err)
 		have.popular[category] = resp.GetProducts()
 		for _, product := range resp.GetProducts() {
@@ -101,6 +111,40 @@ func (c composer) gather(ctx context.Context, products []*catalogv1.Product) (ha
 		cards = append(cards, product.GetSku())
 	}
 	return have, errors.Join(lacking, c.rate(ctx, cards, have.ratings))
+}
+
+// families by name.
+func (c composer) families(ctx context.Context, names []string) (map[string][]*catalogv1.Product, error) {
+	all := map[string][]*catalogv1.Product{}
+	for chunk := range slices.Chunk(once(names), maxAsked) {
+		resp, err := c.catalog.ListFamilies(ctx, &catalogv1.ListFamiliesRequest{Families: chunk})
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range resp.GetProducts() {
+			all[p.GetFamily()] = append(all[p.GetFamily()], p)
+		}
+	}
+	return all, nil
+}
+
+func ofOneFamily(a, b *catalogv1.Product) bool {
+	return a.GetFamily() != "" && a.GetFamily() == b.GetFamily()
+}
+
+// variantsOf a product among its family; none when it is alone.
+func variantsOf(p *catalogv1.Product, family []*catalogv1.Product) (all []*storefrontv1.Variant) {
+	if len(family) < 2 {
+		return nil
+	}
+	for _, one := range family {
+		v := &storefrontv1.Variant{Sku: one.GetSku()}
+		for _, name := range p.GetVariesBy() {
+			v.Values = append(v.Values, one.GetAttributes()[name])
+		}
+		all = append(all, v)
+	}
+	return all
 }
 
 // products that exist.

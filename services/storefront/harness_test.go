@@ -20,6 +20,7 @@ import (
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/catalog/v1/catalogv1connect"
 	checkoutv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/checkout/v1"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/checkout/v1/checkoutv1connect"
+	inventoryv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/inventory/v1"
 	notificationv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/notification/v1"
 	orderv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1/orderv1connect"
@@ -85,6 +86,23 @@ func (u unstored) Page(ctx context.Context, sku string) (*storefrontv1.Page, err
 		return nil, err
 	}
 	return all[0], nil
+}
+
+// stockFake has two of everything but of what is GONE.
+type stockFake struct{}
+
+func (stockFake) ListSummaries(_ context.Context, r *inventoryv1.ListSummariesRequest) (*inventoryv1.ListSummariesResponse, error) {
+	var resp inventoryv1.ListSummariesResponse
+	for _, sku := range r.GetSkus() {
+		for _, region := range []string{"us-east-1", "us-west-2"} {
+			one := &inventoryv1.StockSummary{Sku: sku, Region: region, Fcs: []byte{0}}
+			if region == "us-west-2" && !strings.HasPrefix(sku, "GONE") {
+				one.Fcs, one.Units = []byte{0, 4}, 2
+			}
+			resp.Summaries = append(resp.Summaries, one)
+		}
+	}
+	return &resp, nil
 }
 
 func lamp() *catalogv1.Product {
@@ -226,7 +244,7 @@ func newShop(t testing.TB) *shop {
 	s := &shop{clock: clock.NewManual(now)}
 	service, err := New(Deps{
 		Sessions: s, Catalog: catalogFake{shop: s}, Search: searchFake{shop: s}, Carts: cartFake{shop: s}, Checkout: checkoutFake{shop: s}, Orders: orderFake{shop: s}, Accounts: accountFake{shop: s},
-		Pages: unstored{composer{catalogFake{shop: s}, reviewFake{shop: s}, recommendationFake{shop: s}}}, Notifications: notificationFake{shop: s}, Reviews: reviewFake{shop: s}, Recommendations: recommendationFake{shop: s},
+		Stock: stockFake{}, Pages: unstored{composer{catalogFake{shop: s}, reviewFake{shop: s}, recommendationFake{shop: s}}}, Notifications: notificationFake{shop: s}, Reviews: reviewFake{shop: s}, Recommendations: recommendationFake{shop: s},
 		Clock: s.clock, Log: slog.New(slog.DiscardHandler), TestCards: true,
 	})
 	if err != nil {

@@ -122,15 +122,27 @@ func (p *Pages) rebuild(ctx context.Context, skus []string) error {
 	return nil
 }
 
-// Changed is the consumer of ProductChanged events.
+// Changed is the consumer of ProductChanged events. The pages of a product's family show it among their choices.
 func (p *Pages) Changed(ctx context.Context, payloads ...[]byte) error {
-	skus := make([]string, len(payloads))
-	for i, payload := range payloads {
+	var skus, families []string
+	for _, payload := range payloads {
 		var e catalogv1.ProductChanged
 		if err := proto.Unmarshal(payload, &e); err != nil {
 			return fmt.Errorf("product changed: %w", err)
 		}
-		skus[i] = e.GetProduct().GetSku()
+		skus = append(skus, e.GetProduct().GetSku())
+		if family := e.GetProduct().GetFamily(); family != "" {
+			families = append(families, family)
+		}
+	}
+	all, err := p.families(ctx, families)
+	if err != nil {
+		return fmt.Errorf("product changed: %w", err)
+	}
+	for _, family := range all {
+		for _, one := range family {
+			skus = append(skus, one.GetSku())
+		}
 	}
 	return p.Rebuild(ctx, skus...)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -38,6 +39,8 @@ type stock struct {
 	mu     sync.Mutex
 	prices map[string]int64
 	reads  int
+	// families has the colours of those that are of the one family there is.
+	families map[string]string
 	// away is what reviews answer with.
 	away error
 	// between the reading of products and what is made of them.
@@ -45,7 +48,19 @@ type stock struct {
 }
 
 func (f *stock) product(sku string) *catalogv1.Product {
-	return &catalogv1.Product{Sku: sku, Title: "The " + sku, CategoryPath: []string{"Lamps"}, Price: money.USD(f.prices[sku]).Proto()}
+	p := &catalogv1.Product{Sku: sku, Title: "The " + sku, CategoryPath: []string{"Lamps"}, Price: money.USD(f.prices[sku]).Proto()}
+	if colour, found := f.families[sku]; found {
+		p.Family, p.VariesBy, p.Attributes = "family", []string{"colour"}, map[string]string{"colour": colour}
+	}
+	return p
+}
+
+func (f *stock) ListFamilies(context.Context, *catalogv1.ListFamiliesRequest) (*catalogv1.ListFamiliesResponse, error) {
+	var resp catalogv1.ListFamiliesResponse
+	for _, sku := range slices.Sorted(maps.Keys(f.families)) {
+		resp.Products = append(resp.Products, f.product(sku))
+	}
+	return &resp, nil
 }
 
 func (f *stock) BatchGetProducts(_ context.Context, r *catalogv1.BatchGetProductsRequest) (*catalogv1.BatchGetProductsResponse, error) {

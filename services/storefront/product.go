@@ -34,6 +34,8 @@ type shownProduct struct {
 	Image   string
 	Crumbs  []crumb
 	Facts   []fact
+	// Choices among its family.
+	Choices []choices
 	Related []card
 	// AlsoBought by those who bought it.
 	AlsoBought []card
@@ -71,6 +73,7 @@ func (s *Service) readProduct(ctx context.Context, sku string) (*shownProduct, e
 	shown := &shownProduct{
 		Product: p, Image: picture(p.GetSku(), p.GetImageUrls()...), Crumbs: crumbs(p.GetCategoryPath()), Related: packedCards(page.GetRelated()),
 		AlsoBought: packedCards(page.GetAlsoBought()), Data: dataOf(p, ratingOf(page.GetOpinion().GetRating())), said: page.GetOpinion(),
+		Choices: s.choicesOf(ctx, p, page.GetVariants()),
 	}
 	for name, value := range p.GetAttributes() {
 		shown.Facts = append(shown.Facts, fact{titled(name), value})

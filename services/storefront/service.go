@@ -15,6 +15,7 @@ import (
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/cart/v1/cartv1connect"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/catalog/v1/catalogv1connect"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/checkout/v1/checkoutv1connect"
+	inventoryv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/inventory/v1"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/notification/v1/notificationv1connect"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1/orderv1connect"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/recommendation/v1/recommendationv1connect"
@@ -44,6 +45,11 @@ type PageReader interface {
 	Page(ctx context.Context, sku string) (*storefrontv1.Page, error)
 }
 
+// Stock knows what is in the fulfilment centres.
+type Stock interface {
+	ListSummaries(context.Context, *inventoryv1.ListSummariesRequest) (*inventoryv1.ListSummariesResponse, error)
+}
+
 // Deps of the service.
 type Deps struct {
 	Sessions Sessions
@@ -56,6 +62,8 @@ type Deps struct {
 	Reviews  reviewv1connect.ReviewServiceClient
 	// Pages of products.
 	Pages PageReader
+	// Stock of what a product's page lets one choose from.
+	Stock Stock
 	// Notifications are what an account's settings are about.
 	Notifications notificationv1connect.NotificationServiceClient
 	// Recommendations are shown where there are any.

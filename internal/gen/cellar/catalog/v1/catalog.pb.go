@@ -43,8 +43,13 @@ type Product struct {
 	// Sort weight from 0 to 1,000,000: how much it sells.
 	Popularity int32 `protobuf:"varint,10,opt,name=popularity,proto3" json:"popularity,omitempty"`
 	// Grows by one at each change; set by the service.
-	Version       int64                  `protobuf:"varint,11,opt,name=version,proto3" json:"version,omitempty"`
-	UpdatedAt     *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
+	Version   int64                  `protobuf:"varint,11,opt,name=version,proto3" json:"version,omitempty"`
+	UpdatedAt *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
+	// Family of products that differ only in size, colour and the like: shown as choices of each other. As an SKU; empty for none.
+	Family string `protobuf:"bytes,13,opt,name=family,proto3" json:"family,omitempty"`
+	// Names of the attributes that tell the family's products apart, in the order in which they are chosen: 1 to 3 with a
+	// family, and each an attribute of this product; none without.
+	VariesBy      []string `protobuf:"bytes,14,rep,name=varies_by,json=variesBy,proto3" json:"varies_by,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -159,6 +164,20 @@ func (x *Product) GetVersion() int64 {
 func (x *Product) GetUpdatedAt() *timestamppb.Timestamp {
 	if x != nil {
 		return x.UpdatedAt
+	}
+	return nil
+}
+
+func (x *Product) GetFamily() string {
+	if x != nil {
+		return x.Family
+	}
+	return ""
+}
+
+func (x *Product) GetVariesBy() []string {
+	if x != nil {
+		return x.VariesBy
 	}
 	return nil
 }
@@ -590,6 +609,94 @@ func (x *Category) GetProducts() int64 {
 	return 0
 }
 
+type ListFamiliesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Families      []string               `protobuf:"bytes,1,rep,name=families,proto3" json:"families,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListFamiliesRequest) Reset() {
+	*x = ListFamiliesRequest{}
+	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListFamiliesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListFamiliesRequest) ProtoMessage() {}
+
+func (x *ListFamiliesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListFamiliesRequest.ProtoReflect.Descriptor instead.
+func (*ListFamiliesRequest) Descriptor() ([]byte, []int) {
+	return file_cellar_catalog_v1_catalog_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *ListFamiliesRequest) GetFamilies() []string {
+	if x != nil {
+		return x.Families
+	}
+	return nil
+}
+
+type ListFamiliesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Products      []*Product             `protobuf:"bytes,1,rep,name=products,proto3" json:"products,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListFamiliesResponse) Reset() {
+	*x = ListFamiliesResponse{}
+	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListFamiliesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListFamiliesResponse) ProtoMessage() {}
+
+func (x *ListFamiliesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListFamiliesResponse.ProtoReflect.Descriptor instead.
+func (*ListFamiliesResponse) Descriptor() ([]byte, []int) {
+	return file_cellar_catalog_v1_catalog_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *ListFamiliesResponse) GetProducts() []*Product {
+	if x != nil {
+		return x.Products
+	}
+	return nil
+}
+
 type UpsertProductRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Product       *Product               `protobuf:"bytes,1,opt,name=product,proto3" json:"product,omitempty"`
@@ -599,7 +706,7 @@ type UpsertProductRequest struct {
 
 func (x *UpsertProductRequest) Reset() {
 	*x = UpsertProductRequest{}
-	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[10]
+	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -611,7 +718,7 @@ func (x *UpsertProductRequest) String() string {
 func (*UpsertProductRequest) ProtoMessage() {}
 
 func (x *UpsertProductRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[10]
+	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -624,7 +731,7 @@ func (x *UpsertProductRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpsertProductRequest.ProtoReflect.Descriptor instead.
 func (*UpsertProductRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_catalog_v1_catalog_proto_rawDescGZIP(), []int{10}
+	return file_cellar_catalog_v1_catalog_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *UpsertProductRequest) GetProduct() *Product {
@@ -643,7 +750,7 @@ type UpsertProductResponse struct {
 
 func (x *UpsertProductResponse) Reset() {
 	*x = UpsertProductResponse{}
-	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[11]
+	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -655,7 +762,7 @@ func (x *UpsertProductResponse) String() string {
 func (*UpsertProductResponse) ProtoMessage() {}
 
 func (x *UpsertProductResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[11]
+	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -668,7 +775,7 @@ func (x *UpsertProductResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpsertProductResponse.ProtoReflect.Descriptor instead.
 func (*UpsertProductResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_catalog_v1_catalog_proto_rawDescGZIP(), []int{11}
+	return file_cellar_catalog_v1_catalog_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *UpsertProductResponse) GetProduct() *Product {
@@ -688,7 +795,7 @@ type SetPriceRequest struct {
 
 func (x *SetPriceRequest) Reset() {
 	*x = SetPriceRequest{}
-	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[12]
+	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -700,7 +807,7 @@ func (x *SetPriceRequest) String() string {
 func (*SetPriceRequest) ProtoMessage() {}
 
 func (x *SetPriceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[12]
+	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -713,7 +820,7 @@ func (x *SetPriceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetPriceRequest.ProtoReflect.Descriptor instead.
 func (*SetPriceRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_catalog_v1_catalog_proto_rawDescGZIP(), []int{12}
+	return file_cellar_catalog_v1_catalog_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *SetPriceRequest) GetSku() string {
@@ -739,7 +846,7 @@ type SetPriceResponse struct {
 
 func (x *SetPriceResponse) Reset() {
 	*x = SetPriceResponse{}
-	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[13]
+	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -751,7 +858,7 @@ func (x *SetPriceResponse) String() string {
 func (*SetPriceResponse) ProtoMessage() {}
 
 func (x *SetPriceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[13]
+	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -764,7 +871,7 @@ func (x *SetPriceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetPriceResponse.ProtoReflect.Descriptor instead.
 func (*SetPriceResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_catalog_v1_catalog_proto_rawDescGZIP(), []int{13}
+	return file_cellar_catalog_v1_catalog_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *SetPriceResponse) GetProduct() *Product {
@@ -784,7 +891,7 @@ type ProductChanged struct {
 
 func (x *ProductChanged) Reset() {
 	*x = ProductChanged{}
-	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[14]
+	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -796,7 +903,7 @@ func (x *ProductChanged) String() string {
 func (*ProductChanged) ProtoMessage() {}
 
 func (x *ProductChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[14]
+	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -809,7 +916,7 @@ func (x *ProductChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProductChanged.ProtoReflect.Descriptor instead.
 func (*ProductChanged) Descriptor() ([]byte, []int) {
-	return file_cellar_catalog_v1_catalog_proto_rawDescGZIP(), []int{14}
+	return file_cellar_catalog_v1_catalog_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ProductChanged) GetProduct() *Product {
@@ -823,7 +930,7 @@ var File_cellar_catalog_v1_catalog_proto protoreflect.FileDescriptor
 
 const file_cellar_catalog_v1_catalog_proto_rawDesc = "" +
 	"\n" +
-	"\x1fcellar/catalog/v1/catalog.proto\x12\x11cellar.catalog.v1\x1a\x1bcellar/money/v1/money.proto\x1a\x1fcellar/options/v1/options.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfe\x03\n" +
+	"\x1fcellar/catalog/v1/catalog.proto\x12\x11cellar.catalog.v1\x1a\x1bcellar/money/v1/money.proto\x1a\x1fcellar/options/v1/options.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb3\x04\n" +
 	"\aProduct\x12\x10\n" +
 	"\x03sku\x18\x01 \x01(\tR\x03sku\x12\x14\n" +
 	"\x05title\x18\x02 \x01(\tR\x05title\x12 \n" +
@@ -843,7 +950,9 @@ const file_cellar_catalog_v1_catalog_proto_rawDesc = "" +
 	"popularity\x12\x18\n" +
 	"\aversion\x18\v \x01(\x03R\aversion\x129\n" +
 	"\n" +
-	"updated_at\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\x1a=\n" +
+	"updated_at\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\x12\x16\n" +
+	"\x06family\x18\r \x01(\tR\x06family\x12\x1b\n" +
+	"\tvaries_by\x18\x0e \x03(\tR\bvariesBy\x1a=\n" +
 	"\x0fAttributesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"%\n" +
@@ -870,7 +979,11 @@ const file_cellar_catalog_v1_catalog_proto_rawDesc = "" +
 	"categories\":\n" +
 	"\bCategory\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x1a\n" +
-	"\bproducts\x18\x02 \x01(\x03R\bproducts\"L\n" +
+	"\bproducts\x18\x02 \x01(\x03R\bproducts\"1\n" +
+	"\x13ListFamiliesRequest\x12\x1a\n" +
+	"\bfamilies\x18\x01 \x03(\tR\bfamilies\"N\n" +
+	"\x14ListFamiliesResponse\x126\n" +
+	"\bproducts\x18\x01 \x03(\v2\x1a.cellar.catalog.v1.ProductR\bproducts\"L\n" +
 	"\x14UpsertProductRequest\x124\n" +
 	"\aproduct\x18\x01 \x01(\v2\x1a.cellar.catalog.v1.ProductR\aproduct\"M\n" +
 	"\x15UpsertProductResponse\x124\n" +
@@ -881,13 +994,14 @@ const file_cellar_catalog_v1_catalog_proto_rawDesc = "" +
 	"\x10SetPriceResponse\x124\n" +
 	"\aproduct\x18\x01 \x01(\v2\x1a.cellar.catalog.v1.ProductR\aproduct\"F\n" +
 	"\x0eProductChanged\x124\n" +
-	"\aproduct\x18\x01 \x01(\v2\x1a.cellar.catalog.v1.ProductR\aproduct2\x8f\x05\n" +
+	"\aproduct\x18\x01 \x01(\v2\x1a.cellar.catalog.v1.ProductR\aproduct2\xf9\x05\n" +
 	"\x0eCatalogService\x12b\n" +
 	"\n" +
 	"GetProduct\x12$.cellar.catalog.v1.GetProductRequest\x1a%.cellar.catalog.v1.GetProductResponse\"\a\x88\xa6\x1d\x01\x90\x02\x01\x12t\n" +
 	"\x10BatchGetProducts\x12*.cellar.catalog.v1.BatchGetProductsRequest\x1a+.cellar.catalog.v1.BatchGetProductsResponse\"\a\x88\xa6\x1d\x01\x90\x02\x01\x12n\n" +
 	"\x0eBrowseCategory\x12(.cellar.catalog.v1.BrowseCategoryRequest\x1a).cellar.catalog.v1.BrowseCategoryResponse\"\a\x88\xa6\x1d\x01\x90\x02\x01\x12n\n" +
 	"\x0eListCategories\x12(.cellar.catalog.v1.ListCategoriesRequest\x1a).cellar.catalog.v1.ListCategoriesResponse\"\a\x88\xa6\x1d\x01\x90\x02\x01\x12h\n" +
+	"\fListFamilies\x12&.cellar.catalog.v1.ListFamiliesRequest\x1a'.cellar.catalog.v1.ListFamiliesResponse\"\a\x88\xa6\x1d\x01\x90\x02\x01\x12h\n" +
 	"\rUpsertProduct\x12'.cellar.catalog.v1.UpsertProductRequest\x1a(.cellar.catalog.v1.UpsertProductResponse\"\x04\x88\xa6\x1d\x03\x12Y\n" +
 	"\bSetPrice\x12\".cellar.catalog.v1.SetPriceRequest\x1a#.cellar.catalog.v1.SetPriceResponse\"\x04\x88\xa6\x1d\x03B\xd7\x01\n" +
 	"\x15com.cellar.catalog.v1B\fCatalogProtoP\x01ZJgithub.com/cellar-commerce/cellar/internal/gen/cellar/catalog/v1;catalogv1\xa2\x02\x03CCX\xaa\x02\x11Cellar.Catalog.V1\xca\x02\x11Cellar\\Catalog\\V1\xe2\x02\x1dCellar\\Catalog\\V1\\GPBMetadata\xea\x02\x13Cellar::Catalog::V1b\x06proto3"
@@ -904,7 +1018,7 @@ func file_cellar_catalog_v1_catalog_proto_rawDescGZIP() []byte {
 	return file_cellar_catalog_v1_catalog_proto_rawDescData
 }
 
-var file_cellar_catalog_v1_catalog_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_cellar_catalog_v1_catalog_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_cellar_catalog_v1_catalog_proto_goTypes = []any{
 	(*Product)(nil),                  // 0: cellar.catalog.v1.Product
 	(*GetProductRequest)(nil),        // 1: cellar.catalog.v1.GetProductRequest
@@ -916,45 +1030,50 @@ var file_cellar_catalog_v1_catalog_proto_goTypes = []any{
 	(*ListCategoriesRequest)(nil),    // 7: cellar.catalog.v1.ListCategoriesRequest
 	(*ListCategoriesResponse)(nil),   // 8: cellar.catalog.v1.ListCategoriesResponse
 	(*Category)(nil),                 // 9: cellar.catalog.v1.Category
-	(*UpsertProductRequest)(nil),     // 10: cellar.catalog.v1.UpsertProductRequest
-	(*UpsertProductResponse)(nil),    // 11: cellar.catalog.v1.UpsertProductResponse
-	(*SetPriceRequest)(nil),          // 12: cellar.catalog.v1.SetPriceRequest
-	(*SetPriceResponse)(nil),         // 13: cellar.catalog.v1.SetPriceResponse
-	(*ProductChanged)(nil),           // 14: cellar.catalog.v1.ProductChanged
-	nil,                              // 15: cellar.catalog.v1.Product.AttributesEntry
-	(*v1.Money)(nil),                 // 16: cellar.money.v1.Money
-	(*timestamppb.Timestamp)(nil),    // 17: google.protobuf.Timestamp
+	(*ListFamiliesRequest)(nil),      // 10: cellar.catalog.v1.ListFamiliesRequest
+	(*ListFamiliesResponse)(nil),     // 11: cellar.catalog.v1.ListFamiliesResponse
+	(*UpsertProductRequest)(nil),     // 12: cellar.catalog.v1.UpsertProductRequest
+	(*UpsertProductResponse)(nil),    // 13: cellar.catalog.v1.UpsertProductResponse
+	(*SetPriceRequest)(nil),          // 14: cellar.catalog.v1.SetPriceRequest
+	(*SetPriceResponse)(nil),         // 15: cellar.catalog.v1.SetPriceResponse
+	(*ProductChanged)(nil),           // 16: cellar.catalog.v1.ProductChanged
+	nil,                              // 17: cellar.catalog.v1.Product.AttributesEntry
+	(*v1.Money)(nil),                 // 18: cellar.money.v1.Money
+	(*timestamppb.Timestamp)(nil),    // 19: google.protobuf.Timestamp
 }
 var file_cellar_catalog_v1_catalog_proto_depIdxs = []int32{
-	16, // 0: cellar.catalog.v1.Product.price:type_name -> cellar.money.v1.Money
-	15, // 1: cellar.catalog.v1.Product.attributes:type_name -> cellar.catalog.v1.Product.AttributesEntry
-	17, // 2: cellar.catalog.v1.Product.updated_at:type_name -> google.protobuf.Timestamp
+	18, // 0: cellar.catalog.v1.Product.price:type_name -> cellar.money.v1.Money
+	17, // 1: cellar.catalog.v1.Product.attributes:type_name -> cellar.catalog.v1.Product.AttributesEntry
+	19, // 2: cellar.catalog.v1.Product.updated_at:type_name -> google.protobuf.Timestamp
 	0,  // 3: cellar.catalog.v1.GetProductResponse.product:type_name -> cellar.catalog.v1.Product
 	0,  // 4: cellar.catalog.v1.BatchGetProductsResponse.products:type_name -> cellar.catalog.v1.Product
 	0,  // 5: cellar.catalog.v1.BrowseCategoryResponse.products:type_name -> cellar.catalog.v1.Product
 	9,  // 6: cellar.catalog.v1.ListCategoriesResponse.categories:type_name -> cellar.catalog.v1.Category
-	0,  // 7: cellar.catalog.v1.UpsertProductRequest.product:type_name -> cellar.catalog.v1.Product
-	0,  // 8: cellar.catalog.v1.UpsertProductResponse.product:type_name -> cellar.catalog.v1.Product
-	16, // 9: cellar.catalog.v1.SetPriceRequest.price:type_name -> cellar.money.v1.Money
-	0,  // 10: cellar.catalog.v1.SetPriceResponse.product:type_name -> cellar.catalog.v1.Product
-	0,  // 11: cellar.catalog.v1.ProductChanged.product:type_name -> cellar.catalog.v1.Product
-	1,  // 12: cellar.catalog.v1.CatalogService.GetProduct:input_type -> cellar.catalog.v1.GetProductRequest
-	3,  // 13: cellar.catalog.v1.CatalogService.BatchGetProducts:input_type -> cellar.catalog.v1.BatchGetProductsRequest
-	5,  // 14: cellar.catalog.v1.CatalogService.BrowseCategory:input_type -> cellar.catalog.v1.BrowseCategoryRequest
-	7,  // 15: cellar.catalog.v1.CatalogService.ListCategories:input_type -> cellar.catalog.v1.ListCategoriesRequest
-	10, // 16: cellar.catalog.v1.CatalogService.UpsertProduct:input_type -> cellar.catalog.v1.UpsertProductRequest
-	12, // 17: cellar.catalog.v1.CatalogService.SetPrice:input_type -> cellar.catalog.v1.SetPriceRequest
-	2,  // 18: cellar.catalog.v1.CatalogService.GetProduct:output_type -> cellar.catalog.v1.GetProductResponse
-	4,  // 19: cellar.catalog.v1.CatalogService.BatchGetProducts:output_type -> cellar.catalog.v1.BatchGetProductsResponse
-	6,  // 20: cellar.catalog.v1.CatalogService.BrowseCategory:output_type -> cellar.catalog.v1.BrowseCategoryResponse
-	8,  // 21: cellar.catalog.v1.CatalogService.ListCategories:output_type -> cellar.catalog.v1.ListCategoriesResponse
-	11, // 22: cellar.catalog.v1.CatalogService.UpsertProduct:output_type -> cellar.catalog.v1.UpsertProductResponse
-	13, // 23: cellar.catalog.v1.CatalogService.SetPrice:output_type -> cellar.catalog.v1.SetPriceResponse
-	18, // [18:24] is the sub-list for method output_type
-	12, // [12:18] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	0,  // 7: cellar.catalog.v1.ListFamiliesResponse.products:type_name -> cellar.catalog.v1.Product
+	0,  // 8: cellar.catalog.v1.UpsertProductRequest.product:type_name -> cellar.catalog.v1.Product
+	0,  // 9: cellar.catalog.v1.UpsertProductResponse.product:type_name -> cellar.catalog.v1.Product
+	18, // 10: cellar.catalog.v1.SetPriceRequest.price:type_name -> cellar.money.v1.Money
+	0,  // 11: cellar.catalog.v1.SetPriceResponse.product:type_name -> cellar.catalog.v1.Product
+	0,  // 12: cellar.catalog.v1.ProductChanged.product:type_name -> cellar.catalog.v1.Product
+	1,  // 13: cellar.catalog.v1.CatalogService.GetProduct:input_type -> cellar.catalog.v1.GetProductRequest
+	3,  // 14: cellar.catalog.v1.CatalogService.BatchGetProducts:input_type -> cellar.catalog.v1.BatchGetProductsRequest
+	5,  // 15: cellar.catalog.v1.CatalogService.BrowseCategory:input_type -> cellar.catalog.v1.BrowseCategoryRequest
+	7,  // 16: cellar.catalog.v1.CatalogService.ListCategories:input_type -> cellar.catalog.v1.ListCategoriesRequest
+	10, // 17: cellar.catalog.v1.CatalogService.ListFamilies:input_type -> cellar.catalog.v1.ListFamiliesRequest
+	12, // 18: cellar.catalog.v1.CatalogService.UpsertProduct:input_type -> cellar.catalog.v1.UpsertProductRequest
+	14, // 19: cellar.catalog.v1.CatalogService.SetPrice:input_type -> cellar.catalog.v1.SetPriceRequest
+	2,  // 20: cellar.catalog.v1.CatalogService.GetProduct:output_type -> cellar.catalog.v1.GetProductResponse
+	4,  // 21: cellar.catalog.v1.CatalogService.BatchGetProducts:output_type -> cellar.catalog.v1.BatchGetProductsResponse
+	6,  // 22: cellar.catalog.v1.CatalogService.BrowseCategory:output_type -> cellar.catalog.v1.BrowseCategoryResponse
+	8,  // 23: cellar.catalog.v1.CatalogService.ListCategories:output_type -> cellar.catalog.v1.ListCategoriesResponse
+	11, // 24: cellar.catalog.v1.CatalogService.ListFamilies:output_type -> cellar.catalog.v1.ListFamiliesResponse
+	13, // 25: cellar.catalog.v1.CatalogService.UpsertProduct:output_type -> cellar.catalog.v1.UpsertProductResponse
+	15, // 26: cellar.catalog.v1.CatalogService.SetPrice:output_type -> cellar.catalog.v1.SetPriceResponse
+	20, // [20:27] is the sub-list for method output_type
+	13, // [13:20] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_cellar_catalog_v1_catalog_proto_init() }
@@ -968,7 +1087,7 @@ func file_cellar_catalog_v1_catalog_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cellar_catalog_v1_catalog_proto_rawDesc), len(file_cellar_catalog_v1_catalog_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   16,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -32,7 +32,9 @@ type Page struct {
 	// Of its category, the most popular first; at most 6.
 	Related []*Card `protobuf:"bytes,3,rep,name=related,proto3" json:"related,omitempty"`
 	// By those who bought it, the most telling first; at most 6.
-	AlsoBought    []*Card `protobuf:"bytes,4,rep,name=also_bought,json=alsoBought,proto3" json:"also_bought,omitempty"`
+	AlsoBought []*Card `protobuf:"bytes,4,rep,name=also_bought,json=alsoBought,proto3" json:"also_bought,omitempty"`
+	// The products of its family, itself among them, in the order of their SKUs; none when it is the only one.
+	Variants      []*Variant `protobuf:"bytes,5,rep,name=variants,proto3" json:"variants,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -95,6 +97,67 @@ func (x *Page) GetAlsoBought() []*Card {
 	return nil
 }
 
+func (x *Page) GetVariants() []*Variant {
+	if x != nil {
+		return x.Variants
+	}
+	return nil
+}
+
+// Variant is a product of a family.
+type Variant struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Sku   string                 `protobuf:"bytes,1,opt,name=sku,proto3" json:"sku,omitempty"`
+	// Values of what the page's product varies by, in its order; empty where this one has none.
+	Values        []string `protobuf:"bytes,2,rep,name=values,proto3" json:"values,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Variant) Reset() {
+	*x = Variant{}
+	mi := &file_cellar_storefront_v1_storefront_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Variant) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Variant) ProtoMessage() {}
+
+func (x *Variant) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_storefront_v1_storefront_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Variant.ProtoReflect.Descriptor instead.
+func (*Variant) Descriptor() ([]byte, []int) {
+	return file_cellar_storefront_v1_storefront_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Variant) GetSku() string {
+	if x != nil {
+		return x.Sku
+	}
+	return ""
+}
+
+func (x *Variant) GetValues() []string {
+	if x != nil {
+		return x.Values
+	}
+	return nil
+}
+
 // Card is what other pages show of a product.
 type Card struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -111,7 +174,7 @@ type Card struct {
 
 func (x *Card) Reset() {
 	*x = Card{}
-	mi := &file_cellar_storefront_v1_storefront_proto_msgTypes[1]
+	mi := &file_cellar_storefront_v1_storefront_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -123,7 +186,7 @@ func (x *Card) String() string {
 func (*Card) ProtoMessage() {}
 
 func (x *Card) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_storefront_v1_storefront_proto_msgTypes[1]
+	mi := &file_cellar_storefront_v1_storefront_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -136,7 +199,7 @@ func (x *Card) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Card.ProtoReflect.Descriptor instead.
 func (*Card) Descriptor() ([]byte, []int) {
-	return file_cellar_storefront_v1_storefront_proto_rawDescGZIP(), []int{1}
+	return file_cellar_storefront_v1_storefront_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Card) GetSku() string {
@@ -193,7 +256,7 @@ type PagesRebuilt struct {
 
 func (x *PagesRebuilt) Reset() {
 	*x = PagesRebuilt{}
-	mi := &file_cellar_storefront_v1_storefront_proto_msgTypes[2]
+	mi := &file_cellar_storefront_v1_storefront_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -205,7 +268,7 @@ func (x *PagesRebuilt) String() string {
 func (*PagesRebuilt) ProtoMessage() {}
 
 func (x *PagesRebuilt) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_storefront_v1_storefront_proto_msgTypes[2]
+	mi := &file_cellar_storefront_v1_storefront_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -218,7 +281,7 @@ func (x *PagesRebuilt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PagesRebuilt.ProtoReflect.Descriptor instead.
 func (*PagesRebuilt) Descriptor() ([]byte, []int) {
-	return file_cellar_storefront_v1_storefront_proto_rawDescGZIP(), []int{2}
+	return file_cellar_storefront_v1_storefront_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *PagesRebuilt) GetSkus() []string {
@@ -232,13 +295,17 @@ var File_cellar_storefront_v1_storefront_proto protoreflect.FileDescriptor
 
 const file_cellar_storefront_v1_storefront_proto_rawDesc = "" +
 	"\n" +
-	"%cellar/storefront/v1/storefront.proto\x12\x14cellar.storefront.v1\x1a\x1fcellar/catalog/v1/catalog.proto\x1a\x1bcellar/money/v1/money.proto\x1a\x1dcellar/review/v1/review.proto\"\xe4\x01\n" +
+	"%cellar/storefront/v1/storefront.proto\x12\x14cellar.storefront.v1\x1a\x1fcellar/catalog/v1/catalog.proto\x1a\x1bcellar/money/v1/money.proto\x1a\x1dcellar/review/v1/review.proto\"\x9f\x02\n" +
 	"\x04Page\x124\n" +
 	"\aproduct\x18\x01 \x01(\v2\x1a.cellar.catalog.v1.ProductR\aproduct\x123\n" +
 	"\aopinion\x18\x02 \x01(\v2\x19.cellar.review.v1.OpinionR\aopinion\x124\n" +
 	"\arelated\x18\x03 \x03(\v2\x1a.cellar.storefront.v1.CardR\arelated\x12;\n" +
 	"\valso_bought\x18\x04 \x03(\v2\x1a.cellar.storefront.v1.CardR\n" +
-	"alsoBought\"\xbe\x01\n" +
+	"alsoBought\x129\n" +
+	"\bvariants\x18\x05 \x03(\v2\x1d.cellar.storefront.v1.VariantR\bvariants\"3\n" +
+	"\aVariant\x12\x10\n" +
+	"\x03sku\x18\x01 \x01(\tR\x03sku\x12\x16\n" +
+	"\x06values\x18\x02 \x03(\tR\x06values\"\xbe\x01\n" +
 	"\x04Card\x12\x10\n" +
 	"\x03sku\x18\x01 \x01(\tR\x03sku\x12\x14\n" +
 	"\x05title\x18\x02 \x01(\tR\x05title\x12\x14\n" +
@@ -262,28 +329,30 @@ func file_cellar_storefront_v1_storefront_proto_rawDescGZIP() []byte {
 	return file_cellar_storefront_v1_storefront_proto_rawDescData
 }
 
-var file_cellar_storefront_v1_storefront_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
+var file_cellar_storefront_v1_storefront_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_cellar_storefront_v1_storefront_proto_goTypes = []any{
 	(*Page)(nil),         // 0: cellar.storefront.v1.Page
-	(*Card)(nil),         // 1: cellar.storefront.v1.Card
-	(*PagesRebuilt)(nil), // 2: cellar.storefront.v1.PagesRebuilt
-	(*v1.Product)(nil),   // 3: cellar.catalog.v1.Product
-	(*v11.Opinion)(nil),  // 4: cellar.review.v1.Opinion
-	(*v12.Money)(nil),    // 5: cellar.money.v1.Money
-	(*v11.Rating)(nil),   // 6: cellar.review.v1.Rating
+	(*Variant)(nil),      // 1: cellar.storefront.v1.Variant
+	(*Card)(nil),         // 2: cellar.storefront.v1.Card
+	(*PagesRebuilt)(nil), // 3: cellar.storefront.v1.PagesRebuilt
+	(*v1.Product)(nil),   // 4: cellar.catalog.v1.Product
+	(*v11.Opinion)(nil),  // 5: cellar.review.v1.Opinion
+	(*v12.Money)(nil),    // 6: cellar.money.v1.Money
+	(*v11.Rating)(nil),   // 7: cellar.review.v1.Rating
 }
 var file_cellar_storefront_v1_storefront_proto_depIdxs = []int32{
-	3, // 0: cellar.storefront.v1.Page.product:type_name -> cellar.catalog.v1.Product
-	4, // 1: cellar.storefront.v1.Page.opinion:type_name -> cellar.review.v1.Opinion
-	1, // 2: cellar.storefront.v1.Page.related:type_name -> cellar.storefront.v1.Card
-	1, // 3: cellar.storefront.v1.Page.also_bought:type_name -> cellar.storefront.v1.Card
-	5, // 4: cellar.storefront.v1.Card.price:type_name -> cellar.money.v1.Money
-	6, // 5: cellar.storefront.v1.Card.rating:type_name -> cellar.review.v1.Rating
-	6, // [6:6] is the sub-list for method output_type
-	6, // [6:6] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	4, // 0: cellar.storefront.v1.Page.product:type_name -> cellar.catalog.v1.Product
+	5, // 1: cellar.storefront.v1.Page.opinion:type_name -> cellar.review.v1.Opinion
+	2, // 2: cellar.storefront.v1.Page.related:type_name -> cellar.storefront.v1.Card
+	2, // 3: cellar.storefront.v1.Page.also_bought:type_name -> cellar.storefront.v1.Card
+	1, // 4: cellar.storefront.v1.Page.variants:type_name -> cellar.storefront.v1.Variant
+	6, // 5: cellar.storefront.v1.Card.price:type_name -> cellar.money.v1.Money
+	7, // 6: cellar.storefront.v1.Card.rating:type_name -> cellar.review.v1.Rating
+	7, // [7:7] is the sub-list for method output_type
+	7, // [7:7] is the sub-list for method input_type
+	7, // [7:7] is the sub-list for extension type_name
+	7, // [7:7] is the sub-list for extension extendee
+	0, // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_cellar_storefront_v1_storefront_proto_init() }
@@ -297,7 +366,7 @@ func file_cellar_storefront_v1_storefront_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cellar_storefront_v1_storefront_proto_rawDesc), len(file_cellar_storefront_v1_storefront_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   3,
+			NumMessages:   4,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -45,6 +45,9 @@ const (
 	// CatalogServiceListCategoriesProcedure is the fully-qualified name of the CatalogService's
 	// ListCategories RPC.
 	CatalogServiceListCategoriesProcedure = "/cellar.catalog.v1.CatalogService/ListCategories"
+	// CatalogServiceListFamiliesProcedure is the fully-qualified name of the CatalogService's
+	// ListFamilies RPC.
+	CatalogServiceListFamiliesProcedure = "/cellar.catalog.v1.CatalogService/ListFamilies"
 	// CatalogServiceUpsertProductProcedure is the fully-qualified name of the CatalogService's
 	// UpsertProduct RPC.
 	CatalogServiceUpsertProductProcedure = "/cellar.catalog.v1.CatalogService/UpsertProduct"
@@ -62,6 +65,8 @@ type CatalogServiceClient interface {
 	BrowseCategory(context.Context, *v1.BrowseCategoryRequest) (*v1.BrowseCategoryResponse, error)
 	// ListCategories with the number of products in each, by name.
 	ListCategories(context.Context, *v1.ListCategoriesRequest) (*v1.ListCategoriesResponse, error)
+	// ListFamilies gives the products of families, at most 100 of each, in the order of their SKUs. At most 200 families.
+	ListFamilies(context.Context, *v1.ListFamiliesRequest) (*v1.ListFamiliesResponse, error)
 	// UpsertProduct creates or replaces a product. The version grows by one at each change.
 	UpsertProduct(context.Context, *v1.UpsertProductRequest) (*v1.UpsertProductResponse, error)
 	// SetPrice of a product. NOT_FOUND (UNKNOWN_PRODUCT).
@@ -107,6 +112,13 @@ func NewCatalogServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
+		listFamilies: connect.NewClient[v1.ListFamiliesRequest, v1.ListFamiliesResponse](
+			httpClient,
+			baseURL+CatalogServiceListFamiliesProcedure,
+			connect.WithSchema(catalogServiceMethods.ByName("ListFamilies")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
 		upsertProduct: connect.NewClient[v1.UpsertProductRequest, v1.UpsertProductResponse](
 			httpClient,
 			baseURL+CatalogServiceUpsertProductProcedure,
@@ -128,6 +140,7 @@ type catalogServiceClient struct {
 	batchGetProducts *connect.Client[v1.BatchGetProductsRequest, v1.BatchGetProductsResponse]
 	browseCategory   *connect.Client[v1.BrowseCategoryRequest, v1.BrowseCategoryResponse]
 	listCategories   *connect.Client[v1.ListCategoriesRequest, v1.ListCategoriesResponse]
+	listFamilies     *connect.Client[v1.ListFamiliesRequest, v1.ListFamiliesResponse]
 	upsertProduct    *connect.Client[v1.UpsertProductRequest, v1.UpsertProductResponse]
 	setPrice         *connect.Client[v1.SetPriceRequest, v1.SetPriceResponse]
 }
@@ -168,6 +181,15 @@ func (c *catalogServiceClient) ListCategories(ctx context.Context, req *v1.ListC
 	return nil, err
 }
 
+// ListFamilies calls cellar.catalog.v1.CatalogService.ListFamilies.
+func (c *catalogServiceClient) ListFamilies(ctx context.Context, req *v1.ListFamiliesRequest) (*v1.ListFamiliesResponse, error) {
+	response, err := c.listFamilies.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // UpsertProduct calls cellar.catalog.v1.CatalogService.UpsertProduct.
 func (c *catalogServiceClient) UpsertProduct(ctx context.Context, req *v1.UpsertProductRequest) (*v1.UpsertProductResponse, error) {
 	response, err := c.upsertProduct.CallUnary(ctx, connect.NewRequest(req))
@@ -196,6 +218,8 @@ type CatalogServiceHandler interface {
 	BrowseCategory(context.Context, *v1.BrowseCategoryRequest) (*v1.BrowseCategoryResponse, error)
 	// ListCategories with the number of products in each, by name.
 	ListCategories(context.Context, *v1.ListCategoriesRequest) (*v1.ListCategoriesResponse, error)
+	// ListFamilies gives the products of families, at most 100 of each, in the order of their SKUs. At most 200 families.
+	ListFamilies(context.Context, *v1.ListFamiliesRequest) (*v1.ListFamiliesResponse, error)
 	// UpsertProduct creates or replaces a product. The version grows by one at each change.
 	UpsertProduct(context.Context, *v1.UpsertProductRequest) (*v1.UpsertProductResponse, error)
 	// SetPrice of a product. NOT_FOUND (UNKNOWN_PRODUCT).
@@ -237,6 +261,13 @@ func NewCatalogServiceHandler(svc CatalogServiceHandler, opts ...connect.Handler
 		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
+	catalogServiceListFamiliesHandler := connect.NewUnaryHandlerSimple(
+		CatalogServiceListFamiliesProcedure,
+		svc.ListFamilies,
+		connect.WithSchema(catalogServiceMethods.ByName("ListFamilies")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
 	catalogServiceUpsertProductHandler := connect.NewUnaryHandlerSimple(
 		CatalogServiceUpsertProductProcedure,
 		svc.UpsertProduct,
@@ -259,6 +290,8 @@ func NewCatalogServiceHandler(svc CatalogServiceHandler, opts ...connect.Handler
 			catalogServiceBrowseCategoryHandler.ServeHTTP(w, r)
 		case CatalogServiceListCategoriesProcedure:
 			catalogServiceListCategoriesHandler.ServeHTTP(w, r)
+		case CatalogServiceListFamiliesProcedure:
+			catalogServiceListFamiliesHandler.ServeHTTP(w, r)
 		case CatalogServiceUpsertProductProcedure:
 			catalogServiceUpsertProductHandler.ServeHTTP(w, r)
 		case CatalogServiceSetPriceProcedure:
@@ -286,6 +319,10 @@ func (UnimplementedCatalogServiceHandler) BrowseCategory(context.Context, *v1.Br
 
 func (UnimplementedCatalogServiceHandler) ListCategories(context.Context, *v1.ListCategoriesRequest) (*v1.ListCategoriesResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.catalog.v1.CatalogService.ListCategories is not implemented"))
+}
+
+func (UnimplementedCatalogServiceHandler) ListFamilies(context.Context, *v1.ListFamiliesRequest) (*v1.ListFamiliesResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.catalog.v1.CatalogService.ListFamilies is not implemented"))
 }
 
 func (UnimplementedCatalogServiceHandler) UpsertProduct(context.Context, *v1.UpsertProductRequest) (*v1.UpsertProductResponse, error) {

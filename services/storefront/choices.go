@@ -1,0 +1,103 @@
+package storefront
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strconv"
+
+	catalogv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/catalog/v1"
+	inventoryv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/inventory/v1"
+	storefrontv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/storefront/v1"
+)
+
+// choices of one thing that a family's products differ in: its size, say.
+type choices struct {
+	Name   string
+	Values []variant
+}
+
+// variant is a choice: the product that has this value, and otherwise the most of what the page's product has.
+type variant struct {
+	Value, Link string
+	Chosen      bool
+	// SoldOut everywhere, as far as this region knows.
+	SoldOut bool
+}
+
+// choicesOf a page's product. A value that no product has together with the page's other values leads to the first that has it.
+func (s *Service) choicesOf(ctx context.Context, p *catalogv1.Product, variants []*storefrontv1.Variant) []choices {
+	at := slices.IndexFunc(variants, func(v *storefrontv1.Variant) bool { return v.GetSku() == p.GetSku() })
+	if at < 0 {
+		return nil
+	}
+	own, soldOut := variants[at], s.soldOut(ctx, variants)
+	var all []choices
+	for n, name := range p.GetVariesBy() {
+		group := choices{Name: titled(name)}
+		best := map[string]*storefrontv1.Variant{}
+		for _, v := range variants {
+			value := v.GetValues()[n]
+			if have := best[value]; value != "" && (have == nil || alike(v, own) > alike(have, own)) {
+				best[value] = v
+			}
+		}
+		for value, v := range best {
+			group.Values = append(group.Values, variant{Value: value, Link: productLink(v.GetSku()), Chosen: value == own.GetValues()[n], SoldOut: soldOut[v.GetSku()]})
+		}
+		slices.SortFunc(group.Values, func(a, b variant) int { return inOrder(a.Value, b.Value) })
+		if len(group.Values) > 1 {
+			all = append(all, group)
+		}
+	}
+	return all
+}
+
+// alike tells how many values two variants share.
+func alike(a, b *storefrontv1.Variant) (n int) {
+	for i, value := range a.GetValues() {
+		if value == b.GetValues()[i] {
+			n++
+		}
+	}
+	return n
+}
+
+// sizes as people order them; other values are ordered as numbers where both are, and else by their letters.
+var sizes = []string{"XXS", "XS", "S", "M", "L", "XL", "XXL", "XXXL"}
+
+func inOrder(a, b string) int {
+	i, j := slices.Index(sizes, a), slices.Index(sizes, b)
+	if i >= 0 && j >= 0 {
+		return i - j
+	}
+	x, errX := strconv.ParseFloat(a, 64)
+	y, errY := strconv.ParseFloat(b, 64)
+	if errX == nil && errY == nil {
+		return cmp.Compare(x, y)
+	}
+	return cmp.Compare(a, b)
+}
+
+// soldOut variants: those of which no fulfilment centre has any. It is no reason to fail a page: what is not known is not said.
+func (s *Service) soldOut(ctx context.Context, variants []*storefrontv1.Variant) map[string]bool {
+	skus := make([]string, len(variants))
+	for i, v := range variants {
+		skus[i] = v.GetSku()
+	}
+	resp, err := s.deps.Stock.ListSummaries(ctx, &inventoryv1.ListSummariesRequest{Skus: skus})
+	if err != nil {
+		s.deps.Log.WarnContext(ctx, "choices are shown without their stock", "error", err)
+		return nil
+	}
+	out := map[string]bool{}
+	for _, one := range resp.GetSummaries() {
+		if _, known := out[one.GetSku()]; !known {
+			out[one.GetSku()] = true
+		}
+		if slices.ContainsFunc(one.GetFcs(), func(b byte) bool { return b != 0 }) {
+			out[one.GetSku()] = false
+		}
+	}
+	return out
+}
