@@ -172,6 +172,35 @@ describe("a family of products", { concurrency: false }, () => {
   });
 });
 
+describe("a product of several sellers", { concurrency: false }, () => {
+  it("is sold by the best offer and lets one choose another, accessibly and without script", { timeout: 120_000 }, async (t) => {
+    const own = { sku: "FINCH-1", title: "Quetzal bird bath", categoryPath: ["Garden", "Birds"], price: { currencyCode: "USD", minorUnits: "4000" } };
+    const offers = [
+      { ...own, sku: "FINCH-1-A", price: { currencyCode: "USD", minorUnits: "3500" }, offerOf: "FINCH-1", seller: "Acme Birds", condition: "CONDITION_NEW" },
+      { ...own, sku: "FINCH-1-B", price: { currencyCode: "USD", minorUnits: "1200" }, offerOf: "FINCH-1", seller: "Second Hand Ltd", condition: "CONDITION_GOOD" },
+    ];
+    await shop.cellctl("import", written("offers.jsonl", [own, ...offers].map((p) => JSON.stringify(p))));
+    const found = [];
+    for (const look of looks) {
+      const page = await shopper(t, look);
+      await page.goto(`${shop.at}/p/FINCH-1`);
+      await until(page, () => page.getByText("Sold by Second Hand Ltd"));
+      found.push(...(await examine(page, look, "product-sellers")));
+    }
+    assert.deepEqual(found, []);
+    const page = await shopper(t, { javaScriptEnabled: false });
+    await page.goto(`${shop.at}/p/FINCH-1-B`);
+    await page.waitForURL("**/p/FINCH-1");
+    await page.getByText("New, sold by Acme Birds").first().waitFor();
+    await page.getByRole("button", { name: "Add to cart: Good, sold by Second Hand Ltd" }).click();
+    await page.getByRole("link", { name: "Quetzal bird bath (good, sold by Second Hand Ltd)" }).waitFor();
+    await deliver(page, shop.at);
+    await order(page);
+    await page.getByRole("heading", { name: "Thank you" }).waitFor();
+    await page.getByText("Quetzal bird bath (good, sold by Second Hand Ltd)").first().waitFor();
+  });
+});
+
 describe("a journey", { concurrency: false }, () => {
   it("works without script, from the first page to the return", { timeout: 60_000 }, async (t) => {
     const page = await shopper(t, { javaScriptEnabled: false });

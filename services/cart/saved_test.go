@@ -8,7 +8,9 @@ import (
 	"testing"
 
 	cartv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/cart/v1"
+	catalogv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/catalog/v1"
 	"github.com/cellar-commerce/cellar/internal/ident"
+	"github.com/cellar-commerce/cellar/internal/money"
 	"github.com/cellar-commerce/cellar/internal/problem"
 )
 
@@ -152,5 +154,12 @@ func TestNoMoreThan200ProductsAreSavedAndAFullCartTakesNoneBack(t *testing.T) {
 	refused(t, err, problem.Precondition, "CART_FULL")
 	if resp, err := w.GetCart(as(who), &cartv1.GetCartRequest{}); err != nil || len(resp.GetCart().GetSaved()) != maxLines || len(resp.GetCart().GetLines()) != maxLines {
 		t.Errorf("%d and %d are left (%v)", len(resp.GetCart().GetLines()), len(resp.GetCart().GetSaved()), err)
+	}
+}
+
+func TestALineOfAnOfferNamesConditionAndSeller(t *testing.T) {
+	line := lineOf(Line{SKU: "o1", Quantity: 1}, &catalogv1.Product{Sku: "o1", Title: "Kettle", OfferOf: "kettle", Seller: "Acme", Condition: catalogv1.Condition_CONDITION_LIKE_NEW, Price: money.USD(5).Proto()})
+	if line.GetTitle() != "Kettle (like new, sold by Acme)" || line.GetPrice().GetMinorUnits() != 5 {
+		t.Errorf("it is %v", line)
 	}
 }

@@ -167,10 +167,19 @@ func (s *Service) showAll(ctx context.Context, id ident.CustomerID, lines, saved
 func lineOf(l Line, p *catalogv1.Product) *cartv1.Line {
 	line := &cartv1.Line{Sku: l.SKU, Quantity: l.Quantity, PriceAtAdd: l.PriceAtAdd.Proto()}
 	if p != nil {
-		line.Title, line.Price, line.AvailableForSale = p.GetTitle(), p.GetPrice(), true
+		line.Title, line.Price, line.AvailableForSale = titleOf(p), p.GetPrice(), true
 		line.Category = strings.Join(p.GetCategoryPath(), " > ")
 	}
 	return line
+}
+
+// titleOf a product; of an offer with what tells it apart.
+func titleOf(p *catalogv1.Product) string {
+	if p.GetOfferOf() == "" {
+		return p.GetTitle()
+	}
+	condition := strings.TrimPrefix(p.GetCondition().String(), "CONDITION_")
+	return fmt.Sprintf("%s (%s, sold by %s)", p.GetTitle(), strings.ToLower(strings.ReplaceAll(condition, "_", " ")), p.GetSeller())
 }
 
 func plus(sum, price money.Amount, quantity int64) (money.Amount, error) {

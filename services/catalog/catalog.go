@@ -30,6 +30,9 @@ const (
 	maxVariesBy      = 3
 	// maxFamily products are shown as choices of each other.
 	maxFamily = 100
+	maxSeller = 120
+	// maxOffers of a product are shown.
+	maxOffers = 20
 )
 
 // currencySold is the one currency that prices are in.
@@ -79,6 +82,7 @@ func Validate(v *problem.Violations, field string, p *catalogv1.Product) {
 	validatePrice(v, at("price"), p)
 	validateExtras(v, field, p)
 	validateFamily(v, field, p)
+	validateOffer(v, field, p)
 }
 
 func validateCategory(v *problem.Violations, field string, path []string) {
@@ -124,6 +128,19 @@ func validateFamily(v *problem.Violations, field string, p *catalogv1.Product) {
 		_, found := p.GetAttributes()[name]
 		v.Check(found && !slices.Contains(by[:i], name), fmt.Sprintf("%s.varies_by[%d]", field, i), "must be an attribute of the product, named once")
 	}
+}
+
+func validateOffer(v *problem.Violations, field string, p *catalogv1.Product) {
+	_, known := catalogv1.Condition_name[int32(p.GetCondition())]
+	if p.GetOfferOf() == "" {
+		v.Check(p.GetSeller() == "", field+".seller", "must be empty for what is no offer")
+		v.Check(p.GetCondition() == catalogv1.Condition_CONDITION_UNSPECIFIED, field+".condition", "must be unspecified for what is no offer")
+		return
+	}
+	v.Check(validSKU(p.GetOfferOf()) && p.GetOfferOf() != p.GetSku(), field+".offer_of", "must be another product's SKU")
+	v.Check(strings.TrimSpace(p.GetSeller()) != "" && validText(p.GetSeller(), maxSeller), field+".seller", "must be 1 to 120 characters")
+	v.Check(known && p.GetCondition() != catalogv1.Condition_CONDITION_UNSPECIFIED, field+".condition", "must be one of the conditions")
+	v.Check(p.GetFamily() == "", field+".family", "must be empty for an offer")
 }
 
 // joinCategory is a path as it is stored and asked for.

@@ -26,12 +26,12 @@ type variant struct {
 }
 
 // choicesOf a page's product. A value that no product has together with the page's other values leads to the first that has it.
-func (s *Service) choicesOf(ctx context.Context, p *catalogv1.Product, variants []*storefrontv1.Variant) []choices {
+func choicesOf(p *catalogv1.Product, variants []*storefrontv1.Variant, soldOut map[string]bool) []choices {
 	at := slices.IndexFunc(variants, func(v *storefrontv1.Variant) bool { return v.GetSku() == p.GetSku() })
 	if at < 0 {
 		return nil
 	}
-	own, soldOut := variants[at], s.soldOut(ctx, variants)
+	own := variants[at]
 	var all []choices
 	for n, name := range p.GetVariesBy() {
 		group := choices{Name: titled(name)}
@@ -79,13 +79,20 @@ func inOrder(a, b string) int {
 	return cmp.Compare(a, b)
 }
 
-// soldOut variants: those of which no fulfilment centre has any. It is no reason to fail a page: what is not known is not said.
-func (s *Service) soldOut(ctx context.Context, variants []*storefrontv1.Variant) map[string]bool {
-	skus := make([]string, len(variants))
-	for i, v := range variants {
-		skus[i] = v.GetSku()
+// soldOut tells of a page's product and of what it lets one choose from what no fulfilment centre has. It is no reason to fail a
+// page: what is not known is not said.
+func (s *Service) soldOut(ctx context.Context, page *storefrontv1.Page) map[string]bool {
+	if len(page.GetVariants())+len(page.GetOffers()) == 0 {
+		return nil
 	}
-	resp, err := s.deps.Stock.ListSummaries(ctx, &inventoryv1.ListSummariesRequest{Skus: skus})
+	skus := []string{page.GetProduct().GetSku()}
+	for _, v := range page.GetVariants() {
+		skus = append(skus, v.GetSku())
+	}
+	for _, o := range page.GetOffers() {
+		skus = append(skus, o.GetSku())
+	}
+	resp, err := s.deps.Stock.ListSummaries(ctx, &inventoryv1.ListSummariesRequest{Skus: once(skus)})
 	if err != nil {
 		s.deps.Log.WarnContext(ctx, "choices are shown without their stock", "error", err)
 		return nil

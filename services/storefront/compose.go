@@ -42,6 +42,8 @@ type parts struct {
 	ratings map[string]*reviewv1.Rating
 	// families of the pages' products, by name.
 	families map[string][]*catalogv1.Product
+	// offers by other sellers, by what they are of.
+	offers map[string][]*storefrontv1.Offer
 }
 
 // compose the pages of products, in no promised order; without those that do not exist. Lacking tells of what could not be
@@ -65,7 +67,7 @@ func (c composer) compose(ctx context.Context, skus []string) (all []*storefront
 				page.AlsoBought = append(page.AlsoBought, packCard(other, have.ratings[other.GetSku()]))
 			}
 		}
-		page.Variants = variantsOf(product, have.families[product.GetFamily()])
+		page.Variants, page.Offers = variantsOf(product, have.families[product.GetFamily()]), have.offers[sku]
 		all = append(all, page)
 	}
 	return all, lacking, nil
@@ -86,6 +88,8 @@ func (c composer) gather(ctx context.Context, products []*catalogv1.Product) (ha
 	lacking = errors.Join(lacking, err)
 	have = parts{opinions: opinions.GetOpinions(), also: also.GetOthers(), popular: map[string][]*catalogv1.Product{}, others: map[string]*catalogv1.Product{}, ratings: map[string]*reviewv1.Rating{}}
 	have.families, err = c.families(ctx, families)
+	lacking = errors.Join(lacking, err)
+	have.offers, err = c.offers(ctx, skus)
 	lacking = errors.Join(lacking, err)
 
 	var cards []string
@@ -126,6 +130,16 @@ func (c composer) families(ctx context.Context, names []string) (map[string][]*c
 		}
 	}
 	return all, nil
+}
+
+// offers by other sellers, by the SKU of what they are of.
+func (c composer) offers(ctx context.Context, skus []string) (map[string][]*storefrontv1.Offer, error) {
+	resp, err := c.catalog.ListOffers(ctx, &catalogv1.ListOffersRequest{Skus: skus})
+	all := map[string][]*storefrontv1.Offer{}
+	for _, o := range resp.GetOffers() {
+		all[o.GetOfferOf()] = append(all[o.GetOfferOf()], &storefrontv1.Offer{Sku: o.GetSku(), Seller: o.GetSeller(), Condition: o.GetCondition(), Price: o.GetPrice()})
+	}
+	return all, err
 }
 
 func ofOneFamily(a, b *catalogv1.Product) bool {

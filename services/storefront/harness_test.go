@@ -130,6 +130,10 @@ func (f catalogFake) BrowseCategory(context.Context, *catalogv1.BrowseCategoryRe
 	return &catalogv1.BrowseCategoryResponse{Products: []*catalogv1.Product{lamp(), {Sku: "SHADE", Title: "A shade", Price: lamp().GetPrice()}}}, f.refused
 }
 
+func (f catalogFake) ListOffers(context.Context, *catalogv1.ListOffersRequest) (*catalogv1.ListOffersResponse, error) {
+	return &catalogv1.ListOffersResponse{}, f.refused
+}
+
 func (f catalogFake) ListCategories(context.Context, *catalogv1.ListCategoriesRequest) (*catalogv1.ListCategoriesResponse, error) {
 	return &catalogv1.ListCategoriesResponse{Categories: []*catalogv1.Category{{Path: "Home & Kitchen > Lamps", Products: 3}, {Path: "Toys", Products: 9}}}, f.refused
 }

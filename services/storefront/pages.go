@@ -130,7 +130,11 @@ func (p *Pages) Changed(ctx context.Context, payloads ...[]byte) error {
 		if err := proto.Unmarshal(payload, &e); err != nil {
 			return fmt.Errorf("product changed: %w", err)
 		}
-		skus = append(skus, e.GetProduct().GetSku())
+		sku := e.GetProduct().GetSku()
+		if of := e.GetProduct().GetOfferOf(); of != "" {
+			sku = of // an offer stands on its product's page
+		}
+		skus = append(skus, sku)
 		if family := e.GetProduct().GetFamily(); family != "" {
 			families = append(families, family)
 		}

@@ -41,6 +41,8 @@ type stock struct {
 	reads  int
 	// families has the colours of those that are of the one family there is.
 	families map[string]string
+	// offers of other sellers.
+	offers []*catalogv1.Product
 	// away is what reviews answer with.
 	away error
 	// between the reading of products and what is made of them.
@@ -83,6 +85,10 @@ func (f *stock) BrowseCategory(context.Context, *catalogv1.BrowseCategoryRequest
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return &catalogv1.BrowseCategoryResponse{Products: []*catalogv1.Product{f.product("LAMP"), f.product("SHADE")}}, nil
+}
+
+func (f *stock) ListOffers(context.Context, *catalogv1.ListOffersRequest) (*catalogv1.ListOffersResponse, error) {
+	return &catalogv1.ListOffersResponse{Offers: f.offers}, nil
 }
 
 func (f *stock) BatchGetOpinions(context.Context, *reviewv1.BatchGetOpinionsRequest) (*reviewv1.BatchGetOpinionsResponse, error) {

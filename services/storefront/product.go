@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	catalogv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/catalog/v1"
+	moneyv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/money/v1"
 	reviewv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/review/v1"
 	storefrontv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/storefront/v1"
 )
@@ -36,6 +37,9 @@ type shownProduct struct {
 	Facts   []fact
 	// Choices among its family.
 	Choices []choices
+	// Best offer to sell it, and the Others.
+	Best    offer
+	Others  []offer
 	Related []card
 	// AlsoBought by those who bought it.
 	AlsoBought []card
@@ -53,6 +57,10 @@ func (s *Service) product(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if of := shown.Product.GetOfferOf(); of != "" {
+		http.Redirect(w, r, productLink(of), http.StatusFound)
+		return nil
+	}
 	sku := shown.Product.GetSku()
 	c := s.chromeOf(r)
 	c.Canonical, c.Description = productLink(sku), shown.Product.GetDescription()
@@ -69,11 +77,12 @@ func (s *Service) readProduct(ctx context.Context, sku string) (*shownProduct, e
 	if err != nil {
 		return nil, err
 	}
-	p := page.GetProduct()
+	p, soldOut := page.GetProduct(), s.soldOut(ctx, page)
+	offers := offersOf(page, soldOut)
 	shown := &shownProduct{
 		Product: p, Image: picture(p.GetSku(), p.GetImageUrls()...), Crumbs: crumbs(p.GetCategoryPath()), Related: packedCards(page.GetRelated()),
-		AlsoBought: packedCards(page.GetAlsoBought()), Data: dataOf(p, ratingOf(page.GetOpinion().GetRating())), said: page.GetOpinion(),
-		Choices: s.choicesOf(ctx, p, page.GetVariants()),
+		AlsoBought: packedCards(page.GetAlsoBought()), Data: dataOf(p, offers[0].Price, ratingOf(page.GetOpinion().GetRating())), said: page.GetOpinion(),
+		Choices: choicesOf(p, page.GetVariants(), soldOut), Best: offers[0], Others: offers[1:],
 	}
 	for name, value := range p.GetAttributes() {
 		shown.Facts = append(shown.Facts, fact{titled(name), value})
@@ -103,13 +112,13 @@ func titled(name string) string {
 	return strings.ToUpper(name[:1]) + name[1:]
 }
 
-// dataOf a product for search engines (schema.org).
-func dataOf(p *catalogv1.Product, by *rating) map[string]any {
+// dataOf a product at a price, for search engines (schema.org).
+func dataOf(p *catalogv1.Product, cost *moneyv1.Money, by *rating) map[string]any {
 	data := map[string]any{
 		"@context": "https://schema.org", "@type": "Product", "name": p.GetTitle(), "sku": p.GetSku(), "description": p.GetDescription(),
 		"brand": map[string]any{"@type": "Brand", "name": p.GetBrand()}, "category": strings.Join(p.GetCategoryPath(), levels),
 		"offers": map[string]any{
-			"@type": "Offer", "priceCurrency": p.GetPrice().GetCurrencyCode(), "price": strconv.FormatFloat(float64(p.GetPrice().GetMinorUnits())/100, 'f', 2, 64), "url": productLink(p.GetSku()),
+			"@type": "Offer", "priceCurrency": cost.GetCurrencyCode(), "price": strconv.FormatFloat(float64(cost.GetMinorUnits())/100, 'f', 2, 64), "url": productLink(p.GetSku()),
 		},
 	}
 	if by != nil {

@@ -34,7 +34,9 @@ type Page struct {
 	// By those who bought it, the most telling first; at most 6.
 	AlsoBought []*Card `protobuf:"bytes,4,rep,name=also_bought,json=alsoBought,proto3" json:"also_bought,omitempty"`
 	// The products of its family, itself among them, in the order of their SKUs; none when it is the only one.
-	Variants      []*Variant `protobuf:"bytes,5,rep,name=variants,proto3" json:"variants,omitempty"`
+	Variants []*Variant `protobuf:"bytes,5,rep,name=variants,proto3" json:"variants,omitempty"`
+	// What other sellers offer: by condition, then by price; at most 20.
+	Offers        []*Offer `protobuf:"bytes,6,rep,name=offers,proto3" json:"offers,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -104,6 +106,82 @@ func (x *Page) GetVariants() []*Variant {
 	return nil
 }
 
+func (x *Page) GetOffers() []*Offer {
+	if x != nil {
+		return x.Offers
+	}
+	return nil
+}
+
+// Offer of a seller.
+type Offer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Sku           string                 `protobuf:"bytes,1,opt,name=sku,proto3" json:"sku,omitempty"`
+	Seller        string                 `protobuf:"bytes,2,opt,name=seller,proto3" json:"seller,omitempty"`
+	Condition     v1.Condition           `protobuf:"varint,3,opt,name=condition,proto3,enum=cellar.catalog.v1.Condition" json:"condition,omitempty"`
+	Price         *v12.Money             `protobuf:"bytes,4,opt,name=price,proto3" json:"price,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Offer) Reset() {
+	*x = Offer{}
+	mi := &file_cellar_storefront_v1_storefront_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Offer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Offer) ProtoMessage() {}
+
+func (x *Offer) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_storefront_v1_storefront_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Offer.ProtoReflect.Descriptor instead.
+func (*Offer) Descriptor() ([]byte, []int) {
+	return file_cellar_storefront_v1_storefront_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Offer) GetSku() string {
+	if x != nil {
+		return x.Sku
+	}
+	return ""
+}
+
+func (x *Offer) GetSeller() string {
+	if x != nil {
+		return x.Seller
+	}
+	return ""
+}
+
+func (x *Offer) GetCondition() v1.Condition {
+	if x != nil {
+		return x.Condition
+	}
+	return v1.Condition(0)
+}
+
+func (x *Offer) GetPrice() *v12.Money {
+	if x != nil {
+		return x.Price
+	}
+	return nil
+}
+
 // Variant is a product of a family.
 type Variant struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -116,7 +194,7 @@ type Variant struct {
 
 func (x *Variant) Reset() {
 	*x = Variant{}
-	mi := &file_cellar_storefront_v1_storefront_proto_msgTypes[1]
+	mi := &file_cellar_storefront_v1_storefront_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -128,7 +206,7 @@ func (x *Variant) String() string {
 func (*Variant) ProtoMessage() {}
 
 func (x *Variant) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_storefront_v1_storefront_proto_msgTypes[1]
+	mi := &file_cellar_storefront_v1_storefront_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -141,7 +219,7 @@ func (x *Variant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Variant.ProtoReflect.Descriptor instead.
 func (*Variant) Descriptor() ([]byte, []int) {
-	return file_cellar_storefront_v1_storefront_proto_rawDescGZIP(), []int{1}
+	return file_cellar_storefront_v1_storefront_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Variant) GetSku() string {
@@ -174,7 +252,7 @@ type Card struct {
 
 func (x *Card) Reset() {
 	*x = Card{}
-	mi := &file_cellar_storefront_v1_storefront_proto_msgTypes[2]
+	mi := &file_cellar_storefront_v1_storefront_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -186,7 +264,7 @@ func (x *Card) String() string {
 func (*Card) ProtoMessage() {}
 
 func (x *Card) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_storefront_v1_storefront_proto_msgTypes[2]
+	mi := &file_cellar_storefront_v1_storefront_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -199,7 +277,7 @@ func (x *Card) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Card.ProtoReflect.Descriptor instead.
 func (*Card) Descriptor() ([]byte, []int) {
-	return file_cellar_storefront_v1_storefront_proto_rawDescGZIP(), []int{2}
+	return file_cellar_storefront_v1_storefront_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Card) GetSku() string {
@@ -256,7 +334,7 @@ type PagesRebuilt struct {
 
 func (x *PagesRebuilt) Reset() {
 	*x = PagesRebuilt{}
-	mi := &file_cellar_storefront_v1_storefront_proto_msgTypes[3]
+	mi := &file_cellar_storefront_v1_storefront_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -268,7 +346,7 @@ func (x *PagesRebuilt) String() string {
 func (*PagesRebuilt) ProtoMessage() {}
 
 func (x *PagesRebuilt) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_storefront_v1_storefront_proto_msgTypes[3]
+	mi := &file_cellar_storefront_v1_storefront_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -281,7 +359,7 @@ func (x *PagesRebuilt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PagesRebuilt.ProtoReflect.Descriptor instead.
 func (*PagesRebuilt) Descriptor() ([]byte, []int) {
-	return file_cellar_storefront_v1_storefront_proto_rawDescGZIP(), []int{3}
+	return file_cellar_storefront_v1_storefront_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *PagesRebuilt) GetSkus() []string {
@@ -295,14 +373,20 @@ var File_cellar_storefront_v1_storefront_proto protoreflect.FileDescriptor
 
 const file_cellar_storefront_v1_storefront_proto_rawDesc = "" +
 	"\n" +
-	"%cellar/storefront/v1/storefront.proto\x12\x14cellar.storefront.v1\x1a\x1fcellar/catalog/v1/catalog.proto\x1a\x1bcellar/money/v1/money.proto\x1a\x1dcellar/review/v1/review.proto\"\x9f\x02\n" +
+	"%cellar/storefront/v1/storefront.proto\x12\x14cellar.storefront.v1\x1a\x1fcellar/catalog/v1/catalog.proto\x1a\x1bcellar/money/v1/money.proto\x1a\x1dcellar/review/v1/review.proto\"\xd4\x02\n" +
 	"\x04Page\x124\n" +
 	"\aproduct\x18\x01 \x01(\v2\x1a.cellar.catalog.v1.ProductR\aproduct\x123\n" +
 	"\aopinion\x18\x02 \x01(\v2\x19.cellar.review.v1.OpinionR\aopinion\x124\n" +
 	"\arelated\x18\x03 \x03(\v2\x1a.cellar.storefront.v1.CardR\arelated\x12;\n" +
 	"\valso_bought\x18\x04 \x03(\v2\x1a.cellar.storefront.v1.CardR\n" +
 	"alsoBought\x129\n" +
-	"\bvariants\x18\x05 \x03(\v2\x1d.cellar.storefront.v1.VariantR\bvariants\"3\n" +
+	"\bvariants\x18\x05 \x03(\v2\x1d.cellar.storefront.v1.VariantR\bvariants\x123\n" +
+	"\x06offers\x18\x06 \x03(\v2\x1b.cellar.storefront.v1.OfferR\x06offers\"\x9b\x01\n" +
+	"\x05Offer\x12\x10\n" +
+	"\x03sku\x18\x01 \x01(\tR\x03sku\x12\x16\n" +
+	"\x06seller\x18\x02 \x01(\tR\x06seller\x12:\n" +
+	"\tcondition\x18\x03 \x01(\x0e2\x1c.cellar.catalog.v1.ConditionR\tcondition\x12,\n" +
+	"\x05price\x18\x04 \x01(\v2\x16.cellar.money.v1.MoneyR\x05price\"3\n" +
 	"\aVariant\x12\x10\n" +
 	"\x03sku\x18\x01 \x01(\tR\x03sku\x12\x16\n" +
 	"\x06values\x18\x02 \x03(\tR\x06values\"\xbe\x01\n" +
@@ -329,30 +413,35 @@ func file_cellar_storefront_v1_storefront_proto_rawDescGZIP() []byte {
 	return file_cellar_storefront_v1_storefront_proto_rawDescData
 }
 
-var file_cellar_storefront_v1_storefront_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_cellar_storefront_v1_storefront_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
 var file_cellar_storefront_v1_storefront_proto_goTypes = []any{
 	(*Page)(nil),         // 0: cellar.storefront.v1.Page
-	(*Variant)(nil),      // 1: cellar.storefront.v1.Variant
-	(*Card)(nil),         // 2: cellar.storefront.v1.Card
-	(*PagesRebuilt)(nil), // 3: cellar.storefront.v1.PagesRebuilt
-	(*v1.Product)(nil),   // 4: cellar.catalog.v1.Product
-	(*v11.Opinion)(nil),  // 5: cellar.review.v1.Opinion
-	(*v12.Money)(nil),    // 6: cellar.money.v1.Money
-	(*v11.Rating)(nil),   // 7: cellar.review.v1.Rating
+	(*Offer)(nil),        // 1: cellar.storefront.v1.Offer
+	(*Variant)(nil),      // 2: cellar.storefront.v1.Variant
+	(*Card)(nil),         // 3: cellar.storefront.v1.Card
+	(*PagesRebuilt)(nil), // 4: cellar.storefront.v1.PagesRebuilt
+	(*v1.Product)(nil),   // 5: cellar.catalog.v1.Product
+	(*v11.Opinion)(nil),  // 6: cellar.review.v1.Opinion
+	(v1.Condition)(0),    // 7: cellar.catalog.v1.Condition
+	(*v12.Money)(nil),    // 8: cellar.money.v1.Money
+	(*v11.Rating)(nil),   // 9: cellar.review.v1.Rating
 }
 var file_cellar_storefront_v1_storefront_proto_depIdxs = []int32{
-	4, // 0: cellar.storefront.v1.Page.product:type_name -> cellar.catalog.v1.Product
-	5, // 1: cellar.storefront.v1.Page.opinion:type_name -> cellar.review.v1.Opinion
-	2, // 2: cellar.storefront.v1.Page.related:type_name -> cellar.storefront.v1.Card
-	2, // 3: cellar.storefront.v1.Page.also_bought:type_name -> cellar.storefront.v1.Card
-	1, // 4: cellar.storefront.v1.Page.variants:type_name -> cellar.storefront.v1.Variant
-	6, // 5: cellar.storefront.v1.Card.price:type_name -> cellar.money.v1.Money
-	7, // 6: cellar.storefront.v1.Card.rating:type_name -> cellar.review.v1.Rating
-	7, // [7:7] is the sub-list for method output_type
-	7, // [7:7] is the sub-list for method input_type
-	7, // [7:7] is the sub-list for extension type_name
-	7, // [7:7] is the sub-list for extension extendee
-	0, // [0:7] is the sub-list for field type_name
+	5,  // 0: cellar.storefront.v1.Page.product:type_name -> cellar.catalog.v1.Product
+	6,  // 1: cellar.storefront.v1.Page.opinion:type_name -> cellar.review.v1.Opinion
+	3,  // 2: cellar.storefront.v1.Page.related:type_name -> cellar.storefront.v1.Card
+	3,  // 3: cellar.storefront.v1.Page.also_bought:type_name -> cellar.storefront.v1.Card
+	2,  // 4: cellar.storefront.v1.Page.variants:type_name -> cellar.storefront.v1.Variant
+	1,  // 5: cellar.storefront.v1.Page.offers:type_name -> cellar.storefront.v1.Offer
+	7,  // 6: cellar.storefront.v1.Offer.condition:type_name -> cellar.catalog.v1.Condition
+	8,  // 7: cellar.storefront.v1.Offer.price:type_name -> cellar.money.v1.Money
+	8,  // 8: cellar.storefront.v1.Card.price:type_name -> cellar.money.v1.Money
+	9,  // 9: cellar.storefront.v1.Card.rating:type_name -> cellar.review.v1.Rating
+	10, // [10:10] is the sub-list for method output_type
+	10, // [10:10] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_cellar_storefront_v1_storefront_proto_init() }
@@ -366,7 +455,7 @@ func file_cellar_storefront_v1_storefront_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cellar_storefront_v1_storefront_proto_rawDesc), len(file_cellar_storefront_v1_storefront_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   4,
+			NumMessages:   5,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

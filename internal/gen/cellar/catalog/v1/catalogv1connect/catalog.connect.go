@@ -48,6 +48,9 @@ const (
 	// CatalogServiceListFamiliesProcedure is the fully-qualified name of the CatalogService's
 	// ListFamilies RPC.
 	CatalogServiceListFamiliesProcedure = "/cellar.catalog.v1.CatalogService/ListFamilies"
+	// CatalogServiceListOffersProcedure is the fully-qualified name of the CatalogService's ListOffers
+	// RPC.
+	CatalogServiceListOffersProcedure = "/cellar.catalog.v1.CatalogService/ListOffers"
 	// CatalogServiceUpsertProductProcedure is the fully-qualified name of the CatalogService's
 	// UpsertProduct RPC.
 	CatalogServiceUpsertProductProcedure = "/cellar.catalog.v1.CatalogService/UpsertProduct"
@@ -67,6 +70,8 @@ type CatalogServiceClient interface {
 	ListCategories(context.Context, *v1.ListCategoriesRequest) (*v1.ListCategoriesResponse, error)
 	// ListFamilies gives the products of families, at most 100 of each, in the order of their SKUs. At most 200 families.
 	ListFamilies(context.Context, *v1.ListFamiliesRequest) (*v1.ListFamiliesResponse, error)
+	// ListOffers of products: by condition, then by price, at most 20 of each. At most 200 products.
+	ListOffers(context.Context, *v1.ListOffersRequest) (*v1.ListOffersResponse, error)
 	// UpsertProduct creates or replaces a product. The version grows by one at each change.
 	UpsertProduct(context.Context, *v1.UpsertProductRequest) (*v1.UpsertProductResponse, error)
 	// SetPrice of a product. NOT_FOUND (UNKNOWN_PRODUCT).
@@ -119,6 +124,13 @@ func NewCatalogServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
+		listOffers: connect.NewClient[v1.ListOffersRequest, v1.ListOffersResponse](
+			httpClient,
+			baseURL+CatalogServiceListOffersProcedure,
+			connect.WithSchema(catalogServiceMethods.ByName("ListOffers")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
 		upsertProduct: connect.NewClient[v1.UpsertProductRequest, v1.UpsertProductResponse](
 			httpClient,
 			baseURL+CatalogServiceUpsertProductProcedure,
@@ -141,6 +153,7 @@ type catalogServiceClient struct {
 	browseCategory   *connect.Client[v1.BrowseCategoryRequest, v1.BrowseCategoryResponse]
 	listCategories   *connect.Client[v1.ListCategoriesRequest, v1.ListCategoriesResponse]
 	listFamilies     *connect.Client[v1.ListFamiliesRequest, v1.ListFamiliesResponse]
+	listOffers       *connect.Client[v1.ListOffersRequest, v1.ListOffersResponse]
 	upsertProduct    *connect.Client[v1.UpsertProductRequest, v1.UpsertProductResponse]
 	setPrice         *connect.Client[v1.SetPriceRequest, v1.SetPriceResponse]
 }
@@ -190,6 +203,15 @@ func (c *catalogServiceClient) ListFamilies(ctx context.Context, req *v1.ListFam
 	return nil, err
 }
 
+// ListOffers calls cellar.catalog.v1.CatalogService.ListOffers.
+func (c *catalogServiceClient) ListOffers(ctx context.Context, req *v1.ListOffersRequest) (*v1.ListOffersResponse, error) {
+	response, err := c.listOffers.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // UpsertProduct calls cellar.catalog.v1.CatalogService.UpsertProduct.
 func (c *catalogServiceClient) UpsertProduct(ctx context.Context, req *v1.UpsertProductRequest) (*v1.UpsertProductResponse, error) {
 	response, err := c.upsertProduct.CallUnary(ctx, connect.NewRequest(req))
@@ -220,6 +242,8 @@ type CatalogServiceHandler interface {
 	ListCategories(context.Context, *v1.ListCategoriesRequest) (*v1.ListCategoriesResponse, error)
 	// ListFamilies gives the products of families, at most 100 of each, in the order of their SKUs. At most 200 families.
 	ListFamilies(context.Context, *v1.ListFamiliesRequest) (*v1.ListFamiliesResponse, error)
+	// ListOffers of products: by condition, then by price, at most 20 of each. At most 200 products.
+	ListOffers(context.Context, *v1.ListOffersRequest) (*v1.ListOffersResponse, error)
 	// UpsertProduct creates or replaces a product. The version grows by one at each change.
 	UpsertProduct(context.Context, *v1.UpsertProductRequest) (*v1.UpsertProductResponse, error)
 	// SetPrice of a product. NOT_FOUND (UNKNOWN_PRODUCT).
@@ -268,6 +292,13 @@ func NewCatalogServiceHandler(svc CatalogServiceHandler, opts ...connect.Handler
 		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
+	catalogServiceListOffersHandler := connect.NewUnaryHandlerSimple(
+		CatalogServiceListOffersProcedure,
+		svc.ListOffers,
+		connect.WithSchema(catalogServiceMethods.ByName("ListOffers")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
 	catalogServiceUpsertProductHandler := connect.NewUnaryHandlerSimple(
 		CatalogServiceUpsertProductProcedure,
 		svc.UpsertProduct,
@@ -292,6 +323,8 @@ func NewCatalogServiceHandler(svc CatalogServiceHandler, opts ...connect.Handler
 			catalogServiceListCategoriesHandler.ServeHTTP(w, r)
 		case CatalogServiceListFamiliesProcedure:
 			catalogServiceListFamiliesHandler.ServeHTTP(w, r)
+		case CatalogServiceListOffersProcedure:
+			catalogServiceListOffersHandler.ServeHTTP(w, r)
 		case CatalogServiceUpsertProductProcedure:
 			catalogServiceUpsertProductHandler.ServeHTTP(w, r)
 		case CatalogServiceSetPriceProcedure:
@@ -323,6 +356,10 @@ func (UnimplementedCatalogServiceHandler) ListCategories(context.Context, *v1.Li
 
 func (UnimplementedCatalogServiceHandler) ListFamilies(context.Context, *v1.ListFamiliesRequest) (*v1.ListFamiliesResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.catalog.v1.CatalogService.ListFamilies is not implemented"))
+}
+
+func (UnimplementedCatalogServiceHandler) ListOffers(context.Context, *v1.ListOffersRequest) (*v1.ListOffersResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.catalog.v1.CatalogService.ListOffers is not implemented"))
 }
 
 func (UnimplementedCatalogServiceHandler) UpsertProduct(context.Context, *v1.UpsertProductRequest) (*v1.UpsertProductResponse, error) {
