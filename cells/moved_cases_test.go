@@ -60,6 +60,12 @@ func (s *stale) shopping() []moved {
 		{procedure: cartv1connect.CartServiceRemoveOrderedProcedure, req: func() proto.Message {
 			return &cartv1.RemoveOrderedRequest{CustomerId: s.id, OrderId: string(ident.NewOrder("use1")), Ordered: []*cartv1.RemoveOrderedRequest_Ordered{{Sku: "kettle", Quantity: 1}}}
 		}},
+		{procedure: cartv1connect.CartServiceSaveForLaterProcedure, token: s.session, req: always(&cartv1.SaveForLaterRequest{Sku: "kettle"})},
+		{procedure: cartv1connect.CartServiceMoveToCartProcedure, token: s.session, req: always(&cartv1.MoveToCartRequest{Sku: "kettle"}), after: func() {
+			s.ask(cartv1connect.CartServiceSaveForLaterProcedure, s.session(), nil, &cartv1.SaveForLaterRequest{Sku: "kettle"}, nil)
+			s.ask(cartv1connect.CartServiceAddItemProcedure, s.session(), nil, &cartv1.AddItemRequest{Sku: "kettle", Quantity: 1}, nil)
+		}},
+		{procedure: cartv1connect.CartServiceRemoveSavedProcedure, token: s.session, req: always(&cartv1.RemoveSavedRequest{Sku: "kettle"})},
 		{procedure: cartv1connect.CartServiceRemoveItemProcedure, token: s.session, req: always(&cartv1.RemoveItemRequest{Sku: "kettle"})},
 		{procedure: cartv1connect.CartServiceMergeGuestCartProcedure, before: makeGuest, req: func() proto.Message {
 			return &cartv1.MergeGuestCartRequest{CustomerId: s.id, GuestId: string(guestID)}

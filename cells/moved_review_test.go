@@ -30,7 +30,8 @@ func (s *stale) reviewing() []moved {
 			Sku: "kettle", ContributionId: theirs, Version: 1, Kind: reviewv1.Kind_KIND_QUESTION, Text: "Does it whistle?", Author: "Bo", WrittenAt: timestamppb.Now(),
 		})
 		must(s.T, err)
-		must(s.T, s.cell.services.review.Take(s.Context(), "catalog.review.changed", payload))
+		_, err = s.cell.services.review.Take(s.Context(), "catalog.review.changed", payload)
+		must(s.T, err)
 	}
 	return []moved{
 		{procedure: reviewv1connect.ReviewServiceSubmitReviewProcedure, token: s.session, before: shipped, into: written, req: func() proto.Message {

@@ -119,6 +119,7 @@ var workers = map[string]string{
 	"logs of searches":     "writes nothing",
 	"feed":                 "reads streams, under a lease of the region",
 	"shipping":             "of the region's database",
+	"pages":                "of the region's database",
 	"changed products":     "of the index in memory",
 	"events":               "the consumers of short picks, of shipments and of scans; the others are of the region's database",
 	"index":                "in memory",

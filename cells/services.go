@@ -67,7 +67,12 @@ type services struct {
 	fulfillment *fulfillment.Service
 	recovery    *recovery.Service
 	review      *review.Service
-	events      *events.Service
+	// pages of products, as the storefront shows them.
+	pages *storefront.Pages
+	// storefront is there once its handler is: see publicHandler.
+	storefront     *storefront.Service
+	recommendation *recommendation.Service
+	events         *events.Service
 	// notification sends what the others write.
 	notification *notification.Service
 
@@ -113,6 +118,10 @@ func (c *Cell) assembleServices() (err error) {
 			return reviewv1connect.NewReviewServiceClient(c.peers, "http://"+cell, rpc.ClientOptions()...)
 		},
 		Cell: c.cfg.Cell, Committed: c.relays.customers.Nudge,
+	})
+	s.recommendation = recommendation.New(recommendation.Deps{DB: c.global})
+	s.pages = storefront.NewPages(storefront.PagesDeps{
+		DB: c.regional, Region: c.region, Catalog: s.catalog, Reviews: s.review, Recommendations: s.recommendation, Committed: c.relays.regional.Nudge, Clock: c.clock, Log: c.log,
 	})
 	if err := c.assembleAccounts(); err != nil {
 		return err
@@ -314,7 +323,7 @@ func (c *Cell) mux() *http.ServeMux {
 	mux.Handle(recoveryv1connect.NewRecoveryServiceHandler(s.recovery, options))
 	mux.Handle(reviewv1connect.NewReviewServiceHandler(s.review, options))
 	mux.Handle(notificationv1connect.NewNotificationServiceHandler(s.notification, options))
-	mux.Handle(recommendationv1connect.NewRecommendationServiceHandler(recommendation.New(recommendation.Deps{DB: c.global}), options))
+	mux.Handle(recommendationv1connect.NewRecommendationServiceHandler(s.recommendation, options))
 	return mux
 }
 
@@ -327,6 +336,7 @@ func (c *Cell) publicHandler() (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.services.storefront = pages
 	mux := http.NewServeMux()
 	// Who signs its requests needs no session.
 	mux.Handle("POST "+WebhookPath, c.services.payment.Webhook())
@@ -351,8 +361,8 @@ func (c *Cell) storefront(deps rpc.PublicDeps, calls http.Handler) (*storefront.
 		Accounts: accountv1connect.NewAccountServiceClient(client, here, options), Catalog: catalogv1connect.NewCatalogServiceClient(client, here, options),
 		Search: searchv1connect.NewSearchServiceClient(client, here, options), Carts: cartv1connect.NewCartServiceClient(client, here, options),
 		Checkout: checkoutv1connect.NewCheckoutServiceClient(client, here, options), Orders: orderv1connect.NewOrderServiceClient(client, here, options),
-		Notifications: notificationv1connect.NewNotificationServiceClient(client, here, options),
-		Reviews:       reviewv1connect.NewReviewServiceClient(client, here, options), Recommendations: recommendationv1connect.NewRecommendationServiceClient(client, here, options),
+		Pages: c.services.pages, Stock: c.services.inventory, Notifications: notificationv1connect.NewNotificationServiceClient(client, here, options),
+		Reviews: reviewv1connect.NewReviewServiceClient(client, here, options), Recommendations: recommendationv1connect.NewRecommendationServiceClient(client, here, options),
 	})
 }
 

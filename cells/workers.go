@@ -20,6 +20,7 @@ import (
 	"github.com/cellar-commerce/cellar/services/fulfillment"
 	"github.com/cellar-commerce/cellar/services/inventory"
 	"github.com/cellar-commerce/cellar/services/review"
+	"github.com/cellar-commerce/cellar/services/storefront"
 )
 
 // workers of a cell: what runs beside the listeners.
@@ -43,6 +44,7 @@ func (c *Cell) workers() []process.Worker {
 		{Name: "inbox", Run: forever(c.sweepInbox)},
 		{Name: "holds", Run: forever(c.services.inventory.Run)},
 		{Name: "shipping", Run: forever(c.services.fulfillment.Run)},
+		{Name: "pages", Run: forever(c.services.pages.Run)},
 		{Name: "changed products", Run: forever(c.services.search.Run)},
 		{Name: "logs of searches", Run: forever(c.services.search.RunLog)},
 		{Name: "events", Run: func(ctx context.Context) error { return c.receive(ctx, func() { close(attached) }) }},
@@ -114,9 +116,17 @@ func (c *Cell) receive(ctx context.Context, attached func()) error {
 	stock(inventory.ConsumerSummarized, inventory.SubjectSummarized, c.services.inventory.Summarized)
 	g.Go(func() error {
 		return c.bus.Consume(ctx, bus.Consumer{Region: c.region, Stream: bus.StreamCatalog, Durable: review.ConsumerName, Subject: review.Subjects},
-			func(ctx context.Context, m bus.Message) error { return c.services.review.Take(ctx, m.Subject, m.Data) })
+			func(ctx context.Context, m bus.Message) error {
+				sku, err := c.services.review.Take(ctx, m.Subject, m.Data)
+				if err != nil {
+					return err
+				}
+				return c.services.pages.Rebuild(ctx, sku)
+			})
 	})
+	g.Go(func() error { return c.rebuildPages(ctx) })
 	g.Go(func() error { return c.followStock(ctx) })
+	g.Go(func() error { return c.followPages(ctx) })
 	g.Go(func() error { return c.followCatalog(ctx, attached) })
 	return g.Wait()
 }
@@ -211,6 +221,24 @@ func (c *Cell) ordersOf(message, customer string) (recorder, error) {
 func (c *Cell) followStock(ctx context.Context) error {
 	return c.bus.Follow(ctx, bus.Consumer{Region: c.region, Stream: bus.StreamStock, Subject: inventory.SubjectSummarized},
 		func(ctx context.Context, m bus.Message) error { return c.services.fulfillment.Summarized(ctx, m.Data) })
+}
+
+// rebuildPages of products that have changed.
+func (c *Cell) rebuildPages(ctx context.Context) error {
+	return c.bus.ConsumeBatches(ctx, bus.Consumer{Region: c.region, Stream: bus.StreamCatalog, Durable: storefront.ConsumerName, Subject: catalog.SubjectChanged},
+		func(ctx context.Context, all []bus.Message) error {
+			payloads := make([][]byte, len(all))
+			for i, m := range all {
+				payloads[i] = m.Data
+			}
+			return c.services.pages.Changed(ctx, payloads...)
+		})
+}
+
+// followPages forgets what this cell has in memory of pages that have been made anew.
+func (c *Cell) followPages(ctx context.Context) error {
+	return c.bus.Follow(ctx, bus.Consumer{Region: c.region, Stream: bus.StreamCatalog, Subject: storefront.SubjectRebuilt},
+		func(ctx context.Context, m bus.Message) error { return c.services.storefront.Rebuilt(ctx, m.Data) })
 }
 
 // followCatalog keeps the cache and the index up with changes of products.

@@ -312,6 +312,10 @@ WHERE region = $1 AND customer_id = $2;
 DELETE FROM cart_lines
 WHERE region = $1 AND customer_id = $2;
 
+-- cart.erase_saved (cellar_customer)
+DELETE FROM saved_lines
+WHERE region = $1 AND customer_id = $2;
+
 -- cart.hold (cellar_customer)
 INSERT INTO cart_changes (region, customer_id, cause, changed_at, result)
 VALUES ($1, $2, 'lock', $3, ''::bytea)
@@ -324,6 +328,12 @@ FROM cart_lines
 WHERE region = $1 AND customer_id = $2
 ORDER BY added_at, sku;
 
+-- cart.list_saved (cellar_customer)
+SELECT sku, quantity, price_minor_units, currency, saved_at
+FROM saved_lines
+WHERE region = $1 AND customer_id = $2
+ORDER BY saved_at, sku;
+
 -- cart.lock (cellar_customer)
 SELECT sku, quantity, price_minor_units, currency, added_at
 FROM cart_lines
@@ -335,6 +345,13 @@ FOR UPDATE;
 INSERT INTO cart_lines (region, customer_id, sku, quantity, price_minor_units, currency, added_at)
 SELECT $1::crdb_internal_region, $2, l.sku, l.quantity, l.price, l.currency, l.added_at
 FROM unnest($3::text[], $4::int8[], $5::int8[], $6::text[], $7::timestamptz[]) AS l (sku, quantity, price, currency, added_at)
+ON CONFLICT (region, customer_id, sku) DO UPDATE
+SET quantity = excluded.quantity, price_minor_units = excluded.price_minor_units, currency = excluded.currency;
+
+-- cart.put_saved (cellar_customer)
+INSERT INTO saved_lines (region, customer_id, sku, quantity, price_minor_units, currency, saved_at)
+SELECT $1::crdb_internal_region, $2, l.sku, l.quantity, l.price, l.currency, l.saved_at
+FROM unnest($3::text[], $4::int8[], $5::int8[], $6::text[], $7::timestamptz[]) AS l (sku, quantity, price, currency, saved_at)
 ON CONFLICT (region, customer_id, sku) DO UPDATE
 SET quantity = excluded.quantity, price_minor_units = excluded.price_minor_units, currency = excluded.currency;
 
@@ -368,6 +385,10 @@ DELETE FROM cart_lines AS c
 USING unnest($2::text[], $3::text[], $4::int8[]) AS o (customer_id, sku, quantity)
 WHERE c.region = $1 AND c.customer_id = o.customer_id AND c.sku = o.sku AND c.quantity <= o.quantity;
 
+-- cart.remove_saved (cellar_customer)
+DELETE FROM saved_lines
+WHERE region = $1 AND customer_id = $2 AND sku = $3;
+
 -- catalog.browse (cellar_global)
 SELECT popularity, sku
 FROM category_listings
@@ -382,8 +403,19 @@ GROUP BY category
 ORDER BY category
 LIMIT $1;
 
+-- catalog.families (cellar_global)
+SELECT p.sku, p.title, p.description, p.brand, p.category, p.price_minor_units, p.currency, p.image_urls, p.attributes, p.weight_grams, p.popularity, p.version, p.updated_at, p.family, p.varies_by, p.offer_of, p.seller, p.condition
+FROM unnest($1::text[]) AS f (family)
+CROSS JOIN LATERAL (
+  SELECT sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by, offer_of, seller, condition
+  FROM products
+  WHERE family = f.family AND family <> ''
+  ORDER BY sku
+  LIMIT $2
+) AS p;
+
 -- catalog.get (cellar_global)
-SELECT sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at
+SELECT sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by, offer_of, seller, condition
 FROM products
 WHERE sku = ANY ($1::text[]);
 
@@ -394,13 +426,24 @@ FROM unnest($1::text[], $2::int4[], $3::text[]) AS l (category, popularity, sku)
 ON CONFLICT (category, popularity, sku) DO NOTHING;
 
 -- catalog.lock (cellar_global)
-SELECT sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at
+SELECT sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by, offer_of, seller, condition
 FROM products
 WHERE sku = $1
 FOR UPDATE;
 
+-- catalog.offers (cellar_global)
+SELECT p.sku, p.title, p.description, p.brand, p.category, p.price_minor_units, p.currency, p.image_urls, p.attributes, p.weight_grams, p.popularity, p.version, p.updated_at, p.family, p.varies_by, p.offer_of, p.seller, p.condition
+FROM unnest($1::text[]) AS f (sku)
+CROSS JOIN LATERAL (
+  SELECT sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by, offer_of, seller, condition
+  FROM products
+  WHERE offer_of = f.sku AND offer_of <> ''
+  ORDER BY condition, price_minor_units, sku
+  LIMIT $2
+) AS p;
+
 -- catalog.scan (cellar_global)
-SELECT sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at
+SELECT sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by, offer_of, seller, condition
 FROM products
 WHERE sku > $1
 ORDER BY sku
@@ -411,16 +454,18 @@ DELETE FROM category_listings
 WHERE sku = ANY ($1::text[]);
 
 -- catalog.upsert (cellar_global)
-INSERT INTO products (sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at)
+INSERT INTO products (sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by, offer_of, seller, condition)
 SELECT p.sku, p.title, p.description, p.brand, p.category, p.price, p.currency,
-  ARRAY (SELECT jsonb_array_elements_text(p.image_urls)), p.attributes, p.weight, p.popularity, 1, $12
-FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::int8[], $7::text[], $8::jsonb[], $9::jsonb[], $10::int8[], $11::int4[])
-  AS p (sku, title, description, brand, category, price, currency, image_urls, attributes, weight, popularity)
+  ARRAY (SELECT jsonb_array_elements_text(p.image_urls)), p.attributes, p.weight, p.popularity, 1, $12,
+  p.family, ARRAY (SELECT jsonb_array_elements_text(p.varies_by)), p.offer_of, p.seller, p.condition
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::int8[], $7::text[], $8::jsonb[], $9::jsonb[], $10::int8[], $11::int4[], $13::text[], $14::jsonb[],
+  $15::text[], $16::text[], $17::int2[])
+  AS p (sku, title, description, brand, category, price, currency, image_urls, attributes, weight, popularity, family, varies_by, offer_of, seller, condition)
 ON CONFLICT (sku) DO UPDATE
 SET title = excluded.title, description = excluded.description, brand = excluded.brand, category = excluded.category,
   price_minor_units = excluded.price_minor_units, currency = excluded.currency, image_urls = excluded.image_urls,
   attributes = excluded.attributes, weight_grams = excluded.weight_grams, popularity = excluded.popularity,
-  version = products.version + 1, updated_at = excluded.updated_at
+  family = excluded.family, varies_by = excluded.varies_by, offer_of = excluded.offer_of, seller = excluded.seller, condition = excluded.condition, version = products.version + 1, updated_at = excluded.updated_at
 RETURNING sku, version;
 
 -- checkout.answer (cellar_customer)
@@ -1664,6 +1709,11 @@ SELECT stars_1, stars_2, stars_3, stars_4, stars_5, digest
 FROM opinions
 WHERE region = $1 AND sku = $2;
 
+-- review.get_opinions (cellar_regional)
+SELECT o.sku, o.stars_1, o.stars_2, o.stars_3, o.stars_4, o.stars_5, o.digest
+FROM unnest($2::text[]) AS p (sku)
+JOIN opinions AS o ON o.region = $1 AND o.sku = p.sku;
+
 -- review.get_published (cellar_regional)
 SELECT kind, state, version, rating, helpful, unhelpful
 FROM published_contributions
@@ -1909,3 +1959,34 @@ FROM (
   WHERE region = $1 AND slot = ANY ($2::int2[]) AND status IN ('RUNNING', 'UNDOING')
   LIMIT $3
 ) AS s;
+
+-- storefront.ask (cellar_regional)
+INSERT INTO product_pages (region, sku, card, page, near, asked, built, built_at)
+SELECT $1::crdb_internal_region, n.sku, ''::bytea, ''::bytea, ARRAY[]::text[], 1, 0, $3::timestamptz
+FROM unnest($2::text[]) AS n (sku)
+ON CONFLICT (region, sku) DO UPDATE
+SET asked = product_pages.asked + 1
+RETURNING sku, asked;
+
+-- storefront.page (cellar_regional)
+SELECT true, p.page, p.built_at
+FROM product_pages AS p
+WHERE p.region = $1 AND p.sku = $2 AND p.built > 0
+UNION ALL
+SELECT false, n.card, n.built_at
+FROM product_pages AS p
+CROSS JOIN LATERAL unnest(p.near) AS b (sku)
+CROSS JOIN LATERAL (
+  SELECT card, built_at
+  FROM product_pages
+  WHERE region = $1 AND sku = b.sku AND built > 0
+  LIMIT 1 -- which it has anyway: so it is looked up for each, also by a plan that was made while the table was empty
+) AS n
+WHERE p.region = $1 AND p.sku = $2 AND p.built > 0;
+
+-- storefront.put (cellar_regional)
+UPDATE product_pages AS p
+SET card = n.card, page = n.page, near = string_to_array(n.near, ' '), built = n.asked, built_at = $7
+FROM unnest($2::text[], $3::bytea[], $4::bytea[], $5::text[], $6::int8[]) AS n (sku, card, page, near, asked)
+WHERE p.region = $1 AND p.sku = n.sku AND p.built < n.asked
+RETURNING p.sku;

@@ -16,11 +16,22 @@ CREATE TABLE IF NOT EXISTS products (
   popularity int4 NOT NULL, -- sort weight, 0 to 1,000,000
   version int8 NOT NULL, -- grows by one with each change
   updated_at timestamptz NOT NULL, -- time of the last change
+  family text NOT NULL DEFAULT '', -- products of one differ in a few attributes only; empty for none
+  varies_by text[] NOT NULL DEFAULT ARRAY[]::text[], -- names of these attributes
+  offer_of text NOT NULL DEFAULT '', -- SKU of the product that a seller offers by this row; empty for a product itself
+  seller text NOT NULL DEFAULT '', -- who sells the offer; empty for a product itself
+  condition int2 NOT NULL DEFAULT 0, -- of an offer, the better the lower: number of cellar.catalog.v1.Condition
   CONSTRAINT products_pk PRIMARY KEY (sku),
   CONSTRAINT products_price_is_not_negative CHECK (price_minor_units >= 0),
   CONSTRAINT products_popularity_is_in_range CHECK (popularity BETWEEN 0 AND 1000000),
   CONSTRAINT products_weight_is_not_negative CHECK (weight_grams >= 0)
 ) /*@LOCALITY GLOBAL@*/;
+
+-- The products of a family.
+CREATE INDEX IF NOT EXISTS products_family ON products (family, sku) WHERE family <> '';
+
+-- The offers of a product, as they are listed.
+CREATE INDEX IF NOT EXISTS products_offer_of ON products (offer_of, condition, price_minor_units, sku) WHERE offer_of <> '';
 
 -- Which products a category shows, its sub-categories' included, so that browsing is one range of one index.
 CREATE TABLE IF NOT EXISTS category_listings (

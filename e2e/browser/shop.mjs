@@ -1,6 +1,6 @@
 // What the journeys share: a platform of their own, a browser, and how a shopper does things.
 import { spawn } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -131,6 +131,18 @@ export async function until(page, there) {
     await page.reload();
   }
   await there().first().waitFor();
+}
+
+/** Writes a file of lines; its path. */
+export function written(name, lines) {
+  const path = join(mkdtempSync(join(tmpdir(), "cellar-file-")), name);
+  writeFileSync(path, `${lines.join("\n")}\n`);
+  return path;
+}
+
+/** Writes a file of purchases, by 40 customers for each basket; its path. */
+export function history(baskets) {
+  return written("purchases.csv", baskets.flatMap((basket, n) => Array.from({ length: 40 }, (_, i) => basket.map((sku) => `c${n}-${i},${sku}`)).flat()));
 }
 
 /** Fills in the form of a review and sends it. */

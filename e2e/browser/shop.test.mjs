@@ -1,7 +1,7 @@
 // The shop in a real browser: every page in both themes and at two widths, and the journeys that go wrong elsewhere.
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { browser, deliver, examine, looks, order, platform, putIn, review, signUp, until } from "./shop.mjs";
+import { browser, deliver, examine, history, looks, order, platform, putIn, review, signUp, until, written } from "./shop.mjs";
 
 const offset = Number(process.env.CELLAR_PORT_OFFSET || 11000);
 let shop, chrome;
@@ -55,6 +55,11 @@ describe("every page", { concurrency: false }, () => {
       await putIn(page, shop.at, "desk", 2);
       await putIn(page, shop.at, "kettle", 1);
       await look_("cart");
+      await page.getByRole("button", { name: /^Save for later/ }).last().click();
+      await page.getByText("Saved for later.").waitFor();
+      await look_("cart-saved");
+      await page.getByRole("button", { name: /^Move to cart/ }).click();
+      await page.getByText("Moved to your cart.").waitFor();
       await page.goto(`${shop.at}/checkout`);
       await look_("delivery");
       await deliver(page, shop.at);
@@ -110,6 +115,92 @@ describe("every page", { concurrency: false }, () => {
   }
 });
 
+describe("what is bought together", { concurrency: false }, () => {
+  it("is shown on the product's page, in the cart and on the front page, accessibly", { timeout: 120_000 }, async (t) => {
+    const first = await shopper(t);
+    const skusOf = async (words) => {
+      await first.goto(`${shop.at}/search?q=${words}`);
+      const links = await first.locator(".card h3 a").evaluateAll((all) => all.map((a) => a.getAttribute("href")));
+      return links.slice(0, 3).map((link) => decodeURIComponent(link.replace("/p/", "")));
+    };
+    const baskets = [await skusOf("desk"), await skusOf("kettle")];
+    await shop.cellctl("recs", "train", "--file", history(baskets));
+    await shop.cellctl("pages", "rebuild");
+    const found = [];
+    for (const look of looks) {
+      const page = await shopper(t, look);
+      await page.goto(`${shop.at}/p/${encodeURIComponent(baskets[0][0])}`);
+      await until(page, () => page.getByRole("heading", { name: "Also bought with it" }));
+      found.push(...(await examine(page, look, "product-also-bought")));
+      await page.getByRole("button", { name: "Add to cart" }).click();
+      await page.getByRole("heading", { name: "Bought together with these" }).waitFor();
+      found.push(...(await examine(page, look, "cart-bought-together")));
+      await page.goto(shop.at);
+      await page.getByRole("heading", { name: "Goes with what you looked at" }).waitFor();
+      found.push(...(await examine(page, look, "home-goes-with")));
+    }
+    assert.deepEqual(found, []);
+  });
+});
+
+describe("a family of products", { concurrency: false }, () => {
+  it("is found once and offers its sizes and colours, accessibly and without script", { timeout: 120_000 }, async (t) => {
+    const family = ["red", "blue"].flatMap((colour) => ["S", "M"].map((size) => ({
+      sku: `TEE-${colour}-${size}`, title: `Zebrafinch tee, ${colour}, ${size}`, categoryPath: ["Clothing", "Shirts"], price: { currencyCode: "USD", minorUnits: "1500" },
+      attributes: { colour, size }, family: "TEE", variesBy: ["colour", "size"],
+    })));
+    await shop.cellctl("import", written("products.jsonl", family.map((p) => JSON.stringify(p))));
+    const found = [];
+    for (const look of looks) {
+      const page = await shopper(t, look);
+      await page.goto(`${shop.at}/search?q=zebrafinch`);
+      await until(page, () => page.locator(".card h3 a"));
+      assert.equal(await page.locator(".card").count(), 1);
+      await page.goto(`${shop.at}/p/TEE-red-S`);
+      await until(page, () => page.getByRole("navigation", { name: "Choices" }).getByRole("link", { name: "M", exact: true }));
+      found.push(...(await examine(page, look, "product-choices")));
+    }
+    assert.deepEqual(found, []);
+    const page = await shopper(t, { javaScriptEnabled: false });
+    await page.goto(`${shop.at}/p/TEE-red-S`);
+    const offered = page.getByRole("navigation", { name: "Choices" });
+    await offered.getByRole("link", { name: "blue" }).click();
+    await page.waitForURL("**/p/TEE-blue-S");
+    await offered.getByRole("link", { name: "M", exact: true }).click();
+    await page.waitForURL("**/p/TEE-blue-M");
+    assert.equal(await offered.locator("[aria-current=true]").count(), 2);
+  });
+});
+
+describe("a product of several sellers", { concurrency: false }, () => {
+  it("is sold by the best offer and lets one choose another, accessibly and without script", { timeout: 120_000 }, async (t) => {
+    const own = { sku: "FINCH-1", title: "Quetzal bird bath", categoryPath: ["Garden", "Birds"], price: { currencyCode: "USD", minorUnits: "4000" } };
+    const offers = [
+      { ...own, sku: "FINCH-1-A", price: { currencyCode: "USD", minorUnits: "3500" }, offerOf: "FINCH-1", seller: "Acme Birds", condition: "CONDITION_NEW" },
+      { ...own, sku: "FINCH-1-B", price: { currencyCode: "USD", minorUnits: "1200" }, offerOf: "FINCH-1", seller: "Second Hand Ltd", condition: "CONDITION_GOOD" },
+    ];
+    await shop.cellctl("import", written("offers.jsonl", [own, ...offers].map((p) => JSON.stringify(p))));
+    const found = [];
+    for (const look of looks) {
+      const page = await shopper(t, look);
+      await page.goto(`${shop.at}/p/FINCH-1`);
+      await until(page, () => page.getByText("Sold by Second Hand Ltd"));
+      found.push(...(await examine(page, look, "product-sellers")));
+    }
+    assert.deepEqual(found, []);
+    const page = await shopper(t, { javaScriptEnabled: false });
+    await page.goto(`${shop.at}/p/FINCH-1-B`);
+    await page.waitForURL("**/p/FINCH-1");
+    await page.getByText("New, sold by Acme Birds").first().waitFor();
+    await page.getByRole("button", { name: "Add to cart: Good, sold by Second Hand Ltd" }).click();
+    await page.getByRole("link", { name: "Quetzal bird bath (good, sold by Second Hand Ltd)" }).waitFor();
+    await deliver(page, shop.at);
+    await order(page);
+    await page.getByRole("heading", { name: "Thank you" }).waitFor();
+    await page.getByText("Quetzal bird bath (good, sold by Second Hand Ltd)").first().waitFor();
+  });
+});
+
 describe("a journey", { concurrency: false }, () => {
   it("works without script, from the first page to the return", { timeout: 60_000 }, async (t) => {
     const page = await shopper(t, { javaScriptEnabled: false });
@@ -122,6 +213,11 @@ describe("a journey", { concurrency: false }, () => {
     await page.getByLabel(/How many/).fill("3");
     await page.getByRole("button", { name: /Update/ }).click();
     await page.getByText("Your cart is updated.").waitFor();
+    await page.getByRole("button", { name: /^Save for later/ }).click();
+    await page.getByText("There is nothing in your cart yet.").waitFor();
+    await page.getByRole("button", { name: /^Move to cart/ }).click();
+    await page.getByText("Moved to your cart.").waitFor();
+    assert.equal(await page.getByLabel(/How many/).inputValue(), "3");
     await deliver(page, shop.at);
     await order(page);
     await page.getByRole("heading", { name: "Thank you" }).waitFor();

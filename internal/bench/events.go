@@ -14,7 +14,6 @@ import (
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"github.com/cellar-commerce/cellar/db"
 	"github.com/cellar-commerce/cellar/internal/breaker"
 	"github.com/cellar-commerce/cellar/internal/bus"
 	"github.com/cellar-commerce/cellar/internal/clock"
@@ -108,23 +107,10 @@ func Events(ctx context.Context, cfg EventsConfig) (r Report, err error) {
 }
 
 func openOutbox(ctx context.Context, url string) (*sqldb.DB, error) {
-	admin, err := sqldb.Open(ctx, sqldb.Config{URL: url, Database: sqldb.Any, KeepDatabase: true, MaxConns: 1})
-	if err != nil {
+	if err := schemas(ctx, url, sqldb.Customer); err != nil {
 		return nil, err
 	}
-	defer admin.Close()
-	if err := db.Create(ctx, admin); err != nil {
-		return nil, err
-	}
-	pool, err := sqldb.Open(ctx, sqldb.Config{URL: url, Database: sqldb.Customer, MaxConns: eventsConns})
-	if err != nil {
-		return nil, err
-	}
-	if _, err := (db.Migrator{DB: pool, Clock: clock.System{}, Holder: "bench", Regions: ident.Regions()}).Run(ctx); err != nil {
-		pool.Close()
-		return nil, err
-	}
-	return pool, nil
+	return sqldb.Open(ctx, sqldb.Config{URL: url, Database: sqldb.Customer, MaxConns: eventsConns})
 }
 
 // startBroker with every acknowledgement on its disk.

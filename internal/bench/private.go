@@ -7,8 +7,12 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/cellar-commerce/cellar/db"
+	"github.com/cellar-commerce/cellar/internal/clock"
+	"github.com/cellar-commerce/cellar/internal/ident"
 	"github.com/cellar-commerce/cellar/internal/opening"
 	"github.com/cellar-commerce/cellar/internal/platform"
+	"github.com/cellar-commerce/cellar/internal/sqldb"
 )
 
 // StartPlatform of the programs in binDir, with a small catalogue, in a directory of its own, dir; for who rehearses faults on
@@ -46,6 +50,34 @@ func (p private) start(ctx context.Context) (dir string, stop func() error, err 
 
 func (p private) fill(ctx context.Context, url string) error {
 	return opening.Fill(ctx, url, p.products, p.seed)
+}
+
+// schemas of databases on a server that has none of them yet.
+func schemas(ctx context.Context, url string, databases ...sqldb.Database) error {
+	admin, err := sqldb.Open(ctx, sqldb.Config{URL: url, Database: sqldb.Any, KeepDatabase: true, MaxConns: 1})
+	if err != nil {
+		return err
+	}
+	defer admin.Close()
+	if err := db.Create(ctx, admin); err != nil {
+		return err
+	}
+	for _, database := range databases {
+		if err := schema(ctx, url, database); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func schema(ctx context.Context, url string, database sqldb.Database) error {
+	pool, err := sqldb.Open(ctx, sqldb.Config{URL: url, Database: database, MaxConns: 1})
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	_, err = db.Migrator{DB: pool, Clock: clock.System{}, Holder: "bench", Regions: ident.Regions()}.Run(ctx)
+	return err
 }
 
 // scratch is a new directory, and what removes it with all that is in it.

@@ -12,7 +12,6 @@ import (
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"github.com/cellar-commerce/cellar/db"
 	"github.com/cellar-commerce/cellar/internal/clock"
 	inventoryv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/inventory/v1"
 	"github.com/cellar-commerce/cellar/internal/ident"
@@ -96,12 +95,7 @@ func (b *stockBench) say(format string, args ...any) {
 // prepare the schema and the stock.
 func (b *stockBench) prepare(ctx context.Context) error {
 	b.say("preparing %d rows", centers*products)
-	admin, err := sqldb.Open(ctx, sqldb.Config{URL: b.url, Database: sqldb.Any, KeepDatabase: true, MaxConns: 1})
-	if err != nil {
-		return err
-	}
-	defer admin.Close()
-	if err := db.Create(ctx, admin); err != nil {
+	if err := schemas(ctx, b.url, sqldb.Regional); err != nil {
 		return err
 	}
 	pool, err := b.open(ctx, 2, false)
@@ -109,9 +103,6 @@ func (b *stockBench) prepare(ctx context.Context) error {
 		return err
 	}
 	defer pool.Close()
-	if _, err := (db.Migrator{DB: pool, Clock: clock.System{}, Holder: "bench", Regions: ident.Regions()}).Run(ctx); err != nil {
-		return err
-	}
 	var stock []inventory.Stock
 	for fc := range centers {
 		for sku := range products {

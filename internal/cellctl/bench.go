@@ -15,7 +15,7 @@ func (o *options) bench() *cobra.Command {
 		Long: "Measure, as ratios against a named peer in the same run. Each bench makes what it needs, and ends by itself\n" +
 			"within three minutes.",
 	}
-	cmd.AddCommand(o.benchStock(), o.benchCheckout(), o.benchPlan(), o.benchRouter(), o.benchEvacuate(), o.benchEvents(), o.benchPages(), o.benchPeer())
+	cmd.AddCommand(o.benchStock(), o.benchCheckout(), o.benchPlan(), o.benchRouter(), o.benchEvacuate(), o.benchEvents(), o.benchPages(), o.benchImport(), o.benchPeer())
 	return cmd
 }
 

@@ -128,11 +128,11 @@ func TestAFileWithoutAProductIsNoImport(t *testing.T) {
 		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := importInto(t.Context(), &opening.Opener{}, path, false); err == nil || !strings.Contains(err.Error(), "no line is a product") {
+		if _, err := new(opening.Opener).File(t.Context(), path, opening.Options{}); err == nil || !strings.Contains(err.Error(), "no line is a product") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := importInto(t.Context(), &opening.Opener{}, filepath.Join(t.TempDir(), "missing"), false); !errors.Is(err, os.ErrNotExist) {
+	if _, err := new(opening.Opener).File(t.Context(), filepath.Join(t.TempDir(), "missing"), opening.Options{}); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("missing: %v", err)
 	}
 }

@@ -110,11 +110,11 @@ func fillEmpty(ctx context.Context, out io.Writer, url string, f upFlags) error 
 		return err
 	}
 	if f.file != "" {
-		report, err := importInto(ctx, opener, f.file, false)
+		report, err := opener.File(ctx, f.file, opening.Options{Seed: defaultSeed})
 		if err != nil {
 			return err
 		}
-		return report.print(out)
+		return printImported(out, report)
 	}
 	_, err = opener.Products(ctx, seed.Products(f.products, defaultSeed), opening.Options{Seed: defaultSeed})
 	return err

@@ -86,6 +86,13 @@ func TestTheCatalogueSetsVersionAndTime(t *testing.T) {
 	}
 }
 
+func TestAFamilyIsImportedWithWhatItVariesBy(t *testing.T) {
+	p := one(t, `{"sku":"TEE-R-M","title":"Tee","categoryPath":["Clothing"],"price":{"currencyCode":"USD","minorUnits":"1500"},"attributes":{"colour":"red","size":"M"},"family":"TEE","variesBy":["colour","size"]}`)
+	if p.GetFamily() != "TEE" || !slices.Equal(p.GetVariesBy(), []string{"colour", "size"}) {
+		t.Errorf("it is of %q, and varies by %v", p.GetFamily(), p.GetVariesBy())
+	}
+}
+
 // feedLine has what feeds have: doubled spaces, control characters, markup, addresses that are none.
 const feedLine = `{"id":"77/x","name":"short","title":"Acme  27\" monitor\u0007 black","supplier":"Acme","price":12900,` +
 	`"short_description":"Sharp.<br />Wide &amp; flat","img_500x500":"http://images.example/77.jpg","img_bad":"javascript:x",` +

@@ -179,6 +179,6 @@ func (s *Service) exportData(ctx context.Context, id ident.CustomerID) (*account
 	if err != nil {
 		return nil, fmt.Errorf("export the cart: %w", err)
 	}
-	out.Notifications, out.Cart = settings.GetSettings(), cart.GetCart().GetLines()
+	out.Notifications, out.Cart, out.Saved = settings.GetSettings(), cart.GetCart().GetLines(), cart.GetCart().GetSaved()
 	return out, nil
 }

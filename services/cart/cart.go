@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	// maxQuantity of one line, and maxLines of a cart: what an order may have.
+	// maxQuantity of one line, and maxLines of a cart: what an order may have. As many lines may be saved.
 	maxQuantity = 999
 	maxLines    = 200
 )
@@ -33,27 +33,32 @@ type Merged struct {
 // guest's. Products for which there is no room any more are left out; their quantity is 0. Gives the lines to be
 // written, and what became of every line of the guest's.
 func merge(own, guest []Line, now time.Time) (write []Line, merged []Merged) {
-	bySKU := make(map[string]Line, len(own))
-	for _, l := range own {
-		bySKU[l.SKU] = l
-	}
+	all := bySKU(own)
 	for _, g := range guest {
-		have, known := bySKU[g.SKU]
+		have, known := all[g.SKU]
 		result := Merged{SKU: g.SKU, GuestQuantity: g.Quantity, Quantity: max(have.Quantity, min(g.Quantity, maxQuantity))}
 		switch {
-		case !known && len(bySKU) >= maxLines:
+		case !known && len(all) >= maxLines:
 			result.Quantity = 0
 		case result.Quantity > have.Quantity:
 			line := Line{SKU: g.SKU, Quantity: result.Quantity, PriceAtAdd: g.PriceAtAdd, AddedAt: now}
 			if known {
 				line.AddedAt = have.AddedAt
 			}
-			bySKU[g.SKU] = line
+			all[g.SKU] = line
 			write = append(write, line)
 		}
 		merged = append(merged, result)
 	}
 	return write, merged
+}
+
+func bySKU(lines []Line) map[string]Line {
+	all := make(map[string]Line, len(lines))
+	for _, l := range lines {
+		all[l.SKU] = l
+	}
+	return all
 }
 
 // Causes of changes that count once.
@@ -62,6 +67,14 @@ func causeOrder(order ident.OrderID) string    { return "order/" + string(order)
 
 func quantityLimit() error {
 	return problem.New(problem.Precondition, "QUANTITY_LIMIT", "a line of a cart has at most 999 units")
+}
+
+func unknownLine() error {
+	return problem.New(problem.NotFound, "UNKNOWN_LINE", "there is no such line")
+}
+
+func savedFull() error {
+	return problem.New(problem.Precondition, "SAVED_FULL", "at most 200 products are saved for later")
 }
 
 func cartFull() error {

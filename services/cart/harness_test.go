@@ -73,13 +73,13 @@ func (s *shelf) BatchGetProducts(_ context.Context, req *catalogv1.BatchGetProdu
 	var resp catalogv1.BatchGetProductsResponse
 	for _, sku := range req.GetSkus() {
 		if cents, sold := s.prices[sku]; sold {
-			resp.Products = append(resp.Products, &catalogv1.Product{Sku: sku, Title: titleOf(sku), Price: money.USD(cents).Proto()})
+			resp.Products = append(resp.Products, &catalogv1.Product{Sku: sku, Title: finest(sku), Price: money.USD(cents).Proto()})
 		}
 	}
 	return &resp, nil
 }
 
-func titleOf(sku string) string { return "Finest " + sku }
+func finest(sku string) string { return "Finest " + sku }
 
 // price puts a product on the shelf; a negative price takes it off.
 func (s *shelf) price(sku string, cents int64) {
@@ -139,7 +139,7 @@ func (w world) fill(t reporter, id ident.CustomerID, products int) {
 		w.shelf.price(sku, 100)
 		lines = append(lines, Line{SKU: sku, Quantity: 1, PriceAtAdd: money.USD(100), AddedAt: opened})
 	}
-	must(t, w.db.InTx(context.Background(), func(tx sqldb.Tx) error { return putLines(context.Background(), tx, id, lines) }))
+	must(t, w.db.InTx(context.Background(), func(tx sqldb.Tx) error { return putLines(context.Background(), tx, stmtPut, id, lines) }))
 }
 
 func must(t reporter, errs ...error) {

@@ -58,7 +58,7 @@ func (m *model) shown(prices map[string]int64) string {
 		cents, sold := prices[l.SKU]
 		title := ""
 		if sold {
-			title = titleOf(l.SKU)
+			title = finest(l.SKU)
 			subtotal += cents * l.Quantity
 		}
 		_, _ = fmt.Fprintf(&out, "%s %q ×%d was %d is %d %v\n", l.SKU, title, l.Quantity, l.PriceAtAdd.Minor, cents, sold)

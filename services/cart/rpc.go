@@ -23,7 +23,7 @@ func (s *Service) GetCart(ctx context.Context, _ *cartv1.GetCartRequest) (*cartv
 	if err != nil {
 		return nil, err
 	}
-	cart, err := s.read(ctx, p.CustomerID)
+	cart, err := s.readAll(ctx, p.CustomerID)
 	if err != nil {
 		return nil, err
 	}
@@ -155,4 +155,37 @@ func (s *Service) EraseCart(ctx context.Context, req *cartv1.EraseCartRequest) (
 		return nil, err
 	}
 	return &cartv1.EraseCartResponse{}, s.erase(ctx, customer)
+}
+
+// SaveForLater implements CartService.
+func (s *Service) SaveForLater(ctx context.Context, req *cartv1.SaveForLaterRequest) (*cartv1.SaveForLaterResponse, error) {
+	cart, err := s.changeSaved(ctx, req.GetSku(), s.saveLine)
+	return &cartv1.SaveForLaterResponse{Cart: cart}, err
+}
+
+// MoveToCart implements CartService.
+func (s *Service) MoveToCart(ctx context.Context, req *cartv1.MoveToCartRequest) (*cartv1.MoveToCartResponse, error) {
+	cart, err := s.changeSaved(ctx, req.GetSku(), s.moveLine)
+	return &cartv1.MoveToCartResponse{Cart: cart}, err
+}
+
+// RemoveSaved implements CartService.
+func (s *Service) RemoveSaved(ctx context.Context, req *cartv1.RemoveSavedRequest) (*cartv1.RemoveSavedResponse, error) {
+	cart, err := s.changeSaved(ctx, req.GetSku(), s.forgetSaved)
+	return &cartv1.RemoveSavedResponse{Cart: cart}, err
+}
+
+// changeSaved of the session's customer.
+func (s *Service) changeSaved(ctx context.Context, sku string, change func(context.Context, ident.CustomerID, string) error) (*cartv1.Cart, error) {
+	p, err := session.Require(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := validate(sku, 0, 0); err != nil {
+		return nil, err
+	}
+	if err := change(ctx, p.CustomerID, sku); err != nil {
+		return nil, err
+	}
+	return s.readAll(ctx, p.CustomerID)
 }

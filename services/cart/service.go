@@ -42,7 +42,7 @@ func New(deps Deps) *Service { return &Service{deps: deps} }
 
 // price of a product that is for sale; UNKNOWN_PRODUCT for any other.
 func (s *Service) price(ctx context.Context, sku string) (money.Amount, error) {
-	products, err := s.products(ctx, []string{sku})
+	products, err := s.products(ctx, []Line{{SKU: sku}})
 	if err != nil {
 		return money.Amount{}, err
 	}
@@ -53,19 +53,26 @@ func (s *Service) price(ctx context.Context, sku string) (money.Amount, error) {
 	return money.FromProto(p.GetPrice()), nil
 }
 
-func (s *Service) products(ctx context.Context, skus []string) (map[string]*catalogv1.Product, error) {
-	if len(skus) == 0 {
-		return nil, nil
+// products of lines, by SKU; those of each list are asked for at once.
+func (s *Service) products(ctx context.Context, lists ...[]Line) (map[string]*catalogv1.Product, error) {
+	all := map[string]*catalogv1.Product{}
+	for _, lines := range lists {
+		if len(lines) == 0 {
+			continue
+		}
+		skus := make([]string, len(lines))
+		for i, l := range lines {
+			skus[i] = l.SKU
+		}
+		resp, err := s.deps.Products.BatchGetProducts(ctx, &catalogv1.BatchGetProductsRequest{Skus: skus})
+		if err != nil {
+			return nil, fmt.Errorf("products of a cart: %w", err)
+		}
+		for _, p := range resp.GetProducts() {
+			all[p.GetSku()] = p
+		}
 	}
-	resp, err := s.deps.Products.BatchGetProducts(ctx, &catalogv1.BatchGetProductsRequest{Skus: skus})
-	if err != nil {
-		return nil, fmt.Errorf("products of a cart: %w", err)
-	}
-	bySKU := make(map[string]*catalogv1.Product, len(skus))
-	for _, p := range resp.GetProducts() {
-		bySKU[p.GetSku()] = p
-	}
-	return bySKU, nil
+	return all, nil
 }
 
 // add a quantity of a product.
@@ -105,6 +112,19 @@ func (s *Service) remove(ctx context.Context, id ident.CustomerID, sku string) (
 	return s.show(ctx, id, lines)
 }
 
+// readAll of a cart, with what is saved.
+func (s *Service) readAll(ctx context.Context, id ident.CustomerID) (*cartv1.Cart, error) {
+	lines, err := readLines(ctx, s.deps.DB, id)
+	if err != nil {
+		return nil, fmt.Errorf("read cart: %w", err)
+	}
+	saved, err := readSaved(ctx, s.deps.DB, id)
+	if err != nil {
+		return nil, fmt.Errorf("read what is saved: %w", err)
+	}
+	return s.showAll(ctx, id, lines, saved)
+}
+
 func (s *Service) read(ctx context.Context, id ident.CustomerID) (*cartv1.Cart, error) {
 	lines, err := readLines(ctx, s.deps.DB, id)
 	if err != nil {
@@ -115,29 +135,51 @@ func (s *Service) read(ctx context.Context, id ident.CustomerID) (*cartv1.Cart, 
 
 // show a cart with today's prices.
 func (s *Service) show(ctx context.Context, id ident.CustomerID, lines []Line) (*cartv1.Cart, error) {
-	skus := make([]string, len(lines))
-	for i, l := range lines {
-		skus[i] = l.SKU
-	}
-	products, err := s.products(ctx, skus)
+	return s.showAll(ctx, id, lines, nil)
+}
+
+// showAll of a cart, with what is saved.
+func (s *Service) showAll(ctx context.Context, id ident.CustomerID, lines, saved []Line) (*cartv1.Cart, error) {
+	products, err := s.products(ctx, lines, saved)
 	if err != nil {
 		return nil, err
 	}
 	cart := &cartv1.Cart{CustomerId: string(id)}
 	subtotal := money.USD(0)
 	for _, l := range lines {
-		line := &cartv1.Line{Sku: l.SKU, Quantity: l.Quantity, PriceAtAdd: l.PriceAtAdd.Proto()}
-		if p, ok := products[l.SKU]; ok {
-			line.Title, line.Price, line.AvailableForSale = p.GetTitle(), p.GetPrice(), true
-			line.Category = strings.Join(p.GetCategoryPath(), " > ")
-			if subtotal, err = plus(subtotal, money.FromProto(p.GetPrice()), l.Quantity); err != nil {
-				return nil, fmt.Errorf("subtotal: %w", err)
-			}
+		p := products[l.SKU]
+		cart.Lines = append(cart.Lines, lineOf(l, p))
+		if p == nil {
+			continue
 		}
-		cart.Lines = append(cart.Lines, line)
+		if subtotal, err = plus(subtotal, money.FromProto(p.GetPrice()), l.Quantity); err != nil {
+			return nil, fmt.Errorf("subtotal: %w", err)
+		}
+	}
+	for _, l := range saved {
+		cart.Saved = append(cart.Saved, lineOf(l, products[l.SKU]))
 	}
 	cart.Subtotal = subtotal.Proto()
 	return cart, nil
+}
+
+// lineOf a product; nil for one that is not sold any more.
+func lineOf(l Line, p *catalogv1.Product) *cartv1.Line {
+	line := &cartv1.Line{Sku: l.SKU, Quantity: l.Quantity, PriceAtAdd: l.PriceAtAdd.Proto()}
+	if p != nil {
+		line.Title, line.Price, line.AvailableForSale = titleOf(p), p.GetPrice(), true
+		line.Category = strings.Join(p.GetCategoryPath(), " > ")
+	}
+	return line
+}
+
+// titleOf a product; of an offer with what tells it apart.
+func titleOf(p *catalogv1.Product) string {
+	if p.GetOfferOf() == "" {
+		return p.GetTitle()
+	}
+	condition := strings.TrimPrefix(p.GetCondition().String(), "CONDITION_")
+	return fmt.Sprintf("%s (%s, sold by %s)", p.GetTitle(), strings.ToLower(strings.ReplaceAll(condition, "_", " ")), p.GetSeller())
 }
 
 func plus(sum, price money.Amount, quantity int64) (money.Amount, error) {

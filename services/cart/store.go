@@ -77,6 +77,27 @@ ON CONFLICT (region, customer_id, cause) DO NOTHING`)
 DELETE FROM cart_lines
 WHERE region = $1 AND customer_id = $2`)
 
+	stmtListSaved = sqldb.Define(sqldb.Customer, "cart.list_saved", `
+SELECT sku, quantity, price_minor_units, currency, saved_at
+FROM saved_lines
+WHERE region = $1 AND customer_id = $2
+ORDER BY saved_at, sku`)
+
+	stmtPutSaved = sqldb.Define(sqldb.Customer, "cart.put_saved", `
+INSERT INTO saved_lines (region, customer_id, sku, quantity, price_minor_units, currency, saved_at)
+SELECT $1::crdb_internal_region, $2, l.sku, l.quantity, l.price, l.currency, l.saved_at
+FROM unnest($3::text[], $4::int8[], $5::int8[], $6::text[], $7::timestamptz[]) AS l (sku, quantity, price, currency, saved_at)
+ON CONFLICT (region, customer_id, sku) DO UPDATE
+SET quantity = excluded.quantity, price_minor_units = excluded.price_minor_units, currency = excluded.currency`)
+
+	stmtRemoveSaved = sqldb.Define(sqldb.Customer, "cart.remove_saved", `
+DELETE FROM saved_lines
+WHERE region = $1 AND customer_id = $2 AND sku = $3`)
+
+	stmtEraseSaved = sqldb.Define(sqldb.Customer, "cart.erase_saved", `
+DELETE FROM saved_lines
+WHERE region = $1 AND customer_id = $2`)
+
 	stmtEraseChanges = sqldb.Define(sqldb.Customer, "cart.erase_changes", `
 DELETE FROM cart_changes
 WHERE region = $1 AND customer_id = $2`)
@@ -86,6 +107,10 @@ SELECT result
 FROM cart_changes
 WHERE region = $1 AND customer_id = $2 AND cause = $3`)
 )
+
+func readSaved(ctx context.Context, q sqldb.Querier, id ident.CustomerID) ([]Line, error) {
+	return sqldb.Collect(ctx, q, stmtListSaved, scanLine, string(id.Region()), string(id))
+}
 
 func readLines(ctx context.Context, q sqldb.Querier, id ident.CustomerID) ([]Line, error) {
 	return sqldb.Collect(ctx, q, stmtList, scanLine, string(id.Region()), string(id))
@@ -141,7 +166,7 @@ func (s *Service) putLine(ctx context.Context, id ident.CustomerID, put Line) (l
 		if !contains(have, put.SKU) && len(have) >= maxLines {
 			return cartFull()
 		}
-		if err := putLines(ctx, tx, id, []Line{put}); err != nil {
+		if err := putLines(ctx, tx, stmtPut, id, []Line{put}); err != nil {
 			return err
 		}
 		lines, err = readLines(ctx, tx, id)
@@ -159,7 +184,8 @@ func contains(lines []Line, sku string) bool {
 	return false
 }
 
-func putLines(ctx context.Context, tx sqldb.Tx, id ident.CustomerID, lines []Line) error {
+// putLines of a cart by stmtPut, or of what is saved by stmtPutSaved.
+func putLines(ctx context.Context, tx sqldb.Tx, put *sqldb.Statement, id ident.CustomerID, lines []Line) error {
 	if len(lines) == 0 {
 		return nil
 	}
@@ -169,7 +195,7 @@ func putLines(ctx context.Context, tx sqldb.Tx, id ident.CustomerID, lines []Lin
 	for i, l := range lines {
 		skus[i], quantities[i], prices[i], currencies[i], times[i] = l.SKU, l.Quantity, l.PriceAtAdd.Minor, l.PriceAtAdd.Currency, l.AddedAt
 	}
-	_, err := tx.Exec(ctx, stmtPut, string(id.Region()), string(id), skus, quantities, prices, currencies, times)
+	_, err := tx.Exec(ctx, put, string(id.Region()), string(id), skus, quantities, prices, currencies, times)
 	return err
 }
 
@@ -213,7 +239,10 @@ func (s *Service) mergeGuest(ctx context.Context, id, guest ident.CustomerID) (*
 		if fresh == 0 {
 			return recall(ctx, tx, id, causeMerge(guest), resp)
 		}
-		return putLines(ctx, tx, id, write)
+		if err := putLines(ctx, tx, stmtPut, id, write); err != nil {
+			return err
+		}
+		return s.mergeSaved(ctx, tx, id, guest, now)
 	})
 	return resp, err
 }
@@ -275,7 +304,90 @@ func (s *Service) erase(ctx context.Context, id ident.CustomerID) error {
 	return s.deps.Fence.InSlotTx(ctx, id, func(tx sqldb.Tx) error {
 		var b sqldb.Batch
 		b.Queue(stmtEraseLines, nil, string(id.Region()), string(id))
+		b.Queue(stmtEraseSaved, nil, string(id.Region()), string(id))
 		b.Queue(stmtEraseChanges, nil, string(id.Region()), string(id))
 		return tx.Send(ctx, &b)
 	})
+}
+
+// saveLine puts a line of the cart aside.
+func (s *Service) saveLine(ctx context.Context, id ident.CustomerID, sku string) error {
+	return s.inBoth(ctx, id, func(tx sqldb.Tx, lines, saved map[string]Line) error {
+		l, found := lines[sku]
+		have, known := saved[sku]
+		switch {
+		case !found && known:
+			return nil
+		case !found:
+			return unknownLine()
+		case !known && len(saved) >= maxLines:
+			return savedFull()
+		}
+		l.Quantity, l.AddedAt = max(l.Quantity, have.Quantity), s.deps.Clock.Now()
+		if err := putLines(ctx, tx, stmtPutSaved, id, []Line{l}); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, stmtRemove, string(id.Region()), string(id), sku)
+		return err
+	})
+}
+
+// moveLine puts a saved line back into the cart.
+func (s *Service) moveLine(ctx context.Context, id ident.CustomerID, sku string) error {
+	return s.inBoth(ctx, id, func(tx sqldb.Tx, lines, saved map[string]Line) error {
+		l, found := saved[sku]
+		have, known := lines[sku]
+		switch {
+		case !found && known:
+			return nil
+		case !found:
+			return unknownLine()
+		case !known && len(lines) >= maxLines:
+			return cartFull()
+		}
+		l.AddedAt = s.deps.Clock.Now()
+		if !known || l.Quantity > have.Quantity {
+			if err := putLines(ctx, tx, stmtPut, id, []Line{l}); err != nil {
+				return err
+			}
+		}
+		_, err := tx.Exec(ctx, stmtRemoveSaved, string(id.Region()), string(id), sku)
+		return err
+	})
+}
+
+// inBoth the cart and what is saved, locked until the change is committed; by SKU.
+func (s *Service) inBoth(ctx context.Context, id ident.CustomerID, change func(tx sqldb.Tx, lines, saved map[string]Line) error) error {
+	return s.deps.Fence.InSlotTx(ctx, id, func(tx sqldb.Tx) error {
+		lines, err := s.lock(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		saved, err := readSaved(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		return change(tx, bySKU(lines), bySKU(saved))
+	})
+}
+
+func (s *Service) forgetSaved(ctx context.Context, id ident.CustomerID, sku string) error {
+	return s.deps.Fence.InSlotTx(ctx, id, func(tx sqldb.Tx) error {
+		_, err := tx.Exec(ctx, stmtRemoveSaved, string(id.Region()), string(id), sku)
+		return err
+	})
+}
+
+// mergeSaved takes in what a guest has saved, as lines are merged. The customer's cart is locked.
+func (s *Service) mergeSaved(ctx context.Context, tx sqldb.Tx, id, guest ident.CustomerID, now time.Time) error {
+	theirs, err := readSaved(ctx, tx, guest)
+	if err != nil || len(theirs) == 0 {
+		return err
+	}
+	own, err := readSaved(ctx, tx, id)
+	if err != nil {
+		return err
+	}
+	write, _ := merge(own, theirs, now)
+	return putLines(ctx, tx, stmtPutSaved, id, write)
 }

@@ -3,6 +3,7 @@ package catalog
 import (
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -26,6 +27,12 @@ const (
 	maxAttribute     = 500
 	maxWeight        = 10_000_000 // ten tonnes in grams
 	maxPopularity    = 1_000_000
+	maxVariesBy      = 3
+	// maxFamily products are shown as choices of each other.
+	maxFamily = 100
+	maxSeller = 120
+	// maxOffers of a product are shown.
+	maxOffers = 20
 )
 
 // currencySold is the one currency that prices are in.
@@ -74,6 +81,8 @@ func Validate(v *problem.Violations, field string, p *catalogv1.Product) {
 	validateCategory(v, at("category_path"), p.GetCategoryPath())
 	validatePrice(v, at("price"), p)
 	validateExtras(v, field, p)
+	validateFamily(v, field, p)
+	validateOffer(v, field, p)
 }
 
 func validateCategory(v *problem.Violations, field string, path []string) {
@@ -105,6 +114,33 @@ func validateExtras(v *problem.Violations, field string, p *catalogv1.Product) {
 		ok := name != "" && validText(name, maxAttributeName) && validText(value, maxAttribute)
 		v.Check(ok, field+".attributes", "must have names of 1 to 80 and values of at most 500 characters")
 	}
+}
+
+func validateFamily(v *problem.Violations, field string, p *catalogv1.Product) {
+	by := p.GetVariesBy()
+	if p.GetFamily() == "" {
+		v.Check(len(by) == 0, field+".varies_by", "must be empty without a family")
+		return
+	}
+	v.Check(validSKU(p.GetFamily()), field+".family", "must be 1 to 64 characters of A-Z, a-z, 0-9, '-', '_' and '.'")
+	v.Check(len(by) >= 1 && len(by) <= maxVariesBy, field+".varies_by", "must have 1 to 3 attributes")
+	for i, name := range by {
+		_, found := p.GetAttributes()[name]
+		v.Check(found && !slices.Contains(by[:i], name), fmt.Sprintf("%s.varies_by[%d]", field, i), "must be an attribute of the product, named once")
+	}
+}
+
+func validateOffer(v *problem.Violations, field string, p *catalogv1.Product) {
+	_, known := catalogv1.Condition_name[int32(p.GetCondition())]
+	if p.GetOfferOf() == "" {
+		v.Check(p.GetSeller() == "", field+".seller", "must be empty for what is no offer")
+		v.Check(p.GetCondition() == catalogv1.Condition_CONDITION_UNSPECIFIED, field+".condition", "must be unspecified for what is no offer")
+		return
+	}
+	v.Check(validSKU(p.GetOfferOf()) && p.GetOfferOf() != p.GetSku(), field+".offer_of", "must be another product's SKU")
+	v.Check(strings.TrimSpace(p.GetSeller()) != "" && validText(p.GetSeller(), maxSeller), field+".seller", "must be 1 to 120 characters")
+	v.Check(known && p.GetCondition() != catalogv1.Condition_CONDITION_UNSPECIFIED, field+".condition", "must be one of the conditions")
+	v.Check(p.GetFamily() == "", field+".family", "must be empty for an offer")
 }
 
 // joinCategory is a path as it is stored and asked for.

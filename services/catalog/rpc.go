@@ -36,12 +36,7 @@ func (s *Service) GetProduct(ctx context.Context, req *catalogv1.GetProductReque
 
 // BatchGetProducts implements CatalogService.
 func (s *Service) BatchGetProducts(ctx context.Context, req *catalogv1.BatchGetProductsRequest) (*catalogv1.BatchGetProductsResponse, error) {
-	var v problem.Violations
-	v.Check(len(req.GetSkus()) <= maxBatch, "skus", "must be at most 200")
-	for i, sku := range req.GetSkus() {
-		v.Check(validSKU(sku), "skus["+strconv.Itoa(i)+"]", "must be 1 to 64 characters of A-Z, a-z, 0-9, '-', '_' and '.'")
-	}
-	if err := v.Err(); err != nil {
+	if err := checkSKUs("skus", req.GetSkus()); err != nil {
 		return nil, err
 	}
 	if len(req.GetSkus()) == 0 {
@@ -49,6 +44,34 @@ func (s *Service) BatchGetProducts(ctx context.Context, req *catalogv1.BatchGetP
 	}
 	products, err := s.batch(ctx, req.GetSkus())
 	return &catalogv1.BatchGetProductsResponse{Products: products}, err
+}
+
+// ListFamilies implements CatalogService.
+func (s *Service) ListFamilies(ctx context.Context, req *catalogv1.ListFamiliesRequest) (*catalogv1.ListFamiliesResponse, error) {
+	if err := checkSKUs("families", req.GetFamilies()); err != nil || len(req.GetFamilies()) == 0 {
+		return &catalogv1.ListFamiliesResponse{}, err
+	}
+	products, err := s.families(ctx, req.GetFamilies())
+	return &catalogv1.ListFamiliesResponse{Products: products}, err
+}
+
+// ListOffers implements CatalogService.
+func (s *Service) ListOffers(ctx context.Context, req *catalogv1.ListOffersRequest) (*catalogv1.ListOffersResponse, error) {
+	if err := checkSKUs("skus", req.GetSkus()); err != nil || len(req.GetSkus()) == 0 {
+		return &catalogv1.ListOffersResponse{}, err
+	}
+	offers, err := s.offers(ctx, req.GetSkus())
+	return &catalogv1.ListOffersResponse{Offers: offers}, err
+}
+
+// checkSKUs of a batch, or what is written like them.
+func checkSKUs(field string, skus []string) error {
+	var v problem.Violations
+	v.Check(len(skus) <= maxBatch, field, "must be at most 200")
+	for i, sku := range skus {
+		v.Check(validSKU(sku), field+"["+strconv.Itoa(i)+"]", "must be 1 to 64 characters of A-Z, a-z, 0-9, '-', '_' and '.'")
+	}
+	return v.Err()
 }
 
 // BrowseCategory implements CatalogService.

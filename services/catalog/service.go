@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -86,6 +87,32 @@ func (s *Service) batch(ctx context.Context, skus []string) ([]*catalogv1.Produc
 		return nil, fmt.Errorf("read %d products: %w", len(skus), err)
 	}
 	return products, nil
+}
+
+// families' products, in the order of their SKUs.
+func (s *Service) families(ctx context.Context, families []string) ([]*catalogv1.Product, error) {
+	families = slices.Clone(families)
+	slices.Sort(families)
+	products, err := sqldb.Collect(ctx, s.deps.DB, stmtFamilies, scanProduct, slices.Compact(families), maxFamily)
+	if err != nil {
+		return nil, fmt.Errorf("read %d families: %w", len(families), err)
+	}
+	slices.SortFunc(products, func(a, b *catalogv1.Product) int { return strings.Compare(a.GetSku(), b.GetSku()) })
+	return products, nil
+}
+
+// offers of products, as they are listed.
+func (s *Service) offers(ctx context.Context, skus []string) ([]*catalogv1.Product, error) {
+	skus = slices.Clone(skus)
+	slices.Sort(skus)
+	offers, err := sqldb.Collect(ctx, s.deps.DB, stmtOffers, scanProduct, slices.Compact(skus), maxOffers)
+	if err != nil {
+		return nil, fmt.Errorf("read the offers of %d products: %w", len(skus), err)
+	}
+	slices.SortFunc(offers, func(a, b *catalogv1.Product) int {
+		return cmp.Or(cmp.Compare(a.GetCondition(), b.GetCondition()), cmp.Compare(a.GetPrice().GetMinorUnits(), b.GetPrice().GetMinorUnits()), strings.Compare(a.GetSku(), b.GetSku()))
+	})
+	return offers, nil
 }
 
 // listing is a place in a category: after a popularity and an SKU.

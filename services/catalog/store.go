@@ -16,16 +16,38 @@ import (
 
 var (
 	stmtGet = sqldb.Define(sqldb.Global, "catalog.get", `
-SELECT sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at
+SELECT sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by, offer_of, seller, condition
 FROM products
 WHERE sku = ANY ($1::text[])`)
 
 	stmtScan = sqldb.Define(sqldb.Global, "catalog.scan", `
-SELECT sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at
+SELECT sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by, offer_of, seller, condition
 FROM products
 WHERE sku > $1
 ORDER BY sku
 LIMIT $2`)
+
+	stmtFamilies = sqldb.Define(sqldb.Global, "catalog.families", `
+SELECT p.sku, p.title, p.description, p.brand, p.category, p.price_minor_units, p.currency, p.image_urls, p.attributes, p.weight_grams, p.popularity, p.version, p.updated_at, p.family, p.varies_by, p.offer_of, p.seller, p.condition
+FROM unnest($1::text[]) AS f (family)
+CROSS JOIN LATERAL (
+  SELECT sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by, offer_of, seller, condition
+  FROM products
+  WHERE family = f.family AND family <> ''
+  ORDER BY sku
+  LIMIT $2
+) AS p`)
+
+	stmtOffers = sqldb.Define(sqldb.Global, "catalog.offers", `
+SELECT p.sku, p.title, p.description, p.brand, p.category, p.price_minor_units, p.currency, p.image_urls, p.attributes, p.weight_grams, p.popularity, p.version, p.updated_at, p.family, p.varies_by, p.offer_of, p.seller, p.condition
+FROM unnest($1::text[]) AS f (sku)
+CROSS JOIN LATERAL (
+  SELECT sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by, offer_of, seller, condition
+  FROM products
+  WHERE offer_of = f.sku AND offer_of <> ''
+  ORDER BY condition, price_minor_units, sku
+  LIMIT $2
+) AS p`)
 
 	stmtBrowse = sqldb.Define(sqldb.Global, "catalog.browse", `
 SELECT popularity, sku
@@ -43,22 +65,24 @@ ORDER BY category
 LIMIT $1`)
 
 	stmtLock = sqldb.Define(sqldb.Global, "catalog.lock", `
-SELECT sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at
+SELECT sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by, offer_of, seller, condition
 FROM products
 WHERE sku = $1
 FOR UPDATE`)
 
 	stmtUpsert = sqldb.Define(sqldb.Global, "catalog.upsert", `
-INSERT INTO products (sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at)
+INSERT INTO products (sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by, offer_of, seller, condition)
 SELECT p.sku, p.title, p.description, p.brand, p.category, p.price, p.currency,
-  ARRAY (SELECT jsonb_array_elements_text(p.image_urls)), p.attributes, p.weight, p.popularity, 1, $12
-FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::int8[], $7::text[], $8::jsonb[], $9::jsonb[], $10::int8[], $11::int4[])
-  AS p (sku, title, description, brand, category, price, currency, image_urls, attributes, weight, popularity)
+  ARRAY (SELECT jsonb_array_elements_text(p.image_urls)), p.attributes, p.weight, p.popularity, 1, $12,
+  p.family, ARRAY (SELECT jsonb_array_elements_text(p.varies_by)), p.offer_of, p.seller, p.condition
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::int8[], $7::text[], $8::jsonb[], $9::jsonb[], $10::int8[], $11::int4[], $13::text[], $14::jsonb[],
+  $15::text[], $16::text[], $17::int2[])
+  AS p (sku, title, description, brand, category, price, currency, image_urls, attributes, weight, popularity, family, varies_by, offer_of, seller, condition)
 ON CONFLICT (sku) DO UPDATE
 SET title = excluded.title, description = excluded.description, brand = excluded.brand, category = excluded.category,
   price_minor_units = excluded.price_minor_units, currency = excluded.currency, image_urls = excluded.image_urls,
   attributes = excluded.attributes, weight_grams = excluded.weight_grams, popularity = excluded.popularity,
-  version = products.version + 1, updated_at = excluded.updated_at
+  family = excluded.family, varies_by = excluded.varies_by, offer_of = excluded.offer_of, seller = excluded.seller, condition = excluded.condition, version = products.version + 1, updated_at = excluded.updated_at
 RETURNING sku, version`)
 
 	stmtUnlist = sqldb.Define(sqldb.Global, "catalog.unlist", `
@@ -79,13 +103,15 @@ func scanProduct(r sqldb.Row) (*catalogv1.Product, error) {
 		price      money.Amount
 		attributes []byte
 		updatedAt  time.Time
+		condition  int16
 	)
 	err := r.Scan(&p.Sku, &p.Title, &p.Description, &p.Brand, &category, &price.Minor, &price.Currency, &p.ImageUrls, &attributes,
-		&p.WeightGrams, &p.Popularity, &p.Version, &updatedAt)
+		&p.WeightGrams, &p.Popularity, &p.Version, &updatedAt, &p.Family, &p.VariesBy, &p.OfferOf, &p.Seller, &condition)
 	if err != nil {
 		return nil, err
 	}
 	p.CategoryPath, p.Price, p.UpdatedAt = splitCategory(category), price.Proto(), timestamppb.New(updatedAt)
+	p.Condition = catalogv1.Condition(condition)
 	if err := json.Unmarshal(attributes, &p.Attributes); err != nil {
 		return nil, fmt.Errorf("attributes of %s: %w", p.GetSku(), err)
 	}
@@ -113,7 +139,7 @@ func writeProducts(ctx context.Context, tx sqldb.Tx, products []*catalogv1.Produ
 	}
 	versions := make(map[string]int64, len(products))
 	rows, err := tx.Query(ctx, stmtUpsert, c.skus, c.titles, c.descriptions, c.brands, c.categories, c.prices, c.currencies, c.images, c.attributes,
-		c.weights, c.popularities, now)
+		c.weights, c.popularities, now, c.families, c.variesBy, c.offerOf, c.sellers, c.conditions)
 	if err != nil {
 		return err
 	}
@@ -144,12 +170,14 @@ func writeProducts(ctx context.Context, tx sqldb.Tx, products []*catalogv1.Produ
 
 // columns of products, for unnest.
 type columns struct {
-	skus, titles, descriptions, brands, categories, currencies []string
-	images, attributes                                         []string // JSON
-	prices, weights                                            []int64
-	popularities                                               []int32
-	listed, listedSKUs                                         []string // one for each category above the product's, and its own
-	listedPopularities                                         []int32
+	skus, titles, descriptions, brands, categories, currencies, families, offerOf, sellers []string
+
+	images, attributes, variesBy []string // JSON
+	prices, weights              []int64
+	popularities                 []int32
+	conditions                   []int16
+	listed, listedSKUs           []string // one for each category above the product's, and its own
+	listedPopularities           []int32
 }
 
 func columnsOf(products []*catalogv1.Product) (columns, error) {
@@ -158,6 +186,10 @@ func columnsOf(products []*catalogv1.Product) (columns, error) {
 		images, err := json.Marshal(append([]string{}, p.GetImageUrls()...))
 		if err != nil {
 			return columns{}, fmt.Errorf("images of %s: %w", p.GetSku(), err)
+		}
+		variesBy, err := json.Marshal(append([]string{}, p.GetVariesBy()...))
+		if err != nil {
+			return columns{}, fmt.Errorf("what %s varies by: %w", p.GetSku(), err)
 		}
 		attributes := []byte("{}")
 		if len(p.GetAttributes()) > 0 {
@@ -169,7 +201,12 @@ func columnsOf(products []*catalogv1.Product) (columns, error) {
 		c.brands, c.categories = append(c.brands, p.GetBrand()), append(c.categories, joinCategory(p.GetCategoryPath()))
 		c.prices, c.currencies = append(c.prices, p.GetPrice().GetMinorUnits()), append(c.currencies, p.GetPrice().GetCurrencyCode())
 		c.images, c.attributes = append(c.images, string(images)), append(c.attributes, string(attributes))
+		c.families, c.variesBy = append(c.families, p.GetFamily()), append(c.variesBy, string(variesBy))
 		c.weights, c.popularities = append(c.weights, p.GetWeightGrams()), append(c.popularities, p.GetPopularity())
+		c.offerOf, c.sellers, c.conditions = append(c.offerOf, p.GetOfferOf()), append(c.sellers, p.GetSeller()), append(c.conditions, int16(p.GetCondition()))
+		if p.GetOfferOf() != "" {
+			continue // an offer stands on its product's page only
+		}
 		for _, category := range ancestors(p.GetCategoryPath()) {
 			c.listed, c.listedSKUs = append(c.listed, category), append(c.listedSKUs, p.GetSku())
 			c.listedPopularities = append(c.listedPopularities, p.GetPopularity())

@@ -20,7 +20,7 @@ const golden = "testdata/events.txt"
 
 // subjects of all events that cells publish.
 var subjects = []string{
-	"catalog.product.changed", "catalog.review.changed", "catalog.review.voted", "fulfillment.us-east-1.ATL1.requested", "fulfillment.us-east-1.ATL1.erased", "order.use1.shipped", "order.use1.scanned", "order.use1.short", "stock.us-east-1.touched", "stock.us-east-1.summarized",
+	"catalog.product.changed", "catalog.page.rebuilt", "catalog.review.changed", "catalog.review.voted", "fulfillment.us-east-1.ATL1.requested", "fulfillment.us-east-1.ATL1.erased", "order.use1.shipped", "order.use1.scanned", "order.use1.short", "stock.us-east-1.touched", "stock.us-east-1.summarized",
 	"search.us-east-1.logged",
 }
 

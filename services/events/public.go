@@ -16,6 +16,7 @@ import (
 	orderv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1"
 	reviewv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/review/v1"
 	searchv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/search/v1"
+	storefrontv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/storefront/v1"
 )
 
 // ofSubject is an empty event of a subject. Nil for one that is not known here.
@@ -44,6 +45,8 @@ func ofSubject(subject string) proto.Message {
 		return &searchv1.SearchLogged{}
 	case "catalog.product.changed":
 		return &catalogv1.ProductChanged{}
+	case "catalog.page.rebuilt":
+		return &storefrontv1.PagesRebuilt{}
 	case "catalog.review.changed":
 		return &reviewv1.ContributionChanged{}
 	case "catalog.review.voted":

@@ -147,6 +147,11 @@ func TestWhatIsPublishedIsServedAndReplacesWhatWasThere(t *testing.T) {
 	if got := product("a"); !slices.Equal(got, []string{"b", "c"}) {
 		t.Errorf("with a: %v", got)
 	}
+	each, err := s.BatchForProduct(t.Context(), &recommendationv1.BatchForProductRequest{Skus: []string{"d", "a", "nothing", "a"}, Limit: 1})
+	must(t, err)
+	if got := each.GetOthers(); len(got) != 2 || !slices.Equal(skus(got["a"].GetOthers()), []string{"b"}) || !slices.Equal(skus(got["d"].GetOthers()), []string{"c"}) {
+		t.Errorf("with each of a and d: %v", got)
+	}
 	cart, err := s.ForCart(t.Context(), &recommendationv1.ForCartRequest{Skus: []string{"a", "d", "a"}, Limit: 1})
 	must(t, err)
 	if got := skus(cart.GetRecommended()); !slices.Equal(got, []string{"c"}) || cart.GetRecommended()[0].GetScore() != 19 {

@@ -41,3 +41,18 @@ func (s *Service) with(ctx context.Context, skus []string, limit int) ([]*recomm
 	}
 	return blend(seeds, skus, func(sku string) []*recommendationv1.Recommended { return others[sku] }, limit), nil
 }
+
+// withEach gives what goes with each of some products.
+func (s *Service) withEach(ctx context.Context, skus []string, limit int) (map[string]*recommendationv1.AlsoBought, error) {
+	skus = slices.Clone(skus)
+	slices.Sort(skus)
+	others, err := readOthers(ctx, s.deps.DB, slices.Compact(skus))
+	if err != nil {
+		return nil, fmt.Errorf("recommend for each of %d products: %w", len(skus), err)
+	}
+	all := map[string]*recommendationv1.AlsoBought{}
+	for sku, with := range others {
+		all[sku] = &recommendationv1.AlsoBought{Others: best(with, limit)}
+	}
+	return all, nil
+}

@@ -54,20 +54,21 @@ func (s *Service) tellVote(ctx context.Context, tx sqldb.Tx, ring ident.Region, 
 	return outbox.Enqueue(ctx, tx, ring, s.deps.Clock.Now(), events...)
 }
 
-// Take is the consumer of the events: it keeps this region's copies. An event that comes again, or late, changes nothing.
-func (s *Service) Take(ctx context.Context, subject string, payload []byte) error {
+// Take is the consumer of the events: it keeps this region's copies. An event that comes again, or late, changes nothing. Gives
+// the SKU of the product that it is about.
+func (s *Service) Take(ctx context.Context, subject string, payload []byte) (sku string, err error) {
 	if subject == subjectVoted {
 		var e reviewv1.VoteChanged
 		if err := proto.Unmarshal(payload, &e); err != nil {
-			return fmt.Errorf("vote changed: %w", err)
+			return "", fmt.Errorf("vote changed: %w", err)
 		}
-		return s.takeVote(ctx, &e)
+		return e.GetSku(), s.takeVote(ctx, &e)
 	}
 	var e reviewv1.ContributionChanged
 	if err := proto.Unmarshal(payload, &e); err != nil {
-		return fmt.Errorf("contribution changed: %w", err)
+		return "", fmt.Errorf("contribution changed: %w", err)
 	}
-	return s.takeContribution(ctx, &e)
+	return e.GetSku(), s.takeContribution(ctx, &e)
 }
 
 const (

@@ -58,11 +58,13 @@ func TestAnyOrderAndRepetitionOfEventsGivesTheSameOpinion(t *testing.T) {
 			return
 		}
 		for _, e := range events {
-			must(t, w.Take(context.Background(), e.subject, e.payload))
+			_, err := w.Take(context.Background(), e.subject, e.payload)
+			must(t, err)
 		}
 		shuffled := rapid.Permutation(append(events, rapid.SliceOfN(rapid.SampledFrom(events), 0, 4).Draw(t, "again")...)).Draw(t, "arrivals")
 		for _, e := range shuffled {
-			must(t, w.far.Take(context.Background(), e.subject, e.payload))
+			_, err := w.far.Take(context.Background(), e.subject, e.payload)
+			must(t, err)
 		}
 		near, far := w.opinion(t, w.Service, sku), w.opinion(t, w.far, sku)
 		counts, votes := w.truth(t, sku)

@@ -146,7 +146,8 @@ func (w world) arrive(t reporter) {
 func (w world) arriveOf(t reporter, sku string) {
 	t.Helper()
 	for _, e := range w.events(t, here, sku) {
-		must(t, w.Take(context.Background(), e.subject, e.payload))
+		_, err := w.Take(context.Background(), e.subject, e.payload)
+		must(t, err)
 	}
 }
 

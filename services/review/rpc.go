@@ -229,24 +229,43 @@ func (s *Service) GetOpinion(ctx context.Context, req *reviewv1.GetOpinionReques
 	return &reviewv1.GetOpinionResponse{Opinion: o}, nil
 }
 
-// BatchGetRatings implements ReviewService.
-func (s *Service) BatchGetRatings(ctx context.Context, req *reviewv1.BatchGetRatingsRequest) (*reviewv1.BatchGetRatingsResponse, error) {
+// eachOnce of the SKUs of a batch, sorted.
+func eachOnce(skus []string) ([]string, error) {
 	var v problem.Violations
-	v.Check(len(req.GetSkus()) <= maxRatings, "skus", "must be at most 200")
-	for _, sku := range req.GetSkus() {
+	v.Check(len(skus) <= maxRatings, "skus", "must be at most 200")
+	for _, sku := range skus {
 		checkSKU(&v, sku)
 	}
-	if err := v.Err(); err != nil || len(req.GetSkus()) == 0 {
+	skus = slices.Clone(skus)
+	slices.Sort(skus)
+	return slices.Compact(skus), v.Err()
+}
+
+// BatchGetOpinions implements ReviewService.
+func (s *Service) BatchGetOpinions(ctx context.Context, req *reviewv1.BatchGetOpinionsRequest) (*reviewv1.BatchGetOpinionsResponse, error) {
+	skus, err := eachOnce(req.GetSkus())
+	if err != nil || len(skus) == 0 {
+		return &reviewv1.BatchGetOpinionsResponse{}, err
+	}
+	all, err := readOpinions(ctx, s.deps.Regional, s.deps.Region, skus)
+	if err != nil {
+		return nil, fmt.Errorf("opinions of %d products: %w", len(skus), err)
+	}
+	return &reviewv1.BatchGetOpinionsResponse{Opinions: all}, nil
+}
+
+// BatchGetRatings implements ReviewService.
+func (s *Service) BatchGetRatings(ctx context.Context, req *reviewv1.BatchGetRatingsRequest) (*reviewv1.BatchGetRatingsResponse, error) {
+	skus, err := eachOnce(req.GetSkus())
+	if err != nil || len(skus) == 0 {
 		return &reviewv1.BatchGetRatingsResponse{}, err
 	}
-	skus := slices.Clone(req.GetSkus())
-	slices.Sort(skus)
 	all, err := sqldb.Collect(ctx, s.deps.Regional, stmtGetRatings, func(r sqldb.Row) (*reviewv1.Rating, error) {
 		var sku string
 		var stars [5]int64
 		err := r.Scan(&sku, &stars[0], &stars[1], &stars[2], &stars[3], &stars[4])
 		return ratingOf(sku, stars), err
-	}, string(s.deps.Region), slices.Compact(skus))
+	}, string(s.deps.Region), skus)
 	if err != nil {
 		return nil, fmt.Errorf("ratings of %d products: %w", len(skus), err)
 	}

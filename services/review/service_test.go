@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/cellar-commerce/cellar/internal/fence"
 	orderv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1"
 	reviewv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/review/v1"
@@ -353,6 +355,11 @@ func TestEveryReviewIsOnOnePage(t *testing.T) {
 		if len(seen) != len(want) {
 			t.Errorf("%v: %d of %d are seen", sort, len(seen), len(want))
 		}
+	}
+	opinions, err := w.BatchGetOpinions(t.Context(), &reviewv1.BatchGetOpinionsRequest{Skus: []string{"lamp", "shade", "lamp"}})
+	must(t, err)
+	if one := w.opinion(t, w.Service, "lamp"); len(opinions.GetOpinions()) != 1 || !proto.Equal(opinions.GetOpinions()["lamp"], one) {
+		t.Errorf("together they are %v, one by one %v", opinions, one)
 	}
 	ratings, err := w.BatchGetRatings(t.Context(), &reviewv1.BatchGetRatingsRequest{Skus: []string{"lamp", "shade", "lamp"}})
 	must(t, err)

@@ -108,6 +108,11 @@ SELECT stars_1, stars_2, stars_3, stars_4, stars_5, digest
 FROM opinions
 WHERE region = $1 AND sku = $2`)
 
+	stmtGetOpinions = sqldb.Define(sqldb.Regional, "review.get_opinions", `
+SELECT o.sku, o.stars_1, o.stars_2, o.stars_3, o.stars_4, o.stars_5, o.digest
+FROM unnest($2::text[]) AS p (sku)
+JOIN opinions AS o ON o.region = $1 AND o.sku = p.sku`)
+
 	stmtGetRatings = sqldb.Define(sqldb.Regional, "review.get_ratings", `
 SELECT o.sku, o.stars_1, o.stars_2, o.stars_3, o.stars_4, o.stars_5
 FROM unnest($2::text[]) AS p (sku)
@@ -270,6 +275,25 @@ func putOpinion(ctx context.Context, tx sqldb.Tx, region ident.Region, sku strin
 }
 
 // readOpinion of a product; an empty one when nobody has written about it.
+// readOpinions of products, by SKU; without those of whom nothing is said.
+func readOpinions(ctx context.Context, q sqldb.Querier, region ident.Region, skus []string) (map[string]*reviewv1.Opinion, error) {
+	all := map[string]*reviewv1.Opinion{}
+	_, err := sqldb.Collect(ctx, q, stmtGetOpinions, func(r sqldb.Row) (struct{}, error) {
+		var sku string
+		var stars [5]int64
+		var digest []byte
+		if err := r.Scan(&sku, &stars[0], &stars[1], &stars[2], &stars[3], &stars[4], &digest); err != nil {
+			return struct{}{}, err
+		}
+		o := &reviewv1.Opinion{}
+		err := proto.Unmarshal(digest, o)
+		o.Rating = ratingOf(sku, stars)
+		all[sku] = o
+		return struct{}{}, err
+	}, string(region), skus)
+	return all, err
+}
+
 func readOpinion(ctx context.Context, q sqldb.Querier, region ident.Region, sku string) (*reviewv1.Opinion, error) {
 	var stars [5]int64
 	var digest []byte

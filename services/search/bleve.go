@@ -234,22 +234,28 @@ func anywhere(term string, fuzziness int) query.Query {
 	return query.NewDisjunctionQuery(fields)
 }
 
+// run a query. As many matches are fetched as it takes for the families among them to be shown once.
 func (b *Bleve) run(ctx context.Context, q Query, match query.Query) (Results, error) {
-	req := bleve.NewSearchRequestOptions(filtered(match, q), max(q.Limit, rerankDepth), 0, false)
-	req.Score = ""
-	switch q.Sort {
-	case searchv1.Sort_SORT_PRICE_ASCENDING:
-		req.SortBy([]string{fieldPrice, "_id"})
-	case searchv1.Sort_SORT_PRICE_DESCENDING:
-		req.SortBy([]string{"-" + fieldPrice, "_id"})
-	case searchv1.Sort_SORT_POPULARITY:
-		req.SortBy([]string{"-" + fieldPopularity, "_id"})
-	case searchv1.Sort_SORT_UNSPECIFIED:
-		req.SortBy([]string{"-_score", "_id"})
-		if strings.TrimSpace(q.Words) == "" {
-			req.SortBy([]string{"-" + fieldPopularity, "_id"})
+	for depth := max(q.Limit, rerankDepth); ; depth *= 2 {
+		res, err := b.fetch(ctx, q, match, min(depth, MaxResults))
+		if err != nil {
+			return Results{}, err
+		}
+		fetched := len(res.Hits)
+		res.Hits = collapse(res.Hits)
+		if len(res.Hits) > q.Limit || fetched < depth {
+			res.More = len(res.Hits) > q.Limit
+			res.Hits = res.Hits[:min(len(res.Hits), q.Limit)]
+			return res, nil
 		}
 	}
+}
+
+// fetch the first matches, however many of them are of one family.
+func (b *Bleve) fetch(ctx context.Context, q Query, match query.Query, depth int) (Results, error) {
+	req := bleve.NewSearchRequestOptions(filtered(match, q), depth, 0, false)
+	req.Score = ""
+	req.SortBy(orderOf(q))
 	if q.Facets {
 		req.AddFacet(fieldLeaf, bleve.NewFacetRequest(fieldLeaf, maxFacet))
 		req.AddFacet(fieldBrandShown, bleve.NewFacetRequest(fieldBrandShown, maxFacet))
@@ -267,8 +273,20 @@ func (b *Bleve) run(ctx context.Context, q Query, match query.Query) (Results, e
 	if q.Sort == searchv1.Sort_SORT_UNSPECIFIED && strings.TrimSpace(q.Words) != "" {
 		rerank(res.Hits)
 	}
-	res.Hits = res.Hits[:min(len(res.Hits), q.Limit)]
 	return res, nil
+}
+
+// orderOf the matches, as the index understands it.
+func orderOf(q Query) []string {
+	switch {
+	case q.Sort == searchv1.Sort_SORT_PRICE_ASCENDING:
+		return []string{fieldPrice, "_id"}
+	case q.Sort == searchv1.Sort_SORT_PRICE_DESCENDING:
+		return []string{"-" + fieldPrice, "_id"}
+	case q.Sort == searchv1.Sort_SORT_POPULARITY || strings.TrimSpace(q.Words) == "":
+		return []string{"-" + fieldPopularity, "_id"}
+	}
+	return []string{"-_score", "_id"}
 }
 
 // filtered narrows a query without changing its scores.

@@ -22,6 +22,9 @@ func (s *Service) HandleChanged(ctx context.Context, payload []byte) error {
 	if err := proto.Unmarshal(payload, &changed); err != nil {
 		return fmt.Errorf("product changed: %w", err)
 	}
+	if isOffer(changed.GetProduct()) {
+		return nil
+	}
 	select {
 	case s.changed <- changed.GetProduct():
 		return nil

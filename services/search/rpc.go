@@ -64,7 +64,7 @@ func (s *Service) search(ctx context.Context, req *searchv1.SearchRequest) (resp
 	for _, h := range res.Hits[min(offset, len(res.Hits)):] {
 		resp.Hits = append(resp.Hits, show(h))
 	}
-	if len(res.Hits) == end && res.Total > int64(end) && end < MaxResults {
+	if res.More && end < MaxResults {
 		resp.NextPageToken = pageToken(end)
 	}
 	return resp, offset, nil

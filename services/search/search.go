@@ -42,9 +42,11 @@ type Query struct {
 
 // Results of a query.
 type Results struct {
-	// Hits in order, at most the query's limit.
+	// Hits in order, at most the query's limit; of a family only the first.
 	Hits []Hit
-	// Total of the matches.
+	// More hits would follow with a higher limit.
+	More bool
+	// Total of the matches, whatever family they are of.
 	Total int64
 	// Categories and Brands count the matches by value, the most frequent first; at most maxFacet values.
 	Categories, Brands []FacetValue
@@ -73,6 +75,8 @@ type Product struct {
 	Image      string
 	Popularity int32
 	Version    int64
+	// Family of products that differ in size, colour and the like; empty for none.
+	Family string
 }
 
 // MaxResults is where every result list ends.
@@ -110,11 +114,23 @@ func rerank(hits []Hit) {
 	}
 }
 
+// collapse hits to the first of each family.
+func collapse(hits []Hit) []Hit {
+	seen := map[string]bool{}
+	return slices.DeleteFunc(hits, func(h Hit) bool {
+		family := h.Product.Family
+		again := family != "" && seen[family]
+		seen[family] = true
+		return again
+	})
+}
+
 // shown is what is kept of a product for result lists.
 func shown(p *catalogv1.Product) *Product {
 	out := &Product{
 		SKU: p.GetSku(), Title: p.GetTitle(), Brand: p.GetBrand(), Category: strings.Join(p.GetCategoryPath(), " > "),
 		Price: p.GetPrice().GetMinorUnits(), Currency: p.GetPrice().GetCurrencyCode(), Popularity: p.GetPopularity(), Version: p.GetVersion(),
+		Family: p.GetFamily(),
 	}
 	if len(p.GetImageUrls()) > 0 {
 		out.Image = p.GetImageUrls()[0]

@@ -118,12 +118,14 @@ func TestResultsEndAfterTheFirstThousand(t *testing.T) {
 
 func TestChangesAreFoundOnceTheyAreIndexed(t *testing.T) {
 	indexed := make(chan int, 10)
-	s := search.New(search.Deps{Engine: openBleve(t), Source: source(numbered(3)), Log: slog.New(slog.DiscardHandler), Indexed: func(n int) { indexed <- n }})
+	// What another seller offers is found through its product only.
+	offer := enginetest.Product("used", "Skillet", func(p *catalogv1.Product) { p.OfferOf = "new" })
+	s := search.New(search.Deps{Engine: openBleve(t), Source: source(append(numbered(3), offer)), Log: slog.New(slog.DiscardHandler), Indexed: func(n int) { indexed <- n }})
 	if err := s.Build(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	for _, p := range []*catalogv1.Product{
-		enginetest.Product("p00001", "Skillet", func(p *catalogv1.Product) { p.Version = 2 }), enginetest.Product("new", "Skillet"),
+		enginetest.Product("p00001", "Skillet", func(p *catalogv1.Product) { p.Version = 2 }), enginetest.Product("new", "Skillet"), offer,
 	} {
 		payload, err := proto.Marshal(&catalogv1.ProductChanged{Product: p})
 		if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 
 	"github.com/cellar-commerce/cellar/internal/clock"
@@ -69,15 +70,20 @@ func (s *Service) Build(ctx context.Context) error {
 		if len(page) == 0 {
 			break
 		}
+		after = page[len(page)-1].GetSku()
+		page = slices.DeleteFunc(page, isOffer)
 		if err := s.deps.Engine.Index(page); err != nil {
 			return fmt.Errorf("build the index: %w", err)
 		}
-		after, n = page[len(page)-1].GetSku(), n+len(page)
+		n += len(page)
 	}
 	s.ready.Store(true)
 	s.deps.Log.InfoContext(ctx, "the search index is built", "products", n)
 	return nil
 }
+
+// isOffer tells what is found through its product only.
+func isOffer(p *catalogv1.Product) bool { return p.GetOfferOf() != "" }
 
 // Ready tells whether the index is built.
 func (s *Service) Ready() bool { return s.ready.Load() }

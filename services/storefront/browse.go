@@ -282,62 +282,6 @@ func (s *Service) suggest(w http.ResponseWriter, r *http.Request) error {
 	return json.NewEncoder(w).Encode(words)
 }
 
-// product's page.
-func (s *Service) product(w http.ResponseWriter, r *http.Request) error {
-	resp, err := s.deps.Catalog.GetProduct(r.Context(), &catalogv1.GetProductRequest{Sku: r.PathValue("sku")})
-	if err != nil {
-		return err
-	}
-	p := resp.GetProduct()
-	c := s.chromeOf(r)
-	c.Canonical, c.Description = productLink(p.GetSku()), p.GetDescription()
-	said := s.opinionOf(r, p.GetSku())
-	saw(w, r, p.GetSku())
-	type fact struct{ Name, Value string }
-	var facts []fact
-	for name, value := range p.GetAttributes() {
-		facts = append(facts, fact{titled(name), value})
-	}
-	slices.SortFunc(facts, func(a, b fact) int { return strings.Compare(a.Name, b.Name) })
-	near := s.around(r.Context(), p)
-	return s.draw(w, r, http.StatusOK, "product", struct {
-		Chrome  chrome
-		Product *catalogv1.Product
-		Image   string
-		Crumbs  []crumb
-		Facts   []fact
-		Related []card
-		// AlsoBought by those who bought it.
-		AlsoBought []card
-		Opinion    opinion
-		Data       map[string]any
-	}{c, p, picture(p.GetSku(), p.GetImageUrls()...), crumbs(p.GetCategoryPath()), facts, near.related, near.also, said, dataOf(p, said.Rating)})
-}
-
-// titled makes a label of an attribute's name.
-func titled(name string) string {
-	name = strings.ReplaceAll(name, "_", " ")
-	if name == "" {
-		return ""
-	}
-	return strings.ToUpper(name[:1]) + name[1:]
-}
-
-// dataOf a product for search engines (schema.org).
-func dataOf(p *catalogv1.Product, by *rating) map[string]any {
-	data := map[string]any{
-		"@context": "https://schema.org", "@type": "Product", "name": p.GetTitle(), "sku": p.GetSku(), "description": p.GetDescription(),
-		"brand": map[string]any{"@type": "Brand", "name": p.GetBrand()}, "category": strings.Join(p.GetCategoryPath(), levels),
-		"offers": map[string]any{
-			"@type": "Offer", "priceCurrency": p.GetPrice().GetCurrencyCode(), "price": strconv.FormatFloat(float64(p.GetPrice().GetMinorUnits())/100, 'f', 2, 64), "url": productLink(p.GetSku()),
-		},
-	}
-	if by != nil {
-		data["aggregateRating"] = map[string]any{"@type": "AggregateRating", "ratingValue": by.Exact, "reviewCount": by.Count, "bestRating": 5, "worstRating": 1}
-	}
-	return data
-}
-
 func (s *Service) help(w http.ResponseWriter, r *http.Request) error {
 	c := s.chromeOf(r)
 	c.Canonical = "/help"

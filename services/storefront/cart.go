@@ -44,9 +44,9 @@ func (s *Service) drawCart(w http.ResponseWriter, r *http.Request, status int, p
 	}
 	c := s.chromeOf(r)
 	c.NoIndex, c.Problems, c.CartUnits = true, problems, unitsOf(cart)
-	lines, skus := make([]cartLine, len(cart.GetLines())), make([]string, len(cart.GetLines()))
+	skus := make([]string, len(cart.GetLines()))
 	for i, l := range cart.GetLines() {
-		lines[i], skus[i] = shownLine(l), l.GetSku()
+		skus[i] = l.GetSku()
 	}
 	suggested := s.goesWith(r.Context(), skus)
 	s.rate(r.Context(), suggested)
@@ -54,10 +54,19 @@ func (s *Service) drawCart(w http.ResponseWriter, r *http.Request, status int, p
 	return s.draw(w, r, status, "cart", struct {
 		Chrome   chrome
 		Lines    []cartLine
+		Saved    []cartLine
 		Subtotal string
 		Buyable  bool
 		GoesWith []card
-	}{c, lines, price(cart.GetSubtotal()), cart.GetSubtotal().GetMinorUnits() > 0, suggested})
+	}{c, shownLines(cart.GetLines()), shownLines(cart.GetSaved()), price(cart.GetSubtotal()), cart.GetSubtotal().GetMinorUnits() > 0, suggested})
+}
+
+func shownLines(lines []*cartv1.Line) []cartLine {
+	all := make([]cartLine, len(lines))
+	for i, l := range lines {
+		all[i] = shownLine(l)
+	}
+	return all
 }
 
 func shownLine(l *cartv1.Line) cartLine {
@@ -89,9 +98,13 @@ func (s *Service) addToCart(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// changeCart sets a line's quantity, or takes it out.
+// changeCart sets a line's quantity, takes it out, or saves it for later.
 func (s *Service) changeCart(w http.ResponseWriter, r *http.Request) error {
 	sku := r.PathValue("sku")
+	if r.PostFormValue("save") != "" {
+		resp, err := s.deps.Carts.SaveForLater(r.Context(), &cartv1.SaveForLaterRequest{Sku: sku})
+		return s.savedChanged(w, r, resp.GetCart(), err, "later")
+	}
 	quantity, err := strconv.ParseInt(r.PostFormValue("quantity"), 10, 64)
 	if r.PostFormValue("remove") != "" || (err == nil && quantity == 0) {
 		resp, err := s.deps.Carts.RemoveItem(r.Context(), &cartv1.RemoveItemRequest{Sku: sku})
@@ -114,9 +127,29 @@ func (s *Service) changeCart(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+// changeSaved moves a saved line into the cart, or forgets it.
+func (s *Service) changeSaved(w http.ResponseWriter, r *http.Request) error {
+	sku := r.PathValue("sku")
+	if r.PostFormValue("remove") != "" {
+		resp, err := s.deps.Carts.RemoveSaved(r.Context(), &cartv1.RemoveSavedRequest{Sku: sku})
+		return s.savedChanged(w, r, resp.GetCart(), err, "removed")
+	}
+	resp, err := s.deps.Carts.MoveToCart(r.Context(), &cartv1.MoveToCartRequest{Sku: sku})
+	return s.savedChanged(w, r, resp.GetCart(), err, "moved")
+}
+
+func (s *Service) savedChanged(w http.ResponseWriter, r *http.Request, cart *cartv1.Cart, err error, notice string) error {
+	if err != nil {
+		return s.cartRefused(w, r, err)
+	}
+	rememberCart(w, unitsOf(cart))
+	lead(w, r, "/cart", notice)
+	return nil
+}
+
 // cartRefused shows the cart with what is wrong.
 func (s *Service) cartRefused(w http.ResponseWriter, r *http.Request, err error) error {
-	if !refusedForm(err) || problem.Is(err, "SESSION_REQUIRED") {
+	if gone := problem.Is(err, "UNKNOWN_LINE"); (!gone && !refusedForm(err)) || problem.Is(err, "SESSION_REQUIRED") {
 		return err
 	}
 	return s.drawCart(w, r, http.StatusUnprocessableEntity, wrongs(err, nil))

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -19,11 +20,13 @@ import (
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/catalog/v1/catalogv1connect"
 	checkoutv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/checkout/v1"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/checkout/v1/checkoutv1connect"
+	inventoryv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/inventory/v1"
 	notificationv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/notification/v1"
 	orderv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1/orderv1connect"
 	searchv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/search/v1"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/search/v1/searchv1connect"
+	storefrontv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/storefront/v1"
 	"github.com/cellar-commerce/cellar/internal/money"
 	"github.com/cellar-commerce/cellar/internal/problem"
 	"github.com/cellar-commerce/cellar/internal/session"
@@ -71,6 +74,37 @@ type accountFake struct {
 	*shop
 }
 
+// unstored pages: composed each time.
+type unstored struct{ composer }
+
+func (u unstored) Page(ctx context.Context, sku string) (*storefrontv1.Page, error) {
+	all, _, err := u.compose(ctx, []string{sku})
+	if err == nil && len(all) == 0 {
+		err = unknownProduct()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return all[0], nil
+}
+
+// stockFake has two of everything but of what is GONE.
+type stockFake struct{}
+
+func (stockFake) ListSummaries(_ context.Context, r *inventoryv1.ListSummariesRequest) (*inventoryv1.ListSummariesResponse, error) {
+	var resp inventoryv1.ListSummariesResponse
+	for _, sku := range r.GetSkus() {
+		for _, region := range []string{"us-east-1", "us-west-2"} {
+			one := &inventoryv1.StockSummary{Sku: sku, Region: region, Fcs: []byte{0}}
+			if region == "us-west-2" && !strings.HasPrefix(sku, "GONE") {
+				one.Fcs, one.Units = []byte{0, 4}, 2
+			}
+			resp.Summaries = append(resp.Summaries, one)
+		}
+	}
+	return &resp, nil
+}
+
 func lamp() *catalogv1.Product {
 	return &catalogv1.Product{
 		Sku: "LAMP", Title: `A <b>"lamp"</b>`, Brand: "Bright & Sons", CategoryPath: []string{"Home & Kitchen", "Lamps"}, Price: money.USD(123456).Proto(),
@@ -85,8 +119,19 @@ func (f catalogFake) GetProduct(_ context.Context, r *catalogv1.GetProductReques
 	return &catalogv1.GetProductResponse{Product: lamp()}, f.refused
 }
 
-func (f catalogFake) BatchGetProducts(context.Context, *catalogv1.BatchGetProductsRequest) (*catalogv1.BatchGetProductsResponse, error) {
+func (f catalogFake) BatchGetProducts(_ context.Context, r *catalogv1.BatchGetProductsRequest) (*catalogv1.BatchGetProductsResponse, error) {
+	if !slices.Contains(r.GetSkus(), "LAMP") {
+		return &catalogv1.BatchGetProductsResponse{}, f.refused
+	}
 	return &catalogv1.BatchGetProductsResponse{Products: []*catalogv1.Product{lamp()}}, f.refused
+}
+
+func (f catalogFake) BrowseCategory(context.Context, *catalogv1.BrowseCategoryRequest) (*catalogv1.BrowseCategoryResponse, error) {
+	return &catalogv1.BrowseCategoryResponse{Products: []*catalogv1.Product{lamp(), {Sku: "SHADE", Title: "A shade", Price: lamp().GetPrice()}}}, f.refused
+}
+
+func (f catalogFake) ListOffers(context.Context, *catalogv1.ListOffersRequest) (*catalogv1.ListOffersResponse, error) {
+	return &catalogv1.ListOffersResponse{}, f.refused
 }
 
 func (f catalogFake) ListCategories(context.Context, *catalogv1.ListCategoriesRequest) (*catalogv1.ListCategoriesResponse, error) {
@@ -105,12 +150,29 @@ func (f searchFake) Suggest(context.Context, *searchv1.SuggestRequest) (*searchv
 	return &searchv1.SuggestResponse{Suggestions: []string{"lamp"}}, f.refused
 }
 
+func (f cartFake) SaveForLater(_ context.Context, r *cartv1.SaveForLaterRequest) (*cartv1.SaveForLaterResponse, error) {
+	f.query = "save " + r.GetSku()
+	return &cartv1.SaveForLaterResponse{Cart: cartOf(1)}, f.refused
+}
+
+func (f cartFake) MoveToCart(_ context.Context, r *cartv1.MoveToCartRequest) (*cartv1.MoveToCartResponse, error) {
+	f.query = "move " + r.GetSku()
+	return &cartv1.MoveToCartResponse{Cart: cartOf(1)}, f.refused
+}
+
+func (f cartFake) RemoveSaved(_ context.Context, r *cartv1.RemoveSavedRequest) (*cartv1.RemoveSavedResponse, error) {
+	f.query = "forget " + r.GetSku()
+	return &cartv1.RemoveSavedResponse{Cart: cartOf(1)}, f.refused
+}
+
 func cartOf(quantity int64) *cartv1.Cart {
 	return &cartv1.Cart{Subtotal: money.USD(123456 * quantity).Proto(), Lines: []*cartv1.Line{{Sku: "LAMP", Title: lamp().GetTitle(), Quantity: quantity, AvailableForSale: true, Price: lamp().GetPrice(), PriceAtAdd: money.USD(100).Proto()}}}
 }
 
 func (f cartFake) GetCart(context.Context, *cartv1.GetCartRequest) (*cartv1.GetCartResponse, error) {
-	return &cartv1.GetCartResponse{Cart: cartOf(2)}, f.refused
+	cart := cartOf(2)
+	cart.Saved = cartOf(3).GetLines()
+	return &cartv1.GetCartResponse{Cart: cart}, f.refused
 }
 
 func (f cartFake) AddItem(ctx context.Context, r *cartv1.AddItemRequest) (*cartv1.AddItemResponse, error) {
@@ -186,7 +248,7 @@ func newShop(t testing.TB) *shop {
 	s := &shop{clock: clock.NewManual(now)}
 	service, err := New(Deps{
 		Sessions: s, Catalog: catalogFake{shop: s}, Search: searchFake{shop: s}, Carts: cartFake{shop: s}, Checkout: checkoutFake{shop: s}, Orders: orderFake{shop: s}, Accounts: accountFake{shop: s},
-		Notifications: notificationFake{shop: s}, Reviews: reviewFake{shop: s}, Recommendations: recommendationFake{shop: s},
+		Stock: stockFake{}, Pages: unstored{composer{catalogFake{shop: s}, reviewFake{shop: s}, recommendationFake{shop: s}}}, Notifications: notificationFake{shop: s}, Reviews: reviewFake{shop: s}, Recommendations: recommendationFake{shop: s},
 		Clock: s.clock, Log: slog.New(slog.DiscardHandler), TestCards: true,
 	})
 	if err != nil {

@@ -11,15 +11,6 @@ import (
 // recommendations of a page: one row of cards.
 const recommendations = 6
 
-// alsoBought with a product. None is no reason to fail a page.
-func (s *Service) alsoBought(ctx context.Context, sku string) []card {
-	resp, err := s.deps.Recommendations.ForProduct(ctx, &recommendationv1.ForProductRequest{Sku: sku, Limit: recommendations})
-	if err != nil {
-		return nil
-	}
-	return s.recommended(ctx, resp.GetRecommended())
-}
-
 // goesWith what is in a cart.
 func (s *Service) goesWith(ctx context.Context, skus []string) []card {
 	if len(skus) == 0 {

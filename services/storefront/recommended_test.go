@@ -15,9 +15,9 @@ type recommendationFake struct {
 	*shop
 }
 
-func (f recommendationFake) ForProduct(_ context.Context, r *recommendationv1.ForProductRequest) (*recommendationv1.ForProductResponse, error) {
-	f.query = "with " + r.GetSku()
-	return &recommendationv1.ForProductResponse{Recommended: []*recommendationv1.Recommended{{Sku: "LAMP"}}}, f.refused
+func (f recommendationFake) BatchForProduct(_ context.Context, r *recommendationv1.BatchForProductRequest) (*recommendationv1.BatchForProductResponse, error) {
+	f.query = "with " + strings.Join(r.GetSkus(), ",")
+	return &recommendationv1.BatchForProductResponse{Others: map[string]*recommendationv1.AlsoBought{"LAMP": {Others: []*recommendationv1.Recommended{{Sku: "LAMP"}}}}}, f.refused
 }
 
 func (f recommendationFake) ForCart(_ context.Context, r *recommendationv1.ForCartRequest) (*recommendationv1.ForCartResponse, error) {

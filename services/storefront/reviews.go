@@ -126,17 +126,13 @@ func (s *Service) authorOf(r *http.Request) string {
 	return first
 }
 
-// opinionOf a product for its page. It is no reason to fail the page.
-func (s *Service) opinionOf(r *http.Request, sku string) opinion {
-	resp, err := s.deps.Reviews.GetOpinion(r.Context(), &reviewv1.GetOpinionRequest{Sku: sku})
-	if err != nil {
-		s.deps.Log.WarnContext(r.Context(), "a product is shown without its reviews", "sku", sku, "error", err)
-	}
+// opinionOf a product for its page.
+func (s *Service) opinionOf(r *http.Request, sku string, is *reviewv1.Opinion) opinion {
 	o := s.about(r, sku)
 	back := o.Link
-	o.Rating = ratingOf(resp.GetOpinion().GetRating())
-	o.Reviews = saidOf(sku, back, o.SignedIn, resp.GetOpinion().GetReviews())
-	o.Questions = saidOf(sku, back, o.SignedIn, resp.GetOpinion().GetQuestions())
+	o.Rating = ratingOf(is.GetRating())
+	o.Reviews = saidOf(sku, back, o.SignedIn, is.GetReviews())
+	o.Questions = saidOf(sku, back, o.SignedIn, is.GetQuestions())
 	return o
 }
 

@@ -33,6 +33,11 @@ func evil(id string) *reviewv1.Published {
 	return &reviewv1.Published{ContributionId: id, Rating: 4, Title: "<b>Good</b>", Text: "</p><script>alert(1)</script>", Author: "<b>Ada</b>", Helpful: 2, WrittenAt: timestamppb.New(now)}
 }
 
+func (f reviewFake) BatchGetOpinions(ctx context.Context, _ *reviewv1.BatchGetOpinionsRequest) (*reviewv1.BatchGetOpinionsResponse, error) {
+	resp, err := f.GetOpinion(ctx, nil)
+	return &reviewv1.BatchGetOpinionsResponse{Opinions: map[string]*reviewv1.Opinion{"LAMP": resp.GetOpinion()}}, err
+}
+
 func (f reviewFake) GetOpinion(context.Context, *reviewv1.GetOpinionRequest) (*reviewv1.GetOpinionResponse, error) {
 	question := evil("use1-q")
 	question.Answers = []*reviewv1.Published{{ContributionId: "use1-a", Text: "Yes.", Buyer: true, WrittenAt: timestamppb.New(now)}}

@@ -15,11 +15,13 @@ import (
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/cart/v1/cartv1connect"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/catalog/v1/catalogv1connect"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/checkout/v1/checkoutv1connect"
+	inventoryv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/inventory/v1"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/notification/v1/notificationv1connect"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1/orderv1connect"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/recommendation/v1/recommendationv1connect"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/review/v1/reviewv1connect"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/search/v1/searchv1connect"
+	storefrontv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/storefront/v1"
 	"github.com/cellar-commerce/cellar/web/store"
 )
 
@@ -37,6 +39,17 @@ type Sessions interface {
 	SignOut(w http.ResponseWriter)
 }
 
+// PageReader reads products' pages.
+type PageReader interface {
+	// Page of a product. NOT_FOUND (UNKNOWN_PRODUCT).
+	Page(ctx context.Context, sku string) (*storefrontv1.Page, error)
+}
+
+// Stock knows what is in the fulfilment centres.
+type Stock interface {
+	ListSummaries(context.Context, *inventoryv1.ListSummariesRequest) (*inventoryv1.ListSummariesResponse, error)
+}
+
 // Deps of the service.
 type Deps struct {
 	Sessions Sessions
@@ -47,6 +60,10 @@ type Deps struct {
 	Checkout checkoutv1connect.CheckoutServiceClient
 	Orders   orderv1connect.OrderServiceClient
 	Reviews  reviewv1connect.ReviewServiceClient
+	// Pages of products.
+	Pages PageReader
+	// Stock of what a product's page lets one choose from.
+	Stock Stock
 	// Notifications are what an account's settings are about.
 	Notifications notificationv1connect.NotificationServiceClient
 	// Recommendations are shown where there are any.
@@ -63,16 +80,16 @@ type Service struct {
 	pages  map[string]*template.Template
 	assets map[string]store.Asset
 	routes http.Handler
-	// surroundings of products, by SKU.
-	surroundings *cache.Cache[string, surroundings]
+	// shown pages of products, by SKU.
+	shown *cache.Cache[string, *shownProduct]
 }
 
 var _ http.Handler = (*Service)(nil)
 
 // New service. It fails on a template that does not parse.
 func New(deps Deps) (*Service, error) {
-	s := &Service{deps: deps, surroundings: cache.New[string, surroundings](cache.Config{
-		Size: aroundSize, Fresh: aroundFresh, Stale: aroundStale, LoadTime: aroundLoad, Clock: deps.Clock,
+	s := &Service{deps: deps, shown: cache.New[string, *shownProduct](cache.Config{
+		Size: shownSize, Fresh: shownFresh, Stale: shownStale, LoadTime: shownLoad, Clock: deps.Clock,
 	})}
 	var err error
 	if s.assets, err = store.Assets(); err != nil {
@@ -111,7 +128,7 @@ func (s *Service) mux() *http.ServeMux {
 	for pattern, a := range map[string]answer{
 		"GET /{$}": s.home, "GET /categories": s.categories, "GET /c/{path...}": s.category, "GET /search": s.search, "GET /suggest": s.suggest,
 		"GET /p/{sku}": s.product, "GET /help": s.help,
-		"GET /cart": s.cart, "POST /cart": s.addToCart, "POST /cart/{sku}": s.changeCart,
+		"GET /cart": s.cart, "POST /cart": s.addToCart, "POST /cart/{sku}": s.changeCart, "POST /cart/{sku}/saved": s.changeSaved,
 		"GET /signin": s.signInForm, "POST /signin": s.signIn, "GET /signup": s.signUpForm, "POST /signup": s.signUp, "POST /signout": s.signOut,
 		"GET /reset": s.resetForm, "POST /reset": s.askReset, "GET /reset/new": s.newPasswordForm, "POST /reset/new": s.setPassword,
 		"GET /verify": s.verifyForm, "POST /verify": s.verify, "POST /account/verify": s.askVerification,

@@ -9,6 +9,7 @@ import (
 	catalogv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/catalog/v1"
 	moneyv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/money/v1"
 	searchv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/search/v1"
+	storefrontv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/storefront/v1"
 )
 
 // chrome is what every page has around its own.
@@ -110,6 +111,15 @@ func cardsOf(products []*catalogv1.Product) []card {
 	all := make([]card, len(products))
 	for i, p := range products {
 		all[i] = cardOf(p)
+	}
+	return all
+}
+
+// packedCards as pages show them.
+func packedCards(packed []*storefrontv1.Card) []card {
+	all := make([]card, len(packed))
+	for i, c := range packed {
+		all[i] = card{SKU: c.GetSku(), Title: c.GetTitle(), Brand: c.GetBrand(), Link: productLink(c.GetSku()), Image: c.GetPicture(), Price: price(c.GetPrice()), Rating: ratingOf(c.GetRating())}
 	}
 	return all
 }

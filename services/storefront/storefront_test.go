@@ -216,3 +216,31 @@ func FuzzPages(f *testing.F) {
 		}
 	})
 }
+
+func TestWhatIsSavedForLaterIsShownAndEachOfItsFormsLeadsOn(t *testing.T) {
+	s := newShop(t)
+	s.who = guest
+	if body := s.get("/cart").Body.String(); !strings.Contains(body, "Saved for later") || !strings.Contains(body, `action="/cart/LAMP/saved"`) || !strings.Contains(body, "each, 3 of them") {
+		t.Error(body)
+	}
+	for _, c := range []struct {
+		path   string
+		form   url.Values
+		asked  string
+		notice string
+	}{
+		{"/cart/LAMP", url.Values{"save": {"1"}, "quantity": {"7"}}, "save LAMP", "later"},
+		{"/cart/LAMP/saved", url.Values{}, "move LAMP", "moved"},
+		{"/cart/LAMP/saved", url.Values{"remove": {"1"}}, "forget LAMP", "removed"},
+	} {
+		w := s.post(c.path, c.form)
+		cookies := strings.Join(w.Header().Values("Set-Cookie"), " ")
+		if w.Code != http.StatusSeeOther || w.Header().Get("Location") != "/cart" || s.query != c.asked || !strings.Contains(cookies, noticeCookie+"="+c.notice) || !strings.Contains(cookies, cartCookie+"=1;") {
+			t.Errorf("%s %v asks %q: %d %v", c.path, c.form, s.query, w.Code, w.Header())
+		}
+	}
+	s.refused = problem.New(problem.Precondition, "CART_FULL", "a cart has at most 200 products")
+	if w := s.post("/cart/LAMP/saved", url.Values{}); w.Code == http.StatusSeeOther {
+		t.Error("what was refused leads on")
+	}
+}

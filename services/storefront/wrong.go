@@ -21,6 +21,8 @@ var sentences = map[string]string{
 	"CART_EMPTY":           "Nothing in your cart can be bought right now.",
 	"QUANTITY_LIMIT":       "You can have at most 999 of a product in your cart.",
 	"CART_FULL":            "Your cart is full: it holds 200 products.",
+	"SAVED_FULL":           "You have saved 200 products for later, which is all there is room for.",
+	"UNKNOWN_LINE":         "This is no longer there.",
 	"QUOTE_EXPIRED":        "These prices have expired. Look them over once more before you order.",
 	"QUOTE_ALREADY_USED":   "This has been ordered already. Look at your orders.",
 	"PAYMENT_DECLINED":     "Your payment was declined, and nothing was taken. Try another means of payment.",

@@ -30,6 +30,7 @@ func Run(t *testing.T, open func(t *testing.T) search.Engine) {
 		"no words match everything, most popular first":   everything,
 		"the highest version wins":                        versions,
 		"a limit is kept and the total is not cut by it":  limits,
+		"a family is found once, by its best":             families,
 		"suggestions follow the products":                 suggest,
 		"odd input is harmless":                           odd,
 		"searching while indexing":                        concurrent,
@@ -258,5 +259,27 @@ func concurrent(t *testing.T, e search.Engine) {
 	wg.Wait()
 	if e.Count() != 20 || find(t, e, words("pan")).Total != 20 {
 		t.Errorf("20 products count %d, %d found", e.Count(), find(t, e, words("pan")).Total)
+	}
+}
+
+func families(t *testing.T, e search.Engine) {
+	of := func(family string, popularity int32) func(*catalogv1.Product) {
+		return func(p *catalogv1.Product) { p.Family, p.Popularity = family, popularity }
+	}
+	var many []*catalogv1.Product
+	for i := range 400 {
+		many = append(many, Product(fmt.Sprintf("z%03d", i), "Shirt", of("shirt", 500_000)))
+	}
+	index(t, e, many...)
+	index(t, e, Product("a", "Shirt", of("plain", 100)), Product("b", "Shirt", of("plain", 900_000)), Product("c", "Shirt", of("", 200)), Product("d", "Shirt", of("", 150)))
+	q := search.Query{Words: "shirt", Sort: searchv1.Sort_SORT_POPULARITY}
+	want(t, e, q, "b z000 c d") // though the 400 are more than is fetched at first
+	q.Limit = 3
+	if res := find(t, e, q); !res.More || res.Total != 404 || skus(res) != "b z000 c" {
+		t.Errorf("of the first 3 it says %v %d %s", res.More, res.Total, skus(res))
+	}
+	q.Limit = 4
+	if res := find(t, e, q); res.More {
+		t.Error("there are more than four")
 	}
 }

@@ -1831,7 +1831,9 @@ type ExportDataResponse struct {
 	Reviews       *v12.ExportAuthorResponse `protobuf:"bytes,5,opt,name=reviews,proto3" json:"reviews,omitempty"`
 	Notifications *v13.Settings             `protobuf:"bytes,6,opt,name=notifications,proto3" json:"notifications,omitempty"`
 	// Products in the cart.
-	Cart          []*v14.Line `protobuf:"bytes,7,rep,name=cart,proto3" json:"cart,omitempty"`
+	Cart []*v14.Line `protobuf:"bytes,7,rep,name=cart,proto3" json:"cart,omitempty"`
+	// Products saved for later.
+	Saved         []*v14.Line `protobuf:"bytes,8,rep,name=saved,proto3" json:"saved,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1911,6 +1913,13 @@ func (x *ExportDataResponse) GetNotifications() *v13.Settings {
 func (x *ExportDataResponse) GetCart() []*v14.Line {
 	if x != nil {
 		return x.Cart
+	}
+	return nil
+}
+
+func (x *ExportDataResponse) GetSaved() []*v14.Line {
+	if x != nil {
+		return x.Saved
 	}
 	return nil
 }
@@ -2193,7 +2202,7 @@ const file_cellar_account_v1_account_proto_rawDesc = "" +
 	"\asession\x18\x01 \x01(\v2\x1a.cellar.account.v1.SessionR\asession\"\x1a\n" +
 	"\x18SignOutEverywhereRequest\"\x1b\n" +
 	"\x19SignOutEverywhereResponse\"\x13\n" +
-	"\x11ExportDataRequest\"\xbe\x03\n" +
+	"\x11ExportDataRequest\"\xea\x03\n" +
 	"\x12ExportDataResponse\x12?\n" +
 	"\aprofile\x18\x01 \x01(\v2%.cellar.account.v1.GetProfileResponseR\aprofile\x128\n" +
 	"\taddresses\x18\x02 \x03(\v2\x1a.cellar.account.v1.AddressR\taddresses\x12I\n" +
@@ -2201,7 +2210,8 @@ const file_cellar_account_v1_account_proto_rawDesc = "" +
 	"\x06orders\x18\x04 \x03(\v2\x16.cellar.order.v1.OrderR\x06orders\x12@\n" +
 	"\areviews\x18\x05 \x01(\v2&.cellar.review.v1.ExportAuthorResponseR\areviews\x12F\n" +
 	"\rnotifications\x18\x06 \x01(\v2 .cellar.notification.v1.SettingsR\rnotifications\x12(\n" +
-	"\x04cart\x18\a \x03(\v2\x14.cellar.cart.v1.LineR\x04cart\"6\n" +
+	"\x04cart\x18\a \x03(\v2\x14.cellar.cart.v1.LineR\x04cart\x12*\n" +
+	"\x05saved\x18\b \x03(\v2\x14.cellar.cart.v1.LineR\x05saved\"6\n" +
 	"\x13EraseAccountRequest\x12\x1f\n" +
 	"\bpassword\x18\x01 \x01(\tB\x03\x80\x01\x01R\bpassword\"\x16\n" +
 	"\x14EraseAccountResponse\"8\n" +
@@ -2323,51 +2333,52 @@ var file_cellar_account_v1_account_proto_depIdxs = []int32{
 	47, // 17: cellar.account.v1.ExportDataResponse.reviews:type_name -> cellar.review.v1.ExportAuthorResponse
 	48, // 18: cellar.account.v1.ExportDataResponse.notifications:type_name -> cellar.notification.v1.Settings
 	49, // 19: cellar.account.v1.ExportDataResponse.cart:type_name -> cellar.cart.v1.Line
-	0,  // 20: cellar.account.v1.AccountService.SignUp:input_type -> cellar.account.v1.SignUpRequest
-	2,  // 21: cellar.account.v1.AccountService.SignIn:input_type -> cellar.account.v1.SignInRequest
-	6,  // 22: cellar.account.v1.AccountService.GetProfile:input_type -> cellar.account.v1.GetProfileRequest
-	8,  // 23: cellar.account.v1.AccountService.AddAddress:input_type -> cellar.account.v1.AddAddressRequest
-	11, // 24: cellar.account.v1.AccountService.ListAddresses:input_type -> cellar.account.v1.ListAddressesRequest
-	13, // 25: cellar.account.v1.AccountService.DeleteAddress:input_type -> cellar.account.v1.DeleteAddressRequest
-	15, // 26: cellar.account.v1.AccountService.AddPaymentMethod:input_type -> cellar.account.v1.AddPaymentMethodRequest
-	18, // 27: cellar.account.v1.AccountService.ListPaymentMethods:input_type -> cellar.account.v1.ListPaymentMethodsRequest
-	20, // 28: cellar.account.v1.AccountService.DeletePaymentMethod:input_type -> cellar.account.v1.DeletePaymentMethodRequest
-	26, // 29: cellar.account.v1.AccountService.RequestVerification:input_type -> cellar.account.v1.RequestVerificationRequest
-	28, // 30: cellar.account.v1.AccountService.VerifyEmail:input_type -> cellar.account.v1.VerifyEmailRequest
-	30, // 31: cellar.account.v1.AccountService.RequestReset:input_type -> cellar.account.v1.RequestResetRequest
-	32, // 32: cellar.account.v1.AccountService.ResetPassword:input_type -> cellar.account.v1.ResetPasswordRequest
-	34, // 33: cellar.account.v1.AccountService.ChangePassword:input_type -> cellar.account.v1.ChangePasswordRequest
-	36, // 34: cellar.account.v1.AccountService.SignOutEverywhere:input_type -> cellar.account.v1.SignOutEverywhereRequest
-	38, // 35: cellar.account.v1.AccountService.ExportData:input_type -> cellar.account.v1.ExportDataRequest
-	40, // 36: cellar.account.v1.AccountService.EraseAccount:input_type -> cellar.account.v1.EraseAccountRequest
-	42, // 37: cellar.account.v1.AccountService.ResolveContact:input_type -> cellar.account.v1.ResolveContactRequest
-	22, // 38: cellar.account.v1.AccountService.ResolvePaymentMethod:input_type -> cellar.account.v1.ResolvePaymentMethodRequest
-	24, // 39: cellar.account.v1.AccountService.ResolveAddress:input_type -> cellar.account.v1.ResolveAddressRequest
-	1,  // 40: cellar.account.v1.AccountService.SignUp:output_type -> cellar.account.v1.SignUpResponse
-	3,  // 41: cellar.account.v1.AccountService.SignIn:output_type -> cellar.account.v1.SignInResponse
-	7,  // 42: cellar.account.v1.AccountService.GetProfile:output_type -> cellar.account.v1.GetProfileResponse
-	9,  // 43: cellar.account.v1.AccountService.AddAddress:output_type -> cellar.account.v1.AddAddressResponse
-	12, // 44: cellar.account.v1.AccountService.ListAddresses:output_type -> cellar.account.v1.ListAddressesResponse
-	14, // 45: cellar.account.v1.AccountService.DeleteAddress:output_type -> cellar.account.v1.DeleteAddressResponse
-	16, // 46: cellar.account.v1.AccountService.AddPaymentMethod:output_type -> cellar.account.v1.AddPaymentMethodResponse
-	19, // 47: cellar.account.v1.AccountService.ListPaymentMethods:output_type -> cellar.account.v1.ListPaymentMethodsResponse
-	21, // 48: cellar.account.v1.AccountService.DeletePaymentMethod:output_type -> cellar.account.v1.DeletePaymentMethodResponse
-	27, // 49: cellar.account.v1.AccountService.RequestVerification:output_type -> cellar.account.v1.RequestVerificationResponse
-	29, // 50: cellar.account.v1.AccountService.VerifyEmail:output_type -> cellar.account.v1.VerifyEmailResponse
-	31, // 51: cellar.account.v1.AccountService.RequestReset:output_type -> cellar.account.v1.RequestResetResponse
-	33, // 52: cellar.account.v1.AccountService.ResetPassword:output_type -> cellar.account.v1.ResetPasswordResponse
-	35, // 53: cellar.account.v1.AccountService.ChangePassword:output_type -> cellar.account.v1.ChangePasswordResponse
-	37, // 54: cellar.account.v1.AccountService.SignOutEverywhere:output_type -> cellar.account.v1.SignOutEverywhereResponse
-	39, // 55: cellar.account.v1.AccountService.ExportData:output_type -> cellar.account.v1.ExportDataResponse
-	41, // 56: cellar.account.v1.AccountService.EraseAccount:output_type -> cellar.account.v1.EraseAccountResponse
-	43, // 57: cellar.account.v1.AccountService.ResolveContact:output_type -> cellar.account.v1.ResolveContactResponse
-	23, // 58: cellar.account.v1.AccountService.ResolvePaymentMethod:output_type -> cellar.account.v1.ResolvePaymentMethodResponse
-	25, // 59: cellar.account.v1.AccountService.ResolveAddress:output_type -> cellar.account.v1.ResolveAddressResponse
-	40, // [40:60] is the sub-list for method output_type
-	20, // [20:40] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	49, // 20: cellar.account.v1.ExportDataResponse.saved:type_name -> cellar.cart.v1.Line
+	0,  // 21: cellar.account.v1.AccountService.SignUp:input_type -> cellar.account.v1.SignUpRequest
+	2,  // 22: cellar.account.v1.AccountService.SignIn:input_type -> cellar.account.v1.SignInRequest
+	6,  // 23: cellar.account.v1.AccountService.GetProfile:input_type -> cellar.account.v1.GetProfileRequest
+	8,  // 24: cellar.account.v1.AccountService.AddAddress:input_type -> cellar.account.v1.AddAddressRequest
+	11, // 25: cellar.account.v1.AccountService.ListAddresses:input_type -> cellar.account.v1.ListAddressesRequest
+	13, // 26: cellar.account.v1.AccountService.DeleteAddress:input_type -> cellar.account.v1.DeleteAddressRequest
+	15, // 27: cellar.account.v1.AccountService.AddPaymentMethod:input_type -> cellar.account.v1.AddPaymentMethodRequest
+	18, // 28: cellar.account.v1.AccountService.ListPaymentMethods:input_type -> cellar.account.v1.ListPaymentMethodsRequest
+	20, // 29: cellar.account.v1.AccountService.DeletePaymentMethod:input_type -> cellar.account.v1.DeletePaymentMethodRequest
+	26, // 30: cellar.account.v1.AccountService.RequestVerification:input_type -> cellar.account.v1.RequestVerificationRequest
+	28, // 31: cellar.account.v1.AccountService.VerifyEmail:input_type -> cellar.account.v1.VerifyEmailRequest
+	30, // 32: cellar.account.v1.AccountService.RequestReset:input_type -> cellar.account.v1.RequestResetRequest
+	32, // 33: cellar.account.v1.AccountService.ResetPassword:input_type -> cellar.account.v1.ResetPasswordRequest
+	34, // 34: cellar.account.v1.AccountService.ChangePassword:input_type -> cellar.account.v1.ChangePasswordRequest
+	36, // 35: cellar.account.v1.AccountService.SignOutEverywhere:input_type -> cellar.account.v1.SignOutEverywhereRequest
+	38, // 36: cellar.account.v1.AccountService.ExportData:input_type -> cellar.account.v1.ExportDataRequest
+	40, // 37: cellar.account.v1.AccountService.EraseAccount:input_type -> cellar.account.v1.EraseAccountRequest
+	42, // 38: cellar.account.v1.AccountService.ResolveContact:input_type -> cellar.account.v1.ResolveContactRequest
+	22, // 39: cellar.account.v1.AccountService.ResolvePaymentMethod:input_type -> cellar.account.v1.ResolvePaymentMethodRequest
+	24, // 40: cellar.account.v1.AccountService.ResolveAddress:input_type -> cellar.account.v1.ResolveAddressRequest
+	1,  // 41: cellar.account.v1.AccountService.SignUp:output_type -> cellar.account.v1.SignUpResponse
+	3,  // 42: cellar.account.v1.AccountService.SignIn:output_type -> cellar.account.v1.SignInResponse
+	7,  // 43: cellar.account.v1.AccountService.GetProfile:output_type -> cellar.account.v1.GetProfileResponse
+	9,  // 44: cellar.account.v1.AccountService.AddAddress:output_type -> cellar.account.v1.AddAddressResponse
+	12, // 45: cellar.account.v1.AccountService.ListAddresses:output_type -> cellar.account.v1.ListAddressesResponse
+	14, // 46: cellar.account.v1.AccountService.DeleteAddress:output_type -> cellar.account.v1.DeleteAddressResponse
+	16, // 47: cellar.account.v1.AccountService.AddPaymentMethod:output_type -> cellar.account.v1.AddPaymentMethodResponse
+	19, // 48: cellar.account.v1.AccountService.ListPaymentMethods:output_type -> cellar.account.v1.ListPaymentMethodsResponse
+	21, // 49: cellar.account.v1.AccountService.DeletePaymentMethod:output_type -> cellar.account.v1.DeletePaymentMethodResponse
+	27, // 50: cellar.account.v1.AccountService.RequestVerification:output_type -> cellar.account.v1.RequestVerificationResponse
+	29, // 51: cellar.account.v1.AccountService.VerifyEmail:output_type -> cellar.account.v1.VerifyEmailResponse
+	31, // 52: cellar.account.v1.AccountService.RequestReset:output_type -> cellar.account.v1.RequestResetResponse
+	33, // 53: cellar.account.v1.AccountService.ResetPassword:output_type -> cellar.account.v1.ResetPasswordResponse
+	35, // 54: cellar.account.v1.AccountService.ChangePassword:output_type -> cellar.account.v1.ChangePasswordResponse
+	37, // 55: cellar.account.v1.AccountService.SignOutEverywhere:output_type -> cellar.account.v1.SignOutEverywhereResponse
+	39, // 56: cellar.account.v1.AccountService.ExportData:output_type -> cellar.account.v1.ExportDataResponse
+	41, // 57: cellar.account.v1.AccountService.EraseAccount:output_type -> cellar.account.v1.EraseAccountResponse
+	43, // 58: cellar.account.v1.AccountService.ResolveContact:output_type -> cellar.account.v1.ResolveContactResponse
+	23, // 59: cellar.account.v1.AccountService.ResolvePaymentMethod:output_type -> cellar.account.v1.ResolvePaymentMethodResponse
+	25, // 60: cellar.account.v1.AccountService.ResolveAddress:output_type -> cellar.account.v1.ResolveAddressResponse
+	41, // [41:61] is the sub-list for method output_type
+	21, // [21:41] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_cellar_account_v1_account_proto_init() }

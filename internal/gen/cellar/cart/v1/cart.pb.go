@@ -30,7 +30,9 @@ type Cart struct {
 	// Oldest line first.
 	Lines []*Line `protobuf:"bytes,2,rep,name=lines,proto3" json:"lines,omitempty"`
 	// Sum of quantity × current unit price.
-	Subtotal      *v1.Money `protobuf:"bytes,3,opt,name=subtotal,proto3" json:"subtotal,omitempty"`
+	Subtotal *v1.Money `protobuf:"bytes,3,opt,name=subtotal,proto3" json:"subtotal,omitempty"`
+	// What is saved for later, oldest first: of GetCart and of the methods that change it only.
+	Saved         []*Line `protobuf:"bytes,4,rep,name=saved,proto3" json:"saved,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -86,11 +88,19 @@ func (x *Cart) GetSubtotal() *v1.Money {
 	return nil
 }
 
+func (x *Cart) GetSaved() []*Line {
+	if x != nil {
+		return x.Saved
+	}
+	return nil
+}
+
 // Line is one product in a cart.
 type Line struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Sku   string                 `protobuf:"bytes,1,opt,name=sku,proto3" json:"sku,omitempty"`
-	Title string                 `protobuf:"bytes,2,opt,name=title,proto3" json:"title,omitempty"`
+	// Of an offer it names condition and seller too, and so do quote and order: "Kettle (good, sold by Acme)".
+	Title string `protobuf:"bytes,2,opt,name=title,proto3" json:"title,omitempty"`
 	// 1 to 999.
 	Quantity int64 `protobuf:"varint,3,opt,name=quantity,proto3" json:"quantity,omitempty"`
 	// Price of one unit when it was added last.
@@ -546,6 +556,270 @@ func (x *RemoveItemResponse) GetCart() *Cart {
 	return nil
 }
 
+type SaveForLaterRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Sku           string                 `protobuf:"bytes,1,opt,name=sku,proto3" json:"sku,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SaveForLaterRequest) Reset() {
+	*x = SaveForLaterRequest{}
+	mi := &file_cellar_cart_v1_cart_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SaveForLaterRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SaveForLaterRequest) ProtoMessage() {}
+
+func (x *SaveForLaterRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_cart_v1_cart_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SaveForLaterRequest.ProtoReflect.Descriptor instead.
+func (*SaveForLaterRequest) Descriptor() ([]byte, []int) {
+	return file_cellar_cart_v1_cart_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *SaveForLaterRequest) GetSku() string {
+	if x != nil {
+		return x.Sku
+	}
+	return ""
+}
+
+type SaveForLaterResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Cart          *Cart                  `protobuf:"bytes,1,opt,name=cart,proto3" json:"cart,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SaveForLaterResponse) Reset() {
+	*x = SaveForLaterResponse{}
+	mi := &file_cellar_cart_v1_cart_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SaveForLaterResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SaveForLaterResponse) ProtoMessage() {}
+
+func (x *SaveForLaterResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_cart_v1_cart_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SaveForLaterResponse.ProtoReflect.Descriptor instead.
+func (*SaveForLaterResponse) Descriptor() ([]byte, []int) {
+	return file_cellar_cart_v1_cart_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *SaveForLaterResponse) GetCart() *Cart {
+	if x != nil {
+		return x.Cart
+	}
+	return nil
+}
+
+type MoveToCartRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Sku           string                 `protobuf:"bytes,1,opt,name=sku,proto3" json:"sku,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MoveToCartRequest) Reset() {
+	*x = MoveToCartRequest{}
+	mi := &file_cellar_cart_v1_cart_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MoveToCartRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MoveToCartRequest) ProtoMessage() {}
+
+func (x *MoveToCartRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_cart_v1_cart_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MoveToCartRequest.ProtoReflect.Descriptor instead.
+func (*MoveToCartRequest) Descriptor() ([]byte, []int) {
+	return file_cellar_cart_v1_cart_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *MoveToCartRequest) GetSku() string {
+	if x != nil {
+		return x.Sku
+	}
+	return ""
+}
+
+type MoveToCartResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Cart          *Cart                  `protobuf:"bytes,1,opt,name=cart,proto3" json:"cart,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MoveToCartResponse) Reset() {
+	*x = MoveToCartResponse{}
+	mi := &file_cellar_cart_v1_cart_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MoveToCartResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MoveToCartResponse) ProtoMessage() {}
+
+func (x *MoveToCartResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_cart_v1_cart_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MoveToCartResponse.ProtoReflect.Descriptor instead.
+func (*MoveToCartResponse) Descriptor() ([]byte, []int) {
+	return file_cellar_cart_v1_cart_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *MoveToCartResponse) GetCart() *Cart {
+	if x != nil {
+		return x.Cart
+	}
+	return nil
+}
+
+type RemoveSavedRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Sku           string                 `protobuf:"bytes,1,opt,name=sku,proto3" json:"sku,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveSavedRequest) Reset() {
+	*x = RemoveSavedRequest{}
+	mi := &file_cellar_cart_v1_cart_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveSavedRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveSavedRequest) ProtoMessage() {}
+
+func (x *RemoveSavedRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_cart_v1_cart_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveSavedRequest.ProtoReflect.Descriptor instead.
+func (*RemoveSavedRequest) Descriptor() ([]byte, []int) {
+	return file_cellar_cart_v1_cart_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *RemoveSavedRequest) GetSku() string {
+	if x != nil {
+		return x.Sku
+	}
+	return ""
+}
+
+type RemoveSavedResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Cart          *Cart                  `protobuf:"bytes,1,opt,name=cart,proto3" json:"cart,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveSavedResponse) Reset() {
+	*x = RemoveSavedResponse{}
+	mi := &file_cellar_cart_v1_cart_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveSavedResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveSavedResponse) ProtoMessage() {}
+
+func (x *RemoveSavedResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_cart_v1_cart_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveSavedResponse.ProtoReflect.Descriptor instead.
+func (*RemoveSavedResponse) Descriptor() ([]byte, []int) {
+	return file_cellar_cart_v1_cart_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *RemoveSavedResponse) GetCart() *Cart {
+	if x != nil {
+		return x.Cart
+	}
+	return nil
+}
+
 type MergeGuestCartRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	CustomerId    string                 `protobuf:"bytes,1,opt,name=customer_id,json=customerId,proto3" json:"customer_id,omitempty"`
@@ -556,7 +830,7 @@ type MergeGuestCartRequest struct {
 
 func (x *MergeGuestCartRequest) Reset() {
 	*x = MergeGuestCartRequest{}
-	mi := &file_cellar_cart_v1_cart_proto_msgTypes[10]
+	mi := &file_cellar_cart_v1_cart_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -568,7 +842,7 @@ func (x *MergeGuestCartRequest) String() string {
 func (*MergeGuestCartRequest) ProtoMessage() {}
 
 func (x *MergeGuestCartRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_cart_v1_cart_proto_msgTypes[10]
+	mi := &file_cellar_cart_v1_cart_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -581,7 +855,7 @@ func (x *MergeGuestCartRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MergeGuestCartRequest.ProtoReflect.Descriptor instead.
 func (*MergeGuestCartRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_cart_v1_cart_proto_rawDescGZIP(), []int{10}
+	return file_cellar_cart_v1_cart_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *MergeGuestCartRequest) GetCustomerId() string {
@@ -607,7 +881,7 @@ type MergeGuestCartResponse struct {
 
 func (x *MergeGuestCartResponse) Reset() {
 	*x = MergeGuestCartResponse{}
-	mi := &file_cellar_cart_v1_cart_proto_msgTypes[11]
+	mi := &file_cellar_cart_v1_cart_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -619,7 +893,7 @@ func (x *MergeGuestCartResponse) String() string {
 func (*MergeGuestCartResponse) ProtoMessage() {}
 
 func (x *MergeGuestCartResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_cart_v1_cart_proto_msgTypes[11]
+	mi := &file_cellar_cart_v1_cart_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -632,7 +906,7 @@ func (x *MergeGuestCartResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MergeGuestCartResponse.ProtoReflect.Descriptor instead.
 func (*MergeGuestCartResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_cart_v1_cart_proto_rawDescGZIP(), []int{11}
+	return file_cellar_cart_v1_cart_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *MergeGuestCartResponse) GetMerged() []*MergeGuestCartResponse_Merged {
@@ -653,7 +927,7 @@ type RemoveOrderedRequest struct {
 
 func (x *RemoveOrderedRequest) Reset() {
 	*x = RemoveOrderedRequest{}
-	mi := &file_cellar_cart_v1_cart_proto_msgTypes[12]
+	mi := &file_cellar_cart_v1_cart_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -665,7 +939,7 @@ func (x *RemoveOrderedRequest) String() string {
 func (*RemoveOrderedRequest) ProtoMessage() {}
 
 func (x *RemoveOrderedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_cart_v1_cart_proto_msgTypes[12]
+	mi := &file_cellar_cart_v1_cart_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -678,7 +952,7 @@ func (x *RemoveOrderedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveOrderedRequest.ProtoReflect.Descriptor instead.
 func (*RemoveOrderedRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_cart_v1_cart_proto_rawDescGZIP(), []int{12}
+	return file_cellar_cart_v1_cart_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *RemoveOrderedRequest) GetCustomerId() string {
@@ -710,7 +984,7 @@ type RemoveOrderedResponse struct {
 
 func (x *RemoveOrderedResponse) Reset() {
 	*x = RemoveOrderedResponse{}
-	mi := &file_cellar_cart_v1_cart_proto_msgTypes[13]
+	mi := &file_cellar_cart_v1_cart_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -722,7 +996,7 @@ func (x *RemoveOrderedResponse) String() string {
 func (*RemoveOrderedResponse) ProtoMessage() {}
 
 func (x *RemoveOrderedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_cart_v1_cart_proto_msgTypes[13]
+	mi := &file_cellar_cart_v1_cart_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -735,7 +1009,7 @@ func (x *RemoveOrderedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveOrderedResponse.ProtoReflect.Descriptor instead.
 func (*RemoveOrderedResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_cart_v1_cart_proto_rawDescGZIP(), []int{13}
+	return file_cellar_cart_v1_cart_proto_rawDescGZIP(), []int{19}
 }
 
 type ReadCartRequest struct {
@@ -747,7 +1021,7 @@ type ReadCartRequest struct {
 
 func (x *ReadCartRequest) Reset() {
 	*x = ReadCartRequest{}
-	mi := &file_cellar_cart_v1_cart_proto_msgTypes[14]
+	mi := &file_cellar_cart_v1_cart_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -759,7 +1033,7 @@ func (x *ReadCartRequest) String() string {
 func (*ReadCartRequest) ProtoMessage() {}
 
 func (x *ReadCartRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_cart_v1_cart_proto_msgTypes[14]
+	mi := &file_cellar_cart_v1_cart_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -772,7 +1046,7 @@ func (x *ReadCartRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadCartRequest.ProtoReflect.Descriptor instead.
 func (*ReadCartRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_cart_v1_cart_proto_rawDescGZIP(), []int{14}
+	return file_cellar_cart_v1_cart_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ReadCartRequest) GetCustomerId() string {
@@ -791,7 +1065,7 @@ type ReadCartResponse struct {
 
 func (x *ReadCartResponse) Reset() {
 	*x = ReadCartResponse{}
-	mi := &file_cellar_cart_v1_cart_proto_msgTypes[15]
+	mi := &file_cellar_cart_v1_cart_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -803,7 +1077,7 @@ func (x *ReadCartResponse) String() string {
 func (*ReadCartResponse) ProtoMessage() {}
 
 func (x *ReadCartResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_cart_v1_cart_proto_msgTypes[15]
+	mi := &file_cellar_cart_v1_cart_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -816,7 +1090,7 @@ func (x *ReadCartResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadCartResponse.ProtoReflect.Descriptor instead.
 func (*ReadCartResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_cart_v1_cart_proto_rawDescGZIP(), []int{15}
+	return file_cellar_cart_v1_cart_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ReadCartResponse) GetCart() *Cart {
@@ -835,7 +1109,7 @@ type EraseCartRequest struct {
 
 func (x *EraseCartRequest) Reset() {
 	*x = EraseCartRequest{}
-	mi := &file_cellar_cart_v1_cart_proto_msgTypes[16]
+	mi := &file_cellar_cart_v1_cart_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -847,7 +1121,7 @@ func (x *EraseCartRequest) String() string {
 func (*EraseCartRequest) ProtoMessage() {}
 
 func (x *EraseCartRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_cart_v1_cart_proto_msgTypes[16]
+	mi := &file_cellar_cart_v1_cart_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -860,7 +1134,7 @@ func (x *EraseCartRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EraseCartRequest.ProtoReflect.Descriptor instead.
 func (*EraseCartRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_cart_v1_cart_proto_rawDescGZIP(), []int{16}
+	return file_cellar_cart_v1_cart_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *EraseCartRequest) GetCustomerId() string {
@@ -878,7 +1152,7 @@ type EraseCartResponse struct {
 
 func (x *EraseCartResponse) Reset() {
 	*x = EraseCartResponse{}
-	mi := &file_cellar_cart_v1_cart_proto_msgTypes[17]
+	mi := &file_cellar_cart_v1_cart_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -890,7 +1164,7 @@ func (x *EraseCartResponse) String() string {
 func (*EraseCartResponse) ProtoMessage() {}
 
 func (x *EraseCartResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_cart_v1_cart_proto_msgTypes[17]
+	mi := &file_cellar_cart_v1_cart_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -903,7 +1177,7 @@ func (x *EraseCartResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EraseCartResponse.ProtoReflect.Descriptor instead.
 func (*EraseCartResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_cart_v1_cart_proto_rawDescGZIP(), []int{17}
+	return file_cellar_cart_v1_cart_proto_rawDescGZIP(), []int{23}
 }
 
 // Merged is what became of one product.
@@ -918,7 +1192,7 @@ type MergeGuestCartResponse_Merged struct {
 
 func (x *MergeGuestCartResponse_Merged) Reset() {
 	*x = MergeGuestCartResponse_Merged{}
-	mi := &file_cellar_cart_v1_cart_proto_msgTypes[18]
+	mi := &file_cellar_cart_v1_cart_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -930,7 +1204,7 @@ func (x *MergeGuestCartResponse_Merged) String() string {
 func (*MergeGuestCartResponse_Merged) ProtoMessage() {}
 
 func (x *MergeGuestCartResponse_Merged) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_cart_v1_cart_proto_msgTypes[18]
+	mi := &file_cellar_cart_v1_cart_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -943,7 +1217,7 @@ func (x *MergeGuestCartResponse_Merged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MergeGuestCartResponse_Merged.ProtoReflect.Descriptor instead.
 func (*MergeGuestCartResponse_Merged) Descriptor() ([]byte, []int) {
-	return file_cellar_cart_v1_cart_proto_rawDescGZIP(), []int{11, 0}
+	return file_cellar_cart_v1_cart_proto_rawDescGZIP(), []int{17, 0}
 }
 
 func (x *MergeGuestCartResponse_Merged) GetSku() string {
@@ -978,7 +1252,7 @@ type RemoveOrderedRequest_Ordered struct {
 
 func (x *RemoveOrderedRequest_Ordered) Reset() {
 	*x = RemoveOrderedRequest_Ordered{}
-	mi := &file_cellar_cart_v1_cart_proto_msgTypes[19]
+	mi := &file_cellar_cart_v1_cart_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -990,7 +1264,7 @@ func (x *RemoveOrderedRequest_Ordered) String() string {
 func (*RemoveOrderedRequest_Ordered) ProtoMessage() {}
 
 func (x *RemoveOrderedRequest_Ordered) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_cart_v1_cart_proto_msgTypes[19]
+	mi := &file_cellar_cart_v1_cart_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1003,7 +1277,7 @@ func (x *RemoveOrderedRequest_Ordered) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveOrderedRequest_Ordered.ProtoReflect.Descriptor instead.
 func (*RemoveOrderedRequest_Ordered) Descriptor() ([]byte, []int) {
-	return file_cellar_cart_v1_cart_proto_rawDescGZIP(), []int{12, 0}
+	return file_cellar_cart_v1_cart_proto_rawDescGZIP(), []int{18, 0}
 }
 
 func (x *RemoveOrderedRequest_Ordered) GetSku() string {
@@ -1024,12 +1298,13 @@ var File_cellar_cart_v1_cart_proto protoreflect.FileDescriptor
 
 const file_cellar_cart_v1_cart_proto_rawDesc = "" +
 	"\n" +
-	"\x19cellar/cart/v1/cart.proto\x12\x0ecellar.cart.v1\x1a\x1bcellar/money/v1/money.proto\x1a\x1fcellar/options/v1/options.proto\"\x87\x01\n" +
+	"\x19cellar/cart/v1/cart.proto\x12\x0ecellar.cart.v1\x1a\x1bcellar/money/v1/money.proto\x1a\x1fcellar/options/v1/options.proto\"\xb3\x01\n" +
 	"\x04Cart\x12\x1f\n" +
 	"\vcustomer_id\x18\x01 \x01(\tR\n" +
 	"customerId\x12*\n" +
 	"\x05lines\x18\x02 \x03(\v2\x14.cellar.cart.v1.LineR\x05lines\x122\n" +
-	"\bsubtotal\x18\x03 \x01(\v2\x16.cellar.money.v1.MoneyR\bsubtotal\"\xfc\x01\n" +
+	"\bsubtotal\x18\x03 \x01(\v2\x16.cellar.money.v1.MoneyR\bsubtotal\x12*\n" +
+	"\x05saved\x18\x04 \x03(\v2\x14.cellar.cart.v1.LineR\x05saved\"\xfc\x01\n" +
 	"\x04Line\x12\x10\n" +
 	"\x03sku\x18\x01 \x01(\tR\x03sku\x12\x14\n" +
 	"\x05title\x18\x02 \x01(\tR\x05title\x12\x1a\n" +
@@ -1055,6 +1330,18 @@ const file_cellar_cart_v1_cart_proto_rawDesc = "" +
 	"\x11RemoveItemRequest\x12\x10\n" +
 	"\x03sku\x18\x01 \x01(\tR\x03sku\">\n" +
 	"\x12RemoveItemResponse\x12(\n" +
+	"\x04cart\x18\x01 \x01(\v2\x14.cellar.cart.v1.CartR\x04cart\"'\n" +
+	"\x13SaveForLaterRequest\x12\x10\n" +
+	"\x03sku\x18\x01 \x01(\tR\x03sku\"@\n" +
+	"\x14SaveForLaterResponse\x12(\n" +
+	"\x04cart\x18\x01 \x01(\v2\x14.cellar.cart.v1.CartR\x04cart\"%\n" +
+	"\x11MoveToCartRequest\x12\x10\n" +
+	"\x03sku\x18\x01 \x01(\tR\x03sku\">\n" +
+	"\x12MoveToCartResponse\x12(\n" +
+	"\x04cart\x18\x01 \x01(\v2\x14.cellar.cart.v1.CartR\x04cart\"&\n" +
+	"\x12RemoveSavedRequest\x12\x10\n" +
+	"\x03sku\x18\x01 \x01(\tR\x03sku\"?\n" +
+	"\x13RemoveSavedResponse\x12(\n" +
 	"\x04cart\x18\x01 \x01(\v2\x14.cellar.cart.v1.CartR\x04cart\"S\n" +
 	"\x15MergeGuestCartRequest\x12\x1f\n" +
 	"\vcustomer_id\x18\x01 \x01(\tR\n" +
@@ -1083,13 +1370,17 @@ const file_cellar_cart_v1_cart_proto_rawDesc = "" +
 	"\x10EraseCartRequest\x12\x1f\n" +
 	"\vcustomer_id\x18\x01 \x01(\tR\n" +
 	"customerId\"\x13\n" +
-	"\x11EraseCartResponse2\x8e\x06\n" +
+	"\x11EraseCartResponse2\xbd\b\n" +
 	"\vCartService\x12W\n" +
 	"\aGetCart\x12\x1e.cellar.cart.v1.GetCartRequest\x1a\x1f.cellar.cart.v1.GetCartResponse\"\v\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x90\x02\x01\x12T\n" +
 	"\aAddItem\x12\x1e.cellar.cart.v1.AddItemRequest\x1a\x1f.cellar.cart.v1.AddItemResponse\"\b\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x12c\n" +
 	"\vSetQuantity\x12\".cellar.cart.v1.SetQuantityRequest\x1a#.cellar.cart.v1.SetQuantityResponse\"\v\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x90\x02\x02\x12`\n" +
 	"\n" +
-	"RemoveItem\x12!.cellar.cart.v1.RemoveItemRequest\x1a\".cellar.cart.v1.RemoveItemResponse\"\v\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x90\x02\x02\x12i\n" +
+	"RemoveItem\x12!.cellar.cart.v1.RemoveItemRequest\x1a\".cellar.cart.v1.RemoveItemResponse\"\v\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x90\x02\x02\x12f\n" +
+	"\fSaveForLater\x12#.cellar.cart.v1.SaveForLaterRequest\x1a$.cellar.cart.v1.SaveForLaterResponse\"\v\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x90\x02\x02\x12`\n" +
+	"\n" +
+	"MoveToCart\x12!.cellar.cart.v1.MoveToCartRequest\x1a\".cellar.cart.v1.MoveToCartResponse\"\v\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x90\x02\x02\x12c\n" +
+	"\vRemoveSaved\x12\".cellar.cart.v1.RemoveSavedRequest\x1a#.cellar.cart.v1.RemoveSavedResponse\"\v\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x90\x02\x02\x12i\n" +
 	"\x0eMergeGuestCart\x12%.cellar.cart.v1.MergeGuestCartRequest\x1a&.cellar.cart.v1.MergeGuestCartResponse\"\b\x88\xa6\x1d\x02\x90\xa6\x1d\x02\x12f\n" +
 	"\rRemoveOrdered\x12$.cellar.cart.v1.RemoveOrderedRequest\x1a%.cellar.cart.v1.RemoveOrderedResponse\"\b\x88\xa6\x1d\x02\x90\xa6\x1d\x02\x12Z\n" +
 	"\tEraseCart\x12 .cellar.cart.v1.EraseCartRequest\x1a!.cellar.cart.v1.EraseCartResponse\"\b\x88\xa6\x1d\x02\x90\xa6\x1d\x02\x12Z\n" +
@@ -1108,7 +1399,7 @@ func file_cellar_cart_v1_cart_proto_rawDescGZIP() []byte {
 	return file_cellar_cart_v1_cart_proto_rawDescData
 }
 
-var file_cellar_cart_v1_cart_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_cellar_cart_v1_cart_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_cellar_cart_v1_cart_proto_goTypes = []any{
 	(*Cart)(nil),                          // 0: cellar.cart.v1.Cart
 	(*Line)(nil),                          // 1: cellar.cart.v1.Line
@@ -1120,51 +1411,67 @@ var file_cellar_cart_v1_cart_proto_goTypes = []any{
 	(*SetQuantityResponse)(nil),           // 7: cellar.cart.v1.SetQuantityResponse
 	(*RemoveItemRequest)(nil),             // 8: cellar.cart.v1.RemoveItemRequest
 	(*RemoveItemResponse)(nil),            // 9: cellar.cart.v1.RemoveItemResponse
-	(*MergeGuestCartRequest)(nil),         // 10: cellar.cart.v1.MergeGuestCartRequest
-	(*MergeGuestCartResponse)(nil),        // 11: cellar.cart.v1.MergeGuestCartResponse
-	(*RemoveOrderedRequest)(nil),          // 12: cellar.cart.v1.RemoveOrderedRequest
-	(*RemoveOrderedResponse)(nil),         // 13: cellar.cart.v1.RemoveOrderedResponse
-	(*ReadCartRequest)(nil),               // 14: cellar.cart.v1.ReadCartRequest
-	(*ReadCartResponse)(nil),              // 15: cellar.cart.v1.ReadCartResponse
-	(*EraseCartRequest)(nil),              // 16: cellar.cart.v1.EraseCartRequest
-	(*EraseCartResponse)(nil),             // 17: cellar.cart.v1.EraseCartResponse
-	(*MergeGuestCartResponse_Merged)(nil), // 18: cellar.cart.v1.MergeGuestCartResponse.Merged
-	(*RemoveOrderedRequest_Ordered)(nil),  // 19: cellar.cart.v1.RemoveOrderedRequest.Ordered
-	(*v1.Money)(nil),                      // 20: cellar.money.v1.Money
+	(*SaveForLaterRequest)(nil),           // 10: cellar.cart.v1.SaveForLaterRequest
+	(*SaveForLaterResponse)(nil),          // 11: cellar.cart.v1.SaveForLaterResponse
+	(*MoveToCartRequest)(nil),             // 12: cellar.cart.v1.MoveToCartRequest
+	(*MoveToCartResponse)(nil),            // 13: cellar.cart.v1.MoveToCartResponse
+	(*RemoveSavedRequest)(nil),            // 14: cellar.cart.v1.RemoveSavedRequest
+	(*RemoveSavedResponse)(nil),           // 15: cellar.cart.v1.RemoveSavedResponse
+	(*MergeGuestCartRequest)(nil),         // 16: cellar.cart.v1.MergeGuestCartRequest
+	(*MergeGuestCartResponse)(nil),        // 17: cellar.cart.v1.MergeGuestCartResponse
+	(*RemoveOrderedRequest)(nil),          // 18: cellar.cart.v1.RemoveOrderedRequest
+	(*RemoveOrderedResponse)(nil),         // 19: cellar.cart.v1.RemoveOrderedResponse
+	(*ReadCartRequest)(nil),               // 20: cellar.cart.v1.ReadCartRequest
+	(*ReadCartResponse)(nil),              // 21: cellar.cart.v1.ReadCartResponse
+	(*EraseCartRequest)(nil),              // 22: cellar.cart.v1.EraseCartRequest
+	(*EraseCartResponse)(nil),             // 23: cellar.cart.v1.EraseCartResponse
+	(*MergeGuestCartResponse_Merged)(nil), // 24: cellar.cart.v1.MergeGuestCartResponse.Merged
+	(*RemoveOrderedRequest_Ordered)(nil),  // 25: cellar.cart.v1.RemoveOrderedRequest.Ordered
+	(*v1.Money)(nil),                      // 26: cellar.money.v1.Money
 }
 var file_cellar_cart_v1_cart_proto_depIdxs = []int32{
 	1,  // 0: cellar.cart.v1.Cart.lines:type_name -> cellar.cart.v1.Line
-	20, // 1: cellar.cart.v1.Cart.subtotal:type_name -> cellar.money.v1.Money
-	20, // 2: cellar.cart.v1.Line.price_at_add:type_name -> cellar.money.v1.Money
-	20, // 3: cellar.cart.v1.Line.price:type_name -> cellar.money.v1.Money
-	0,  // 4: cellar.cart.v1.GetCartResponse.cart:type_name -> cellar.cart.v1.Cart
-	0,  // 5: cellar.cart.v1.AddItemResponse.cart:type_name -> cellar.cart.v1.Cart
-	0,  // 6: cellar.cart.v1.SetQuantityResponse.cart:type_name -> cellar.cart.v1.Cart
-	0,  // 7: cellar.cart.v1.RemoveItemResponse.cart:type_name -> cellar.cart.v1.Cart
-	18, // 8: cellar.cart.v1.MergeGuestCartResponse.merged:type_name -> cellar.cart.v1.MergeGuestCartResponse.Merged
-	19, // 9: cellar.cart.v1.RemoveOrderedRequest.ordered:type_name -> cellar.cart.v1.RemoveOrderedRequest.Ordered
-	0,  // 10: cellar.cart.v1.ReadCartResponse.cart:type_name -> cellar.cart.v1.Cart
-	2,  // 11: cellar.cart.v1.CartService.GetCart:input_type -> cellar.cart.v1.GetCartRequest
-	4,  // 12: cellar.cart.v1.CartService.AddItem:input_type -> cellar.cart.v1.AddItemRequest
-	6,  // 13: cellar.cart.v1.CartService.SetQuantity:input_type -> cellar.cart.v1.SetQuantityRequest
-	8,  // 14: cellar.cart.v1.CartService.RemoveItem:input_type -> cellar.cart.v1.RemoveItemRequest
-	10, // 15: cellar.cart.v1.CartService.MergeGuestCart:input_type -> cellar.cart.v1.MergeGuestCartRequest
-	12, // 16: cellar.cart.v1.CartService.RemoveOrdered:input_type -> cellar.cart.v1.RemoveOrderedRequest
-	16, // 17: cellar.cart.v1.CartService.EraseCart:input_type -> cellar.cart.v1.EraseCartRequest
-	14, // 18: cellar.cart.v1.CartService.ReadCart:input_type -> cellar.cart.v1.ReadCartRequest
-	3,  // 19: cellar.cart.v1.CartService.GetCart:output_type -> cellar.cart.v1.GetCartResponse
-	5,  // 20: cellar.cart.v1.CartService.AddItem:output_type -> cellar.cart.v1.AddItemResponse
-	7,  // 21: cellar.cart.v1.CartService.SetQuantity:output_type -> cellar.cart.v1.SetQuantityResponse
-	9,  // 22: cellar.cart.v1.CartService.RemoveItem:output_type -> cellar.cart.v1.RemoveItemResponse
-	11, // 23: cellar.cart.v1.CartService.MergeGuestCart:output_type -> cellar.cart.v1.MergeGuestCartResponse
-	13, // 24: cellar.cart.v1.CartService.RemoveOrdered:output_type -> cellar.cart.v1.RemoveOrderedResponse
-	17, // 25: cellar.cart.v1.CartService.EraseCart:output_type -> cellar.cart.v1.EraseCartResponse
-	15, // 26: cellar.cart.v1.CartService.ReadCart:output_type -> cellar.cart.v1.ReadCartResponse
-	19, // [19:27] is the sub-list for method output_type
-	11, // [11:19] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	26, // 1: cellar.cart.v1.Cart.subtotal:type_name -> cellar.money.v1.Money
+	1,  // 2: cellar.cart.v1.Cart.saved:type_name -> cellar.cart.v1.Line
+	26, // 3: cellar.cart.v1.Line.price_at_add:type_name -> cellar.money.v1.Money
+	26, // 4: cellar.cart.v1.Line.price:type_name -> cellar.money.v1.Money
+	0,  // 5: cellar.cart.v1.GetCartResponse.cart:type_name -> cellar.cart.v1.Cart
+	0,  // 6: cellar.cart.v1.AddItemResponse.cart:type_name -> cellar.cart.v1.Cart
+	0,  // 7: cellar.cart.v1.SetQuantityResponse.cart:type_name -> cellar.cart.v1.Cart
+	0,  // 8: cellar.cart.v1.RemoveItemResponse.cart:type_name -> cellar.cart.v1.Cart
+	0,  // 9: cellar.cart.v1.SaveForLaterResponse.cart:type_name -> cellar.cart.v1.Cart
+	0,  // 10: cellar.cart.v1.MoveToCartResponse.cart:type_name -> cellar.cart.v1.Cart
+	0,  // 11: cellar.cart.v1.RemoveSavedResponse.cart:type_name -> cellar.cart.v1.Cart
+	24, // 12: cellar.cart.v1.MergeGuestCartResponse.merged:type_name -> cellar.cart.v1.MergeGuestCartResponse.Merged
+	25, // 13: cellar.cart.v1.RemoveOrderedRequest.ordered:type_name -> cellar.cart.v1.RemoveOrderedRequest.Ordered
+	0,  // 14: cellar.cart.v1.ReadCartResponse.cart:type_name -> cellar.cart.v1.Cart
+	2,  // 15: cellar.cart.v1.CartService.GetCart:input_type -> cellar.cart.v1.GetCartRequest
+	4,  // 16: cellar.cart.v1.CartService.AddItem:input_type -> cellar.cart.v1.AddItemRequest
+	6,  // 17: cellar.cart.v1.CartService.SetQuantity:input_type -> cellar.cart.v1.SetQuantityRequest
+	8,  // 18: cellar.cart.v1.CartService.RemoveItem:input_type -> cellar.cart.v1.RemoveItemRequest
+	10, // 19: cellar.cart.v1.CartService.SaveForLater:input_type -> cellar.cart.v1.SaveForLaterRequest
+	12, // 20: cellar.cart.v1.CartService.MoveToCart:input_type -> cellar.cart.v1.MoveToCartRequest
+	14, // 21: cellar.cart.v1.CartService.RemoveSaved:input_type -> cellar.cart.v1.RemoveSavedRequest
+	16, // 22: cellar.cart.v1.CartService.MergeGuestCart:input_type -> cellar.cart.v1.MergeGuestCartRequest
+	18, // 23: cellar.cart.v1.CartService.RemoveOrdered:input_type -> cellar.cart.v1.RemoveOrderedRequest
+	22, // 24: cellar.cart.v1.CartService.EraseCart:input_type -> cellar.cart.v1.EraseCartRequest
+	20, // 25: cellar.cart.v1.CartService.ReadCart:input_type -> cellar.cart.v1.ReadCartRequest
+	3,  // 26: cellar.cart.v1.CartService.GetCart:output_type -> cellar.cart.v1.GetCartResponse
+	5,  // 27: cellar.cart.v1.CartService.AddItem:output_type -> cellar.cart.v1.AddItemResponse
+	7,  // 28: cellar.cart.v1.CartService.SetQuantity:output_type -> cellar.cart.v1.SetQuantityResponse
+	9,  // 29: cellar.cart.v1.CartService.RemoveItem:output_type -> cellar.cart.v1.RemoveItemResponse
+	11, // 30: cellar.cart.v1.CartService.SaveForLater:output_type -> cellar.cart.v1.SaveForLaterResponse
+	13, // 31: cellar.cart.v1.CartService.MoveToCart:output_type -> cellar.cart.v1.MoveToCartResponse
+	15, // 32: cellar.cart.v1.CartService.RemoveSaved:output_type -> cellar.cart.v1.RemoveSavedResponse
+	17, // 33: cellar.cart.v1.CartService.MergeGuestCart:output_type -> cellar.cart.v1.MergeGuestCartResponse
+	19, // 34: cellar.cart.v1.CartService.RemoveOrdered:output_type -> cellar.cart.v1.RemoveOrderedResponse
+	23, // 35: cellar.cart.v1.CartService.EraseCart:output_type -> cellar.cart.v1.EraseCartResponse
+	21, // 36: cellar.cart.v1.CartService.ReadCart:output_type -> cellar.cart.v1.ReadCartResponse
+	26, // [26:37] is the sub-list for method output_type
+	15, // [15:26] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_cellar_cart_v1_cart_proto_init() }
@@ -1178,7 +1485,7 @@ func file_cellar_cart_v1_cart_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cellar_cart_v1_cart_proto_rawDesc), len(file_cellar_cart_v1_cart_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   20,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -24,6 +24,65 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// Condition of what a seller offers, the better the lower.
+type Condition int32
+
+const (
+	Condition_CONDITION_UNSPECIFIED Condition = 0
+	Condition_CONDITION_NEW         Condition = 1
+	Condition_CONDITION_REFURBISHED Condition = 2
+	Condition_CONDITION_LIKE_NEW    Condition = 3
+	Condition_CONDITION_GOOD        Condition = 4
+	Condition_CONDITION_ACCEPTABLE  Condition = 5
+)
+
+// Enum value maps for Condition.
+var (
+	Condition_name = map[int32]string{
+		0: "CONDITION_UNSPECIFIED",
+		1: "CONDITION_NEW",
+		2: "CONDITION_REFURBISHED",
+		3: "CONDITION_LIKE_NEW",
+		4: "CONDITION_GOOD",
+		5: "CONDITION_ACCEPTABLE",
+	}
+	Condition_value = map[string]int32{
+		"CONDITION_UNSPECIFIED": 0,
+		"CONDITION_NEW":         1,
+		"CONDITION_REFURBISHED": 2,
+		"CONDITION_LIKE_NEW":    3,
+		"CONDITION_GOOD":        4,
+		"CONDITION_ACCEPTABLE":  5,
+	}
+)
+
+func (x Condition) Enum() *Condition {
+	p := new(Condition)
+	*p = x
+	return p
+}
+
+func (x Condition) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Condition) Descriptor() protoreflect.EnumDescriptor {
+	return file_cellar_catalog_v1_catalog_proto_enumTypes[0].Descriptor()
+}
+
+func (Condition) Type() protoreflect.EnumType {
+	return &file_cellar_catalog_v1_catalog_proto_enumTypes[0]
+}
+
+func (x Condition) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Condition.Descriptor instead.
+func (Condition) EnumDescriptor() ([]byte, []int) {
+	return file_cellar_catalog_v1_catalog_proto_rawDescGZIP(), []int{0}
+}
+
 // Product is one thing for sale.
 type Product struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -43,8 +102,20 @@ type Product struct {
 	// Sort weight from 0 to 1,000,000: how much it sells.
 	Popularity int32 `protobuf:"varint,10,opt,name=popularity,proto3" json:"popularity,omitempty"`
 	// Grows by one at each change; set by the service.
-	Version       int64                  `protobuf:"varint,11,opt,name=version,proto3" json:"version,omitempty"`
-	UpdatedAt     *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
+	Version   int64                  `protobuf:"varint,11,opt,name=version,proto3" json:"version,omitempty"`
+	UpdatedAt *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
+	// Family of products that differ only in size, colour and the like: shown as choices of each other. As an SKU; empty for none.
+	Family string `protobuf:"bytes,13,opt,name=family,proto3" json:"family,omitempty"`
+	// Names of the attributes that tell the family's products apart, in the order in which they are chosen: 1 to 3 with a
+	// family, and each an attribute of this product; none without.
+	VariesBy []string `protobuf:"bytes,14,rep,name=varies_by,json=variesBy,proto3" json:"varies_by,omitempty"`
+	// SKU of the product that this is another seller's offer of: with a price and stock of its own, bought by its own SKU, and
+	// found on that product's page only. Empty for a product itself, which the shop sells new. An offer is of no family.
+	OfferOf string `protobuf:"bytes,15,opt,name=offer_of,json=offerOf,proto3" json:"offer_of,omitempty"`
+	// Who sells the offer, at most 120 characters; empty for a product itself.
+	Seller string `protobuf:"bytes,16,opt,name=seller,proto3" json:"seller,omitempty"`
+	// Of the offer; unspecified for a product itself.
+	Condition     Condition `protobuf:"varint,17,opt,name=condition,proto3,enum=cellar.catalog.v1.Condition" json:"condition,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -161,6 +232,41 @@ func (x *Product) GetUpdatedAt() *timestamppb.Timestamp {
 		return x.UpdatedAt
 	}
 	return nil
+}
+
+func (x *Product) GetFamily() string {
+	if x != nil {
+		return x.Family
+	}
+	return ""
+}
+
+func (x *Product) GetVariesBy() []string {
+	if x != nil {
+		return x.VariesBy
+	}
+	return nil
+}
+
+func (x *Product) GetOfferOf() string {
+	if x != nil {
+		return x.OfferOf
+	}
+	return ""
+}
+
+func (x *Product) GetSeller() string {
+	if x != nil {
+		return x.Seller
+	}
+	return ""
+}
+
+func (x *Product) GetCondition() Condition {
+	if x != nil {
+		return x.Condition
+	}
+	return Condition_CONDITION_UNSPECIFIED
 }
 
 type GetProductRequest struct {
@@ -590,6 +696,182 @@ func (x *Category) GetProducts() int64 {
 	return 0
 }
 
+type ListFamiliesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Families      []string               `protobuf:"bytes,1,rep,name=families,proto3" json:"families,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListFamiliesRequest) Reset() {
+	*x = ListFamiliesRequest{}
+	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListFamiliesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListFamiliesRequest) ProtoMessage() {}
+
+func (x *ListFamiliesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListFamiliesRequest.ProtoReflect.Descriptor instead.
+func (*ListFamiliesRequest) Descriptor() ([]byte, []int) {
+	return file_cellar_catalog_v1_catalog_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *ListFamiliesRequest) GetFamilies() []string {
+	if x != nil {
+		return x.Families
+	}
+	return nil
+}
+
+type ListFamiliesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Products      []*Product             `protobuf:"bytes,1,rep,name=products,proto3" json:"products,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListFamiliesResponse) Reset() {
+	*x = ListFamiliesResponse{}
+	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListFamiliesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListFamiliesResponse) ProtoMessage() {}
+
+func (x *ListFamiliesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListFamiliesResponse.ProtoReflect.Descriptor instead.
+func (*ListFamiliesResponse) Descriptor() ([]byte, []int) {
+	return file_cellar_catalog_v1_catalog_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *ListFamiliesResponse) GetProducts() []*Product {
+	if x != nil {
+		return x.Products
+	}
+	return nil
+}
+
+type ListOffersRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Skus          []string               `protobuf:"bytes,1,rep,name=skus,proto3" json:"skus,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListOffersRequest) Reset() {
+	*x = ListOffersRequest{}
+	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListOffersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListOffersRequest) ProtoMessage() {}
+
+func (x *ListOffersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListOffersRequest.ProtoReflect.Descriptor instead.
+func (*ListOffersRequest) Descriptor() ([]byte, []int) {
+	return file_cellar_catalog_v1_catalog_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *ListOffersRequest) GetSkus() []string {
+	if x != nil {
+		return x.Skus
+	}
+	return nil
+}
+
+type ListOffersResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Offers        []*Product             `protobuf:"bytes,1,rep,name=offers,proto3" json:"offers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListOffersResponse) Reset() {
+	*x = ListOffersResponse{}
+	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListOffersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListOffersResponse) ProtoMessage() {}
+
+func (x *ListOffersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListOffersResponse.ProtoReflect.Descriptor instead.
+func (*ListOffersResponse) Descriptor() ([]byte, []int) {
+	return file_cellar_catalog_v1_catalog_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *ListOffersResponse) GetOffers() []*Product {
+	if x != nil {
+		return x.Offers
+	}
+	return nil
+}
+
 type UpsertProductRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Product       *Product               `protobuf:"bytes,1,opt,name=product,proto3" json:"product,omitempty"`
@@ -599,7 +881,7 @@ type UpsertProductRequest struct {
 
 func (x *UpsertProductRequest) Reset() {
 	*x = UpsertProductRequest{}
-	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[10]
+	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -611,7 +893,7 @@ func (x *UpsertProductRequest) String() string {
 func (*UpsertProductRequest) ProtoMessage() {}
 
 func (x *UpsertProductRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[10]
+	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -624,7 +906,7 @@ func (x *UpsertProductRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpsertProductRequest.ProtoReflect.Descriptor instead.
 func (*UpsertProductRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_catalog_v1_catalog_proto_rawDescGZIP(), []int{10}
+	return file_cellar_catalog_v1_catalog_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *UpsertProductRequest) GetProduct() *Product {
@@ -643,7 +925,7 @@ type UpsertProductResponse struct {
 
 func (x *UpsertProductResponse) Reset() {
 	*x = UpsertProductResponse{}
-	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[11]
+	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -655,7 +937,7 @@ func (x *UpsertProductResponse) String() string {
 func (*UpsertProductResponse) ProtoMessage() {}
 
 func (x *UpsertProductResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[11]
+	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -668,7 +950,7 @@ func (x *UpsertProductResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpsertProductResponse.ProtoReflect.Descriptor instead.
 func (*UpsertProductResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_catalog_v1_catalog_proto_rawDescGZIP(), []int{11}
+	return file_cellar_catalog_v1_catalog_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *UpsertProductResponse) GetProduct() *Product {
@@ -688,7 +970,7 @@ type SetPriceRequest struct {
 
 func (x *SetPriceRequest) Reset() {
 	*x = SetPriceRequest{}
-	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[12]
+	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -700,7 +982,7 @@ func (x *SetPriceRequest) String() string {
 func (*SetPriceRequest) ProtoMessage() {}
 
 func (x *SetPriceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[12]
+	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -713,7 +995,7 @@ func (x *SetPriceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetPriceRequest.ProtoReflect.Descriptor instead.
 func (*SetPriceRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_catalog_v1_catalog_proto_rawDescGZIP(), []int{12}
+	return file_cellar_catalog_v1_catalog_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *SetPriceRequest) GetSku() string {
@@ -739,7 +1021,7 @@ type SetPriceResponse struct {
 
 func (x *SetPriceResponse) Reset() {
 	*x = SetPriceResponse{}
-	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[13]
+	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -751,7 +1033,7 @@ func (x *SetPriceResponse) String() string {
 func (*SetPriceResponse) ProtoMessage() {}
 
 func (x *SetPriceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[13]
+	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -764,7 +1046,7 @@ func (x *SetPriceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetPriceResponse.ProtoReflect.Descriptor instead.
 func (*SetPriceResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_catalog_v1_catalog_proto_rawDescGZIP(), []int{13}
+	return file_cellar_catalog_v1_catalog_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *SetPriceResponse) GetProduct() *Product {
@@ -784,7 +1066,7 @@ type ProductChanged struct {
 
 func (x *ProductChanged) Reset() {
 	*x = ProductChanged{}
-	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[14]
+	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -796,7 +1078,7 @@ func (x *ProductChanged) String() string {
 func (*ProductChanged) ProtoMessage() {}
 
 func (x *ProductChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[14]
+	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -809,7 +1091,7 @@ func (x *ProductChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProductChanged.ProtoReflect.Descriptor instead.
 func (*ProductChanged) Descriptor() ([]byte, []int) {
-	return file_cellar_catalog_v1_catalog_proto_rawDescGZIP(), []int{14}
+	return file_cellar_catalog_v1_catalog_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ProductChanged) GetProduct() *Product {
@@ -823,7 +1105,7 @@ var File_cellar_catalog_v1_catalog_proto protoreflect.FileDescriptor
 
 const file_cellar_catalog_v1_catalog_proto_rawDesc = "" +
 	"\n" +
-	"\x1fcellar/catalog/v1/catalog.proto\x12\x11cellar.catalog.v1\x1a\x1bcellar/money/v1/money.proto\x1a\x1fcellar/options/v1/options.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfe\x03\n" +
+	"\x1fcellar/catalog/v1/catalog.proto\x12\x11cellar.catalog.v1\x1a\x1bcellar/money/v1/money.proto\x1a\x1fcellar/options/v1/options.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa2\x05\n" +
 	"\aProduct\x12\x10\n" +
 	"\x03sku\x18\x01 \x01(\tR\x03sku\x12\x14\n" +
 	"\x05title\x18\x02 \x01(\tR\x05title\x12 \n" +
@@ -843,7 +1125,12 @@ const file_cellar_catalog_v1_catalog_proto_rawDesc = "" +
 	"popularity\x12\x18\n" +
 	"\aversion\x18\v \x01(\x03R\aversion\x129\n" +
 	"\n" +
-	"updated_at\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\x1a=\n" +
+	"updated_at\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\x12\x16\n" +
+	"\x06family\x18\r \x01(\tR\x06family\x12\x1b\n" +
+	"\tvaries_by\x18\x0e \x03(\tR\bvariesBy\x12\x19\n" +
+	"\boffer_of\x18\x0f \x01(\tR\aofferOf\x12\x16\n" +
+	"\x06seller\x18\x10 \x01(\tR\x06seller\x12:\n" +
+	"\tcondition\x18\x11 \x01(\x0e2\x1c.cellar.catalog.v1.ConditionR\tcondition\x1a=\n" +
 	"\x0fAttributesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"%\n" +
@@ -870,7 +1157,15 @@ const file_cellar_catalog_v1_catalog_proto_rawDesc = "" +
 	"categories\":\n" +
 	"\bCategory\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x1a\n" +
-	"\bproducts\x18\x02 \x01(\x03R\bproducts\"L\n" +
+	"\bproducts\x18\x02 \x01(\x03R\bproducts\"1\n" +
+	"\x13ListFamiliesRequest\x12\x1a\n" +
+	"\bfamilies\x18\x01 \x03(\tR\bfamilies\"N\n" +
+	"\x14ListFamiliesResponse\x126\n" +
+	"\bproducts\x18\x01 \x03(\v2\x1a.cellar.catalog.v1.ProductR\bproducts\"'\n" +
+	"\x11ListOffersRequest\x12\x12\n" +
+	"\x04skus\x18\x01 \x03(\tR\x04skus\"H\n" +
+	"\x12ListOffersResponse\x122\n" +
+	"\x06offers\x18\x01 \x03(\v2\x1a.cellar.catalog.v1.ProductR\x06offers\"L\n" +
 	"\x14UpsertProductRequest\x124\n" +
 	"\aproduct\x18\x01 \x01(\v2\x1a.cellar.catalog.v1.ProductR\aproduct\"M\n" +
 	"\x15UpsertProductResponse\x124\n" +
@@ -881,13 +1176,23 @@ const file_cellar_catalog_v1_catalog_proto_rawDesc = "" +
 	"\x10SetPriceResponse\x124\n" +
 	"\aproduct\x18\x01 \x01(\v2\x1a.cellar.catalog.v1.ProductR\aproduct\"F\n" +
 	"\x0eProductChanged\x124\n" +
-	"\aproduct\x18\x01 \x01(\v2\x1a.cellar.catalog.v1.ProductR\aproduct2\x8f\x05\n" +
+	"\aproduct\x18\x01 \x01(\v2\x1a.cellar.catalog.v1.ProductR\aproduct*\x9a\x01\n" +
+	"\tCondition\x12\x19\n" +
+	"\x15CONDITION_UNSPECIFIED\x10\x00\x12\x11\n" +
+	"\rCONDITION_NEW\x10\x01\x12\x19\n" +
+	"\x15CONDITION_REFURBISHED\x10\x02\x12\x16\n" +
+	"\x12CONDITION_LIKE_NEW\x10\x03\x12\x12\n" +
+	"\x0eCONDITION_GOOD\x10\x04\x12\x18\n" +
+	"\x14CONDITION_ACCEPTABLE\x10\x052\xdd\x06\n" +
 	"\x0eCatalogService\x12b\n" +
 	"\n" +
 	"GetProduct\x12$.cellar.catalog.v1.GetProductRequest\x1a%.cellar.catalog.v1.GetProductResponse\"\a\x88\xa6\x1d\x01\x90\x02\x01\x12t\n" +
 	"\x10BatchGetProducts\x12*.cellar.catalog.v1.BatchGetProductsRequest\x1a+.cellar.catalog.v1.BatchGetProductsResponse\"\a\x88\xa6\x1d\x01\x90\x02\x01\x12n\n" +
 	"\x0eBrowseCategory\x12(.cellar.catalog.v1.BrowseCategoryRequest\x1a).cellar.catalog.v1.BrowseCategoryResponse\"\a\x88\xa6\x1d\x01\x90\x02\x01\x12n\n" +
 	"\x0eListCategories\x12(.cellar.catalog.v1.ListCategoriesRequest\x1a).cellar.catalog.v1.ListCategoriesResponse\"\a\x88\xa6\x1d\x01\x90\x02\x01\x12h\n" +
+	"\fListFamilies\x12&.cellar.catalog.v1.ListFamiliesRequest\x1a'.cellar.catalog.v1.ListFamiliesResponse\"\a\x88\xa6\x1d\x01\x90\x02\x01\x12b\n" +
+	"\n" +
+	"ListOffers\x12$.cellar.catalog.v1.ListOffersRequest\x1a%.cellar.catalog.v1.ListOffersResponse\"\a\x88\xa6\x1d\x01\x90\x02\x01\x12h\n" +
 	"\rUpsertProduct\x12'.cellar.catalog.v1.UpsertProductRequest\x1a(.cellar.catalog.v1.UpsertProductResponse\"\x04\x88\xa6\x1d\x03\x12Y\n" +
 	"\bSetPrice\x12\".cellar.catalog.v1.SetPriceRequest\x1a#.cellar.catalog.v1.SetPriceResponse\"\x04\x88\xa6\x1d\x03B\xd7\x01\n" +
 	"\x15com.cellar.catalog.v1B\fCatalogProtoP\x01ZJgithub.com/cellar-commerce/cellar/internal/gen/cellar/catalog/v1;catalogv1\xa2\x02\x03CCX\xaa\x02\x11Cellar.Catalog.V1\xca\x02\x11Cellar\\Catalog\\V1\xe2\x02\x1dCellar\\Catalog\\V1\\GPBMetadata\xea\x02\x13Cellar::Catalog::V1b\x06proto3"
@@ -904,57 +1209,70 @@ func file_cellar_catalog_v1_catalog_proto_rawDescGZIP() []byte {
 	return file_cellar_catalog_v1_catalog_proto_rawDescData
 }
 
-var file_cellar_catalog_v1_catalog_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_cellar_catalog_v1_catalog_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_cellar_catalog_v1_catalog_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_cellar_catalog_v1_catalog_proto_goTypes = []any{
-	(*Product)(nil),                  // 0: cellar.catalog.v1.Product
-	(*GetProductRequest)(nil),        // 1: cellar.catalog.v1.GetProductRequest
-	(*GetProductResponse)(nil),       // 2: cellar.catalog.v1.GetProductResponse
-	(*BatchGetProductsRequest)(nil),  // 3: cellar.catalog.v1.BatchGetProductsRequest
-	(*BatchGetProductsResponse)(nil), // 4: cellar.catalog.v1.BatchGetProductsResponse
-	(*BrowseCategoryRequest)(nil),    // 5: cellar.catalog.v1.BrowseCategoryRequest
-	(*BrowseCategoryResponse)(nil),   // 6: cellar.catalog.v1.BrowseCategoryResponse
-	(*ListCategoriesRequest)(nil),    // 7: cellar.catalog.v1.ListCategoriesRequest
-	(*ListCategoriesResponse)(nil),   // 8: cellar.catalog.v1.ListCategoriesResponse
-	(*Category)(nil),                 // 9: cellar.catalog.v1.Category
-	(*UpsertProductRequest)(nil),     // 10: cellar.catalog.v1.UpsertProductRequest
-	(*UpsertProductResponse)(nil),    // 11: cellar.catalog.v1.UpsertProductResponse
-	(*SetPriceRequest)(nil),          // 12: cellar.catalog.v1.SetPriceRequest
-	(*SetPriceResponse)(nil),         // 13: cellar.catalog.v1.SetPriceResponse
-	(*ProductChanged)(nil),           // 14: cellar.catalog.v1.ProductChanged
-	nil,                              // 15: cellar.catalog.v1.Product.AttributesEntry
-	(*v1.Money)(nil),                 // 16: cellar.money.v1.Money
-	(*timestamppb.Timestamp)(nil),    // 17: google.protobuf.Timestamp
+	(Condition)(0),                   // 0: cellar.catalog.v1.Condition
+	(*Product)(nil),                  // 1: cellar.catalog.v1.Product
+	(*GetProductRequest)(nil),        // 2: cellar.catalog.v1.GetProductRequest
+	(*GetProductResponse)(nil),       // 3: cellar.catalog.v1.GetProductResponse
+	(*BatchGetProductsRequest)(nil),  // 4: cellar.catalog.v1.BatchGetProductsRequest
+	(*BatchGetProductsResponse)(nil), // 5: cellar.catalog.v1.BatchGetProductsResponse
+	(*BrowseCategoryRequest)(nil),    // 6: cellar.catalog.v1.BrowseCategoryRequest
+	(*BrowseCategoryResponse)(nil),   // 7: cellar.catalog.v1.BrowseCategoryResponse
+	(*ListCategoriesRequest)(nil),    // 8: cellar.catalog.v1.ListCategoriesRequest
+	(*ListCategoriesResponse)(nil),   // 9: cellar.catalog.v1.ListCategoriesResponse
+	(*Category)(nil),                 // 10: cellar.catalog.v1.Category
+	(*ListFamiliesRequest)(nil),      // 11: cellar.catalog.v1.ListFamiliesRequest
+	(*ListFamiliesResponse)(nil),     // 12: cellar.catalog.v1.ListFamiliesResponse
+	(*ListOffersRequest)(nil),        // 13: cellar.catalog.v1.ListOffersRequest
+	(*ListOffersResponse)(nil),       // 14: cellar.catalog.v1.ListOffersResponse
+	(*UpsertProductRequest)(nil),     // 15: cellar.catalog.v1.UpsertProductRequest
+	(*UpsertProductResponse)(nil),    // 16: cellar.catalog.v1.UpsertProductResponse
+	(*SetPriceRequest)(nil),          // 17: cellar.catalog.v1.SetPriceRequest
+	(*SetPriceResponse)(nil),         // 18: cellar.catalog.v1.SetPriceResponse
+	(*ProductChanged)(nil),           // 19: cellar.catalog.v1.ProductChanged
+	nil,                              // 20: cellar.catalog.v1.Product.AttributesEntry
+	(*v1.Money)(nil),                 // 21: cellar.money.v1.Money
+	(*timestamppb.Timestamp)(nil),    // 22: google.protobuf.Timestamp
 }
 var file_cellar_catalog_v1_catalog_proto_depIdxs = []int32{
-	16, // 0: cellar.catalog.v1.Product.price:type_name -> cellar.money.v1.Money
-	15, // 1: cellar.catalog.v1.Product.attributes:type_name -> cellar.catalog.v1.Product.AttributesEntry
-	17, // 2: cellar.catalog.v1.Product.updated_at:type_name -> google.protobuf.Timestamp
-	0,  // 3: cellar.catalog.v1.GetProductResponse.product:type_name -> cellar.catalog.v1.Product
-	0,  // 4: cellar.catalog.v1.BatchGetProductsResponse.products:type_name -> cellar.catalog.v1.Product
-	0,  // 5: cellar.catalog.v1.BrowseCategoryResponse.products:type_name -> cellar.catalog.v1.Product
-	9,  // 6: cellar.catalog.v1.ListCategoriesResponse.categories:type_name -> cellar.catalog.v1.Category
-	0,  // 7: cellar.catalog.v1.UpsertProductRequest.product:type_name -> cellar.catalog.v1.Product
-	0,  // 8: cellar.catalog.v1.UpsertProductResponse.product:type_name -> cellar.catalog.v1.Product
-	16, // 9: cellar.catalog.v1.SetPriceRequest.price:type_name -> cellar.money.v1.Money
-	0,  // 10: cellar.catalog.v1.SetPriceResponse.product:type_name -> cellar.catalog.v1.Product
-	0,  // 11: cellar.catalog.v1.ProductChanged.product:type_name -> cellar.catalog.v1.Product
-	1,  // 12: cellar.catalog.v1.CatalogService.GetProduct:input_type -> cellar.catalog.v1.GetProductRequest
-	3,  // 13: cellar.catalog.v1.CatalogService.BatchGetProducts:input_type -> cellar.catalog.v1.BatchGetProductsRequest
-	5,  // 14: cellar.catalog.v1.CatalogService.BrowseCategory:input_type -> cellar.catalog.v1.BrowseCategoryRequest
-	7,  // 15: cellar.catalog.v1.CatalogService.ListCategories:input_type -> cellar.catalog.v1.ListCategoriesRequest
-	10, // 16: cellar.catalog.v1.CatalogService.UpsertProduct:input_type -> cellar.catalog.v1.UpsertProductRequest
-	12, // 17: cellar.catalog.v1.CatalogService.SetPrice:input_type -> cellar.catalog.v1.SetPriceRequest
-	2,  // 18: cellar.catalog.v1.CatalogService.GetProduct:output_type -> cellar.catalog.v1.GetProductResponse
-	4,  // 19: cellar.catalog.v1.CatalogService.BatchGetProducts:output_type -> cellar.catalog.v1.BatchGetProductsResponse
-	6,  // 20: cellar.catalog.v1.CatalogService.BrowseCategory:output_type -> cellar.catalog.v1.BrowseCategoryResponse
-	8,  // 21: cellar.catalog.v1.CatalogService.ListCategories:output_type -> cellar.catalog.v1.ListCategoriesResponse
-	11, // 22: cellar.catalog.v1.CatalogService.UpsertProduct:output_type -> cellar.catalog.v1.UpsertProductResponse
-	13, // 23: cellar.catalog.v1.CatalogService.SetPrice:output_type -> cellar.catalog.v1.SetPriceResponse
-	18, // [18:24] is the sub-list for method output_type
-	12, // [12:18] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	21, // 0: cellar.catalog.v1.Product.price:type_name -> cellar.money.v1.Money
+	20, // 1: cellar.catalog.v1.Product.attributes:type_name -> cellar.catalog.v1.Product.AttributesEntry
+	22, // 2: cellar.catalog.v1.Product.updated_at:type_name -> google.protobuf.Timestamp
+	0,  // 3: cellar.catalog.v1.Product.condition:type_name -> cellar.catalog.v1.Condition
+	1,  // 4: cellar.catalog.v1.GetProductResponse.product:type_name -> cellar.catalog.v1.Product
+	1,  // 5: cellar.catalog.v1.BatchGetProductsResponse.products:type_name -> cellar.catalog.v1.Product
+	1,  // 6: cellar.catalog.v1.BrowseCategoryResponse.products:type_name -> cellar.catalog.v1.Product
+	10, // 7: cellar.catalog.v1.ListCategoriesResponse.categories:type_name -> cellar.catalog.v1.Category
+	1,  // 8: cellar.catalog.v1.ListFamiliesResponse.products:type_name -> cellar.catalog.v1.Product
+	1,  // 9: cellar.catalog.v1.ListOffersResponse.offers:type_name -> cellar.catalog.v1.Product
+	1,  // 10: cellar.catalog.v1.UpsertProductRequest.product:type_name -> cellar.catalog.v1.Product
+	1,  // 11: cellar.catalog.v1.UpsertProductResponse.product:type_name -> cellar.catalog.v1.Product
+	21, // 12: cellar.catalog.v1.SetPriceRequest.price:type_name -> cellar.money.v1.Money
+	1,  // 13: cellar.catalog.v1.SetPriceResponse.product:type_name -> cellar.catalog.v1.Product
+	1,  // 14: cellar.catalog.v1.ProductChanged.product:type_name -> cellar.catalog.v1.Product
+	2,  // 15: cellar.catalog.v1.CatalogService.GetProduct:input_type -> cellar.catalog.v1.GetProductRequest
+	4,  // 16: cellar.catalog.v1.CatalogService.BatchGetProducts:input_type -> cellar.catalog.v1.BatchGetProductsRequest
+	6,  // 17: cellar.catalog.v1.CatalogService.BrowseCategory:input_type -> cellar.catalog.v1.BrowseCategoryRequest
+	8,  // 18: cellar.catalog.v1.CatalogService.ListCategories:input_type -> cellar.catalog.v1.ListCategoriesRequest
+	11, // 19: cellar.catalog.v1.CatalogService.ListFamilies:input_type -> cellar.catalog.v1.ListFamiliesRequest
+	13, // 20: cellar.catalog.v1.CatalogService.ListOffers:input_type -> cellar.catalog.v1.ListOffersRequest
+	15, // 21: cellar.catalog.v1.CatalogService.UpsertProduct:input_type -> cellar.catalog.v1.UpsertProductRequest
+	17, // 22: cellar.catalog.v1.CatalogService.SetPrice:input_type -> cellar.catalog.v1.SetPriceRequest
+	3,  // 23: cellar.catalog.v1.CatalogService.GetProduct:output_type -> cellar.catalog.v1.GetProductResponse
+	5,  // 24: cellar.catalog.v1.CatalogService.BatchGetProducts:output_type -> cellar.catalog.v1.BatchGetProductsResponse
+	7,  // 25: cellar.catalog.v1.CatalogService.BrowseCategory:output_type -> cellar.catalog.v1.BrowseCategoryResponse
+	9,  // 26: cellar.catalog.v1.CatalogService.ListCategories:output_type -> cellar.catalog.v1.ListCategoriesResponse
+	12, // 27: cellar.catalog.v1.CatalogService.ListFamilies:output_type -> cellar.catalog.v1.ListFamiliesResponse
+	14, // 28: cellar.catalog.v1.CatalogService.ListOffers:output_type -> cellar.catalog.v1.ListOffersResponse
+	16, // 29: cellar.catalog.v1.CatalogService.UpsertProduct:output_type -> cellar.catalog.v1.UpsertProductResponse
+	18, // 30: cellar.catalog.v1.CatalogService.SetPrice:output_type -> cellar.catalog.v1.SetPriceResponse
+	23, // [23:31] is the sub-list for method output_type
+	15, // [15:23] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_cellar_catalog_v1_catalog_proto_init() }
@@ -967,13 +1285,14 @@ func file_cellar_catalog_v1_catalog_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cellar_catalog_v1_catalog_proto_rawDesc), len(file_cellar_catalog_v1_catalog_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   16,
+			NumEnums:      1,
+			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_cellar_catalog_v1_catalog_proto_goTypes,
 		DependencyIndexes: file_cellar_catalog_v1_catalog_proto_depIdxs,
+		EnumInfos:         file_cellar_catalog_v1_catalog_proto_enumTypes,
 		MessageInfos:      file_cellar_catalog_v1_catalog_proto_msgTypes,
 	}.Build()
 	File_cellar_catalog_v1_catalog_proto = out.File

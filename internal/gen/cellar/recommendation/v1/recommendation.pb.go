@@ -174,6 +174,104 @@ func (x *ForProductResponse) GetRecommended() []*Recommended {
 	return nil
 }
 
+type BatchForProductRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Skus  []string               `protobuf:"bytes,1,rep,name=skus,proto3" json:"skus,omitempty"`
+	// 1 to 20 for each; 0 means 6.
+	Limit         int32 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchForProductRequest) Reset() {
+	*x = BatchForProductRequest{}
+	mi := &file_cellar_recommendation_v1_recommendation_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchForProductRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchForProductRequest) ProtoMessage() {}
+
+func (x *BatchForProductRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_recommendation_v1_recommendation_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchForProductRequest.ProtoReflect.Descriptor instead.
+func (*BatchForProductRequest) Descriptor() ([]byte, []int) {
+	return file_cellar_recommendation_v1_recommendation_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *BatchForProductRequest) GetSkus() []string {
+	if x != nil {
+		return x.Skus
+	}
+	return nil
+}
+
+func (x *BatchForProductRequest) GetLimit() int32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+type BatchForProductResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// By the SKU that was asked for; without those of which nothing is known.
+	Others        map[string]*AlsoBought `protobuf:"bytes,1,rep,name=others,proto3" json:"others,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchForProductResponse) Reset() {
+	*x = BatchForProductResponse{}
+	mi := &file_cellar_recommendation_v1_recommendation_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchForProductResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchForProductResponse) ProtoMessage() {}
+
+func (x *BatchForProductResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_recommendation_v1_recommendation_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchForProductResponse.ProtoReflect.Descriptor instead.
+func (*BatchForProductResponse) Descriptor() ([]byte, []int) {
+	return file_cellar_recommendation_v1_recommendation_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *BatchForProductResponse) GetOthers() map[string]*AlsoBought {
+	if x != nil {
+		return x.Others
+	}
+	return nil
+}
+
 type ForCartRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// At most 200; the first 20 count.
@@ -186,7 +284,7 @@ type ForCartRequest struct {
 
 func (x *ForCartRequest) Reset() {
 	*x = ForCartRequest{}
-	mi := &file_cellar_recommendation_v1_recommendation_proto_msgTypes[3]
+	mi := &file_cellar_recommendation_v1_recommendation_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -198,7 +296,7 @@ func (x *ForCartRequest) String() string {
 func (*ForCartRequest) ProtoMessage() {}
 
 func (x *ForCartRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_recommendation_v1_recommendation_proto_msgTypes[3]
+	mi := &file_cellar_recommendation_v1_recommendation_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -211,7 +309,7 @@ func (x *ForCartRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForCartRequest.ProtoReflect.Descriptor instead.
 func (*ForCartRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_recommendation_v1_recommendation_proto_rawDescGZIP(), []int{3}
+	return file_cellar_recommendation_v1_recommendation_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ForCartRequest) GetSkus() []string {
@@ -237,7 +335,7 @@ type ForCartResponse struct {
 
 func (x *ForCartResponse) Reset() {
 	*x = ForCartResponse{}
-	mi := &file_cellar_recommendation_v1_recommendation_proto_msgTypes[4]
+	mi := &file_cellar_recommendation_v1_recommendation_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -249,7 +347,7 @@ func (x *ForCartResponse) String() string {
 func (*ForCartResponse) ProtoMessage() {}
 
 func (x *ForCartResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_recommendation_v1_recommendation_proto_msgTypes[4]
+	mi := &file_cellar_recommendation_v1_recommendation_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -262,7 +360,7 @@ func (x *ForCartResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForCartResponse.ProtoReflect.Descriptor instead.
 func (*ForCartResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_recommendation_v1_recommendation_proto_rawDescGZIP(), []int{4}
+	return file_cellar_recommendation_v1_recommendation_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ForCartResponse) GetRecommended() []*Recommended {
@@ -284,7 +382,7 @@ type ForHomeRequest struct {
 
 func (x *ForHomeRequest) Reset() {
 	*x = ForHomeRequest{}
-	mi := &file_cellar_recommendation_v1_recommendation_proto_msgTypes[5]
+	mi := &file_cellar_recommendation_v1_recommendation_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -296,7 +394,7 @@ func (x *ForHomeRequest) String() string {
 func (*ForHomeRequest) ProtoMessage() {}
 
 func (x *ForHomeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_recommendation_v1_recommendation_proto_msgTypes[5]
+	mi := &file_cellar_recommendation_v1_recommendation_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -309,7 +407,7 @@ func (x *ForHomeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForHomeRequest.ProtoReflect.Descriptor instead.
 func (*ForHomeRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_recommendation_v1_recommendation_proto_rawDescGZIP(), []int{5}
+	return file_cellar_recommendation_v1_recommendation_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ForHomeRequest) GetSkus() []string {
@@ -335,7 +433,7 @@ type ForHomeResponse struct {
 
 func (x *ForHomeResponse) Reset() {
 	*x = ForHomeResponse{}
-	mi := &file_cellar_recommendation_v1_recommendation_proto_msgTypes[6]
+	mi := &file_cellar_recommendation_v1_recommendation_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -347,7 +445,7 @@ func (x *ForHomeResponse) String() string {
 func (*ForHomeResponse) ProtoMessage() {}
 
 func (x *ForHomeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_recommendation_v1_recommendation_proto_msgTypes[6]
+	mi := &file_cellar_recommendation_v1_recommendation_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -360,7 +458,7 @@ func (x *ForHomeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForHomeResponse.ProtoReflect.Descriptor instead.
 func (*ForHomeResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_recommendation_v1_recommendation_proto_rawDescGZIP(), []int{6}
+	return file_cellar_recommendation_v1_recommendation_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ForHomeResponse) GetRecommended() []*Recommended {
@@ -381,7 +479,7 @@ type AlsoBought struct {
 
 func (x *AlsoBought) Reset() {
 	*x = AlsoBought{}
-	mi := &file_cellar_recommendation_v1_recommendation_proto_msgTypes[7]
+	mi := &file_cellar_recommendation_v1_recommendation_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -393,7 +491,7 @@ func (x *AlsoBought) String() string {
 func (*AlsoBought) ProtoMessage() {}
 
 func (x *AlsoBought) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_recommendation_v1_recommendation_proto_msgTypes[7]
+	mi := &file_cellar_recommendation_v1_recommendation_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -406,7 +504,7 @@ func (x *AlsoBought) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AlsoBought.ProtoReflect.Descriptor instead.
 func (*AlsoBought) Descriptor() ([]byte, []int) {
-	return file_cellar_recommendation_v1_recommendation_proto_rawDescGZIP(), []int{7}
+	return file_cellar_recommendation_v1_recommendation_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *AlsoBought) GetOthers() []*Recommended {
@@ -428,7 +526,15 @@ const file_cellar_recommendation_v1_recommendation_proto_rawDesc = "" +
 	"\x03sku\x18\x01 \x01(\tR\x03sku\x12\x14\n" +
 	"\x05limit\x18\x02 \x01(\x05R\x05limit\"]\n" +
 	"\x12ForProductResponse\x12G\n" +
-	"\vrecommended\x18\x01 \x03(\v2%.cellar.recommendation.v1.RecommendedR\vrecommended\":\n" +
+	"\vrecommended\x18\x01 \x03(\v2%.cellar.recommendation.v1.RecommendedR\vrecommended\"B\n" +
+	"\x16BatchForProductRequest\x12\x12\n" +
+	"\x04skus\x18\x01 \x03(\tR\x04skus\x12\x14\n" +
+	"\x05limit\x18\x02 \x01(\x05R\x05limit\"\xd1\x01\n" +
+	"\x17BatchForProductResponse\x12U\n" +
+	"\x06others\x18\x01 \x03(\v2=.cellar.recommendation.v1.BatchForProductResponse.OthersEntryR\x06others\x1a_\n" +
+	"\vOthersEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12:\n" +
+	"\x05value\x18\x02 \x01(\v2$.cellar.recommendation.v1.AlsoBoughtR\x05value:\x028\x01\":\n" +
 	"\x0eForCartRequest\x12\x12\n" +
 	"\x04skus\x18\x01 \x03(\tR\x04skus\x12\x14\n" +
 	"\x05limit\x18\x02 \x01(\x05R\x05limit\"Z\n" +
@@ -441,10 +547,11 @@ const file_cellar_recommendation_v1_recommendation_proto_rawDesc = "" +
 	"\vrecommended\x18\x01 \x03(\v2%.cellar.recommendation.v1.RecommendedR\vrecommended\"K\n" +
 	"\n" +
 	"AlsoBought\x12=\n" +
-	"\x06others\x18\x01 \x03(\v2%.cellar.recommendation.v1.RecommendedR\x06others2\xdb\x02\n" +
+	"\x06others\x18\x01 \x03(\v2%.cellar.recommendation.v1.RecommendedR\x06others2\xdc\x03\n" +
 	"\x15RecommendationService\x12p\n" +
 	"\n" +
-	"ForProduct\x12+.cellar.recommendation.v1.ForProductRequest\x1a,.cellar.recommendation.v1.ForProductResponse\"\a\x88\xa6\x1d\x01\x90\x02\x01\x12g\n" +
+	"ForProduct\x12+.cellar.recommendation.v1.ForProductRequest\x1a,.cellar.recommendation.v1.ForProductResponse\"\a\x88\xa6\x1d\x01\x90\x02\x01\x12\x7f\n" +
+	"\x0fBatchForProduct\x120.cellar.recommendation.v1.BatchForProductRequest\x1a1.cellar.recommendation.v1.BatchForProductResponse\"\a\x88\xa6\x1d\x02\x90\x02\x01\x12g\n" +
 	"\aForCart\x12(.cellar.recommendation.v1.ForCartRequest\x1a).cellar.recommendation.v1.ForCartResponse\"\a\x88\xa6\x1d\x01\x90\x02\x01\x12g\n" +
 	"\aForHome\x12(.cellar.recommendation.v1.ForHomeRequest\x1a).cellar.recommendation.v1.ForHomeResponse\"\a\x88\xa6\x1d\x01\x90\x02\x01B\x8f\x02\n" +
 	"\x1ccom.cellar.recommendation.v1B\x13RecommendationProtoP\x01ZXgithub.com/cellar-commerce/cellar/internal/gen/cellar/recommendation/v1;recommendationv1\xa2\x02\x03CRX\xaa\x02\x18Cellar.Recommendation.V1\xca\x02\x18Cellar\\Recommendation\\V1\xe2\x02$Cellar\\Recommendation\\V1\\GPBMetadata\xea\x02\x1aCellar::Recommendation::V1b\x06proto3"
@@ -461,33 +568,40 @@ func file_cellar_recommendation_v1_recommendation_proto_rawDescGZIP() []byte {
 	return file_cellar_recommendation_v1_recommendation_proto_rawDescData
 }
 
-var file_cellar_recommendation_v1_recommendation_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_cellar_recommendation_v1_recommendation_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_cellar_recommendation_v1_recommendation_proto_goTypes = []any{
-	(*Recommended)(nil),        // 0: cellar.recommendation.v1.Recommended
-	(*ForProductRequest)(nil),  // 1: cellar.recommendation.v1.ForProductRequest
-	(*ForProductResponse)(nil), // 2: cellar.recommendation.v1.ForProductResponse
-	(*ForCartRequest)(nil),     // 3: cellar.recommendation.v1.ForCartRequest
-	(*ForCartResponse)(nil),    // 4: cellar.recommendation.v1.ForCartResponse
-	(*ForHomeRequest)(nil),     // 5: cellar.recommendation.v1.ForHomeRequest
-	(*ForHomeResponse)(nil),    // 6: cellar.recommendation.v1.ForHomeResponse
-	(*AlsoBought)(nil),         // 7: cellar.recommendation.v1.AlsoBought
+	(*Recommended)(nil),             // 0: cellar.recommendation.v1.Recommended
+	(*ForProductRequest)(nil),       // 1: cellar.recommendation.v1.ForProductRequest
+	(*ForProductResponse)(nil),      // 2: cellar.recommendation.v1.ForProductResponse
+	(*BatchForProductRequest)(nil),  // 3: cellar.recommendation.v1.BatchForProductRequest
+	(*BatchForProductResponse)(nil), // 4: cellar.recommendation.v1.BatchForProductResponse
+	(*ForCartRequest)(nil),          // 5: cellar.recommendation.v1.ForCartRequest
+	(*ForCartResponse)(nil),         // 6: cellar.recommendation.v1.ForCartResponse
+	(*ForHomeRequest)(nil),          // 7: cellar.recommendation.v1.ForHomeRequest
+	(*ForHomeResponse)(nil),         // 8: cellar.recommendation.v1.ForHomeResponse
+	(*AlsoBought)(nil),              // 9: cellar.recommendation.v1.AlsoBought
+	nil,                             // 10: cellar.recommendation.v1.BatchForProductResponse.OthersEntry
 }
 var file_cellar_recommendation_v1_recommendation_proto_depIdxs = []int32{
-	0, // 0: cellar.recommendation.v1.ForProductResponse.recommended:type_name -> cellar.recommendation.v1.Recommended
-	0, // 1: cellar.recommendation.v1.ForCartResponse.recommended:type_name -> cellar.recommendation.v1.Recommended
-	0, // 2: cellar.recommendation.v1.ForHomeResponse.recommended:type_name -> cellar.recommendation.v1.Recommended
-	0, // 3: cellar.recommendation.v1.AlsoBought.others:type_name -> cellar.recommendation.v1.Recommended
-	1, // 4: cellar.recommendation.v1.RecommendationService.ForProduct:input_type -> cellar.recommendation.v1.ForProductRequest
-	3, // 5: cellar.recommendation.v1.RecommendationService.ForCart:input_type -> cellar.recommendation.v1.ForCartRequest
-	5, // 6: cellar.recommendation.v1.RecommendationService.ForHome:input_type -> cellar.recommendation.v1.ForHomeRequest
-	2, // 7: cellar.recommendation.v1.RecommendationService.ForProduct:output_type -> cellar.recommendation.v1.ForProductResponse
-	4, // 8: cellar.recommendation.v1.RecommendationService.ForCart:output_type -> cellar.recommendation.v1.ForCartResponse
-	6, // 9: cellar.recommendation.v1.RecommendationService.ForHome:output_type -> cellar.recommendation.v1.ForHomeResponse
-	7, // [7:10] is the sub-list for method output_type
-	4, // [4:7] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	0,  // 0: cellar.recommendation.v1.ForProductResponse.recommended:type_name -> cellar.recommendation.v1.Recommended
+	10, // 1: cellar.recommendation.v1.BatchForProductResponse.others:type_name -> cellar.recommendation.v1.BatchForProductResponse.OthersEntry
+	0,  // 2: cellar.recommendation.v1.ForCartResponse.recommended:type_name -> cellar.recommendation.v1.Recommended
+	0,  // 3: cellar.recommendation.v1.ForHomeResponse.recommended:type_name -> cellar.recommendation.v1.Recommended
+	0,  // 4: cellar.recommendation.v1.AlsoBought.others:type_name -> cellar.recommendation.v1.Recommended
+	9,  // 5: cellar.recommendation.v1.BatchForProductResponse.OthersEntry.value:type_name -> cellar.recommendation.v1.AlsoBought
+	1,  // 6: cellar.recommendation.v1.RecommendationService.ForProduct:input_type -> cellar.recommendation.v1.ForProductRequest
+	3,  // 7: cellar.recommendation.v1.RecommendationService.BatchForProduct:input_type -> cellar.recommendation.v1.BatchForProductRequest
+	5,  // 8: cellar.recommendation.v1.RecommendationService.ForCart:input_type -> cellar.recommendation.v1.ForCartRequest
+	7,  // 9: cellar.recommendation.v1.RecommendationService.ForHome:input_type -> cellar.recommendation.v1.ForHomeRequest
+	2,  // 10: cellar.recommendation.v1.RecommendationService.ForProduct:output_type -> cellar.recommendation.v1.ForProductResponse
+	4,  // 11: cellar.recommendation.v1.RecommendationService.BatchForProduct:output_type -> cellar.recommendation.v1.BatchForProductResponse
+	6,  // 12: cellar.recommendation.v1.RecommendationService.ForCart:output_type -> cellar.recommendation.v1.ForCartResponse
+	8,  // 13: cellar.recommendation.v1.RecommendationService.ForHome:output_type -> cellar.recommendation.v1.ForHomeResponse
+	10, // [10:14] is the sub-list for method output_type
+	6,  // [6:10] is the sub-list for method input_type
+	6,  // [6:6] is the sub-list for extension type_name
+	6,  // [6:6] is the sub-list for extension extendee
+	0,  // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_cellar_recommendation_v1_recommendation_proto_init() }
@@ -501,7 +615,7 @@ func file_cellar_recommendation_v1_recommendation_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cellar_recommendation_v1_recommendation_proto_rawDesc), len(file_cellar_recommendation_v1_recommendation_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   8,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

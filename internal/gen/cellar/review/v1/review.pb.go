@@ -1526,6 +1526,95 @@ func (x *GetOpinionResponse) GetOpinion() *Opinion {
 	return nil
 }
 
+type BatchGetOpinionsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Skus          []string               `protobuf:"bytes,1,rep,name=skus,proto3" json:"skus,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchGetOpinionsRequest) Reset() {
+	*x = BatchGetOpinionsRequest{}
+	mi := &file_cellar_review_v1_review_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchGetOpinionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchGetOpinionsRequest) ProtoMessage() {}
+
+func (x *BatchGetOpinionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_review_v1_review_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchGetOpinionsRequest.ProtoReflect.Descriptor instead.
+func (*BatchGetOpinionsRequest) Descriptor() ([]byte, []int) {
+	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *BatchGetOpinionsRequest) GetSkus() []string {
+	if x != nil {
+		return x.Skus
+	}
+	return nil
+}
+
+type BatchGetOpinionsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// By SKU.
+	Opinions      map[string]*Opinion `protobuf:"bytes,1,rep,name=opinions,proto3" json:"opinions,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchGetOpinionsResponse) Reset() {
+	*x = BatchGetOpinionsResponse{}
+	mi := &file_cellar_review_v1_review_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchGetOpinionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchGetOpinionsResponse) ProtoMessage() {}
+
+func (x *BatchGetOpinionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_review_v1_review_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchGetOpinionsResponse.ProtoReflect.Descriptor instead.
+func (*BatchGetOpinionsResponse) Descriptor() ([]byte, []int) {
+	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *BatchGetOpinionsResponse) GetOpinions() map[string]*Opinion {
+	if x != nil {
+		return x.Opinions
+	}
+	return nil
+}
+
 type BatchGetRatingsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// At most 200.
@@ -1536,7 +1625,7 @@ type BatchGetRatingsRequest struct {
 
 func (x *BatchGetRatingsRequest) Reset() {
 	*x = BatchGetRatingsRequest{}
-	mi := &file_cellar_review_v1_review_proto_msgTypes[20]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1548,7 +1637,7 @@ func (x *BatchGetRatingsRequest) String() string {
 func (*BatchGetRatingsRequest) ProtoMessage() {}
 
 func (x *BatchGetRatingsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_review_v1_review_proto_msgTypes[20]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1561,7 +1650,7 @@ func (x *BatchGetRatingsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchGetRatingsRequest.ProtoReflect.Descriptor instead.
 func (*BatchGetRatingsRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{20}
+	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *BatchGetRatingsRequest) GetSkus() []string {
@@ -1580,7 +1669,7 @@ type BatchGetRatingsResponse struct {
 
 func (x *BatchGetRatingsResponse) Reset() {
 	*x = BatchGetRatingsResponse{}
-	mi := &file_cellar_review_v1_review_proto_msgTypes[21]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1592,7 +1681,7 @@ func (x *BatchGetRatingsResponse) String() string {
 func (*BatchGetRatingsResponse) ProtoMessage() {}
 
 func (x *BatchGetRatingsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_review_v1_review_proto_msgTypes[21]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1605,7 +1694,7 @@ func (x *BatchGetRatingsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchGetRatingsResponse.ProtoReflect.Descriptor instead.
 func (*BatchGetRatingsResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{21}
+	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *BatchGetRatingsResponse) GetRatings() []*Rating {
@@ -1628,7 +1717,7 @@ type ListReviewsRequest struct {
 
 func (x *ListReviewsRequest) Reset() {
 	*x = ListReviewsRequest{}
-	mi := &file_cellar_review_v1_review_proto_msgTypes[22]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1640,7 +1729,7 @@ func (x *ListReviewsRequest) String() string {
 func (*ListReviewsRequest) ProtoMessage() {}
 
 func (x *ListReviewsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_review_v1_review_proto_msgTypes[22]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1653,7 +1742,7 @@ func (x *ListReviewsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListReviewsRequest.ProtoReflect.Descriptor instead.
 func (*ListReviewsRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{22}
+	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListReviewsRequest) GetSku() string {
@@ -1694,7 +1783,7 @@ type ListReviewsResponse struct {
 
 func (x *ListReviewsResponse) Reset() {
 	*x = ListReviewsResponse{}
-	mi := &file_cellar_review_v1_review_proto_msgTypes[23]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1706,7 +1795,7 @@ func (x *ListReviewsResponse) String() string {
 func (*ListReviewsResponse) ProtoMessage() {}
 
 func (x *ListReviewsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_review_v1_review_proto_msgTypes[23]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1719,7 +1808,7 @@ func (x *ListReviewsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListReviewsResponse.ProtoReflect.Descriptor instead.
 func (*ListReviewsResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{23}
+	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListReviewsResponse) GetReviews() []*Published {
@@ -1748,7 +1837,7 @@ type ListQuestionsRequest struct {
 
 func (x *ListQuestionsRequest) Reset() {
 	*x = ListQuestionsRequest{}
-	mi := &file_cellar_review_v1_review_proto_msgTypes[24]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1760,7 +1849,7 @@ func (x *ListQuestionsRequest) String() string {
 func (*ListQuestionsRequest) ProtoMessage() {}
 
 func (x *ListQuestionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_review_v1_review_proto_msgTypes[24]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1773,7 +1862,7 @@ func (x *ListQuestionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListQuestionsRequest.ProtoReflect.Descriptor instead.
 func (*ListQuestionsRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{24}
+	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ListQuestionsRequest) GetSku() string {
@@ -1807,7 +1896,7 @@ type ListQuestionsResponse struct {
 
 func (x *ListQuestionsResponse) Reset() {
 	*x = ListQuestionsResponse{}
-	mi := &file_cellar_review_v1_review_proto_msgTypes[25]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1819,7 +1908,7 @@ func (x *ListQuestionsResponse) String() string {
 func (*ListQuestionsResponse) ProtoMessage() {}
 
 func (x *ListQuestionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_review_v1_review_proto_msgTypes[25]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1832,7 +1921,7 @@ func (x *ListQuestionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListQuestionsResponse.ProtoReflect.Descriptor instead.
 func (*ListQuestionsResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{25}
+	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ListQuestionsResponse) GetQuestions() []*Published {
@@ -1858,7 +1947,7 @@ type EraseAuthorRequest struct {
 
 func (x *EraseAuthorRequest) Reset() {
 	*x = EraseAuthorRequest{}
-	mi := &file_cellar_review_v1_review_proto_msgTypes[26]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1870,7 +1959,7 @@ func (x *EraseAuthorRequest) String() string {
 func (*EraseAuthorRequest) ProtoMessage() {}
 
 func (x *EraseAuthorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_review_v1_review_proto_msgTypes[26]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1883,7 +1972,7 @@ func (x *EraseAuthorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EraseAuthorRequest.ProtoReflect.Descriptor instead.
 func (*EraseAuthorRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{26}
+	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *EraseAuthorRequest) GetCustomerId() string {
@@ -1901,7 +1990,7 @@ type EraseAuthorResponse struct {
 
 func (x *EraseAuthorResponse) Reset() {
 	*x = EraseAuthorResponse{}
-	mi := &file_cellar_review_v1_review_proto_msgTypes[27]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1913,7 +2002,7 @@ func (x *EraseAuthorResponse) String() string {
 func (*EraseAuthorResponse) ProtoMessage() {}
 
 func (x *EraseAuthorResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_review_v1_review_proto_msgTypes[27]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1926,7 +2015,7 @@ func (x *EraseAuthorResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EraseAuthorResponse.ProtoReflect.Descriptor instead.
 func (*EraseAuthorResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{27}
+	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{29}
 }
 
 type ExportAuthorRequest struct {
@@ -1938,7 +2027,7 @@ type ExportAuthorRequest struct {
 
 func (x *ExportAuthorRequest) Reset() {
 	*x = ExportAuthorRequest{}
-	mi := &file_cellar_review_v1_review_proto_msgTypes[28]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1950,7 +2039,7 @@ func (x *ExportAuthorRequest) String() string {
 func (*ExportAuthorRequest) ProtoMessage() {}
 
 func (x *ExportAuthorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_review_v1_review_proto_msgTypes[28]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1963,7 +2052,7 @@ func (x *ExportAuthorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportAuthorRequest.ProtoReflect.Descriptor instead.
 func (*ExportAuthorRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{28}
+	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ExportAuthorRequest) GetCustomerId() string {
@@ -1983,7 +2072,7 @@ type ExportAuthorResponse struct {
 
 func (x *ExportAuthorResponse) Reset() {
 	*x = ExportAuthorResponse{}
-	mi := &file_cellar_review_v1_review_proto_msgTypes[29]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1995,7 +2084,7 @@ func (x *ExportAuthorResponse) String() string {
 func (*ExportAuthorResponse) ProtoMessage() {}
 
 func (x *ExportAuthorResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_review_v1_review_proto_msgTypes[29]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2008,7 +2097,7 @@ func (x *ExportAuthorResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportAuthorResponse.ProtoReflect.Descriptor instead.
 func (*ExportAuthorResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{29}
+	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ExportAuthorResponse) GetContributions() []*Contribution {
@@ -2034,7 +2123,7 @@ type ListHeldRequest struct {
 
 func (x *ListHeldRequest) Reset() {
 	*x = ListHeldRequest{}
-	mi := &file_cellar_review_v1_review_proto_msgTypes[30]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2046,7 +2135,7 @@ func (x *ListHeldRequest) String() string {
 func (*ListHeldRequest) ProtoMessage() {}
 
 func (x *ListHeldRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_review_v1_review_proto_msgTypes[30]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2059,7 +2148,7 @@ func (x *ListHeldRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHeldRequest.ProtoReflect.Descriptor instead.
 func (*ListHeldRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{30}
+	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ListHeldRequest) GetRing() string {
@@ -2078,7 +2167,7 @@ type ListHeldResponse struct {
 
 func (x *ListHeldResponse) Reset() {
 	*x = ListHeldResponse{}
-	mi := &file_cellar_review_v1_review_proto_msgTypes[31]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2090,7 +2179,7 @@ func (x *ListHeldResponse) String() string {
 func (*ListHeldResponse) ProtoMessage() {}
 
 func (x *ListHeldResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_review_v1_review_proto_msgTypes[31]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2103,7 +2192,7 @@ func (x *ListHeldResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHeldResponse.ProtoReflect.Descriptor instead.
 func (*ListHeldResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{31}
+	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ListHeldResponse) GetContributions() []*Contribution {
@@ -2122,7 +2211,7 @@ type GetContributionRequest struct {
 
 func (x *GetContributionRequest) Reset() {
 	*x = GetContributionRequest{}
-	mi := &file_cellar_review_v1_review_proto_msgTypes[32]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2134,7 +2223,7 @@ func (x *GetContributionRequest) String() string {
 func (*GetContributionRequest) ProtoMessage() {}
 
 func (x *GetContributionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_review_v1_review_proto_msgTypes[32]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2147,7 +2236,7 @@ func (x *GetContributionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetContributionRequest.ProtoReflect.Descriptor instead.
 func (*GetContributionRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{32}
+	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *GetContributionRequest) GetContributionId() string {
@@ -2166,7 +2255,7 @@ type GetContributionResponse struct {
 
 func (x *GetContributionResponse) Reset() {
 	*x = GetContributionResponse{}
-	mi := &file_cellar_review_v1_review_proto_msgTypes[33]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2178,7 +2267,7 @@ func (x *GetContributionResponse) String() string {
 func (*GetContributionResponse) ProtoMessage() {}
 
 func (x *GetContributionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_review_v1_review_proto_msgTypes[33]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2191,7 +2280,7 @@ func (x *GetContributionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetContributionResponse.ProtoReflect.Descriptor instead.
 func (*GetContributionResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{33}
+	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *GetContributionResponse) GetContribution() *Contribution {
@@ -2218,7 +2307,7 @@ type DecideContributionRequest struct {
 
 func (x *DecideContributionRequest) Reset() {
 	*x = DecideContributionRequest{}
-	mi := &file_cellar_review_v1_review_proto_msgTypes[34]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2230,7 +2319,7 @@ func (x *DecideContributionRequest) String() string {
 func (*DecideContributionRequest) ProtoMessage() {}
 
 func (x *DecideContributionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_review_v1_review_proto_msgTypes[34]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2243,7 +2332,7 @@ func (x *DecideContributionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DecideContributionRequest.ProtoReflect.Descriptor instead.
 func (*DecideContributionRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{34}
+	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *DecideContributionRequest) GetContributionId() string {
@@ -2290,7 +2379,7 @@ type DecideContributionResponse struct {
 
 func (x *DecideContributionResponse) Reset() {
 	*x = DecideContributionResponse{}
-	mi := &file_cellar_review_v1_review_proto_msgTypes[35]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2302,7 +2391,7 @@ func (x *DecideContributionResponse) String() string {
 func (*DecideContributionResponse) ProtoMessage() {}
 
 func (x *DecideContributionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_review_v1_review_proto_msgTypes[35]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2315,7 +2404,7 @@ func (x *DecideContributionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DecideContributionResponse.ProtoReflect.Descriptor instead.
 func (*DecideContributionResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{35}
+	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *DecideContributionResponse) GetContribution() *Contribution {
@@ -2348,7 +2437,7 @@ type ContributionChanged struct {
 
 func (x *ContributionChanged) Reset() {
 	*x = ContributionChanged{}
-	mi := &file_cellar_review_v1_review_proto_msgTypes[36]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2360,7 +2449,7 @@ func (x *ContributionChanged) String() string {
 func (*ContributionChanged) ProtoMessage() {}
 
 func (x *ContributionChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_review_v1_review_proto_msgTypes[36]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2373,7 +2462,7 @@ func (x *ContributionChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContributionChanged.ProtoReflect.Descriptor instead.
 func (*ContributionChanged) Descriptor() ([]byte, []int) {
-	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{36}
+	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ContributionChanged) GetSku() string {
@@ -2476,7 +2565,7 @@ type VoteChanged struct {
 
 func (x *VoteChanged) Reset() {
 	*x = VoteChanged{}
-	mi := &file_cellar_review_v1_review_proto_msgTypes[37]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2488,7 +2577,7 @@ func (x *VoteChanged) String() string {
 func (*VoteChanged) ProtoMessage() {}
 
 func (x *VoteChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_review_v1_review_proto_msgTypes[37]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2501,7 +2590,7 @@ func (x *VoteChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VoteChanged.ProtoReflect.Descriptor instead.
 func (*VoteChanged) Descriptor() ([]byte, []int) {
-	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{37}
+	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *VoteChanged) GetSku() string {
@@ -2552,7 +2641,7 @@ type ExportAuthorResponse_Voted struct {
 
 func (x *ExportAuthorResponse_Voted) Reset() {
 	*x = ExportAuthorResponse_Voted{}
-	mi := &file_cellar_review_v1_review_proto_msgTypes[38]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2564,7 +2653,7 @@ func (x *ExportAuthorResponse_Voted) String() string {
 func (*ExportAuthorResponse_Voted) ProtoMessage() {}
 
 func (x *ExportAuthorResponse_Voted) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_review_v1_review_proto_msgTypes[38]
+	mi := &file_cellar_review_v1_review_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2577,7 +2666,7 @@ func (x *ExportAuthorResponse_Voted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportAuthorResponse_Voted.ProtoReflect.Descriptor instead.
 func (*ExportAuthorResponse_Voted) Descriptor() ([]byte, []int) {
-	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{29, 0}
+	return file_cellar_review_v1_review_proto_rawDescGZIP(), []int{31, 0}
 }
 
 func (x *ExportAuthorResponse_Voted) GetSku() string {
@@ -2708,7 +2797,14 @@ const file_cellar_review_v1_review_proto_rawDesc = "" +
 	"\x11GetOpinionRequest\x12\x10\n" +
 	"\x03sku\x18\x01 \x01(\tR\x03sku\"I\n" +
 	"\x12GetOpinionResponse\x123\n" +
-	"\aopinion\x18\x01 \x01(\v2\x19.cellar.review.v1.OpinionR\aopinion\",\n" +
+	"\aopinion\x18\x01 \x01(\v2\x19.cellar.review.v1.OpinionR\aopinion\"-\n" +
+	"\x17BatchGetOpinionsRequest\x12\x12\n" +
+	"\x04skus\x18\x01 \x03(\tR\x04skus\"\xc8\x01\n" +
+	"\x18BatchGetOpinionsResponse\x12T\n" +
+	"\bopinions\x18\x01 \x03(\v28.cellar.review.v1.BatchGetOpinionsResponse.OpinionsEntryR\bopinions\x1aV\n" +
+	"\rOpinionsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12/\n" +
+	"\x05value\x18\x02 \x01(\v2\x19.cellar.review.v1.OpinionR\x05value:\x028\x01\",\n" +
 	"\x16BatchGetRatingsRequest\x12\x12\n" +
 	"\x04skus\x18\x01 \x03(\tR\x04skus\"M\n" +
 	"\x17BatchGetRatingsResponse\x122\n" +
@@ -2801,7 +2897,7 @@ const file_cellar_review_v1_review_proto_rawDesc = "" +
 	"\x0eVOTE_UNHELPFUL\x10\x02*-\n" +
 	"\x04Sort\x12\x14\n" +
 	"\x10SORT_UNSPECIFIED\x10\x00\x12\x0f\n" +
-	"\vSORT_NEWEST\x10\x012\xc0\r\n" +
+	"\vSORT_NEWEST\x10\x012\xb4\x0e\n" +
 	"\rReviewService\x12g\n" +
 	"\fSubmitReview\x12%.cellar.review.v1.SubmitReviewRequest\x1a&.cellar.review.v1.SubmitReviewResponse\"\b\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x12g\n" +
 	"\vAskQuestion\x12$.cellar.review.v1.AskQuestionRequest\x1a%.cellar.review.v1.AskQuestionResponse\"\v\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x90\x02\x02\x12p\n" +
@@ -2811,7 +2907,8 @@ const file_cellar_review_v1_review_proto_rawDesc = "" +
 	"\aListOwn\x12 .cellar.review.v1.ListOwnRequest\x1a!.cellar.review.v1.ListOwnResponse\"\v\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x90\x02\x01\x12j\n" +
 	"\fGetOwnReview\x12%.cellar.review.v1.GetOwnReviewRequest\x1a&.cellar.review.v1.GetOwnReviewResponse\"\v\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x90\x02\x01\x12`\n" +
 	"\n" +
-	"GetOpinion\x12#.cellar.review.v1.GetOpinionRequest\x1a$.cellar.review.v1.GetOpinionResponse\"\a\x88\xa6\x1d\x01\x90\x02\x01\x12o\n" +
+	"GetOpinion\x12#.cellar.review.v1.GetOpinionRequest\x1a$.cellar.review.v1.GetOpinionResponse\"\a\x88\xa6\x1d\x01\x90\x02\x01\x12r\n" +
+	"\x10BatchGetOpinions\x12).cellar.review.v1.BatchGetOpinionsRequest\x1a*.cellar.review.v1.BatchGetOpinionsResponse\"\a\x88\xa6\x1d\x02\x90\x02\x01\x12o\n" +
 	"\x0fBatchGetRatings\x12(.cellar.review.v1.BatchGetRatingsRequest\x1a).cellar.review.v1.BatchGetRatingsResponse\"\a\x88\xa6\x1d\x01\x90\x02\x01\x12c\n" +
 	"\vListReviews\x12$.cellar.review.v1.ListReviewsRequest\x1a%.cellar.review.v1.ListReviewsResponse\"\a\x88\xa6\x1d\x01\x90\x02\x01\x12i\n" +
 	"\rListQuestions\x12&.cellar.review.v1.ListQuestionsRequest\x1a'.cellar.review.v1.ListQuestionsResponse\"\a\x88\xa6\x1d\x01\x90\x02\x01\x12d\n" +
@@ -2835,7 +2932,7 @@ func file_cellar_review_v1_review_proto_rawDescGZIP() []byte {
 }
 
 var file_cellar_review_v1_review_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_cellar_review_v1_review_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
+var file_cellar_review_v1_review_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
 var file_cellar_review_v1_review_proto_goTypes = []any{
 	(Kind)(0),                          // 0: cellar.review.v1.Kind
 	(State)(0),                         // 1: cellar.review.v1.State
@@ -2861,33 +2958,36 @@ var file_cellar_review_v1_review_proto_goTypes = []any{
 	(*GetOwnReviewResponse)(nil),       // 21: cellar.review.v1.GetOwnReviewResponse
 	(*GetOpinionRequest)(nil),          // 22: cellar.review.v1.GetOpinionRequest
 	(*GetOpinionResponse)(nil),         // 23: cellar.review.v1.GetOpinionResponse
-	(*BatchGetRatingsRequest)(nil),     // 24: cellar.review.v1.BatchGetRatingsRequest
-	(*BatchGetRatingsResponse)(nil),    // 25: cellar.review.v1.BatchGetRatingsResponse
-	(*ListReviewsRequest)(nil),         // 26: cellar.review.v1.ListReviewsRequest
-	(*ListReviewsResponse)(nil),        // 27: cellar.review.v1.ListReviewsResponse
-	(*ListQuestionsRequest)(nil),       // 28: cellar.review.v1.ListQuestionsRequest
-	(*ListQuestionsResponse)(nil),      // 29: cellar.review.v1.ListQuestionsResponse
-	(*EraseAuthorRequest)(nil),         // 30: cellar.review.v1.EraseAuthorRequest
-	(*EraseAuthorResponse)(nil),        // 31: cellar.review.v1.EraseAuthorResponse
-	(*ExportAuthorRequest)(nil),        // 32: cellar.review.v1.ExportAuthorRequest
-	(*ExportAuthorResponse)(nil),       // 33: cellar.review.v1.ExportAuthorResponse
-	(*ListHeldRequest)(nil),            // 34: cellar.review.v1.ListHeldRequest
-	(*ListHeldResponse)(nil),           // 35: cellar.review.v1.ListHeldResponse
-	(*GetContributionRequest)(nil),     // 36: cellar.review.v1.GetContributionRequest
-	(*GetContributionResponse)(nil),    // 37: cellar.review.v1.GetContributionResponse
-	(*DecideContributionRequest)(nil),  // 38: cellar.review.v1.DecideContributionRequest
-	(*DecideContributionResponse)(nil), // 39: cellar.review.v1.DecideContributionResponse
-	(*ContributionChanged)(nil),        // 40: cellar.review.v1.ContributionChanged
-	(*VoteChanged)(nil),                // 41: cellar.review.v1.VoteChanged
-	(*ExportAuthorResponse_Voted)(nil), // 42: cellar.review.v1.ExportAuthorResponse.Voted
-	(*timestamppb.Timestamp)(nil),      // 43: google.protobuf.Timestamp
+	(*BatchGetOpinionsRequest)(nil),    // 24: cellar.review.v1.BatchGetOpinionsRequest
+	(*BatchGetOpinionsResponse)(nil),   // 25: cellar.review.v1.BatchGetOpinionsResponse
+	(*BatchGetRatingsRequest)(nil),     // 26: cellar.review.v1.BatchGetRatingsRequest
+	(*BatchGetRatingsResponse)(nil),    // 27: cellar.review.v1.BatchGetRatingsResponse
+	(*ListReviewsRequest)(nil),         // 28: cellar.review.v1.ListReviewsRequest
+	(*ListReviewsResponse)(nil),        // 29: cellar.review.v1.ListReviewsResponse
+	(*ListQuestionsRequest)(nil),       // 30: cellar.review.v1.ListQuestionsRequest
+	(*ListQuestionsResponse)(nil),      // 31: cellar.review.v1.ListQuestionsResponse
+	(*EraseAuthorRequest)(nil),         // 32: cellar.review.v1.EraseAuthorRequest
+	(*EraseAuthorResponse)(nil),        // 33: cellar.review.v1.EraseAuthorResponse
+	(*ExportAuthorRequest)(nil),        // 34: cellar.review.v1.ExportAuthorRequest
+	(*ExportAuthorResponse)(nil),       // 35: cellar.review.v1.ExportAuthorResponse
+	(*ListHeldRequest)(nil),            // 36: cellar.review.v1.ListHeldRequest
+	(*ListHeldResponse)(nil),           // 37: cellar.review.v1.ListHeldResponse
+	(*GetContributionRequest)(nil),     // 38: cellar.review.v1.GetContributionRequest
+	(*GetContributionResponse)(nil),    // 39: cellar.review.v1.GetContributionResponse
+	(*DecideContributionRequest)(nil),  // 40: cellar.review.v1.DecideContributionRequest
+	(*DecideContributionResponse)(nil), // 41: cellar.review.v1.DecideContributionResponse
+	(*ContributionChanged)(nil),        // 42: cellar.review.v1.ContributionChanged
+	(*VoteChanged)(nil),                // 43: cellar.review.v1.VoteChanged
+	nil,                                // 44: cellar.review.v1.BatchGetOpinionsResponse.OpinionsEntry
+	(*ExportAuthorResponse_Voted)(nil), // 45: cellar.review.v1.ExportAuthorResponse.Voted
+	(*timestamppb.Timestamp)(nil),      // 46: google.protobuf.Timestamp
 }
 var file_cellar_review_v1_review_proto_depIdxs = []int32{
 	0,  // 0: cellar.review.v1.Contribution.kind:type_name -> cellar.review.v1.Kind
 	1,  // 1: cellar.review.v1.Contribution.state:type_name -> cellar.review.v1.State
-	43, // 2: cellar.review.v1.Contribution.written_at:type_name -> google.protobuf.Timestamp
-	43, // 3: cellar.review.v1.Contribution.changed_at:type_name -> google.protobuf.Timestamp
-	43, // 4: cellar.review.v1.Published.written_at:type_name -> google.protobuf.Timestamp
+	46, // 2: cellar.review.v1.Contribution.written_at:type_name -> google.protobuf.Timestamp
+	46, // 3: cellar.review.v1.Contribution.changed_at:type_name -> google.protobuf.Timestamp
+	46, // 4: cellar.review.v1.Published.written_at:type_name -> google.protobuf.Timestamp
 	5,  // 5: cellar.review.v1.Published.answers:type_name -> cellar.review.v1.Published
 	6,  // 6: cellar.review.v1.Opinion.rating:type_name -> cellar.review.v1.Rating
 	5,  // 7: cellar.review.v1.Opinion.reviews:type_name -> cellar.review.v1.Published
@@ -2899,57 +2999,61 @@ var file_cellar_review_v1_review_proto_depIdxs = []int32{
 	4,  // 13: cellar.review.v1.ListOwnResponse.contributions:type_name -> cellar.review.v1.Contribution
 	4,  // 14: cellar.review.v1.GetOwnReviewResponse.contribution:type_name -> cellar.review.v1.Contribution
 	7,  // 15: cellar.review.v1.GetOpinionResponse.opinion:type_name -> cellar.review.v1.Opinion
-	6,  // 16: cellar.review.v1.BatchGetRatingsResponse.ratings:type_name -> cellar.review.v1.Rating
-	3,  // 17: cellar.review.v1.ListReviewsRequest.sort:type_name -> cellar.review.v1.Sort
-	5,  // 18: cellar.review.v1.ListReviewsResponse.reviews:type_name -> cellar.review.v1.Published
-	5,  // 19: cellar.review.v1.ListQuestionsResponse.questions:type_name -> cellar.review.v1.Published
-	4,  // 20: cellar.review.v1.ExportAuthorResponse.contributions:type_name -> cellar.review.v1.Contribution
-	42, // 21: cellar.review.v1.ExportAuthorResponse.votes:type_name -> cellar.review.v1.ExportAuthorResponse.Voted
-	4,  // 22: cellar.review.v1.ListHeldResponse.contributions:type_name -> cellar.review.v1.Contribution
-	4,  // 23: cellar.review.v1.GetContributionResponse.contribution:type_name -> cellar.review.v1.Contribution
-	4,  // 24: cellar.review.v1.DecideContributionResponse.contribution:type_name -> cellar.review.v1.Contribution
-	0,  // 25: cellar.review.v1.ContributionChanged.kind:type_name -> cellar.review.v1.Kind
-	43, // 26: cellar.review.v1.ContributionChanged.written_at:type_name -> google.protobuf.Timestamp
-	2,  // 27: cellar.review.v1.VoteChanged.vote:type_name -> cellar.review.v1.Vote
-	2,  // 28: cellar.review.v1.ExportAuthorResponse.Voted.vote:type_name -> cellar.review.v1.Vote
-	43, // 29: cellar.review.v1.ExportAuthorResponse.Voted.voted_at:type_name -> google.protobuf.Timestamp
-	8,  // 30: cellar.review.v1.ReviewService.SubmitReview:input_type -> cellar.review.v1.SubmitReviewRequest
-	10, // 31: cellar.review.v1.ReviewService.AskQuestion:input_type -> cellar.review.v1.AskQuestionRequest
-	12, // 32: cellar.review.v1.ReviewService.AnswerQuestion:input_type -> cellar.review.v1.AnswerQuestionRequest
-	14, // 33: cellar.review.v1.ReviewService.DeleteContribution:input_type -> cellar.review.v1.DeleteContributionRequest
-	16, // 34: cellar.review.v1.ReviewService.VoteHelpful:input_type -> cellar.review.v1.VoteHelpfulRequest
-	18, // 35: cellar.review.v1.ReviewService.ListOwn:input_type -> cellar.review.v1.ListOwnRequest
-	20, // 36: cellar.review.v1.ReviewService.GetOwnReview:input_type -> cellar.review.v1.GetOwnReviewRequest
-	22, // 37: cellar.review.v1.ReviewService.GetOpinion:input_type -> cellar.review.v1.GetOpinionRequest
-	24, // 38: cellar.review.v1.ReviewService.BatchGetRatings:input_type -> cellar.review.v1.BatchGetRatingsRequest
-	26, // 39: cellar.review.v1.ReviewService.ListReviews:input_type -> cellar.review.v1.ListReviewsRequest
-	28, // 40: cellar.review.v1.ReviewService.ListQuestions:input_type -> cellar.review.v1.ListQuestionsRequest
-	30, // 41: cellar.review.v1.ReviewService.EraseAuthor:input_type -> cellar.review.v1.EraseAuthorRequest
-	32, // 42: cellar.review.v1.ReviewService.ExportAuthor:input_type -> cellar.review.v1.ExportAuthorRequest
-	34, // 43: cellar.review.v1.ReviewService.ListHeld:input_type -> cellar.review.v1.ListHeldRequest
-	36, // 44: cellar.review.v1.ReviewService.GetContribution:input_type -> cellar.review.v1.GetContributionRequest
-	38, // 45: cellar.review.v1.ReviewService.DecideContribution:input_type -> cellar.review.v1.DecideContributionRequest
-	9,  // 46: cellar.review.v1.ReviewService.SubmitReview:output_type -> cellar.review.v1.SubmitReviewResponse
-	11, // 47: cellar.review.v1.ReviewService.AskQuestion:output_type -> cellar.review.v1.AskQuestionResponse
-	13, // 48: cellar.review.v1.ReviewService.AnswerQuestion:output_type -> cellar.review.v1.AnswerQuestionResponse
-	15, // 49: cellar.review.v1.ReviewService.DeleteContribution:output_type -> cellar.review.v1.DeleteContributionResponse
-	17, // 50: cellar.review.v1.ReviewService.VoteHelpful:output_type -> cellar.review.v1.VoteHelpfulResponse
-	19, // 51: cellar.review.v1.ReviewService.ListOwn:output_type -> cellar.review.v1.ListOwnResponse
-	21, // 52: cellar.review.v1.ReviewService.GetOwnReview:output_type -> cellar.review.v1.GetOwnReviewResponse
-	23, // 53: cellar.review.v1.ReviewService.GetOpinion:output_type -> cellar.review.v1.GetOpinionResponse
-	25, // 54: cellar.review.v1.ReviewService.BatchGetRatings:output_type -> cellar.review.v1.BatchGetRatingsResponse
-	27, // 55: cellar.review.v1.ReviewService.ListReviews:output_type -> cellar.review.v1.ListReviewsResponse
-	29, // 56: cellar.review.v1.ReviewService.ListQuestions:output_type -> cellar.review.v1.ListQuestionsResponse
-	31, // 57: cellar.review.v1.ReviewService.EraseAuthor:output_type -> cellar.review.v1.EraseAuthorResponse
-	33, // 58: cellar.review.v1.ReviewService.ExportAuthor:output_type -> cellar.review.v1.ExportAuthorResponse
-	35, // 59: cellar.review.v1.ReviewService.ListHeld:output_type -> cellar.review.v1.ListHeldResponse
-	37, // 60: cellar.review.v1.ReviewService.GetContribution:output_type -> cellar.review.v1.GetContributionResponse
-	39, // 61: cellar.review.v1.ReviewService.DecideContribution:output_type -> cellar.review.v1.DecideContributionResponse
-	46, // [46:62] is the sub-list for method output_type
-	30, // [30:46] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	44, // 16: cellar.review.v1.BatchGetOpinionsResponse.opinions:type_name -> cellar.review.v1.BatchGetOpinionsResponse.OpinionsEntry
+	6,  // 17: cellar.review.v1.BatchGetRatingsResponse.ratings:type_name -> cellar.review.v1.Rating
+	3,  // 18: cellar.review.v1.ListReviewsRequest.sort:type_name -> cellar.review.v1.Sort
+	5,  // 19: cellar.review.v1.ListReviewsResponse.reviews:type_name -> cellar.review.v1.Published
+	5,  // 20: cellar.review.v1.ListQuestionsResponse.questions:type_name -> cellar.review.v1.Published
+	4,  // 21: cellar.review.v1.ExportAuthorResponse.contributions:type_name -> cellar.review.v1.Contribution
+	45, // 22: cellar.review.v1.ExportAuthorResponse.votes:type_name -> cellar.review.v1.ExportAuthorResponse.Voted
+	4,  // 23: cellar.review.v1.ListHeldResponse.contributions:type_name -> cellar.review.v1.Contribution
+	4,  // 24: cellar.review.v1.GetContributionResponse.contribution:type_name -> cellar.review.v1.Contribution
+	4,  // 25: cellar.review.v1.DecideContributionResponse.contribution:type_name -> cellar.review.v1.Contribution
+	0,  // 26: cellar.review.v1.ContributionChanged.kind:type_name -> cellar.review.v1.Kind
+	46, // 27: cellar.review.v1.ContributionChanged.written_at:type_name -> google.protobuf.Timestamp
+	2,  // 28: cellar.review.v1.VoteChanged.vote:type_name -> cellar.review.v1.Vote
+	7,  // 29: cellar.review.v1.BatchGetOpinionsResponse.OpinionsEntry.value:type_name -> cellar.review.v1.Opinion
+	2,  // 30: cellar.review.v1.ExportAuthorResponse.Voted.vote:type_name -> cellar.review.v1.Vote
+	46, // 31: cellar.review.v1.ExportAuthorResponse.Voted.voted_at:type_name -> google.protobuf.Timestamp
+	8,  // 32: cellar.review.v1.ReviewService.SubmitReview:input_type -> cellar.review.v1.SubmitReviewRequest
+	10, // 33: cellar.review.v1.ReviewService.AskQuestion:input_type -> cellar.review.v1.AskQuestionRequest
+	12, // 34: cellar.review.v1.ReviewService.AnswerQuestion:input_type -> cellar.review.v1.AnswerQuestionRequest
+	14, // 35: cellar.review.v1.ReviewService.DeleteContribution:input_type -> cellar.review.v1.DeleteContributionRequest
+	16, // 36: cellar.review.v1.ReviewService.VoteHelpful:input_type -> cellar.review.v1.VoteHelpfulRequest
+	18, // 37: cellar.review.v1.ReviewService.ListOwn:input_type -> cellar.review.v1.ListOwnRequest
+	20, // 38: cellar.review.v1.ReviewService.GetOwnReview:input_type -> cellar.review.v1.GetOwnReviewRequest
+	22, // 39: cellar.review.v1.ReviewService.GetOpinion:input_type -> cellar.review.v1.GetOpinionRequest
+	24, // 40: cellar.review.v1.ReviewService.BatchGetOpinions:input_type -> cellar.review.v1.BatchGetOpinionsRequest
+	26, // 41: cellar.review.v1.ReviewService.BatchGetRatings:input_type -> cellar.review.v1.BatchGetRatingsRequest
+	28, // 42: cellar.review.v1.ReviewService.ListReviews:input_type -> cellar.review.v1.ListReviewsRequest
+	30, // 43: cellar.review.v1.ReviewService.ListQuestions:input_type -> cellar.review.v1.ListQuestionsRequest
+	32, // 44: cellar.review.v1.ReviewService.EraseAuthor:input_type -> cellar.review.v1.EraseAuthorRequest
+	34, // 45: cellar.review.v1.ReviewService.ExportAuthor:input_type -> cellar.review.v1.ExportAuthorRequest
+	36, // 46: cellar.review.v1.ReviewService.ListHeld:input_type -> cellar.review.v1.ListHeldRequest
+	38, // 47: cellar.review.v1.ReviewService.GetContribution:input_type -> cellar.review.v1.GetContributionRequest
+	40, // 48: cellar.review.v1.ReviewService.DecideContribution:input_type -> cellar.review.v1.DecideContributionRequest
+	9,  // 49: cellar.review.v1.ReviewService.SubmitReview:output_type -> cellar.review.v1.SubmitReviewResponse
+	11, // 50: cellar.review.v1.ReviewService.AskQuestion:output_type -> cellar.review.v1.AskQuestionResponse
+	13, // 51: cellar.review.v1.ReviewService.AnswerQuestion:output_type -> cellar.review.v1.AnswerQuestionResponse
+	15, // 52: cellar.review.v1.ReviewService.DeleteContribution:output_type -> cellar.review.v1.DeleteContributionResponse
+	17, // 53: cellar.review.v1.ReviewService.VoteHelpful:output_type -> cellar.review.v1.VoteHelpfulResponse
+	19, // 54: cellar.review.v1.ReviewService.ListOwn:output_type -> cellar.review.v1.ListOwnResponse
+	21, // 55: cellar.review.v1.ReviewService.GetOwnReview:output_type -> cellar.review.v1.GetOwnReviewResponse
+	23, // 56: cellar.review.v1.ReviewService.GetOpinion:output_type -> cellar.review.v1.GetOpinionResponse
+	25, // 57: cellar.review.v1.ReviewService.BatchGetOpinions:output_type -> cellar.review.v1.BatchGetOpinionsResponse
+	27, // 58: cellar.review.v1.ReviewService.BatchGetRatings:output_type -> cellar.review.v1.BatchGetRatingsResponse
+	29, // 59: cellar.review.v1.ReviewService.ListReviews:output_type -> cellar.review.v1.ListReviewsResponse
+	31, // 60: cellar.review.v1.ReviewService.ListQuestions:output_type -> cellar.review.v1.ListQuestionsResponse
+	33, // 61: cellar.review.v1.ReviewService.EraseAuthor:output_type -> cellar.review.v1.EraseAuthorResponse
+	35, // 62: cellar.review.v1.ReviewService.ExportAuthor:output_type -> cellar.review.v1.ExportAuthorResponse
+	37, // 63: cellar.review.v1.ReviewService.ListHeld:output_type -> cellar.review.v1.ListHeldResponse
+	39, // 64: cellar.review.v1.ReviewService.GetContribution:output_type -> cellar.review.v1.GetContributionResponse
+	41, // 65: cellar.review.v1.ReviewService.DecideContribution:output_type -> cellar.review.v1.DecideContributionResponse
+	49, // [49:66] is the sub-list for method output_type
+	32, // [32:49] is the sub-list for method input_type
+	32, // [32:32] is the sub-list for extension type_name
+	32, // [32:32] is the sub-list for extension extendee
+	0,  // [0:32] is the sub-list for field type_name
 }
 
 func init() { file_cellar_review_v1_review_proto_init() }
@@ -2963,7 +3067,7 @@ func file_cellar_review_v1_review_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cellar_review_v1_review_proto_rawDesc), len(file_cellar_review_v1_review_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   39,
+			NumMessages:   42,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -41,6 +41,13 @@ const (
 	CartServiceSetQuantityProcedure = "/cellar.cart.v1.CartService/SetQuantity"
 	// CartServiceRemoveItemProcedure is the fully-qualified name of the CartService's RemoveItem RPC.
 	CartServiceRemoveItemProcedure = "/cellar.cart.v1.CartService/RemoveItem"
+	// CartServiceSaveForLaterProcedure is the fully-qualified name of the CartService's SaveForLater
+	// RPC.
+	CartServiceSaveForLaterProcedure = "/cellar.cart.v1.CartService/SaveForLater"
+	// CartServiceMoveToCartProcedure is the fully-qualified name of the CartService's MoveToCart RPC.
+	CartServiceMoveToCartProcedure = "/cellar.cart.v1.CartService/MoveToCart"
+	// CartServiceRemoveSavedProcedure is the fully-qualified name of the CartService's RemoveSaved RPC.
+	CartServiceRemoveSavedProcedure = "/cellar.cart.v1.CartService/RemoveSaved"
 	// CartServiceMergeGuestCartProcedure is the fully-qualified name of the CartService's
 	// MergeGuestCart RPC.
 	CartServiceMergeGuestCartProcedure = "/cellar.cart.v1.CartService/MergeGuestCart"
@@ -63,13 +70,21 @@ type CartServiceClient interface {
 	SetQuantity(context.Context, *v1.SetQuantityRequest) (*v1.SetQuantityResponse, error)
 	// RemoveItem removes a product's line. Removing what is not there changes nothing.
 	RemoveItem(context.Context, *v1.RemoveItemRequest) (*v1.RemoveItemResponse, error)
-	// MergeGuestCart takes the lines of a guest's cart into a customer's, once a guest.
+	// SaveForLater puts a product's line aside, out of the cart. At most 200 lines are kept; of a product that is saved already
+	// the larger quantity stays. Again, it changes nothing. NOT_FOUND (UNKNOWN_LINE); FAILED_PRECONDITION: SAVED_FULL.
+	SaveForLater(context.Context, *v1.SaveForLaterRequest) (*v1.SaveForLaterResponse, error)
+	// MoveToCart puts what was saved back into the cart, with the price that it was put in at before; of a product that is in the
+	// cart the larger quantity stays. Again, it changes nothing. NOT_FOUND (UNKNOWN_LINE); FAILED_PRECONDITION: CART_FULL.
+	MoveToCart(context.Context, *v1.MoveToCartRequest) (*v1.MoveToCartResponse, error)
+	// RemoveSaved forgets what was saved. Removing what is not there changes nothing.
+	RemoveSaved(context.Context, *v1.RemoveSavedRequest) (*v1.RemoveSavedResponse, error)
+	// MergeGuestCart takes the lines of a guest's cart, and what is saved there, into a customer's, once a guest.
 	// Policy: per product the larger quantity stays, at most the limit of a line.
 	MergeGuestCart(context.Context, *v1.MergeGuestCartRequest) (*v1.MergeGuestCartResponse, error)
 	// RemoveOrdered takes what an order bought out of its customer's cart, once an order:
 	// quantities added since the quote stay.
 	RemoveOrdered(context.Context, *v1.RemoveOrderedRequest) (*v1.RemoveOrderedResponse, error)
-	// EraseCart empties the cart of a customer whose account is erased, and forgets its changes. Again, it changes nothing.
+	// EraseCart empties the cart, and what is saved, of a customer whose account is erased, and forgets its changes. Again, it changes nothing.
 	EraseCart(context.Context, *v1.EraseCartRequest) (*v1.EraseCartResponse, error)
 	// ReadCart of any customer, for checkout.
 	ReadCart(context.Context, *v1.ReadCartRequest) (*v1.ReadCartResponse, error)
@@ -113,6 +128,27 @@ func NewCartServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 			connect.WithIdempotency(connect.IdempotencyIdempotent),
 			connect.WithClientOptions(opts...),
 		),
+		saveForLater: connect.NewClient[v1.SaveForLaterRequest, v1.SaveForLaterResponse](
+			httpClient,
+			baseURL+CartServiceSaveForLaterProcedure,
+			connect.WithSchema(cartServiceMethods.ByName("SaveForLater")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
+		moveToCart: connect.NewClient[v1.MoveToCartRequest, v1.MoveToCartResponse](
+			httpClient,
+			baseURL+CartServiceMoveToCartProcedure,
+			connect.WithSchema(cartServiceMethods.ByName("MoveToCart")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
+		removeSaved: connect.NewClient[v1.RemoveSavedRequest, v1.RemoveSavedResponse](
+			httpClient,
+			baseURL+CartServiceRemoveSavedProcedure,
+			connect.WithSchema(cartServiceMethods.ByName("RemoveSaved")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
 		mergeGuestCart: connect.NewClient[v1.MergeGuestCartRequest, v1.MergeGuestCartResponse](
 			httpClient,
 			baseURL+CartServiceMergeGuestCartProcedure,
@@ -147,6 +183,9 @@ type cartServiceClient struct {
 	addItem        *connect.Client[v1.AddItemRequest, v1.AddItemResponse]
 	setQuantity    *connect.Client[v1.SetQuantityRequest, v1.SetQuantityResponse]
 	removeItem     *connect.Client[v1.RemoveItemRequest, v1.RemoveItemResponse]
+	saveForLater   *connect.Client[v1.SaveForLaterRequest, v1.SaveForLaterResponse]
+	moveToCart     *connect.Client[v1.MoveToCartRequest, v1.MoveToCartResponse]
+	removeSaved    *connect.Client[v1.RemoveSavedRequest, v1.RemoveSavedResponse]
 	mergeGuestCart *connect.Client[v1.MergeGuestCartRequest, v1.MergeGuestCartResponse]
 	removeOrdered  *connect.Client[v1.RemoveOrderedRequest, v1.RemoveOrderedResponse]
 	eraseCart      *connect.Client[v1.EraseCartRequest, v1.EraseCartResponse]
@@ -183,6 +222,33 @@ func (c *cartServiceClient) SetQuantity(ctx context.Context, req *v1.SetQuantity
 // RemoveItem calls cellar.cart.v1.CartService.RemoveItem.
 func (c *cartServiceClient) RemoveItem(ctx context.Context, req *v1.RemoveItemRequest) (*v1.RemoveItemResponse, error) {
 	response, err := c.removeItem.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// SaveForLater calls cellar.cart.v1.CartService.SaveForLater.
+func (c *cartServiceClient) SaveForLater(ctx context.Context, req *v1.SaveForLaterRequest) (*v1.SaveForLaterResponse, error) {
+	response, err := c.saveForLater.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// MoveToCart calls cellar.cart.v1.CartService.MoveToCart.
+func (c *cartServiceClient) MoveToCart(ctx context.Context, req *v1.MoveToCartRequest) (*v1.MoveToCartResponse, error) {
+	response, err := c.moveToCart.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// RemoveSaved calls cellar.cart.v1.CartService.RemoveSaved.
+func (c *cartServiceClient) RemoveSaved(ctx context.Context, req *v1.RemoveSavedRequest) (*v1.RemoveSavedResponse, error) {
+	response, err := c.removeSaved.CallUnary(ctx, connect.NewRequest(req))
 	if response != nil {
 		return response.Msg, err
 	}
@@ -235,13 +301,21 @@ type CartServiceHandler interface {
 	SetQuantity(context.Context, *v1.SetQuantityRequest) (*v1.SetQuantityResponse, error)
 	// RemoveItem removes a product's line. Removing what is not there changes nothing.
 	RemoveItem(context.Context, *v1.RemoveItemRequest) (*v1.RemoveItemResponse, error)
-	// MergeGuestCart takes the lines of a guest's cart into a customer's, once a guest.
+	// SaveForLater puts a product's line aside, out of the cart. At most 200 lines are kept; of a product that is saved already
+	// the larger quantity stays. Again, it changes nothing. NOT_FOUND (UNKNOWN_LINE); FAILED_PRECONDITION: SAVED_FULL.
+	SaveForLater(context.Context, *v1.SaveForLaterRequest) (*v1.SaveForLaterResponse, error)
+	// MoveToCart puts what was saved back into the cart, with the price that it was put in at before; of a product that is in the
+	// cart the larger quantity stays. Again, it changes nothing. NOT_FOUND (UNKNOWN_LINE); FAILED_PRECONDITION: CART_FULL.
+	MoveToCart(context.Context, *v1.MoveToCartRequest) (*v1.MoveToCartResponse, error)
+	// RemoveSaved forgets what was saved. Removing what is not there changes nothing.
+	RemoveSaved(context.Context, *v1.RemoveSavedRequest) (*v1.RemoveSavedResponse, error)
+	// MergeGuestCart takes the lines of a guest's cart, and what is saved there, into a customer's, once a guest.
 	// Policy: per product the larger quantity stays, at most the limit of a line.
 	MergeGuestCart(context.Context, *v1.MergeGuestCartRequest) (*v1.MergeGuestCartResponse, error)
 	// RemoveOrdered takes what an order bought out of its customer's cart, once an order:
 	// quantities added since the quote stay.
 	RemoveOrdered(context.Context, *v1.RemoveOrderedRequest) (*v1.RemoveOrderedResponse, error)
-	// EraseCart empties the cart of a customer whose account is erased, and forgets its changes. Again, it changes nothing.
+	// EraseCart empties the cart, and what is saved, of a customer whose account is erased, and forgets its changes. Again, it changes nothing.
 	EraseCart(context.Context, *v1.EraseCartRequest) (*v1.EraseCartResponse, error)
 	// ReadCart of any customer, for checkout.
 	ReadCart(context.Context, *v1.ReadCartRequest) (*v1.ReadCartResponse, error)
@@ -281,6 +355,27 @@ func NewCartServiceHandler(svc CartServiceHandler, opts ...connect.HandlerOption
 		connect.WithIdempotency(connect.IdempotencyIdempotent),
 		connect.WithHandlerOptions(opts...),
 	)
+	cartServiceSaveForLaterHandler := connect.NewUnaryHandlerSimple(
+		CartServiceSaveForLaterProcedure,
+		svc.SaveForLater,
+		connect.WithSchema(cartServiceMethods.ByName("SaveForLater")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
+	cartServiceMoveToCartHandler := connect.NewUnaryHandlerSimple(
+		CartServiceMoveToCartProcedure,
+		svc.MoveToCart,
+		connect.WithSchema(cartServiceMethods.ByName("MoveToCart")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
+	cartServiceRemoveSavedHandler := connect.NewUnaryHandlerSimple(
+		CartServiceRemoveSavedProcedure,
+		svc.RemoveSaved,
+		connect.WithSchema(cartServiceMethods.ByName("RemoveSaved")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
 	cartServiceMergeGuestCartHandler := connect.NewUnaryHandlerSimple(
 		CartServiceMergeGuestCartProcedure,
 		svc.MergeGuestCart,
@@ -316,6 +411,12 @@ func NewCartServiceHandler(svc CartServiceHandler, opts ...connect.HandlerOption
 			cartServiceSetQuantityHandler.ServeHTTP(w, r)
 		case CartServiceRemoveItemProcedure:
 			cartServiceRemoveItemHandler.ServeHTTP(w, r)
+		case CartServiceSaveForLaterProcedure:
+			cartServiceSaveForLaterHandler.ServeHTTP(w, r)
+		case CartServiceMoveToCartProcedure:
+			cartServiceMoveToCartHandler.ServeHTTP(w, r)
+		case CartServiceRemoveSavedProcedure:
+			cartServiceRemoveSavedHandler.ServeHTTP(w, r)
 		case CartServiceMergeGuestCartProcedure:
 			cartServiceMergeGuestCartHandler.ServeHTTP(w, r)
 		case CartServiceRemoveOrderedProcedure:
@@ -347,6 +448,18 @@ func (UnimplementedCartServiceHandler) SetQuantity(context.Context, *v1.SetQuant
 
 func (UnimplementedCartServiceHandler) RemoveItem(context.Context, *v1.RemoveItemRequest) (*v1.RemoveItemResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.cart.v1.CartService.RemoveItem is not implemented"))
+}
+
+func (UnimplementedCartServiceHandler) SaveForLater(context.Context, *v1.SaveForLaterRequest) (*v1.SaveForLaterResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.cart.v1.CartService.SaveForLater is not implemented"))
+}
+
+func (UnimplementedCartServiceHandler) MoveToCart(context.Context, *v1.MoveToCartRequest) (*v1.MoveToCartResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.cart.v1.CartService.MoveToCart is not implemented"))
+}
+
+func (UnimplementedCartServiceHandler) RemoveSaved(context.Context, *v1.RemoveSavedRequest) (*v1.RemoveSavedResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.cart.v1.CartService.RemoveSaved is not implemented"))
 }
 
 func (UnimplementedCartServiceHandler) MergeGuestCart(context.Context, *v1.MergeGuestCartRequest) (*v1.MergeGuestCartResponse, error) {

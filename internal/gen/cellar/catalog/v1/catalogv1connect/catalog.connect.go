@@ -45,6 +45,12 @@ const (
 	// CatalogServiceListCategoriesProcedure is the fully-qualified name of the CatalogService's
 	// ListCategories RPC.
 	CatalogServiceListCategoriesProcedure = "/cellar.catalog.v1.CatalogService/ListCategories"
+	// CatalogServiceListFamiliesProcedure is the fully-qualified name of the CatalogService's
+	// ListFamilies RPC.
+	CatalogServiceListFamiliesProcedure = "/cellar.catalog.v1.CatalogService/ListFamilies"
+	// CatalogServiceListOffersProcedure is the fully-qualified name of the CatalogService's ListOffers
+	// RPC.
+	CatalogServiceListOffersProcedure = "/cellar.catalog.v1.CatalogService/ListOffers"
 	// CatalogServiceUpsertProductProcedure is the fully-qualified name of the CatalogService's
 	// UpsertProduct RPC.
 	CatalogServiceUpsertProductProcedure = "/cellar.catalog.v1.CatalogService/UpsertProduct"
@@ -62,6 +68,10 @@ type CatalogServiceClient interface {
 	BrowseCategory(context.Context, *v1.BrowseCategoryRequest) (*v1.BrowseCategoryResponse, error)
 	// ListCategories with the number of products in each, by name.
 	ListCategories(context.Context, *v1.ListCategoriesRequest) (*v1.ListCategoriesResponse, error)
+	// ListFamilies gives the products of families, at most 100 of each, in the order of their SKUs. At most 200 families.
+	ListFamilies(context.Context, *v1.ListFamiliesRequest) (*v1.ListFamiliesResponse, error)
+	// ListOffers of products: by condition, then by price, at most 20 of each. At most 200 products.
+	ListOffers(context.Context, *v1.ListOffersRequest) (*v1.ListOffersResponse, error)
 	// UpsertProduct creates or replaces a product. The version grows by one at each change.
 	UpsertProduct(context.Context, *v1.UpsertProductRequest) (*v1.UpsertProductResponse, error)
 	// SetPrice of a product. NOT_FOUND (UNKNOWN_PRODUCT).
@@ -107,6 +117,20 @@ func NewCatalogServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
+		listFamilies: connect.NewClient[v1.ListFamiliesRequest, v1.ListFamiliesResponse](
+			httpClient,
+			baseURL+CatalogServiceListFamiliesProcedure,
+			connect.WithSchema(catalogServiceMethods.ByName("ListFamilies")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		listOffers: connect.NewClient[v1.ListOffersRequest, v1.ListOffersResponse](
+			httpClient,
+			baseURL+CatalogServiceListOffersProcedure,
+			connect.WithSchema(catalogServiceMethods.ByName("ListOffers")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
 		upsertProduct: connect.NewClient[v1.UpsertProductRequest, v1.UpsertProductResponse](
 			httpClient,
 			baseURL+CatalogServiceUpsertProductProcedure,
@@ -128,6 +152,8 @@ type catalogServiceClient struct {
 	batchGetProducts *connect.Client[v1.BatchGetProductsRequest, v1.BatchGetProductsResponse]
 	browseCategory   *connect.Client[v1.BrowseCategoryRequest, v1.BrowseCategoryResponse]
 	listCategories   *connect.Client[v1.ListCategoriesRequest, v1.ListCategoriesResponse]
+	listFamilies     *connect.Client[v1.ListFamiliesRequest, v1.ListFamiliesResponse]
+	listOffers       *connect.Client[v1.ListOffersRequest, v1.ListOffersResponse]
 	upsertProduct    *connect.Client[v1.UpsertProductRequest, v1.UpsertProductResponse]
 	setPrice         *connect.Client[v1.SetPriceRequest, v1.SetPriceResponse]
 }
@@ -168,6 +194,24 @@ func (c *catalogServiceClient) ListCategories(ctx context.Context, req *v1.ListC
 	return nil, err
 }
 
+// ListFamilies calls cellar.catalog.v1.CatalogService.ListFamilies.
+func (c *catalogServiceClient) ListFamilies(ctx context.Context, req *v1.ListFamiliesRequest) (*v1.ListFamiliesResponse, error) {
+	response, err := c.listFamilies.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ListOffers calls cellar.catalog.v1.CatalogService.ListOffers.
+func (c *catalogServiceClient) ListOffers(ctx context.Context, req *v1.ListOffersRequest) (*v1.ListOffersResponse, error) {
+	response, err := c.listOffers.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // UpsertProduct calls cellar.catalog.v1.CatalogService.UpsertProduct.
 func (c *catalogServiceClient) UpsertProduct(ctx context.Context, req *v1.UpsertProductRequest) (*v1.UpsertProductResponse, error) {
 	response, err := c.upsertProduct.CallUnary(ctx, connect.NewRequest(req))
@@ -196,6 +240,10 @@ type CatalogServiceHandler interface {
 	BrowseCategory(context.Context, *v1.BrowseCategoryRequest) (*v1.BrowseCategoryResponse, error)
 	// ListCategories with the number of products in each, by name.
 	ListCategories(context.Context, *v1.ListCategoriesRequest) (*v1.ListCategoriesResponse, error)
+	// ListFamilies gives the products of families, at most 100 of each, in the order of their SKUs. At most 200 families.
+	ListFamilies(context.Context, *v1.ListFamiliesRequest) (*v1.ListFamiliesResponse, error)
+	// ListOffers of products: by condition, then by price, at most 20 of each. At most 200 products.
+	ListOffers(context.Context, *v1.ListOffersRequest) (*v1.ListOffersResponse, error)
 	// UpsertProduct creates or replaces a product. The version grows by one at each change.
 	UpsertProduct(context.Context, *v1.UpsertProductRequest) (*v1.UpsertProductResponse, error)
 	// SetPrice of a product. NOT_FOUND (UNKNOWN_PRODUCT).
@@ -237,6 +285,20 @@ func NewCatalogServiceHandler(svc CatalogServiceHandler, opts ...connect.Handler
 		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
+	catalogServiceListFamiliesHandler := connect.NewUnaryHandlerSimple(
+		CatalogServiceListFamiliesProcedure,
+		svc.ListFamilies,
+		connect.WithSchema(catalogServiceMethods.ByName("ListFamilies")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	catalogServiceListOffersHandler := connect.NewUnaryHandlerSimple(
+		CatalogServiceListOffersProcedure,
+		svc.ListOffers,
+		connect.WithSchema(catalogServiceMethods.ByName("ListOffers")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
 	catalogServiceUpsertProductHandler := connect.NewUnaryHandlerSimple(
 		CatalogServiceUpsertProductProcedure,
 		svc.UpsertProduct,
@@ -259,6 +321,10 @@ func NewCatalogServiceHandler(svc CatalogServiceHandler, opts ...connect.Handler
 			catalogServiceBrowseCategoryHandler.ServeHTTP(w, r)
 		case CatalogServiceListCategoriesProcedure:
 			catalogServiceListCategoriesHandler.ServeHTTP(w, r)
+		case CatalogServiceListFamiliesProcedure:
+			catalogServiceListFamiliesHandler.ServeHTTP(w, r)
+		case CatalogServiceListOffersProcedure:
+			catalogServiceListOffersHandler.ServeHTTP(w, r)
 		case CatalogServiceUpsertProductProcedure:
 			catalogServiceUpsertProductHandler.ServeHTTP(w, r)
 		case CatalogServiceSetPriceProcedure:
@@ -286,6 +352,14 @@ func (UnimplementedCatalogServiceHandler) BrowseCategory(context.Context, *v1.Br
 
 func (UnimplementedCatalogServiceHandler) ListCategories(context.Context, *v1.ListCategoriesRequest) (*v1.ListCategoriesResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.catalog.v1.CatalogService.ListCategories is not implemented"))
+}
+
+func (UnimplementedCatalogServiceHandler) ListFamilies(context.Context, *v1.ListFamiliesRequest) (*v1.ListFamiliesResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.catalog.v1.CatalogService.ListFamilies is not implemented"))
+}
+
+func (UnimplementedCatalogServiceHandler) ListOffers(context.Context, *v1.ListOffersRequest) (*v1.ListOffersResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.catalog.v1.CatalogService.ListOffers is not implemented"))
 }
 
 func (UnimplementedCatalogServiceHandler) UpsertProduct(context.Context, *v1.UpsertProductRequest) (*v1.UpsertProductResponse, error) {

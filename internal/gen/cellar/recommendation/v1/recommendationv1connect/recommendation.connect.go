@@ -36,6 +36,9 @@ const (
 	// RecommendationServiceForProductProcedure is the fully-qualified name of the
 	// RecommendationService's ForProduct RPC.
 	RecommendationServiceForProductProcedure = "/cellar.recommendation.v1.RecommendationService/ForProduct"
+	// RecommendationServiceBatchForProductProcedure is the fully-qualified name of the
+	// RecommendationService's BatchForProduct RPC.
+	RecommendationServiceBatchForProductProcedure = "/cellar.recommendation.v1.RecommendationService/BatchForProduct"
 	// RecommendationServiceForCartProcedure is the fully-qualified name of the RecommendationService's
 	// ForCart RPC.
 	RecommendationServiceForCartProcedure = "/cellar.recommendation.v1.RecommendationService/ForCart"
@@ -50,6 +53,8 @@ type RecommendationServiceClient interface {
 	// ForProduct gives what was bought by those who bought a product, the most telling first; nothing for a product of which
 	// nothing is known.
 	ForProduct(context.Context, *v1.ForProductRequest) (*v1.ForProductResponse, error)
+	// BatchForProduct is ForProduct for each of many products, at most 200.
+	BatchForProduct(context.Context, *v1.BatchForProductRequest) (*v1.BatchForProductResponse, error)
 	// ForCart gives what goes with the products of a cart, without them.
 	ForCart(context.Context, *v1.ForCartRequest) (*v1.ForCartResponse, error)
 	// ForHome gives what goes with the products that somebody looked at last, without them.
@@ -75,6 +80,13 @@ func NewRecommendationServiceClient(httpClient connect.HTTPClient, baseURL strin
 			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
+		batchForProduct: connect.NewClient[v1.BatchForProductRequest, v1.BatchForProductResponse](
+			httpClient,
+			baseURL+RecommendationServiceBatchForProductProcedure,
+			connect.WithSchema(recommendationServiceMethods.ByName("BatchForProduct")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
 		forCart: connect.NewClient[v1.ForCartRequest, v1.ForCartResponse](
 			httpClient,
 			baseURL+RecommendationServiceForCartProcedure,
@@ -94,14 +106,24 @@ func NewRecommendationServiceClient(httpClient connect.HTTPClient, baseURL strin
 
 // recommendationServiceClient implements RecommendationServiceClient.
 type recommendationServiceClient struct {
-	forProduct *connect.Client[v1.ForProductRequest, v1.ForProductResponse]
-	forCart    *connect.Client[v1.ForCartRequest, v1.ForCartResponse]
-	forHome    *connect.Client[v1.ForHomeRequest, v1.ForHomeResponse]
+	forProduct      *connect.Client[v1.ForProductRequest, v1.ForProductResponse]
+	batchForProduct *connect.Client[v1.BatchForProductRequest, v1.BatchForProductResponse]
+	forCart         *connect.Client[v1.ForCartRequest, v1.ForCartResponse]
+	forHome         *connect.Client[v1.ForHomeRequest, v1.ForHomeResponse]
 }
 
 // ForProduct calls cellar.recommendation.v1.RecommendationService.ForProduct.
 func (c *recommendationServiceClient) ForProduct(ctx context.Context, req *v1.ForProductRequest) (*v1.ForProductResponse, error) {
 	response, err := c.forProduct.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// BatchForProduct calls cellar.recommendation.v1.RecommendationService.BatchForProduct.
+func (c *recommendationServiceClient) BatchForProduct(ctx context.Context, req *v1.BatchForProductRequest) (*v1.BatchForProductResponse, error) {
+	response, err := c.batchForProduct.CallUnary(ctx, connect.NewRequest(req))
 	if response != nil {
 		return response.Msg, err
 	}
@@ -132,6 +154,8 @@ type RecommendationServiceHandler interface {
 	// ForProduct gives what was bought by those who bought a product, the most telling first; nothing for a product of which
 	// nothing is known.
 	ForProduct(context.Context, *v1.ForProductRequest) (*v1.ForProductResponse, error)
+	// BatchForProduct is ForProduct for each of many products, at most 200.
+	BatchForProduct(context.Context, *v1.BatchForProductRequest) (*v1.BatchForProductResponse, error)
 	// ForCart gives what goes with the products of a cart, without them.
 	ForCart(context.Context, *v1.ForCartRequest) (*v1.ForCartResponse, error)
 	// ForHome gives what goes with the products that somebody looked at last, without them.
@@ -149,6 +173,13 @@ func NewRecommendationServiceHandler(svc RecommendationServiceHandler, opts ...c
 		RecommendationServiceForProductProcedure,
 		svc.ForProduct,
 		connect.WithSchema(recommendationServiceMethods.ByName("ForProduct")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	recommendationServiceBatchForProductHandler := connect.NewUnaryHandlerSimple(
+		RecommendationServiceBatchForProductProcedure,
+		svc.BatchForProduct,
+		connect.WithSchema(recommendationServiceMethods.ByName("BatchForProduct")),
 		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
@@ -170,6 +201,8 @@ func NewRecommendationServiceHandler(svc RecommendationServiceHandler, opts ...c
 		switch r.URL.Path {
 		case RecommendationServiceForProductProcedure:
 			recommendationServiceForProductHandler.ServeHTTP(w, r)
+		case RecommendationServiceBatchForProductProcedure:
+			recommendationServiceBatchForProductHandler.ServeHTTP(w, r)
 		case RecommendationServiceForCartProcedure:
 			recommendationServiceForCartHandler.ServeHTTP(w, r)
 		case RecommendationServiceForHomeProcedure:
@@ -185,6 +218,10 @@ type UnimplementedRecommendationServiceHandler struct{}
 
 func (UnimplementedRecommendationServiceHandler) ForProduct(context.Context, *v1.ForProductRequest) (*v1.ForProductResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.recommendation.v1.RecommendationService.ForProduct is not implemented"))
+}
+
+func (UnimplementedRecommendationServiceHandler) BatchForProduct(context.Context, *v1.BatchForProductRequest) (*v1.BatchForProductResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.recommendation.v1.RecommendationService.BatchForProduct is not implemented"))
 }
 
 func (UnimplementedRecommendationServiceHandler) ForCart(context.Context, *v1.ForCartRequest) (*v1.ForCartResponse, error) {

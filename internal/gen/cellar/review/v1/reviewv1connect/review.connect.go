@@ -56,6 +56,9 @@ const (
 	// ReviewServiceGetOpinionProcedure is the fully-qualified name of the ReviewService's GetOpinion
 	// RPC.
 	ReviewServiceGetOpinionProcedure = "/cellar.review.v1.ReviewService/GetOpinion"
+	// ReviewServiceBatchGetOpinionsProcedure is the fully-qualified name of the ReviewService's
+	// BatchGetOpinions RPC.
+	ReviewServiceBatchGetOpinionsProcedure = "/cellar.review.v1.ReviewService/BatchGetOpinions"
 	// ReviewServiceBatchGetRatingsProcedure is the fully-qualified name of the ReviewService's
 	// BatchGetRatings RPC.
 	ReviewServiceBatchGetRatingsProcedure = "/cellar.review.v1.ReviewService/BatchGetRatings"
@@ -105,6 +108,8 @@ type ReviewServiceClient interface {
 	// GetOpinion of a product: the histogram of its ratings and what is most helpful, by one look-up. A product that nobody
 	// has written about has an empty one.
 	GetOpinion(context.Context, *v1.GetOpinionRequest) (*v1.GetOpinionResponse, error)
+	// BatchGetOpinions of products, as GetOpinion gives them; those of whom nothing is said are left out. At most 200.
+	BatchGetOpinions(context.Context, *v1.BatchGetOpinionsRequest) (*v1.BatchGetOpinionsResponse, error)
 	// BatchGetRatings of products, for lists of them. Products without reviews are left out.
 	BatchGetRatings(context.Context, *v1.BatchGetRatingsRequest) (*v1.BatchGetRatingsResponse, error)
 	// ListReviews of a product that are published.
@@ -192,6 +197,13 @@ func NewReviewServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
+		batchGetOpinions: connect.NewClient[v1.BatchGetOpinionsRequest, v1.BatchGetOpinionsResponse](
+			httpClient,
+			baseURL+ReviewServiceBatchGetOpinionsProcedure,
+			connect.WithSchema(reviewServiceMethods.ByName("BatchGetOpinions")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
 		batchGetRatings: connect.NewClient[v1.BatchGetRatingsRequest, v1.BatchGetRatingsResponse](
 			httpClient,
 			baseURL+ReviewServiceBatchGetRatingsProcedure,
@@ -259,6 +271,7 @@ type reviewServiceClient struct {
 	listOwn            *connect.Client[v1.ListOwnRequest, v1.ListOwnResponse]
 	getOwnReview       *connect.Client[v1.GetOwnReviewRequest, v1.GetOwnReviewResponse]
 	getOpinion         *connect.Client[v1.GetOpinionRequest, v1.GetOpinionResponse]
+	batchGetOpinions   *connect.Client[v1.BatchGetOpinionsRequest, v1.BatchGetOpinionsResponse]
 	batchGetRatings    *connect.Client[v1.BatchGetRatingsRequest, v1.BatchGetRatingsResponse]
 	listReviews        *connect.Client[v1.ListReviewsRequest, v1.ListReviewsResponse]
 	listQuestions      *connect.Client[v1.ListQuestionsRequest, v1.ListQuestionsResponse]
@@ -335,6 +348,15 @@ func (c *reviewServiceClient) GetOwnReview(ctx context.Context, req *v1.GetOwnRe
 // GetOpinion calls cellar.review.v1.ReviewService.GetOpinion.
 func (c *reviewServiceClient) GetOpinion(ctx context.Context, req *v1.GetOpinionRequest) (*v1.GetOpinionResponse, error) {
 	response, err := c.getOpinion.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// BatchGetOpinions calls cellar.review.v1.ReviewService.BatchGetOpinions.
+func (c *reviewServiceClient) BatchGetOpinions(ctx context.Context, req *v1.BatchGetOpinionsRequest) (*v1.BatchGetOpinionsResponse, error) {
+	response, err := c.batchGetOpinions.CallUnary(ctx, connect.NewRequest(req))
 	if response != nil {
 		return response.Msg, err
 	}
@@ -437,6 +459,8 @@ type ReviewServiceHandler interface {
 	// GetOpinion of a product: the histogram of its ratings and what is most helpful, by one look-up. A product that nobody
 	// has written about has an empty one.
 	GetOpinion(context.Context, *v1.GetOpinionRequest) (*v1.GetOpinionResponse, error)
+	// BatchGetOpinions of products, as GetOpinion gives them; those of whom nothing is said are left out. At most 200.
+	BatchGetOpinions(context.Context, *v1.BatchGetOpinionsRequest) (*v1.BatchGetOpinionsResponse, error)
 	// BatchGetRatings of products, for lists of them. Products without reviews are left out.
 	BatchGetRatings(context.Context, *v1.BatchGetRatingsRequest) (*v1.BatchGetRatingsResponse, error)
 	// ListReviews of a product that are published.
@@ -520,6 +544,13 @@ func NewReviewServiceHandler(svc ReviewServiceHandler, opts ...connect.HandlerOp
 		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
+	reviewServiceBatchGetOpinionsHandler := connect.NewUnaryHandlerSimple(
+		ReviewServiceBatchGetOpinionsProcedure,
+		svc.BatchGetOpinions,
+		connect.WithSchema(reviewServiceMethods.ByName("BatchGetOpinions")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
 	reviewServiceBatchGetRatingsHandler := connect.NewUnaryHandlerSimple(
 		ReviewServiceBatchGetRatingsProcedure,
 		svc.BatchGetRatings,
@@ -592,6 +623,8 @@ func NewReviewServiceHandler(svc ReviewServiceHandler, opts ...connect.HandlerOp
 			reviewServiceGetOwnReviewHandler.ServeHTTP(w, r)
 		case ReviewServiceGetOpinionProcedure:
 			reviewServiceGetOpinionHandler.ServeHTTP(w, r)
+		case ReviewServiceBatchGetOpinionsProcedure:
+			reviewServiceBatchGetOpinionsHandler.ServeHTTP(w, r)
 		case ReviewServiceBatchGetRatingsProcedure:
 			reviewServiceBatchGetRatingsHandler.ServeHTTP(w, r)
 		case ReviewServiceListReviewsProcedure:
@@ -647,6 +680,10 @@ func (UnimplementedReviewServiceHandler) GetOwnReview(context.Context, *v1.GetOw
 
 func (UnimplementedReviewServiceHandler) GetOpinion(context.Context, *v1.GetOpinionRequest) (*v1.GetOpinionResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.review.v1.ReviewService.GetOpinion is not implemented"))
+}
+
+func (UnimplementedReviewServiceHandler) BatchGetOpinions(context.Context, *v1.BatchGetOpinionsRequest) (*v1.BatchGetOpinionsResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.review.v1.ReviewService.BatchGetOpinions is not implemented"))
 }
 
 func (UnimplementedReviewServiceHandler) BatchGetRatings(context.Context, *v1.BatchGetRatingsRequest) (*v1.BatchGetRatingsResponse, error) {

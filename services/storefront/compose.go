@@ -1,0 +1,214 @@
+package storefront
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	catalogv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/catalog/v1"
+	"github.com/cellar-commerce/cellar/internal/gen/cellar/catalog/v1/catalogv1connect"
+	recommendationv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/recommendation/v1"
+	"github.com/cellar-commerce/cellar/internal/gen/cellar/recommendation/v1/recommendationv1connect"
+	reviewv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/review/v1"
+	"github.com/cellar-commerce/cellar/internal/gen/cellar/review/v1/reviewv1connect"
+	storefrontv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/storefront/v1"
+)
+
+const (
+	// related products of a page: one row of cards.
+	related = 6
+	// browsed of a category to find them: the product's own family is left out.
+	browsed = 2 * related
+	// maxAsked products are asked for in one call.
+	maxAsked = 200
+)
+
+// composer makes pages of what other services have.
+type composer struct {
+	catalog         catalogv1connect.CatalogServiceClient
+	reviews         reviewv1connect.ReviewServiceClient
+	recommendations recommendationv1connect.RecommendationServiceClient
+}
+
+// parts that pages are made of.
+type parts struct {
+	opinions map[string]*reviewv1.Opinion
+	also     map[string]*recommendationv1.AlsoBought
+	// popular products, by category.
+	popular map[string][]*catalogv1.Product
+	// others are what is bought together with the pages' products.
+	others  map[string]*catalogv1.Product
+	ratings map[string]*reviewv1.Rating
+	// families of the pages' products, by name.
+	families map[string][]*catalogv1.Product
+	// offers by other sellers, by what they are of.
+	offers map[string][]*storefrontv1.Offer
+}
+
+// compose the pages of products, in no promised order; without those that do not exist. Lacking tells of what could not be
+// found out about them: no reason not to show them.
+func (c composer) compose(ctx context.Context, skus []string) (all []*storefrontv1.Page, lacking, err error) {
+	products, err := c.products(ctx, skus)
+	if err != nil || len(products) == 0 {
+		return nil, nil, err
+	}
+	have, lacking := c.gather(ctx, products)
+	for _, product := range products {
+		sku := product.GetSku()
+		page := &storefrontv1.Page{Product: product, Opinion: have.opinions[sku]}
+		for _, other := range have.popular[strings.Join(product.GetCategoryPath(), levels)] {
+			if other.GetSku() != sku && !ofOneFamily(other, product) && len(page.GetRelated()) < related {
+				page.Related = append(page.Related, packCard(other, have.ratings[other.GetSku()]))
+			}
+		}
+		for _, r := range have.also[sku].GetOthers() {
+			if other := have.others[r.GetSku()]; other != nil {
+				page.AlsoBought = append(page.AlsoBought, packCard(other, have.ratings[other.GetSku()]))
+			}
+		}
+		page.Variants, page.Offers = variantsOf(product, have.families[product.GetFamily()]), have.offers[sku]
+		all = append(all, page)
+	}
+	return all, lacking, nil
+}
+
+func (c composer) gather(ctx context.Context, products []*catalogv1.Product) (have parts, lacking error) {
+	skus, categories, families := make([]string, len(products)), []string{}, []string{}
+	for i, product := range products {
+		skus[i] = product.GetSku()
+		if product.GetFamily() != "" {
+			families = append(families, product.GetFamily())
+		}
+		categories = append(categories, strings.Join(product.GetCategoryPath(), levels))
+	}
+	opinions, err := c.reviews.BatchGetOpinions(ctx, &reviewv1.BatchGetOpinionsRequest{Skus: skus})
+	lacking = errors.Join(lacking, err)
+	also, err := c.recommendations.BatchForProduct(ctx, &recommendationv1.BatchForProductRequest{Skus: skus, Limit: recommendations})
+	lacking = errors.Join(lacking, err)
+	have = parts{opinions: opinions.GetOpinions(), also: also.GetOthers(), popular: map[string][]*catalogv1.Product{}, others: map[string]*catalogv1.Product{}, ratings: map[string]*reviewv1.Rating{}}
+	have.families, err = c.families(ctx, families)
+	lacking = errors.Join(lacking, err)
+	have.offers, err = c.offers(ctx, skus)
+	lacking = errors.Join(lacking, err)
+
+	var cards []string
+	slices.Sort(categories)
+	for _, category := range slices.Compact(categories) {
+		resp, err := c.catalog.BrowseCategory(ctx, &catalogv1.BrowseCategoryRequest{Category: category, PageSize: browsed})
+		lacking = errors.Join(lacking, err)
+		have.popular[category] = resp.GetProducts()
+		for _, product := range resp.GetProducts() {
+			cards = append(cards, product.GetSku())
+		}
+	}
+	var others []string
+	for _, with := range have.also {
+		for _, r := range with.GetOthers() {
+			others = append(others, r.GetSku())
+		}
+	}
+	found, err := c.products(ctx, others)
+	lacking = errors.Join(lacking, err)
+	for _, product := range found {
+		have.others[product.GetSku()] = product
+		cards = append(cards, product.GetSku())
+	}
+	return have, errors.Join(lacking, c.rate(ctx, cards, have.ratings))
+}
+
+// families by name.
+func (c composer) families(ctx context.Context, names []string) (map[string][]*catalogv1.Product, error) {
+	all := map[string][]*catalogv1.Product{}
+	for chunk := range slices.Chunk(once(names), maxAsked) {
+		resp, err := c.catalog.ListFamilies(ctx, &catalogv1.ListFamiliesRequest{Families: chunk})
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range resp.GetProducts() {
+			all[p.GetFamily()] = append(all[p.GetFamily()], p)
+		}
+	}
+	return all, nil
+}
+
+// offers by other sellers, by the SKU of what they are of.
+func (c composer) offers(ctx context.Context, skus []string) (map[string][]*storefrontv1.Offer, error) {
+	resp, err := c.catalog.ListOffers(ctx, &catalogv1.ListOffersRequest{Skus: skus})
+	all := map[string][]*storefrontv1.Offer{}
+	for _, o := range resp.GetOffers() {
+		all[o.GetOfferOf()] = append(all[o.GetOfferOf()], &storefrontv1.Offer{Sku: o.GetSku(), Seller: o.GetSeller(), Condition: o.GetCondition(), Price: o.GetPrice()})
+	}
+	return all, err
+}
+
+func ofOneFamily(a, b *catalogv1.Product) bool {
+	return a.GetFamily() != "" && a.GetFamily() == b.GetFamily()
+}
+
+// variantsOf a product among its family; none when it is alone.
+func variantsOf(p *catalogv1.Product, family []*catalogv1.Product) (all []*storefrontv1.Variant) {
+	if len(family) < 2 {
+		return nil
+	}
+	for _, one := range family {
+		v := &storefrontv1.Variant{Sku: one.GetSku()}
+		for _, name := range p.GetVariesBy() {
+			v.Values = append(v.Values, one.GetAttributes()[name])
+		}
+		all = append(all, v)
+	}
+	return all
+}
+
+// products that exist.
+func (c composer) products(ctx context.Context, skus []string) (all []*catalogv1.Product, err error) {
+	for chunk := range slices.Chunk(once(skus), maxAsked) {
+		resp, err := c.catalog.BatchGetProducts(ctx, &catalogv1.BatchGetProductsRequest{Skus: chunk})
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, resp.GetProducts()...)
+	}
+	return all, nil
+}
+
+func (c composer) rate(ctx context.Context, skus []string, into map[string]*reviewv1.Rating) error {
+	for chunk := range slices.Chunk(once(skus), maxAsked) {
+		resp, err := c.reviews.BatchGetRatings(ctx, &reviewv1.BatchGetRatingsRequest{Skus: chunk})
+		if err != nil {
+			return err
+		}
+		for _, r := range resp.GetRatings() {
+			into[r.GetSku()] = r
+		}
+	}
+	return nil
+}
+
+// once each, sorted.
+func once(skus []string) []string {
+	skus = slices.Clone(skus)
+	slices.Sort(skus)
+	return slices.Compact(skus)
+}
+
+// packCard of a product, with what its reviews say.
+func packCard(p *catalogv1.Product, by *reviewv1.Rating) *storefrontv1.Card {
+	c := &storefrontv1.Card{Sku: p.GetSku(), Title: p.GetTitle(), Brand: p.GetBrand(), Picture: picture(p.GetSku(), p.GetImageUrls()...), Price: p.GetPrice()}
+	if by.GetReviews() > 0 {
+		c.Rating = by
+	}
+	return c
+}
+
+// nearSKUs are those of the products whose cards a page shows.
+func nearSKUs(page *storefrontv1.Page) []string {
+	var skus []string
+	for _, cards := range [][]*storefrontv1.Card{page.GetRelated(), page.GetAlsoBought()} {
+		for _, c := range cards {
+			skus = append(skus, c.GetSku())
+		}
+	}
+	return once(skus)
+}
