@@ -32,9 +32,10 @@ var published = map[string]func(from, to ident.Region) []string{
 	`services/inventory: subjectSummarized(s.deps.Region)`: func(from, _ ident.Region) []string {
 		return []string{"stock." + string(from) + ".summarized"}
 	},
-	`services/catalog: SubjectChanged`: everywhere("catalog.product.changed"),
-	`services/review: subjectChanged`:  everywhere("catalog.review.changed"),
-	`services/review: subjectVoted`:    everywhere("catalog.review.voted"),
+	`services/catalog: SubjectChanged`:    everywhere("catalog.product.changed"),
+	`services/review: subjectChanged`:     everywhere("catalog.review.changed"),
+	`services/review: subjectVoted`:       everywhere("catalog.review.voted"),
+	`services/storefront: SubjectRebuilt`: atHome(func(ident.Region) []string { return []string{"catalog.page.rebuilt"} }),
 	`services/search: SubjectLogged(s.deps.Region)`: atHome(func(r ident.Region) []string {
 		return []string{"search." + string(r) + ".logged"}
 	}),
@@ -136,6 +137,7 @@ var consumed = map[string]func(ident.Region) string{
 	`cells: inventory.SubjectSummarized`: func(ident.Region) string { return "stock.*.summarized" },
 	`cells: review.Subjects`:             func(ident.Region) string { return "catalog.review.*" },
 	`cells: catalog.SubjectChanged`:      func(ident.Region) string { return "catalog.product.changed" },
+	`cells: storefront.SubjectRebuilt`:   func(ident.Region) string { return "catalog.page.rebuilt" },
 	`internal/feed: subject`:             func(r ident.Region) string { return "search." + string(r) + ".logged" }, // and what others consume
 }
 
