@@ -159,9 +159,13 @@ func logged(h header, payload []byte) ([]any, error) {
 	}
 	h = h.at(e.GetAt())
 	h.Kind = ""
+	order := name(e.GetSort().String(), "SORT_")
+	if e.GetSort() == searchv1.Sort_SORT_UNSPECIFIED {
+		order = "relevance"
+	}
 	return []any{searchDocument{
 		header: h, Cell: e.GetCell(), Query: e.GetQuery(), Category: e.GetCategory(), Brands: e.GetBrands(), MinPrice: e.GetMinPriceMinorUnits(),
-		MaxPrice: e.GetMaxPriceMinorUnits(), Sort: name(e.GetSort().String(), "SORT_"), Offset: e.GetOffset(), Total: e.GetTotal(), SKUs: e.GetSkus(), TookUS: e.GetTookUs(),
+		MaxPrice: e.GetMaxPriceMinorUnits(), Sort: order, Offset: e.GetOffset(), Total: e.GetTotal(), SKUs: e.GetSkus(), TookUS: e.GetTookUs(),
 	}}, nil
 }
 

@@ -124,7 +124,7 @@ func (f *Feed) carry(ctx context.Context, s Stream) {
 		if ctx.Err() != nil {
 			return
 		}
-		f.deps.Log.WarnContext(ctx, "events wait in their stream: they cannot be written down", "stream", s.Consumer.Stream, "index", s.Index.ID, "again in", wait, "error", err)
+		f.deps.Log.WarnContext(ctx, "events wait in their stream: they cannot be written down", "stream", s.Consumer.Stream, "index", s.Index.ID, "again in", wait.String(), "error", err)
 		if f.deps.Clock.Sleep(ctx, wait/2+rand.N(wait/2)) != nil {
 			return
 		}
