@@ -106,7 +106,10 @@ func TestACredsFileIsACredentialAsWell(t *testing.T) {
 		receive(t, got, "what both have published")
 		receive(t, seen, "what both have published, followed")
 	}
-	await(t, "all is acknowledged", func() bool { behind, err := owner.Behind(t.Context(), orders); return err == nil && behind.Messages == 0 })
+	await(t, "all is acknowledged", func() bool {
+		behind, err := owner.Behind(t.Context(), orders)
+		return err == nil && behind.Messages == 0
+	})
 	m := message(3)
 	m.Subject = "stock.us-east-1.summarized"
 	if err := other.Publish(t.Context(), home, []bus.Message{m}); !problem.Is(err, bus.ReasonDenied) {
