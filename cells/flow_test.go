@@ -21,7 +21,7 @@ func TestARegionIsPlannedAroundWhileItsFirstEventHasWaitedTooLong(t *testing.T) 
 		heads: func(context.Context) (map[ident.Region]time.Time, error) { return heads, fails }, patience: 15 * time.Second, clock: now, log: slog.New(slog.DiscardHandler),
 		observe: func(d ident.Region, stuck bool) { told[d] = stuck },
 	}
-	r := newReach(ways{own: "us-east-1", calls: way{}, commands: way{}, flows: f.flows, clock: now})
+	r := newReach(reach{own: "us-east-1", calls: way{}, commands: way{}, flows: f.flows, clock: now})
 	expect := func(what string, home, west bool) {
 		t.Helper()
 		f.look(t.Context())
@@ -49,7 +49,7 @@ func TestARegionIsPlannedAroundWhileItsFirstEventHasWaitedTooLong(t *testing.T) 
 
 func TestARegionsOwnCentersNeedNoWayToThem(t *testing.T) {
 	open := way{"us-east-1": breaker.Open}
-	r := newReach(ways{own: "us-east-1", calls: open, commands: open, flows: func(ident.Region) bool { return true }, clock: clock.NewManual(time.Unix(0, 0))})
+	r := newReach(reach{own: "us-east-1", calls: open, commands: open, flows: func(ident.Region) bool { return true }, clock: clock.NewManual(time.Unix(0, 0))})
 	if !r.reachable("us-east-1") {
 		t.Error("a breaker stands between a region and itself")
 	}

@@ -22,25 +22,22 @@ type breakers interface {
 // reach tells which regions can be counted on, by the breakers on the ways there and by whether events flow. It sends nothing
 // itself.
 type reach struct {
-	ways
-
-	mu    sync.Mutex
-	tried map[ident.Region]time.Time
-}
-
-// ways of a cell to regions.
-type ways struct {
 	own      ident.Region
 	calls    breakers // to any cell of a region
 	commands breakers // to the keepers of its FCs
 	flows    func(ident.Region) bool
 	clock    clock.Clock
+
+	mu    sync.Mutex
+	tried map[ident.Region]time.Time
 }
 
-func newReach(w ways) *reach { return &reach{ways: w, tried: map[ident.Region]time.Time{}} }
+func newReach(r reach) *reach {
+	r.tried = map[ident.Region]time.Time{}
+	return &r
+}
 
-// reachable unless its events wait, or a breaker is open; to its own region a cell needs no way. While the one for commands waits
-// for one that closes it, an asker now and then is
+// reachable unless its events wait, or a breaker is open; to its own region a cell needs no way. While the one for commands waits for one that closes it, an asker now and then is
 // sent there. That for calls may wait for long: a plan rarely calls.
 func (r *reach) reachable(region ident.Region) bool {
 	if !r.flows(region) {

@@ -32,7 +32,7 @@ func TestARegionIsCountedOnUnlessABreakerOnTheWayIsOpen(t *testing.T) {
 		"calls are cut, commands wait":  {breaker.Open, breaker.HalfOpen, false},
 		"a trial, by the first to come": {breaker.Closed, breaker.HalfOpen, true},
 	} {
-		r := newReach(ways{calls: way{"us-west-2": c.calls}, commands: way{"us-west-2": c.commands}, flows: flowing, clock: clock.NewManual(time.Unix(0, 0))})
+		r := newReach(reach{calls: way{"us-west-2": c.calls}, commands: way{"us-west-2": c.commands}, flows: flowing, clock: clock.NewManual(time.Unix(0, 0))})
 		if got := r.reachable("us-west-2"); got != c.want {
 			t.Errorf("%s: %v", name, got)
 		}
@@ -41,7 +41,7 @@ func TestARegionIsCountedOnUnlessABreakerOnTheWayIsOpen(t *testing.T) {
 
 func TestWhileABreakerIsHalfOpenOneAskerNowAndThenIsSentThere(t *testing.T) {
 	now, commands := clock.NewManual(time.Unix(0, 0)), way{"us-west-2": breaker.HalfOpen, "eu-central-1": breaker.HalfOpen}
-	r := newReach(ways{calls: way{}, commands: commands, flows: flowing, clock: now})
+	r := newReach(reach{calls: way{}, commands: commands, flows: flowing, clock: now})
 	expect := func(what string, region ident.Region, want bool) {
 		t.Helper()
 		if got := r.reachable(region); got != want {
@@ -62,7 +62,7 @@ func TestWhileABreakerIsHalfOpenOneAskerNowAndThenIsSentThere(t *testing.T) {
 func TestARegionComesBackWhenItsBreakerCloses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		commands := breaker.New(nil)
-		r := newReach(ways{calls: breaker.New(nil), commands: commands, flows: flowing, clock: clock.System{}})
+		r := newReach(reach{calls: breaker.New(nil), commands: commands, flows: flowing, clock: clock.System{}})
 		down := errors.New("played by a test")
 		for range 10 {
 			_ = commands.Do("us-west-2", func() error { return down })

@@ -187,7 +187,7 @@ func (c *Cell) assembleStock() error {
 	s.fulfillment = fulfillment.New(fulfillment.Deps{
 		Carrier: parcels, CarrierName: c.cfg.CarrierName, CarrierEvents: scans, TrackEvery: c.cfg.TrackEvery, Scans: c.scansOf(),
 		Global: c.global, Regional: c.regional, Region: c.region, Stock: stockOf[fulfillment.StockLister](c),
-		Summaries: s.inventory, Reachable: newReach(ways{own: c.region, calls: c.peerGuard, commands: guard, flows: c.flow.flows, clock: c.clock}).reachable, Observe: c.metrics, Shipper: s.keepers[c.region],
+		Summaries: s.inventory, Reachable: newReach(reach{own: c.region, calls: c.peerGuard, commands: guard, flows: c.flow.flows, clock: c.clock}).reachable, Observe: c.metrics, Shipper: s.keepers[c.region],
 		HandlingTime: c.cfg.HandlingTime, Clock: c.clock, Log: c.log, Committed: c.relays.regional.Nudge,
 	})
 	return nil

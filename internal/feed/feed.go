@@ -156,7 +156,7 @@ func (f *Feed) consume(ctx context.Context, s Stream) (written bool, why error) 
 	return any.Load(), err
 }
 
-// write the documents of messages. A message that is none of those that are written down is an error before anything is written.
+// write the documents of messages. A message that cannot be read is an error before anything is written.
 func (f *Feed) write(ctx context.Context, index string, all []bus.Message) error {
 	var lines [][]byte
 	for _, m := range all {
@@ -165,6 +165,9 @@ func (f *Feed) write(ctx context.Context, index string, all []bus.Message) error
 			return err
 		}
 		lines = append(lines, own...)
+	}
+	if len(lines) == 0 {
+		return nil
 	}
 	err := f.guarded(func() error { return f.deps.Sink.Ingest(ctx, index, quickwit.Auto, lines) })
 	if err == nil && f.deps.Observe != nil {
