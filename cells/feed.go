@@ -18,7 +18,7 @@ func (c *Cell) assembleFeed() error {
 	if err != nil {
 		return err
 	}
-	guard := breaker.NewOne("quickwit", func(from, to string) {
+	guard := breaker.NewOne("feed", func(from, to string) {
 		c.log.Warn("a breaker changes", "traffic", "quickwit", "from", from, "to", to)
 	})
 	c.feed = feed.New(feed.Deps{

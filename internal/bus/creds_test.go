@@ -94,13 +94,22 @@ func TestACredsFileIsACredentialAsWell(t *testing.T) {
 	write(t, far, o.creds(abroad, o.account, time.Time{}))
 	owner, other := o.as(home, file, slog.New(slog.DiscardHandler)), o.as(abroad, far, slog.New(slog.DiscardHandler))
 	await(t, "the streams are declared", func() bool { return owner.EnsureStreams(t.Context(), home) == nil })
+	got, seen, attached := make(chan bus.Message, 10), make(chan bus.Message, 10), make(chan struct{})
+	following := orders
+	following.Attached = func() { close(attached) }
+	background(t, func(ctx context.Context) error { return owner.Follow(ctx, following, into(seen)) })
+	receive(t, attached, "the follower is in place")
 	publishUntil(t, owner, message(1))
 	publishUntil(t, other, message(2))
-	got := make(chan bus.Message, 10)
 	background(t, func(ctx context.Context) error { return owner.Consume(ctx, orders, into(got)) })
 	for range 2 {
 		receive(t, got, "what both have published")
+		receive(t, seen, "what both have published, followed")
 	}
+	await(t, "all is acknowledged", func() bool {
+		behind, err := owner.Behind(t.Context(), orders)
+		return err == nil && behind.Messages == 0
+	})
 	m := message(3)
 	m.Subject = "stock.us-east-1.summarized"
 	if err := other.Publish(t.Context(), home, []bus.Message{m}); !problem.Is(err, bus.ReasonDenied) {

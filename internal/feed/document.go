@@ -2,7 +2,6 @@ package feed
 
 import (
 	"encoding/json"
-	"fmt"
 	"strings"
 	"time"
 
@@ -61,8 +60,8 @@ type searchDocument struct {
 	TookUS   int64    `json:"took_us"`
 }
 
-// documents of a message. Those of one message have the same ids each time. An error says that the message is none of those that
-// are written down.
+// documents of a message. Those of one message have the same ids each time. There are none of kinds that are not written down: what
+// says nothing to analysts, and what a newer release has to say. An error says that the message cannot be read.
 func documents(region string, m bus.Message) ([][]byte, error) {
 	words := strings.Split(m.Subject, ".")
 	h := header{ID: m.ID, At: m.At.UTC(), Kind: words[len(words)-1], Region: region}
@@ -79,8 +78,6 @@ func documents(region string, m bus.Message) ([][]byte, error) {
 		all, err = summarized(h, m.Data)
 	case "search.logged":
 		all, err = logged(h, m.Data)
-	default:
-		err = fmt.Errorf("nothing is known of %s", m.Subject)
 	}
 	if err != nil {
 		return nil, err
@@ -159,9 +156,13 @@ func logged(h header, payload []byte) ([]any, error) {
 	}
 	h = h.at(e.GetAt())
 	h.Kind = ""
+	order := name(e.GetSort().String(), "SORT_")
+	if e.GetSort() == searchv1.Sort_SORT_UNSPECIFIED {
+		order = "relevance"
+	}
 	return []any{searchDocument{
 		header: h, Cell: e.GetCell(), Query: e.GetQuery(), Category: e.GetCategory(), Brands: e.GetBrands(), MinPrice: e.GetMinPriceMinorUnits(),
-		MaxPrice: e.GetMaxPriceMinorUnits(), Sort: name(e.GetSort().String(), "SORT_"), Offset: e.GetOffset(), Total: e.GetTotal(), SKUs: e.GetSkus(), TookUS: e.GetTookUs(),
+		MaxPrice: e.GetMaxPriceMinorUnits(), Sort: order, Offset: e.GetOffset(), Total: e.GetTotal(), SKUs: e.GetSkus(), TookUS: e.GetTookUs(),
 	}}, nil
 }
 

@@ -19,8 +19,9 @@ import (
 )
 
 const (
-	// batch of messages that are written in one request: half a megabyte of documents, as a rule.
-	batch = 500
+	// batch of messages that are written in one request: half a megabyte of documents, as a rule. News of stock has some hundred
+	// products a message.
+	batch, stockBatch = 500, 50
 	// firstPause of a stream whose documents could not be written; it doubles up to maxPause, and begins anew when some could.
 	firstPause = time.Second
 	maxPause   = 30 * time.Second
@@ -39,7 +40,7 @@ type Stream struct {
 
 // Streams of a region. Of stock only its own news are among them: the others' are written by their regions.
 func Streams(region ident.Region) []Stream {
-	stream := func(name, durable, subject, index string) Stream {
+	stream := func(name, durable, subject, index string, batch int) Stream {
 		config, err := configs.ReadFile("indexes/" + index + ".json")
 		if err != nil {
 			panic(err) // it is part of the program
@@ -47,10 +48,10 @@ func Streams(region ident.Region) []Stream {
 		return Stream{bus.Consumer{Region: region, Stream: name, Durable: durable, Subject: subject, Batch: batch}, quickwit.Index{ID: "cellar-" + index, Config: config}}
 	}
 	return []Stream{
-		stream(bus.StreamFulfillment, "feed-requests", "fulfillment.>", "orders"),
-		stream(bus.StreamOrder, "feed-orders", "order.>", "orders"),
-		stream(bus.StreamStock, "feed-stock", "stock."+string(region)+".summarized", "stock"),
-		stream(bus.StreamSearch, "feed-searches", "search.>", "searches"),
+		stream(bus.StreamFulfillment, "feed-requests", "fulfillment.>", "orders", batch),
+		stream(bus.StreamOrder, "feed-orders", "order.>", "orders", batch),
+		stream(bus.StreamStock, "feed-stock", "stock."+string(region)+".summarized", "stock", stockBatch),
+		stream(bus.StreamSearch, "feed-searches", "search.>", "searches", batch),
 	}
 }
 
@@ -124,7 +125,7 @@ func (f *Feed) carry(ctx context.Context, s Stream) {
 		if ctx.Err() != nil {
 			return
 		}
-		f.deps.Log.WarnContext(ctx, "events wait in their stream: they cannot be written down", "stream", s.Consumer.Stream, "index", s.Index.ID, "again in", wait, "error", err)
+		f.deps.Log.WarnContext(ctx, "events wait in their stream: they cannot be written down", "stream", s.Consumer.Stream, "index", s.Index.ID, "again in", wait.String(), "error", err)
 		if f.deps.Clock.Sleep(ctx, wait/2+rand.N(wait/2)) != nil {
 			return
 		}
@@ -155,7 +156,7 @@ func (f *Feed) consume(ctx context.Context, s Stream) (written bool, why error) 
 	return any.Load(), err
 }
 
-// write the documents of messages. A message that is none of those that are written down is an error before anything is written.
+// write the documents of messages. A message that cannot be read is an error before anything is written.
 func (f *Feed) write(ctx context.Context, index string, all []bus.Message) error {
 	var lines [][]byte
 	for _, m := range all {
@@ -164,6 +165,9 @@ func (f *Feed) write(ctx context.Context, index string, all []bus.Message) error
 			return err
 		}
 		lines = append(lines, own...)
+	}
+	if len(lines) == 0 {
+		return nil
 	}
 	err := f.guarded(func() error { return f.deps.Sink.Ingest(ctx, index, quickwit.Auto, lines) })
 	if err == nil && f.deps.Observe != nil {

@@ -3,7 +3,6 @@ package feed
 import (
 	"context"
 	"encoding/json"
-	"maps"
 	"net/http"
 	"reflect"
 	"slices"
@@ -192,7 +191,7 @@ func TestAWriterThatDiesIsFollowedByAnotherThatLosesNothing(t *testing.T) {
 	same := map[string]map[string]any{}
 	for _, d := range w.quickwit.Documents("cellar-orders") {
 		id := d["id"].(string)
-		if there, ok := same[id]; ok && !maps.EqualFunc(there, d, func(a, b any) bool { return reflect.DeepEqual(a, b) }) {
+		if there, ok := same[id]; ok && !reflect.DeepEqual(there, d) {
 			t.Errorf("twins of %s differ: %v and %v", id, there, d)
 		}
 		same[id] = d
@@ -251,17 +250,21 @@ func TestWhatCannotBeWrittenIsADeadLetterAndKeepsNoOther(t *testing.T) {
 	deps.Sink = picky{deps.Sink}
 	bad := []bus.Message{
 		{ID: "broken", Subject: "order.use1.shipped", Data: []byte("\xff\xff")},
-		{ID: "mystery", Subject: "order.use1.unheard"},
 		message("refused", "order.use1.shipped", &fulfillmentv1.ShipmentShipped{OrderId: "use1-refused"}),
 		message("timeless", "order.use1.shipped", &fulfillmentv1.ShipmentShipped{ShippedAt: &timestamppb.Timestamp{Seconds: 1 << 40}}),
 	}
-	w.publish(append(bad, parcels(0, 20)...)...)
+	w.publish(append(bad, bus.Message{ID: "mystery", Subject: "order.use1.unheard", Data: []byte("\xff")})...) // which is no matter of the feed's
+	w.publish(parcels(0, 20)...)
 	w.run(deps)
 	w.awaitOrders(20)
 	w.await("the others are given up", func() bool { return len(w.buried()) == len(bad) })
-	if dead := w.buried(); !slices.Equal(dead, []string{"broken", "mystery", "refused", "timeless"}) {
+	if dead := w.buried(); !slices.Equal(dead, []string{"broken", "refused", "timeless"}) {
 		t.Errorf("given up: %v", dead)
 	}
+	w.await("nothing is left", func() bool {
+		behind, err := w.bus.Behind(t.Context(), Streams(home)[1].Consumer)
+		return err == nil && behind.Messages == 0
+	})
 	if ids, _ := w.ids("cellar-orders"); len(ids) != 20 {
 		t.Errorf("%d are written", len(ids))
 	}

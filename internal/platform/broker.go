@@ -11,7 +11,8 @@ import (
 
 // brokerConfig of one region's NATS server. The regions' servers do not know each other: each is a JetStream domain of
 // its own, and whoever has something for a region connects there. sync_interval: always means that what is acknowledged
-// is on disk. Who is let in, and to what, follows.
+// is on disk. There is room for the five streams of internal/bus and one more: two cells that declare one at the same moment are
+// counted twice. Who is let in, and to what, follows.
 const brokerConfig = `# Written by cellctl up.
 server_name: broker-%[1]s
 host: 127.0.0.1
@@ -21,7 +22,7 @@ jetstream {
   store_dir: %[3]q
   domain: %[1]s
   max_memory_store: 64MB
-  max_file_store: 5GB
+  max_file_store: 6GB
   sync_interval: always
 }
 `

@@ -264,6 +264,20 @@ func TestRegionsThatCannotBeReachedArePlannedWithOnlyWhenNothingElseWillDo(t *te
 	}
 }
 
+func TestARegionIsPlannedAroundAlsoWhereNobodyHasSummaries(t *testing.T) {
+	east, west := &asked{stocks: []*inventoryv1.Stock{has("iad1", "ale", 200)}}, &asked{stocks: []*inventoryv1.Stock{has("sea1", "ale", 200)}}
+	w := newWorld(t, map[ident.Region]StockLister{"us-east-1": east, "us-west-2": west})
+	w.deps.Reachable = func(r ident.Region) bool { return r != "us-west-2" }
+	for quantity, want := range map[int64]string{1: "iad1", 300: "iad1 sea1"} {
+		resp, err := w.PlanOrder(t.Context(), &fulfillmentv1.PlanOrderRequest{
+			ShipTo: &postalv1.PostalAddress{RegionCode: "US", PostalCode: "98101"}, Lines: []*fulfillmentv1.PlanLine{{Line: 1, Sku: "ale", Quantity: quantity}},
+		})
+		if got := strings.Fields(fcs(resp)); err != nil || strings.Join(slices.Sorted(slices.Values(got)), " ") != want {
+			t.Errorf("%d units: %v, %v; want %s", quantity, got, err, want)
+		}
+	}
+}
+
 func TestCentersAreNumberedOnce(t *testing.T) {
 	w := newWorld(t, nil)
 	numbers := func() map[string]int {
