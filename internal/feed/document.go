@@ -74,6 +74,8 @@ func documents(region string, m bus.Message) ([][]byte, error) {
 		all, err = shipped(h, m.Data)
 	case "order.scanned":
 		all, err = scanned(h, m.Data)
+	case "order.short":
+		all, err = short(h, m.Data)
 	case "stock.summarized":
 		all, err = summarized(h, m.Data)
 	case "search.logged":
@@ -130,6 +132,23 @@ func scanned(h header, payload []byte) ([]any, error) {
 	if n := len(e.GetScans()); n > 0 {
 		last := e.GetScans()[n-1]
 		d.header, d.State = h.at(last.GetAt()), name(last.GetState().String(), "WAY_STATE_")
+	}
+	return []any{d}, nil
+}
+
+// short is one document of the newest pick that came up short: each event tells all there have been.
+func short(h header, payload []byte) ([]any, error) {
+	var e fulfillmentv1.ShipmentShort
+	if err := proto.Unmarshal(payload, &e); err != nil {
+		return nil, err
+	}
+	d := parcelDocument{header: h, OrderID: e.GetOrderId(), FC: e.GetFcId(), Express: e.GetExpress()}
+	if n := len(e.GetShortPicks()); n > 0 {
+		last := e.GetShortPicks()[n-1]
+		d.header = h.at(last.GetFoundAt())
+		for _, l := range last.GetLines() {
+			d.SKUs, d.Units = append(d.SKUs, l.GetSku()), d.Units+l.GetQuantity()
+		}
 	}
 	return []any{d}, nil
 }

@@ -39,6 +39,12 @@ func oneOfEach() []bus.Message {
 			{Seq: 1, State: orderv1.WayState_WAY_STATE_PICKED_UP, At: timestamppb.New(noon)},
 			{Seq: 2, State: orderv1.WayState_WAY_STATE_DELIVERED, At: timestamppb.New(noon.Add(time.Hour)), Place: "secret", Note: "secret"},
 		}}),
+		message("short/1", "order.use1.short", &fulfillmentv1.ShipmentShort{
+			OrderId: "use1-7KQ2", CustomerId: "c-use1-secret", FcId: "ATL1", ShipmentId: "s-1", ShortPicks: []*orderv1.ShortPick{
+				{ShortPickId: "p-1", Lines: []*orderv1.ParcelLine{{Line: 2, Sku: "B", Quantity: 1}}, FoundAt: timestamppb.New(noon.Add(-time.Hour))},
+				{ShortPickId: "p-2", Lines: []*orderv1.ParcelLine{{Line: 1, Sku: "A", Quantity: 2}}, FoundAt: timestamppb.New(noon)},
+			},
+		}),
 		message("stock/1", "stock.us-east-1.summarized", &inventoryv1.StockSummarized{Summaries: []*inventoryv1.StockSummary{{Sku: "A", Units: 7}, {Sku: "B"}}}),
 		message("stock/2", "stock.us-west-2.summarized", &inventoryv1.StockSummarized{Summaries: []*inventoryv1.StockSummary{{Sku: "C", Units: 7}}}), // that region's to write
 		message("search/1", "search.us-east-1.logged", &searchv1.SearchLogged{
@@ -57,6 +63,7 @@ func TestWhatHappensIsWrittenDownWithoutWhoItWas(t *testing.T) {
 			{"id": "requested/1", "at": "2031-05-04T12:00:00Z", "kind": "requested", "region": "us-east-1", "order_id": "use1-7KQ2", "fc": "ATL1", "skus": []any{"A", "B"}, "units": 3.0, "country": "US", "express": true},
 			{"id": "scanned/1", "at": "2031-05-04T13:00:00Z", "kind": "scanned", "region": "us-east-1", "order_id": "use1-7KQ2", "fc": "ATL1", "carrier": "Parcel Post", "state": "delivered"},
 			{"id": "shipped/1", "at": "2031-05-04T12:00:00Z", "kind": "shipped", "region": "us-east-1", "order_id": "use1-7KQ2", "fc": "ATL1", "carrier": "Parcel Post"},
+			{"id": "short/1", "at": "2031-05-04T12:00:00Z", "kind": "short", "region": "us-east-1", "order_id": "use1-7KQ2", "fc": "ATL1", "skus": []any{"A"}, "units": 2.0},
 		},
 		"cellar-stock": {
 			{"id": "stock/1/A", "kind": "summarized", "region": "us-east-1", "sku": "A", "units": 7.0},
