@@ -261,8 +261,7 @@ func (s *Service) reserveReplanned(ctx context.Context, st *orderv1.ShortPickSta
 			req.Lines = append(req.Lines, &inventoryv1.ReserveLine{Line: l.GetLine(), Sku: l.GetSku(), Quantity: l.GetQuantity()})
 		}
 		held, err := stock.Reserve(ctx, req)
-		switch problem.KindOf(err) {
-		case problem.Precondition, problem.Unavailable:
+		if kind := problem.KindOf(err); kind == problem.Precondition || kind == problem.Unavailable {
 			continue
 		}
 		if err != nil {
