@@ -332,7 +332,7 @@ func (s *Service) recordReplanned(ctx context.Context, st *orderv1.ShortPickStat
 	pick := out.projection.shortPickOf(id)
 	st.ShortPick, st.Close = pick, out.projection.holdsForNothing()
 	st.Unwanted = len(st.GetParcels()) > 0 && out.projection.parcelOf(st.GetParcels()[0].GetFcId()) == nil
-	s.follow(ctx, out.begun)
+	s.followOn(ctx, out.begun)
 	return nil
 }
 
