@@ -151,6 +151,9 @@ func shopTable(out io.Writer, r shop.Report) error {
 	if r.Shipped > 0 {
 		line("of them SHIPPED\t%d", r.Shipped)
 	}
+	if r.Missed > 0 {
+		line("of them on no shelf\t%d", r.Missed)
+	}
 	for _, outcome := range slices.Sorted(maps.Keys(r.Canceled)) {
 		line("canceling: %s\t%d", outcome, r.Canceled[outcome])
 	}

@@ -58,7 +58,7 @@ func reportShort(ctx context.Context, all *cells[fulfillmentv1connect.Fulfillmen
 		asked, cancel := context.WithTimeout(ctx, cellTimeout)
 		resp, err = client.ReportShortPick(asked, req)
 		cancel()
-		if err == nil || ctx.Err() != nil || !(problem.Is(err, "FOREIGN_FC") || problem.KindOf(err) == problem.Unavailable) {
+		if elsewhere := problem.Is(err, "FOREIGN_FC") || problem.KindOf(err) == problem.Unavailable; !elsewhere || ctx.Err() != nil {
 			return resp, err
 		}
 	}

@@ -93,6 +93,8 @@ type Report struct {
 	Orders   int            `json:"orders"`
 	Outcomes map[string]int `json:"outcomes"`
 	Shipped  int            `json:"shipped"`
+	// Missed counts orders of which nothing was on any shelf.
+	Missed int `json:"missed,omitempty"`
 	// Canceled counts what became of cancellations, Returned the returns of items that had come.
 	Canceled map[string]int   `json:"canceled,omitempty"`
 	Returned int              `json:"returned,omitempty"`
@@ -280,7 +282,7 @@ func (p *play) ended(r result, err error) (outcome string) {
 // placing is the name of the whole placement among the calls.
 const placing = "place an order"
 
-// awaitShipped asks for each order placed until it shows SHIPPED.
+// awaitShipped asks for each order placed until it shows SHIPPED, or that nothing of it was on any shelf.
 func (p *play) awaitShipped(ctx context.Context, limit time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -295,6 +297,10 @@ func (p *play) awaitShipped(ctx context.Context, limit time.Duration) {
 				if p.report.Shipped%returnEvery == 0 {
 					p.returned(s.sendBack(ctx, o))
 				}
+				continue
+			}
+			if err == nil && o.GetStatus() == orderv1.Status_STATUS_CANCELED && len(o.GetShortPicks()) > 0 {
+				p.report.Missed++
 				continue
 			}
 			still = append(still, r)

@@ -157,9 +157,9 @@ func lockPicked(ctx context.Context, tx sqldb.Tx, region string, key parcelKey) 
 	return sh, errors.Join(err, proto.Unmarshal(lines, sh.request), proto.Unmarshal(picks, sh.short))
 }
 
-// correctDue takes a batch of what was missed off the books, and goes on with the rest of each shipment.
-func (s *Service) correctDue(ctx context.Context, now time.Time) error {
-	due, err := sqldb.Collect(ctx, s.deps.Regional, stmtTakeShort, func(r sqldb.Row) (shipment, error) {
+// takeShort gives a batch of shipments whose missing units are still on the books; nobody else takes them for shipRetry.
+func (s *Service) takeShort(ctx context.Context, now time.Time) ([]shipment, error) {
+	return sqldb.Collect(ctx, s.deps.Regional, stmtTakeShort, func(r sqldb.Row) (shipment, error) {
 		sh := shipment{request: &orderv1.FulfillmentRequested{}, short: &fulfillmentv1.ShortPicks{}}
 		var lines, picks []byte
 		if err := r.Scan(&sh.fc, &sh.order, &sh.id, &sh.customer, &lines, &picks); err != nil {
@@ -167,6 +167,11 @@ func (s *Service) correctDue(ctx context.Context, now time.Time) error {
 		}
 		return sh, errors.Join(proto.Unmarshal(lines, sh.request), proto.Unmarshal(picks, sh.short))
 	}, string(s.deps.Region), now, now.Add(shipRetry), shipBatch)
+}
+
+// correctDue takes a batch of what was missed off the books, and goes on with the rest of each shipment.
+func (s *Service) correctDue(ctx context.Context, now time.Time) error {
+	due, err := s.takeShort(ctx, now)
 	if err != nil {
 		return err
 	}

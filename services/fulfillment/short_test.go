@@ -165,6 +165,27 @@ func TestAShortPickWhoseCellDiesAtAnyStepIsFinishedOnce(t *testing.T) {
 	}
 }
 
+func TestACellThatCorrectsTheBooksLateChangesNothing(t *testing.T) {
+	w := newWorld(t, nil)
+	order := ident.NewOrder("usw2")
+	w.requested(t, order, "iad1")
+	w.clock.Advance(handling)
+	w.short(t, order, 1)
+	taken, err := w.takeShort(t.Context(), w.clock.Now())
+	if err != nil || len(taken) != 1 {
+		t.Fatalf("took %v, %v", taken, err)
+	}
+	w.shipDue(t, 0) // it is somebody's
+	w.clock.Advance(shipRetry)
+	w.shipDue(t, 1)
+	if err := w.correct(t.Context(), taken[0]); err != nil { // who had taken it wakes up
+		t.Fatal(err)
+	}
+	if sh := w.shipments(t, order)[0]; sh.GetState() != stateShipped || len(w.shortEvents(t)) != 1 || len(w.shelf.writtenOff) != 1 {
+		t.Errorf("it is %v, told %v", sh, w.shortEvents(t))
+	}
+}
+
 func TestShortPickMeetsCancelAndPacking(t *testing.T) {
 	const orders = 20
 	w := newWorld(t, nil)

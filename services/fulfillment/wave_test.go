@@ -104,14 +104,15 @@ func TestAWaveIsPickedFromItsCutOffOnAndLeavesWithItsCollection(t *testing.T) {
 func TestWhatLeavesNextIsPackedFirstOneCentreAfterTheOther(t *testing.T) {
 	w := newDaily(t)
 	const each = 3
-	for range each { // the later waves are asked for first
-		for _, said := range []time.Time{opened.Add(day), opened} {
-			for _, fc := range []string{"iad1", "ewr1"} {
+	for _, said := range []time.Time{opened.Add(day), opened} { // what leaves first is asked for last
+		for _, fc := range []string{"iad1", "ewr1"} {
+			for range each {
 				w.promised(t, fc, said)
 			}
+			w.clock.Advance(time.Minute)
 		}
+		w.clock.Advance(2 * day)
 	}
-	w.clock.Advance(2 * day)
 	for _, want := range []string{"ewr1 2031-05-05", "iad1 2031-05-05", "ewr1 2031-05-06", "iad1 2031-05-06"} {
 		batch, err := w.pack(t.Context(), w.clock.Now(), shipRetry, each)
 		if err != nil || len(batch) != each {

@@ -157,9 +157,25 @@ func (s *Service) follow(ctx context.Context, all []saga.Ticket) {
 	}
 	select {
 	case s.followed <- struct{}{}: // when the network is slow, so is who tells of shipments
-	case <-ctx.Done():
-		return // the sweep takes it on
+		s.runFollowed(ctx, all)
+	case <-ctx.Done(): // the sweep takes it on
 	}
+}
+
+// followOn from within such a saga: who waited for room there could wait for itself, so without room the sweep takes it on.
+func (s *Service) followOn(ctx context.Context, all []saga.Ticket) {
+	if len(all) == 0 {
+		return
+	}
+	select {
+	case s.followed <- struct{}{}:
+		s.runFollowed(ctx, all)
+	default:
+	}
+}
+
+// runFollowed sagas, for which there is room.
+func (s *Service) runFollowed(ctx context.Context, all []saga.Ticket) {
 	s.runs.Go(func() {
 		defer func() { <-s.followed }()
 		for _, ticket := range all {

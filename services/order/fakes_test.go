@@ -160,7 +160,7 @@ func (c *centers) CancelShipment(_ context.Context, q *fulfillmentv1.CancelShipm
 func (c *centers) Release(_ context.Context, q *inventoryv1.ReleaseRequest) (*inventoryv1.ReleaseResponse, error) {
 	return &inventoryv1.ReleaseResponse{}, c.around("Release "+q.GetFcId(), func() error {
 		at := q.GetFcId() + "/" + q.GetOrderId()
-		for _, l := range append(c.held[at], c.sold[at]...) {
+		for _, l := range slices.Concat(c.held[at], c.sold[at]) {
 			c.spare[q.GetFcId()][l.GetSku()] += l.GetQuantity()
 		}
 		delete(c.held, at)
@@ -208,7 +208,7 @@ func (c *centers) Reserve(_ context.Context, q *inventoryv1.ReserveRequest) (*in
 		if c.free[at] {
 			return problem.New(problem.Precondition, "HOLD_RELEASED", "it was given back")
 		}
-		if known := append(c.held[at], c.sold[at]...); len(known) > 0 {
+		if known := slices.Concat(c.held[at], c.sold[at]); len(known) > 0 {
 			resp.Lines = known
 			return nil
 		}

@@ -261,8 +261,7 @@ func (s *Service) reserveReplanned(ctx context.Context, st *orderv1.ShortPickSta
 			req.Lines = append(req.Lines, &inventoryv1.ReserveLine{Line: l.GetLine(), Sku: l.GetSku(), Quantity: l.GetQuantity()})
 		}
 		held, err := stock.Reserve(ctx, req)
-		switch problem.KindOf(err) {
-		case problem.Precondition, problem.Unavailable:
+		if kind := problem.KindOf(err); kind == problem.Precondition || kind == problem.Unavailable {
 			continue
 		}
 		if err != nil {
@@ -333,7 +332,7 @@ func (s *Service) recordReplanned(ctx context.Context, st *orderv1.ShortPickStat
 	pick := out.projection.shortPickOf(id)
 	st.ShortPick, st.Close = pick, out.projection.holdsForNothing()
 	st.Unwanted = len(st.GetParcels()) > 0 && out.projection.parcelOf(st.GetParcels()[0].GetFcId()) == nil
-	s.follow(ctx, out.begun)
+	s.followOn(ctx, out.begun)
 	return nil
 }
 

@@ -26,12 +26,18 @@ func lineOf(number int32, sku string, units int64) *orderv1.ParcelLine {
 	return &orderv1.ParcelLine{Line: number, Sku: sku, Quantity: units}
 }
 
-// misses tells the order what an FC did not find.
+// misses tells the order what an FC did not find, and waits for what follows.
 func (w world) misses(ctx context.Context, p placement, req *orderv1.RecordShortPickRequest) error {
+	err := w.reports(ctx, p, req)
+	w.Drain()
+	return err
+}
+
+// reports to the order what an FC did not find.
+func (w world) reports(ctx context.Context, p placement, req *orderv1.RecordShortPickRequest) error {
 	req.CustomerId, req.OrderId = string(p.customer), string(p.id)
 	w.centers.writeOff(req.GetOrderId(), req.GetShortPicks()[0])
 	_, err := w.RecordShortPick(ctx, req)
-	w.Drain()
 	return err
 }
 
@@ -189,6 +195,32 @@ func TestAShipmentThatOvertakesItsShortPickBringsItAlong(t *testing.T) {
 	w.expectUnits(t, w.get(t, p))
 }
 
+// Whoever looks for the missing unit dies; meanwhile all that was found is sent. What is sent for it later is paid for too.
+func TestMoneyIsHeldForWhatIsStillLookedFor(t *testing.T) {
+	w, p := newWorld(t), newPlacement()
+	w.centers.stocked("pdx1")
+	must(t, w.create(p), w.hold(p))
+	ctx, die := context.WithCancel(t.Context())
+	w.detached = func(context.Context) context.Context { return ctx }
+	w.centers.before = func(string, int) error { die(); return ctx.Err() }
+	must(t, w.misses(t.Context(), p, shortPick("iad1", "s1-1", lineOf(1, "ale", 1))))
+	w.centers.before, w.detached = nil, context.WithoutCancel
+	for _, fc := range []string{"iad1", "sea1"} {
+		must(t, w.ship(p, fc, "shipment-of-"+fc))
+		w.Drain()
+	}
+	if o := w.get(t, p); o.GetStatus() != orderv1.Status_STATUS_PAID || Ended(o) {
+		t.Fatalf("it is %v while something is missing", o.GetStatus())
+	}
+	w.sweepToTheEnd(t)
+	must(t, w.ship(p, "pdx1", "shipment-of-pdx1"))
+	w.Drain()
+	o, till := w.get(t, p), w.till.account(string(p.id))
+	if o.GetStatus() != orderv1.Status_STATUS_SHIPPED || till.captured != total || till.held != 0 || o.GetPaymentStatus() != captured {
+		t.Errorf("it is %v and %v; %d are taken and %d held", o.GetStatus(), o.GetPaymentStatus(), till.captured, till.held)
+	}
+}
+
 func TestWhatACancellationHasTakenIsNotMissedBesides(t *testing.T) {
 	w, p := newWorld(t), newPlacement()
 	w.timeFlies(t)
@@ -215,7 +247,7 @@ func TestShortPicksMeetCancel(t *testing.T) {
 		var wg sync.WaitGroup
 		for _, miss := range []*orderv1.RecordShortPickRequest{shortPick("iad1", "s1-1", lineOf(1, "ale", 2)), shortPick("sea1", "s2-1", lineOf(2, "port", 1))} {
 			wg.Go(func() {
-				if err := w.misses(context.Background(), p, miss); err != nil {
+				if err := w.reports(context.Background(), p, miss); err != nil {
 					t.Error(err)
 				}
 			})

@@ -60,7 +60,8 @@ type FulfillmentServiceClient interface {
 	// FAILED_PRECONDITION (OUT_OF_STOCK) when all FCs together have too little.
 	PlanOrder(context.Context, *v1.PlanOrderRequest) (*v1.PlanOrderResponse, error)
 	// CancelShipment keeps an FC of this region from sending its part of an order, unless it is packed. Also before the
-	// FC was asked for it: then the request that comes later sends nothing. Again it gives the same answer.
+	// FC was asked for it: then the request that comes later sends nothing. Again it gives the same answer. UNAVAILABLE
+	// (SHORT_PICK_IN_PROGRESS) while units that were not found leave the books: ask again.
 	CancelShipment(context.Context, *v1.CancelShipmentRequest) (*v1.CancelShipmentResponse, error)
 	// ReportShortPick tells that fewer units than planned lie on the shelf of an FC of this region, while a parcel is picked. What is
 	// missing leaves the books, the rest of the parcel goes on, and the order has what is missing sent from elsewhere. Of a line
@@ -203,7 +204,8 @@ type FulfillmentServiceHandler interface {
 	// FAILED_PRECONDITION (OUT_OF_STOCK) when all FCs together have too little.
 	PlanOrder(context.Context, *v1.PlanOrderRequest) (*v1.PlanOrderResponse, error)
 	// CancelShipment keeps an FC of this region from sending its part of an order, unless it is packed. Also before the
-	// FC was asked for it: then the request that comes later sends nothing. Again it gives the same answer.
+	// FC was asked for it: then the request that comes later sends nothing. Again it gives the same answer. UNAVAILABLE
+	// (SHORT_PICK_IN_PROGRESS) while units that were not found leave the books: ask again.
 	CancelShipment(context.Context, *v1.CancelShipmentRequest) (*v1.CancelShipmentResponse, error)
 	// ReportShortPick tells that fewer units than planned lie on the shelf of an FC of this region, while a parcel is picked. What is
 	// missing leaves the books, the rest of the parcel goes on, and the order has what is missing sent from elsewhere. Of a line
