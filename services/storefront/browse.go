@@ -25,6 +25,9 @@ const (
 	maxQuery = 200
 	// popular products of the front page.
 	popular = 12
+	// likedFresh and likedStale: who looks within five minutes of the last waits for no search.
+	likedFresh = 30 * time.Second
+	likedStale = 5*time.Minute - likedFresh
 	// suggestions while typing.
 	suggestions = 8
 	// topCategories on the front page.
@@ -33,7 +36,7 @@ const (
 
 // home shows what is popular, what there is, and what was looked at last.
 func (s *Service) home(w http.ResponseWriter, r *http.Request) error {
-	found, err := s.deps.Search.Search(r.Context(), &searchv1.SearchRequest{PageSize: popular, Sort: searchv1.Sort_SORT_POPULARITY})
+	liked, err := s.liked.Get(r.Context(), struct{}{}, s.findPopular)
 	if err != nil {
 		return err
 	}
@@ -43,9 +46,9 @@ func (s *Service) home(w http.ResponseWriter, r *http.Request) error {
 	}
 	c := s.chromeOf(r)
 	c.Canonical, c.Description = "/", "Find it, and have it at your door."
-	liked, seen := hitCards(found.GetHits()), s.seen(r)
+	seen := s.seen(r)
 	forYou := s.forYou(r.Context(), seen)
-	s.rate(r.Context(), liked, seen, forYou)
+	s.rate(r.Context(), seen, forYou)
 	return s.draw(w, r, http.StatusOK, "home", struct {
 		Chrome     chrome
 		Popular    []card
@@ -53,6 +56,17 @@ func (s *Service) home(w http.ResponseWriter, r *http.Request) error {
 		ForYou     []card
 		Categories []crumb
 	}{c, liked, seen, forYou, tops[:min(len(tops), topCategories)]})
+}
+
+// findPopular products.
+func (s *Service) findPopular(ctx context.Context, _ struct{}) ([]card, error) {
+	found, err := s.deps.Search.Search(ctx, &searchv1.SearchRequest{PageSize: popular, Sort: searchv1.Sort_SORT_POPULARITY})
+	if err != nil {
+		return nil, err
+	}
+	cards := hitCards(found.GetHits())
+	s.rate(ctx, cards)
+	return cards, nil
 }
 
 // topLevels of the category tree, the largest first.

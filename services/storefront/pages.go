@@ -77,9 +77,7 @@ func NewPages(deps PagesDeps) *Pages {
 
 // Rebuild the pages of products. What is no product gets none. Doing it again changes nothing.
 func (p *Pages) Rebuild(ctx context.Context, skus ...string) error {
-	skus = slices.Clone(skus)
-	slices.Sort(skus)
-	for batch := range slices.Chunk(slices.Compact(skus), rebuildBatch) {
+	for batch := range slices.Chunk(once(skus), rebuildBatch) {
 		if err := p.rebuild(ctx, batch); err != nil {
 			return fmt.Errorf("rebuild %d pages: %w", len(batch), err)
 		}

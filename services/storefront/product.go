@@ -20,11 +20,10 @@ import (
 const (
 	// shownSize products, whose page takes some 10 kB: 50 MB.
 	shownSize = 5_000
-	// shownFresh: what a page shows of other products is at most this old, and a little when they are read anew at once. Its own
-	// product is forgotten as soon as its row has been made anew.
-	shownFresh = 5 * time.Second
-	// shownStale is how long it is shown still, while it is read anew.
-	shownStale = 25 * time.Second
+	// shownFresh and shownStale: a page is forgotten as soon as its row has been made anew. What it shows of other products, and what is
+	// sold out, is at most two minutes old; after the first twenty seconds whoever looks has it read anew, and waits for nothing.
+	shownFresh = 20 * time.Second
+	shownStale = 100 * time.Second
 	// shownLoad bounds the reading.
 	shownLoad = 5 * time.Second
 )

@@ -82,6 +82,8 @@ type Service struct {
 	routes http.Handler
 	// shown pages of products, by SKU.
 	shown *cache.Cache[string, *shownProduct]
+	// liked by many: there is one list.
+	liked *cache.Cache[struct{}, []card]
 }
 
 var _ http.Handler = (*Service)(nil)
@@ -90,7 +92,7 @@ var _ http.Handler = (*Service)(nil)
 func New(deps Deps) (*Service, error) {
 	s := &Service{deps: deps, shown: cache.New[string, *shownProduct](cache.Config{
 		Size: shownSize, Fresh: shownFresh, Stale: shownStale, LoadTime: shownLoad, Clock: deps.Clock,
-	})}
+	}), liked: cache.New[struct{}, []card](cache.Config{Size: 1, Fresh: likedFresh, Stale: likedStale, LoadTime: shownLoad, Clock: deps.Clock})}
 	var err error
 	if s.assets, err = store.Assets(); err != nil {
 		return nil, fmt.Errorf("storefront: %w", err)

@@ -13,6 +13,7 @@ import (
 
 	moneyv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/money/v1"
 	problemv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/problem/v1"
+	searchv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/search/v1"
 	"github.com/cellar-commerce/cellar/internal/problem"
 	"github.com/cellar-commerce/cellar/internal/session"
 )
@@ -242,5 +243,37 @@ func TestWhatIsSavedForLaterIsShownAndEachOfItsFormsLeadsOn(t *testing.T) {
 	s.refused = problem.New(problem.Precondition, "CART_FULL", "a cart has at most 200 products")
 	if w := s.post("/cart/LAMP/saved", url.Values{}); w.Code == http.StatusSeeOther {
 		t.Error("what was refused leads on")
+	}
+}
+
+// countedSearch counts how often it is asked.
+type countedSearch struct {
+	searchFake
+	n int
+}
+
+func (c *countedSearch) Search(ctx context.Context, r *searchv1.SearchRequest) (*searchv1.SearchResponse, error) {
+	c.n++
+	return c.searchFake.Search(ctx, r)
+}
+
+func TestWhatIsPopularIsLookedForOnceForManyFrontPages(t *testing.T) {
+	s := newShop(t)
+	counted := &countedSearch{searchFake: searchFake{shop: s}}
+	s.deps.Search = counted
+	s.refused = errBroken
+	s.get("/")
+	s.refused = nil
+	for range 3 {
+		if w := s.get("/"); w.Code != http.StatusOK || !strings.Contains(w.Body.String(), `href="/p/LAMP"`) {
+			t.Fatal(w.Code, w.Body.String())
+		}
+	}
+	if counted.n != 2 {
+		t.Errorf("it was looked for %d times: a failure is kept, or an answer is not", counted.n)
+	}
+	s.clock.Advance(likedFresh + likedStale)
+	if s.get("/"); counted.n != 3 {
+		t.Errorf("after its time it was looked for %d times", counted.n)
 	}
 }
