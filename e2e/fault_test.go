@@ -88,6 +88,9 @@ func TestKillingCellsAtRandomMomentsLosesNoOrder(t *testing.T) {
 		}
 	}
 	checkPlay(t, <-done)
+	for _, c := range cells {
+		settled(t, c.ID)
+	}
 }
 
 // What an operator does by docs/recovering-a-saga.md.
