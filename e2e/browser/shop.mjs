@@ -15,6 +15,13 @@ export const root = resolve(import.meta.dirname, "../..");
 const shots = process.env.CELLAR_SHOTS || join(root, ".cellar-shots");
 mkdirSync(shots, { recursive: true });
 
+// Pictures for docs/storefront.md: what a window shows of some pages, small enough to be kept with the text.
+const pictures = process.env.CELLAR_PICTURES;
+const pictured = new Set([
+  "home-desktop-light", "search-desktop-light", "product-reviewed-desktop-light", "product-reviewed-desktop-dark", "cart-saved-desktop-light", "delivery-desktop-light",
+  "payment-desktop-light", "order-desktop-light", "order-desktop-dark", "account-desktop-light", "home-phone-dark", "product-phone-light", "cart-phone-light", "order-phone-dark",
+]);
+
 /** Starts a platform with ports moved by offset; gives its address and how to run cellctl against it and end it. */
 export async function platform(offset) {
   const dir = mkdtempSync(join(tmpdir(), "cellar-browser-"));
@@ -72,9 +79,18 @@ export const looks = [
   { name: "phone-dark", viewport: { width: 320, height: 640 }, colorScheme: "dark" },
 ];
 
+/** Takes a picture of a page. */
+export async function glance(page, name) {
+  await page.screenshot({ path: join(shots, `${name.replaceAll(/\W+/g, "-")}.png`), fullPage: true });
+}
+
 /** Takes a picture of a page, and has it looked over: nothing inaccessible, nothing wider than the window. */
 export async function examine(page, look, name) {
-  await page.screenshot({ path: join(shots, `${name}-${look.name}.png`), fullPage: true });
+  await glance(page, `${name}-${look.name}`);
+  if (pictures && pictured.has(`${name}-${look.name}`)) {
+    await page.evaluate(() => scrollTo(0, 0));
+    await page.screenshot({ path: join(root, pictures, `${name}-${look.name}.jpg`), type: "jpeg", quality: 60 });
+  }
   const wider = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
   const found = [];
   if (wider > 0) found.push(`${name}, ${look.name}: ${wider} px wider than the window`);
@@ -114,7 +130,7 @@ export async function order(page, card = "Visa test card") {
 
 /** Makes an account; the page is signed in. */
 export async function signUp(page, at, name) {
-  const email = `${name.split(" ")[0].toLowerCase()}-${Date.now()}-${Math.random().toString(36).slice(2)}@example.com`;
+  const email = `${name.split(" ")[0].toLowerCase()}-${Date.now().toString(36)}-${Math.random().toString(36).slice(2)}@example.com`;
   await page.goto(`${at}/signup`);
   await page.getByLabel("Name").fill(name);
   await page.getByLabel("E-mail address").fill(email);

@@ -1,14 +1,14 @@
 // The shop in a real browser: every page in both themes and at two widths, and the journeys that go wrong elsewhere.
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { browser, deliver, examine, history, looks, order, platform, putIn, review, signUp, until, written } from "./shop.mjs";
+import { browser, deliver, examine, glance, history, looks, order, platform, putIn, review, signUp, until, written } from "./shop.mjs";
 
 const offset = Number(process.env.CELLAR_PORT_OFFSET || 11000);
 let shop, chrome;
 before(async () => { [shop, chrome] = await Promise.all([platform(offset), browser()]); }, { timeout: 180_000 });
 after(async () => { await chrome?.close(); await shop?.stop(); }, { timeout: 60_000 });
 
-/** A browser window of its own; what its pages' scripts and the policy complain of fails the test. */
+/** A browser window of its own; what its pages' scripts and the policy complain of fails the test. What it showed last is kept. */
 async function shopper(t, options = {}) {
   const context = await chrome.newContext({ viewport: { width: 1280, height: 900 }, ...options });
   const complaints = [];
@@ -16,9 +16,14 @@ async function shopper(t, options = {}) {
     p.on("console", (m) => { if (m.type() === "error" && !/status of (4|5)\d\d/.test(m.text())) complaints.push(m.text()); });
     p.on("pageerror", (e) => complaints.push(String(e)));
   });
-  t.after(async () => { await context.close(); assert.deepEqual(complaints, []); });
   context.setDefaultTimeout(15_000);
-  return context.newPage();
+  const page = await context.newPage();
+  t.after(async () => {
+    await glance(page, `last-${t.name}`);
+    await context.close();
+    assert.deepEqual(complaints, []);
+  });
+  return page;
 }
 
 describe("every page", { concurrency: false }, () => {
@@ -43,7 +48,7 @@ describe("every page", { concurrency: false }, () => {
       await look_("signin-wrong");
       await page.goto(`${shop.at}/signup`);
       await page.getByLabel("Name").fill("Ada L.");
-      await page.getByLabel("E-mail address").fill(`ada-${look.name}-${Date.now()}@example.com`);
+      await page.getByLabel("E-mail address").fill(`ada-${look.name}-${Date.now().toString(36)}@example.com`);
       await page.getByLabel("Password").fill("a long enough password");
       await look_("signup");
       await page.getByRole("button", { name: "Make an account" }).click();
@@ -90,7 +95,7 @@ describe("every page", { concurrency: false }, () => {
       await look_("own-reviews-empty");
       await page.goto(`${shop.at}/orders`);
       await page.locator("main .lines a").first().click();
-      await page.getByRole("link", { name: /^Review / }).first().click();
+      await page.getByRole("link", { name: /^Review / }).first().click({ timeout: 60_000 }); // once a parcel is at the door
       await page.getByRole("heading", { name: "Write a review" }).waitFor();
       await page.evaluate(() => { document.querySelector("form[data-once]").noValidate = true; });
       await page.getByRole("button", { name: "Publish" }).click();
@@ -335,7 +340,7 @@ describe("a journey", { concurrency: false }, () => {
   });
 
   it("keeps the cart when a guest signs in", { timeout: 60_000 }, async (t) => {
-    const email = `bea-${Date.now()}@example.com`;
+    const email = `bea-${Date.now().toString(36)}@example.com`;
     const first = await shopper(t);
     await first.goto(`${shop.at}/signup`);
     await first.getByLabel("Name").fill("Bea M.");
