@@ -57,6 +57,11 @@ describe("every page", { concurrency: false }, () => {
       await page.locator(".card h3 a").first().click();
       await page.waitForURL("**/p/**");
       await look_("product");
+      await page.getByText("When does it come?").click();
+      await page.getByLabel("Postal code").fill("02108");
+      await page.getByRole("button", { name: "Show the day" }).click();
+      await page.getByText("At the door in 02108 by").waitFor();
+      await look_("product-place");
       await putIn(page, shop.at, "desk", 2);
       await putIn(page, shop.at, "kettle", 1);
       await look_("cart");

@@ -46,7 +46,7 @@ func Validate(v *problem.Violations, field string, a *postalv1.PostalAddress) {
 	}
 	v.Check(text(a.GetLocality(), 1, maxLocality), at("locality"), "must be 1 to 80 characters")
 	v.Check(text(a.GetAdministrativeArea(), 0, maxArea), at("administrative_area"), "must be at most 80 characters")
-	v.Check(text(a.GetPostalCode(), 1, maxCode), at("postal_code"), "must be 1 to 12 characters")
+	v.Check(validCode(a.GetPostalCode()), at("postal_code"), "must be 1 to 12 characters")
 	v.Check(utf8.RuneCountInString(a.GetPhone()) <= maxPhone && phone.MatchString(a.GetPhone()), at("phone"), "must be at most 32 digits, spaces and signs")
 	v.Check(geo.Supported(a.GetRegionCode()), at("region_code"), "must be the ISO 3166-1 code of a country that is delivered to")
 	if a.GetRegionCode() == "US" {
@@ -54,6 +54,13 @@ func Validate(v *problem.Violations, field string, a *postalv1.PostalAddress) {
 		v.Check(usZIP.MatchString(a.GetPostalCode()), at("postal_code"), "must be a ZIP code")
 	}
 }
+
+// Place tells whether a country (ISO 3166-1 alpha-2) is delivered to, and a postal code can be one of its.
+func Place(country, code string) bool {
+	return geo.Supported(country) && validCode(code) && (country != "US" || usZIP.MatchString(code))
+}
+
+func validCode(code string) bool { return text(code, 1, maxCode) }
 
 // text tells whether s is UTF-8 of low to high characters, without control characters, that is not all spaces.
 func text(s string, low, high int) bool {

@@ -96,6 +96,9 @@ func shipBy(fc geo.Point, now time.Time) time.Time {
 	return today.Add(day + collection*time.Hour)
 }
 
+// orderBy is until when an order leaves with the parcels of a collection.
+func orderBy(collected time.Time) time.Time { return collected.Add((cutOff - collection) * time.Hour) }
+
 // deliverBy is the end of the day, by the clock at the door, on which a parcel arrives at the latest.
 func deliverBy(to geo.Point, km float64, speed Speed, shipped time.Time) time.Time {
 	arrives := shipped.Add(time.Duration(zoneOf(km).days[speed]) * day)
@@ -110,6 +113,7 @@ func cost(km float64, speed Speed, units int64) money.Amount {
 // Leg is the way from an FC to the door.
 type Leg struct {
 	KM        float64
+	OrderBy   time.Time
 	ShipBy    time.Time
 	DeliverBy time.Time
 	// Day of DeliverBy at the door; today is 0.
@@ -121,7 +125,7 @@ type Leg struct {
 // LegOf an order that comes now.
 func LegOf(fc, to geo.Point, speed Speed, now time.Time) Leg {
 	l := Leg{KM: geo.DistanceKM(fc, to), ShipBy: shipBy(fc, now)}
-	l.DeliverBy = deliverBy(to, l.KM, speed, l.ShipBy)
+	l.OrderBy, l.DeliverBy = orderBy(l.ShipBy), deliverBy(to, l.KM, speed, l.ShipBy)
 	l.Day = dayAt(to, l.DeliverBy) - dayAt(to, now)
 	l.Cents = zoneOf(l.KM).cents[speed]
 	return l

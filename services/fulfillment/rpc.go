@@ -69,7 +69,7 @@ func field(line int, name string) string { return "lines[" + strconv.Itoa(line) 
 func (p *Parcel) proto(speed Speed) *fulfillmentv1.PlannedParcel {
 	out := &fulfillmentv1.PlannedParcel{
 		Region: p.Center.Region, FcId: p.Center.ID, DistanceKm: p.Leg.KM, Lines: make([]*orderv1.ParcelLine, len(p.Lines)),
-		ShipBy: timestamppb.New(p.Leg.ShipBy), DeliverBy: timestamppb.New(p.Leg.DeliverBy), Cost: cost(p.Leg.KM, speed, p.units()).Proto(),
+		ShipBy: timestamppb.New(p.Leg.ShipBy), DeliverBy: timestamppb.New(p.Leg.DeliverBy), OrderBy: timestamppb.New(p.Leg.OrderBy), Cost: cost(p.Leg.KM, speed, p.units()).Proto(),
 	}
 	for i, l := range p.Lines {
 		out.Lines[i] = &orderv1.ParcelLine{Line: l.Line, Sku: l.SKU, Quantity: l.Quantity}

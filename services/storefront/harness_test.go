@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/types/known/timestamppb"
+
 	"github.com/cellar-commerce/cellar/internal/clock"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/account/v1/accountv1connect"
 	cartv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/cart/v1"
@@ -20,6 +22,7 @@ import (
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/catalog/v1/catalogv1connect"
 	checkoutv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/checkout/v1"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/checkout/v1/checkoutv1connect"
+	fulfillmentv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/fulfillment/v1"
 	inventoryv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/inventory/v1"
 	notificationv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/notification/v1"
 	orderv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1"
@@ -42,6 +45,9 @@ type shop struct {
 	// settings that were set.
 	settings *notificationv1.Settings
 	clock    *clock.Manual
+	// planned is what the planner was asked, and unplanned what it fails with.
+	planned   []*fulfillmentv1.PlanOrderRequest
+	unplanned error
 }
 
 type catalogFake struct {
@@ -103,6 +109,16 @@ func (stockFake) ListSummaries(_ context.Context, r *inventoryv1.ListSummariesRe
 		}
 	}
 	return &resp, nil
+}
+
+// plannerFake sends everything from one centre, in two days.
+type plannerFake struct{ *shop }
+
+func (f plannerFake) PlanOrder(_ context.Context, r *fulfillmentv1.PlanOrderRequest) (*fulfillmentv1.PlanOrderResponse, error) {
+	f.planned = append(f.planned, r)
+	return &fulfillmentv1.PlanOrderResponse{Parcels: []*fulfillmentv1.PlannedParcel{{
+		OrderBy: timestamppb.New(now.Add(200*time.Minute + time.Second)), DeliverBy: timestamppb.New(now.Add(48 * time.Hour)),
+	}}}, f.unplanned
 }
 
 func lamp() *catalogv1.Product {
@@ -248,7 +264,7 @@ func newShop(t testing.TB) *shop {
 	s := &shop{clock: clock.NewManual(now)}
 	service, err := New(Deps{
 		Sessions: s, Catalog: catalogFake{shop: s}, Search: searchFake{shop: s}, Carts: cartFake{shop: s}, Checkout: checkoutFake{shop: s}, Orders: orderFake{shop: s}, Accounts: accountFake{shop: s},
-		Stock: stockFake{}, Pages: unstored{composer{catalogFake{shop: s}, reviewFake{shop: s}, recommendationFake{shop: s}}}, Notifications: notificationFake{shop: s}, Reviews: reviewFake{shop: s}, Recommendations: recommendationFake{shop: s},
+		Stock: stockFake{}, Planner: plannerFake{s}, Pages: unstored{composer{catalogFake{shop: s}, reviewFake{shop: s}, recommendationFake{shop: s}}}, Notifications: notificationFake{shop: s}, Reviews: reviewFake{shop: s}, Recommendations: recommendationFake{shop: s},
 		Clock: s.clock, Log: slog.New(slog.DiscardHandler), TestCards: true,
 	})
 	if err != nil {

@@ -67,8 +67,11 @@ func (s *Service) product(w http.ResponseWriter, r *http.Request) error {
 	return s.draw(w, r, http.StatusOK, "product", struct {
 		Chrome chrome
 		*shownProduct
-		Opinion opinion
-	}{c, shown, s.opinionOf(r, sku, shown.said)})
+		Opinion   opinion
+		Arrival   *arrival
+		Link      string
+		Countries []choice
+	}{c, shown, s.opinionOf(r, sku, shown.said), s.arrivalOf(r, shown.Best.SKU), productLink(sku), countries(placeOfOrHome(r).Country)})
 }
 
 func (s *Service) readProduct(ctx context.Context, sku string) (*shownProduct, error) {

@@ -26,7 +26,7 @@ const (
 // notices that a form leaves for the page it leads to.
 var notices = map[string]string{
 	"added": "Added to your cart.", "updated": "Your cart is updated.", "removed": "Removed.", "later": "Saved for later.", "moved": "Moved to your cart.", "welcome": "Welcome. You are signed in.",
-	"merged": "You are signed in. What was in your cart here has been added to your own.", "bye": "You are signed out.",
+	"merged": "You are signed in. What was in your cart here has been added to your own.", "bye": "You are signed out.", "nowhere": "That is no postal code there.",
 	"saved": "Saved.", "deleted": "Deleted.", "canceled": "Your order is canceled.", "partly": "What had not been packed is canceled; the rest is on its way.",
 	"returned":  "Your return is registered. Send the items back; the money follows.",
 	"published": "Thank you. It is published, and will be here in a moment.", "held": "Thank you. Somebody looks at it before it is published.",

@@ -15,6 +15,7 @@ import (
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/cart/v1/cartv1connect"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/catalog/v1/catalogv1connect"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/checkout/v1/checkoutv1connect"
+	fulfillmentv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/fulfillment/v1"
 	inventoryv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/inventory/v1"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/notification/v1/notificationv1connect"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1/orderv1connect"
@@ -50,6 +51,11 @@ type Stock interface {
 	ListSummaries(context.Context, *inventoryv1.ListSummariesRequest) (*inventoryv1.ListSummariesResponse, error)
 }
 
+// Planner of parcels.
+type Planner interface {
+	PlanOrder(context.Context, *fulfillmentv1.PlanOrderRequest) (*fulfillmentv1.PlanOrderResponse, error)
+}
+
 // Deps of the service.
 type Deps struct {
 	Sessions Sessions
@@ -64,6 +70,8 @@ type Deps struct {
 	Pages PageReader
 	// Stock of what a product's page lets one choose from.
 	Stock Stock
+	// Planner tells when a product is at the door.
+	Planner Planner
 	// Notifications are what an account's settings are about.
 	Notifications notificationv1connect.NotificationServiceClient
 	// Recommendations are shown where there are any.
@@ -97,7 +105,7 @@ func New(deps Deps) (*Service, error) {
 	if s.assets, err = store.Assets(); err != nil {
 		return nil, fmt.Errorf("storefront: %w", err)
 	}
-	if s.pages, err = store.Pages(template.FuncMap{"asset": s.assetLink, "price": price, "day": day, "moment": moment, "optional": optional}); err != nil {
+	if s.pages, err = store.Pages(template.FuncMap{"asset": s.assetLink, "price": price, "day": day, "moment": moment, "left": left, "optional": optional}); err != nil {
 		return nil, fmt.Errorf("storefront: %w", err)
 	}
 	s.routes = deps.Sessions.Guard(s.mux())
@@ -113,7 +121,7 @@ func Anywhere(r *http.Request) bool {
 		}
 	}
 	switch r.URL.Path {
-	case "/signin", "/signup", "/signout", "/reset", "/reset/new", "/verify":
+	case "/place", "/signin", "/signup", "/signout", "/reset", "/reset/new", "/verify":
 		return true
 	}
 	return false
@@ -129,7 +137,7 @@ func (s *Service) mux() *http.ServeMux {
 	mux := http.NewServeMux()
 	for pattern, a := range map[string]answer{
 		"GET /{$}": s.home, "GET /categories": s.categories, "GET /c/{path...}": s.category, "GET /search": s.search, "GET /suggest": s.suggest,
-		"GET /p/{sku}": s.product, "GET /help": s.help,
+		"GET /p/{sku}": s.product, "POST /place": s.setPlace, "GET /help": s.help,
 		"GET /cart": s.cart, "POST /cart": s.addToCart, "POST /cart/{sku}": s.changeCart, "POST /cart/{sku}/saved": s.changeSaved,
 		"GET /signin": s.signInForm, "POST /signin": s.signIn, "GET /signup": s.signUpForm, "POST /signup": s.signUp, "POST /signout": s.signOut,
 		"GET /reset": s.resetForm, "POST /reset": s.askReset, "GET /reset/new": s.newPasswordForm, "POST /reset/new": s.setPassword,

@@ -73,6 +73,15 @@ func day(t time.Time) string { return t.UTC().Format("Monday, 2 January") }
 // moment for people: "3 June 2031, 14:05 UTC".
 func moment(t time.Time) string { return t.UTC().Format("2 January 2006, 15:04 UTC") }
 
+// left of a time for people: "3 h 20 min", at least a minute.
+func left(d time.Duration) string {
+	minutes := max(1, int(d/time.Minute))
+	if minutes < 60 {
+		return fmt.Sprintf("%d min", minutes)
+	}
+	return fmt.Sprintf("%d h %d min", minutes/60, minutes%60)
+}
+
 func productLink(sku string) string { return "/p/" + url.PathEscape(sku) }
 
 // categoryLink of a path of levels.

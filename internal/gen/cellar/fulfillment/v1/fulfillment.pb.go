@@ -329,7 +329,9 @@ type PlannedParcel struct {
 	ShipBy    *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=ship_by,json=shipBy,proto3" json:"ship_by,omitempty"`
 	DeliverBy *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=deliver_by,json=deliverBy,proto3" json:"deliver_by,omitempty"`
 	// What the carrier takes, by the planner's model; not what the shopper pays.
-	Cost          *v12.Money `protobuf:"bytes,7,opt,name=cost,proto3" json:"cost,omitempty"`
+	Cost *v12.Money `protobuf:"bytes,7,opt,name=cost,proto3" json:"cost,omitempty"`
+	// Orders that come before then leave as early, and arrive as early.
+	OrderBy       *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=order_by,json=orderBy,proto3" json:"order_by,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -409,6 +411,13 @@ func (x *PlannedParcel) GetDeliverBy() *timestamppb.Timestamp {
 func (x *PlannedParcel) GetCost() *v12.Money {
 	if x != nil {
 		return x.Cost
+	}
+	return nil
+}
+
+func (x *PlannedParcel) GetOrderBy() *timestamppb.Timestamp {
+	if x != nil {
+		return x.OrderBy
 	}
 	return nil
 }
@@ -1653,7 +1662,7 @@ const file_cellar_fulfillment_v1_fulfillment_proto_rawDesc = "" +
 	"\x03sku\x18\x02 \x01(\tR\x03sku\x12\x1a\n" +
 	"\bquantity\x18\x03 \x01(\x03R\bquantity\"S\n" +
 	"\x11PlanOrderResponse\x12>\n" +
-	"\aparcels\x18\x01 \x03(\v2$.cellar.fulfillment.v1.PlannedParcelR\aparcels\"\xac\x02\n" +
+	"\aparcels\x18\x01 \x03(\v2$.cellar.fulfillment.v1.PlannedParcelR\aparcels\"\xe3\x02\n" +
 	"\rPlannedParcel\x12\x16\n" +
 	"\x06region\x18\x01 \x01(\tR\x06region\x12\x13\n" +
 	"\x05fc_id\x18\x02 \x01(\tR\x04fcId\x121\n" +
@@ -1663,7 +1672,8 @@ const file_cellar_fulfillment_v1_fulfillment_proto_rawDesc = "" +
 	"\aship_by\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x06shipBy\x129\n" +
 	"\n" +
 	"deliver_by\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tdeliverBy\x12*\n" +
-	"\x04cost\x18\a \x01(\v2\x16.cellar.money.v1.MoneyR\x04cost\"G\n" +
+	"\x04cost\x18\a \x01(\v2\x16.cellar.money.v1.MoneyR\x04cost\x125\n" +
+	"\border_by\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\aorderBy\"G\n" +
 	"\x15CancelShipmentRequest\x12\x13\n" +
 	"\x05fc_id\x18\x01 \x01(\tR\x04fcId\x12\x19\n" +
 	"\border_id\x18\x02 \x01(\tR\aorderId\"p\n" +
@@ -1842,47 +1852,48 @@ var file_cellar_fulfillment_v1_fulfillment_proto_depIdxs = []int32{
 	27, // 5: cellar.fulfillment.v1.PlannedParcel.ship_by:type_name -> google.protobuf.Timestamp
 	27, // 6: cellar.fulfillment.v1.PlannedParcel.deliver_by:type_name -> google.protobuf.Timestamp
 	28, // 7: cellar.fulfillment.v1.PlannedParcel.cost:type_name -> cellar.money.v1.Money
-	1,  // 8: cellar.fulfillment.v1.CancelShipmentResponse.state:type_name -> cellar.fulfillment.v1.ShipmentState
-	9,  // 9: cellar.fulfillment.v1.ReportShortPickRequest.lines:type_name -> cellar.fulfillment.v1.FoundLine
-	29, // 10: cellar.fulfillment.v1.ReportShortPickResponse.short_pick:type_name -> cellar.order.v1.ShortPick
-	30, // 11: cellar.fulfillment.v1.RecordScansRequest.scans:type_name -> cellar.order.v1.Scan
-	15, // 12: cellar.fulfillment.v1.ListWavesResponse.waves:type_name -> cellar.fulfillment.v1.Wave
-	27, // 13: cellar.fulfillment.v1.Wave.ship_by:type_name -> google.protobuf.Timestamp
-	27, // 14: cellar.fulfillment.v1.Wave.picked_from:type_name -> google.protobuf.Timestamp
-	18, // 15: cellar.fulfillment.v1.ListShipmentsResponse.shipments:type_name -> cellar.fulfillment.v1.Shipment
-	1,  // 16: cellar.fulfillment.v1.Shipment.state:type_name -> cellar.fulfillment.v1.ShipmentState
-	26, // 17: cellar.fulfillment.v1.Shipment.lines:type_name -> cellar.order.v1.ParcelLine
-	27, // 18: cellar.fulfillment.v1.Shipment.shipped_at:type_name -> google.protobuf.Timestamp
-	31, // 19: cellar.fulfillment.v1.Shipment.way:type_name -> cellar.order.v1.WayState
-	30, // 20: cellar.fulfillment.v1.Shipment.scans:type_name -> cellar.order.v1.Scan
-	29, // 21: cellar.fulfillment.v1.Shipment.short_picks:type_name -> cellar.order.v1.ShortPick
-	27, // 22: cellar.fulfillment.v1.Shipment.ship_by:type_name -> google.protobuf.Timestamp
-	27, // 23: cellar.fulfillment.v1.ShipmentShipped.shipped_at:type_name -> google.protobuf.Timestamp
-	29, // 24: cellar.fulfillment.v1.ShipmentShipped.short_picks:type_name -> cellar.order.v1.ShortPick
-	29, // 25: cellar.fulfillment.v1.ShipmentShort.short_picks:type_name -> cellar.order.v1.ShortPick
-	29, // 26: cellar.fulfillment.v1.ShortPicks.short_picks:type_name -> cellar.order.v1.ShortPick
-	19, // 27: cellar.fulfillment.v1.ShipmentScanned.shipment:type_name -> cellar.fulfillment.v1.ShipmentShipped
-	30, // 28: cellar.fulfillment.v1.ShipmentScanned.scans:type_name -> cellar.order.v1.Scan
-	24, // 29: cellar.fulfillment.v1.Booking.from:type_name -> cellar.fulfillment.v1.Place
-	24, // 30: cellar.fulfillment.v1.Booking.to:type_name -> cellar.fulfillment.v1.Place
-	27, // 31: cellar.fulfillment.v1.Booking.promised_by:type_name -> google.protobuf.Timestamp
-	2,  // 32: cellar.fulfillment.v1.FulfillmentService.PlanOrder:input_type -> cellar.fulfillment.v1.PlanOrderRequest
-	6,  // 33: cellar.fulfillment.v1.FulfillmentService.CancelShipment:input_type -> cellar.fulfillment.v1.CancelShipmentRequest
-	8,  // 34: cellar.fulfillment.v1.FulfillmentService.ReportShortPick:input_type -> cellar.fulfillment.v1.ReportShortPickRequest
-	11, // 35: cellar.fulfillment.v1.FulfillmentService.RecordScans:input_type -> cellar.fulfillment.v1.RecordScansRequest
-	13, // 36: cellar.fulfillment.v1.FulfillmentService.ListWaves:input_type -> cellar.fulfillment.v1.ListWavesRequest
-	16, // 37: cellar.fulfillment.v1.FulfillmentService.ListShipments:input_type -> cellar.fulfillment.v1.ListShipmentsRequest
-	4,  // 38: cellar.fulfillment.v1.FulfillmentService.PlanOrder:output_type -> cellar.fulfillment.v1.PlanOrderResponse
-	7,  // 39: cellar.fulfillment.v1.FulfillmentService.CancelShipment:output_type -> cellar.fulfillment.v1.CancelShipmentResponse
-	10, // 40: cellar.fulfillment.v1.FulfillmentService.ReportShortPick:output_type -> cellar.fulfillment.v1.ReportShortPickResponse
-	12, // 41: cellar.fulfillment.v1.FulfillmentService.RecordScans:output_type -> cellar.fulfillment.v1.RecordScansResponse
-	14, // 42: cellar.fulfillment.v1.FulfillmentService.ListWaves:output_type -> cellar.fulfillment.v1.ListWavesResponse
-	17, // 43: cellar.fulfillment.v1.FulfillmentService.ListShipments:output_type -> cellar.fulfillment.v1.ListShipmentsResponse
-	38, // [38:44] is the sub-list for method output_type
-	32, // [32:38] is the sub-list for method input_type
-	32, // [32:32] is the sub-list for extension type_name
-	32, // [32:32] is the sub-list for extension extendee
-	0,  // [0:32] is the sub-list for field type_name
+	27, // 8: cellar.fulfillment.v1.PlannedParcel.order_by:type_name -> google.protobuf.Timestamp
+	1,  // 9: cellar.fulfillment.v1.CancelShipmentResponse.state:type_name -> cellar.fulfillment.v1.ShipmentState
+	9,  // 10: cellar.fulfillment.v1.ReportShortPickRequest.lines:type_name -> cellar.fulfillment.v1.FoundLine
+	29, // 11: cellar.fulfillment.v1.ReportShortPickResponse.short_pick:type_name -> cellar.order.v1.ShortPick
+	30, // 12: cellar.fulfillment.v1.RecordScansRequest.scans:type_name -> cellar.order.v1.Scan
+	15, // 13: cellar.fulfillment.v1.ListWavesResponse.waves:type_name -> cellar.fulfillment.v1.Wave
+	27, // 14: cellar.fulfillment.v1.Wave.ship_by:type_name -> google.protobuf.Timestamp
+	27, // 15: cellar.fulfillment.v1.Wave.picked_from:type_name -> google.protobuf.Timestamp
+	18, // 16: cellar.fulfillment.v1.ListShipmentsResponse.shipments:type_name -> cellar.fulfillment.v1.Shipment
+	1,  // 17: cellar.fulfillment.v1.Shipment.state:type_name -> cellar.fulfillment.v1.ShipmentState
+	26, // 18: cellar.fulfillment.v1.Shipment.lines:type_name -> cellar.order.v1.ParcelLine
+	27, // 19: cellar.fulfillment.v1.Shipment.shipped_at:type_name -> google.protobuf.Timestamp
+	31, // 20: cellar.fulfillment.v1.Shipment.way:type_name -> cellar.order.v1.WayState
+	30, // 21: cellar.fulfillment.v1.Shipment.scans:type_name -> cellar.order.v1.Scan
+	29, // 22: cellar.fulfillment.v1.Shipment.short_picks:type_name -> cellar.order.v1.ShortPick
+	27, // 23: cellar.fulfillment.v1.Shipment.ship_by:type_name -> google.protobuf.Timestamp
+	27, // 24: cellar.fulfillment.v1.ShipmentShipped.shipped_at:type_name -> google.protobuf.Timestamp
+	29, // 25: cellar.fulfillment.v1.ShipmentShipped.short_picks:type_name -> cellar.order.v1.ShortPick
+	29, // 26: cellar.fulfillment.v1.ShipmentShort.short_picks:type_name -> cellar.order.v1.ShortPick
+	29, // 27: cellar.fulfillment.v1.ShortPicks.short_picks:type_name -> cellar.order.v1.ShortPick
+	19, // 28: cellar.fulfillment.v1.ShipmentScanned.shipment:type_name -> cellar.fulfillment.v1.ShipmentShipped
+	30, // 29: cellar.fulfillment.v1.ShipmentScanned.scans:type_name -> cellar.order.v1.Scan
+	24, // 30: cellar.fulfillment.v1.Booking.from:type_name -> cellar.fulfillment.v1.Place
+	24, // 31: cellar.fulfillment.v1.Booking.to:type_name -> cellar.fulfillment.v1.Place
+	27, // 32: cellar.fulfillment.v1.Booking.promised_by:type_name -> google.protobuf.Timestamp
+	2,  // 33: cellar.fulfillment.v1.FulfillmentService.PlanOrder:input_type -> cellar.fulfillment.v1.PlanOrderRequest
+	6,  // 34: cellar.fulfillment.v1.FulfillmentService.CancelShipment:input_type -> cellar.fulfillment.v1.CancelShipmentRequest
+	8,  // 35: cellar.fulfillment.v1.FulfillmentService.ReportShortPick:input_type -> cellar.fulfillment.v1.ReportShortPickRequest
+	11, // 36: cellar.fulfillment.v1.FulfillmentService.RecordScans:input_type -> cellar.fulfillment.v1.RecordScansRequest
+	13, // 37: cellar.fulfillment.v1.FulfillmentService.ListWaves:input_type -> cellar.fulfillment.v1.ListWavesRequest
+	16, // 38: cellar.fulfillment.v1.FulfillmentService.ListShipments:input_type -> cellar.fulfillment.v1.ListShipmentsRequest
+	4,  // 39: cellar.fulfillment.v1.FulfillmentService.PlanOrder:output_type -> cellar.fulfillment.v1.PlanOrderResponse
+	7,  // 40: cellar.fulfillment.v1.FulfillmentService.CancelShipment:output_type -> cellar.fulfillment.v1.CancelShipmentResponse
+	10, // 41: cellar.fulfillment.v1.FulfillmentService.ReportShortPick:output_type -> cellar.fulfillment.v1.ReportShortPickResponse
+	12, // 42: cellar.fulfillment.v1.FulfillmentService.RecordScans:output_type -> cellar.fulfillment.v1.RecordScansResponse
+	14, // 43: cellar.fulfillment.v1.FulfillmentService.ListWaves:output_type -> cellar.fulfillment.v1.ListWavesResponse
+	17, // 44: cellar.fulfillment.v1.FulfillmentService.ListShipments:output_type -> cellar.fulfillment.v1.ListShipmentsResponse
+	39, // [39:45] is the sub-list for method output_type
+	33, // [33:39] is the sub-list for method input_type
+	33, // [33:33] is the sub-list for extension type_name
+	33, // [33:33] is the sub-list for extension extendee
+	0,  // [0:33] is the sub-list for field type_name
 }
 
 func init() { file_cellar_fulfillment_v1_fulfillment_proto_init() }
