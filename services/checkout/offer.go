@@ -151,7 +151,7 @@ func (s *Service) promise(ctx context.Context, w wish, lines []*fulfillmentv1.Pl
 	for _, p := range resp.GetParcels() {
 		parcels = append(parcels, &checkoutv1.QuotedParcel{
 			Fc:    &checkoutv1.FulfillmentCenter{Region: p.GetRegion(), FcId: p.GetFcId()},
-			Lines: p.GetLines(), ShipBy: p.GetShipBy(), DeliverBy: p.GetDeliverBy(),
+			Lines: p.GetLines(), ShipBy: p.GetShipBy(), DeliverBy: p.GetDeliverBy(), DeliverDay: p.GetDeliverDay(),
 		})
 	}
 	return parcels, nil
@@ -168,7 +168,7 @@ func answerOf(q *checkoutv1.QuoteSnapshot, token string) *checkoutv1.QuoteRespon
 		resp.Promotions = append(resp.Promotions, q.GetVoucherCode())
 	}
 	for _, p := range q.GetParcels() {
-		resp.Parcels = append(resp.Parcels, &checkoutv1.PromisedParcel{Lines: p.GetLines(), DeliverBy: p.GetDeliverBy()})
+		resp.Parcels = append(resp.Parcels, &checkoutv1.PromisedParcel{Lines: p.GetLines(), DeliverBy: p.GetDeliverBy(), DeliverDay: p.GetDeliverDay()})
 	}
 	return resp
 }

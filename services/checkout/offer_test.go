@@ -106,7 +106,7 @@ func inCart(sku, category string, cents, quantity int64) *cartv1.Line {
 }
 
 func parcel(fc string, by time.Time, lines ...*orderv1.ParcelLine) *fulfillmentv1.PlannedParcel {
-	return &fulfillmentv1.PlannedParcel{Region: "us-east-1", FcId: fc, Lines: lines, ShipBy: timestamppb.New(by.Add(-24 * time.Hour)), DeliverBy: timestamppb.New(by)}
+	return &fulfillmentv1.PlannedParcel{Region: "us-east-1", FcId: fc, Lines: lines, ShipBy: timestamppb.New(by.Add(-24 * time.Hour)), DeliverBy: timestamppb.New(by), DeliverDay: by.Format(time.DateOnly)}
 }
 
 // Case 22.
@@ -126,7 +126,7 @@ func TestALineThatNoCentreHasEnoughOfIsPromisedInTwoParcels(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(resp.GetParcels()) != 2 || resp.GetPromiseUnknown() || !resp.GetParcels()[0].GetDeliverBy().AsTime().Equal(two) || resp.GetParcels()[1].GetLines()[0].GetQuantity() != 2 {
+	if len(resp.GetParcels()) != 2 || resp.GetPromiseUnknown() || !resp.GetParcels()[0].GetDeliverBy().AsTime().Equal(two) || resp.GetParcels()[0].GetDeliverDay() != two.Format(time.DateOnly) || resp.GetParcels()[1].GetLines()[0].GetQuantity() != 2 {
 		t.Errorf("promised %v", resp)
 	}
 	if n.planned.GetSpeed() != fulfillmentv1.Speed_SPEED_EXPRESS || len(n.planned.GetLines()) != 2 || n.planned.GetLines()[1].GetLine() != 2 || !proto.Equal(n.planned.GetShipTo(), manhattan) || n.asked != 1 {

@@ -105,6 +105,11 @@ func deliverBy(to geo.Point, km float64, speed Speed, shipped time.Time) time.Ti
 	return begins(to, dayAt(to, arrives)+1).Add(-time.Second)
 }
 
+// dateAt the clock of a place, as ISO 8601 has it.
+func dateAt(place geo.Point, at time.Time) string {
+	return at.UTC().Add(offset(place)).Format(time.DateOnly)
+}
+
 // cost of a parcel to us.
 func cost(km float64, speed Speed, units int64) money.Amount {
 	return money.USD(zoneOf(km).cents[speed] + units*unitCents[speed])
@@ -113,7 +118,6 @@ func cost(km float64, speed Speed, units int64) money.Amount {
 // Leg is the way from an FC to the door.
 type Leg struct {
 	KM        float64
-	OrderBy   time.Time
 	ShipBy    time.Time
 	DeliverBy time.Time
 	// Day of DeliverBy at the door; today is 0.
@@ -125,7 +129,7 @@ type Leg struct {
 // LegOf an order that comes now.
 func LegOf(fc, to geo.Point, speed Speed, now time.Time) Leg {
 	l := Leg{KM: geo.DistanceKM(fc, to), ShipBy: shipBy(fc, now)}
-	l.OrderBy, l.DeliverBy = orderBy(l.ShipBy), deliverBy(to, l.KM, speed, l.ShipBy)
+	l.DeliverBy = deliverBy(to, l.KM, speed, l.ShipBy)
 	l.Day = dayAt(to, l.DeliverBy) - dayAt(to, now)
 	l.Cents = zoneOf(l.KM).cents[speed]
 	return l

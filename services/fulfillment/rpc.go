@@ -31,7 +31,7 @@ func (s *Service) PlanOrder(ctx context.Context, req *fulfillmentv1.PlanOrderReq
 	}
 	resp := &fulfillmentv1.PlanOrderResponse{Parcels: make([]*fulfillmentv1.PlannedParcel, len(plan.Parcels))}
 	for i := range plan.Parcels {
-		resp.Parcels[i] = plan.Parcels[i].proto(e.speed)
+		resp.Parcels[i] = plan.Parcels[i].proto(e.to, e.speed)
 	}
 	return resp, nil
 }
@@ -66,10 +66,11 @@ func (s *Service) errandOf(req *fulfillmentv1.PlanOrderRequest) (e errand, err e
 
 func field(line int, name string) string { return "lines[" + strconv.Itoa(line) + "]." + name }
 
-func (p *Parcel) proto(speed Speed) *fulfillmentv1.PlannedParcel {
+func (p *Parcel) proto(to geo.Point, speed Speed) *fulfillmentv1.PlannedParcel {
 	out := &fulfillmentv1.PlannedParcel{
 		Region: p.Center.Region, FcId: p.Center.ID, DistanceKm: p.Leg.KM, Lines: make([]*orderv1.ParcelLine, len(p.Lines)),
-		ShipBy: timestamppb.New(p.Leg.ShipBy), DeliverBy: timestamppb.New(p.Leg.DeliverBy), OrderBy: timestamppb.New(p.Leg.OrderBy), Cost: cost(p.Leg.KM, speed, p.units()).Proto(),
+		ShipBy: timestamppb.New(p.Leg.ShipBy), DeliverBy: timestamppb.New(p.Leg.DeliverBy), DeliverDay: dateAt(to, p.Leg.DeliverBy), OrderBy: timestamppb.New(orderBy(p.Leg.ShipBy)),
+		Cost: cost(p.Leg.KM, speed, p.units()).Proto(),
 	}
 	for i, l := range p.Lines {
 		out.Lines[i] = &orderv1.ParcelLine{Line: l.Line, Sku: l.SKU, Quantity: l.Quantity}

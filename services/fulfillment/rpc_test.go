@@ -53,7 +53,7 @@ func TestAPlanTakesTheNearestCenterThatHasAllAndSaysHowFarItIs(t *testing.T) {
 func checkPromise(t *testing.T, resp *fulfillmentv1.PlanOrderResponse, shipBy, deliverBy time.Time, cents int64) {
 	t.Helper()
 	p := resp.GetParcels()[0]
-	if !p.GetShipBy().AsTime().Equal(shipBy) || !p.GetDeliverBy().AsTime().Equal(deliverBy) || p.GetCost().GetMinorUnits() != cents || p.GetCost().GetCurrencyCode() != "USD" {
+	if !p.GetShipBy().AsTime().Equal(shipBy) || !p.GetDeliverBy().AsTime().Equal(deliverBy) || p.GetDeliverDay() == "" || !p.GetOrderBy().AsTime().Before(shipBy) || p.GetCost().GetMinorUnits() != cents || p.GetCost().GetCurrencyCode() != "USD" {
 		t.Errorf("leaves %s, comes %s, costs %v", p.GetShipBy().AsTime(), p.GetDeliverBy().AsTime(), p.GetCost())
 	}
 }

@@ -117,7 +117,7 @@ type plannerFake struct{ *shop }
 func (f plannerFake) PlanOrder(_ context.Context, r *fulfillmentv1.PlanOrderRequest) (*fulfillmentv1.PlanOrderResponse, error) {
 	f.planned = append(f.planned, r)
 	return &fulfillmentv1.PlanOrderResponse{Parcels: []*fulfillmentv1.PlannedParcel{{
-		OrderBy: timestamppb.New(now.Add(200*time.Minute + time.Second)), DeliverBy: timestamppb.New(now.Add(48 * time.Hour)),
+		OrderBy: timestamppb.New(now.Add(200*time.Minute + time.Second)), DeliverDay: "2031-05-06",
 	}}}, f.unplanned
 }
 

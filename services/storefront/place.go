@@ -62,8 +62,8 @@ func (s *Service) setPlace(w http.ResponseWriter, r *http.Request) error {
 // arrival of one unit of a product at the shopper's place.
 type arrival struct {
 	Place place
-	// By is the day, for who orders within Left; zero when it is not known.
-	By   time.Time
+	// Day it comes at the latest, for who orders within Left; empty when it is not known.
+	Day  string
 	Left time.Duration
 	// SoldOut: no centre has one.
 	SoldOut bool
@@ -82,7 +82,7 @@ func (s *Service) arrivalOf(r *http.Request, sku string) *arrival {
 	})
 	a := &arrival{Place: to, SoldOut: problem.Is(err, "OUT_OF_STOCK")}
 	if parcels := plan.GetParcels(); err == nil && len(parcels) == 1 {
-		a.By, a.Left = parcels[0].GetDeliverBy().AsTime(), parcels[0].GetOrderBy().AsTime().Sub(s.deps.Clock.Now())
+		a.Day, a.Left = parcels[0].GetDeliverDay(), parcels[0].GetOrderBy().AsTime().Sub(s.deps.Clock.Now())
 	}
 	return a
 }

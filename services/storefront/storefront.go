@@ -68,7 +68,13 @@ func price(m *moneyv1.Money) string {
 }
 
 // day for people: "Tuesday, 3 June".
-func day(t time.Time) string { return t.UTC().Format("Monday, 2 January") }
+func day(date string) string {
+	t, err := time.Parse(time.DateOnly, date)
+	if err != nil {
+		return date
+	}
+	return t.Format("Monday, 2 January")
+}
 
 // moment for people: "3 June 2031, 14:05 UTC".
 func moment(t time.Time) string { return t.UTC().Format("2 January 2006, 15:04 UTC") }

@@ -373,9 +373,11 @@ func (x *QuoteResponse) GetPromiseUnknown() bool {
 
 // PromisedParcel is what the shopper is told of a parcel.
 type PromisedParcel struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Lines         []*v12.ParcelLine      `protobuf:"bytes,1,rep,name=lines,proto3" json:"lines,omitempty"`
-	DeliverBy     *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=deliver_by,json=deliverBy,proto3" json:"deliver_by,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Lines     []*v12.ParcelLine      `protobuf:"bytes,1,rep,name=lines,proto3" json:"lines,omitempty"`
+	DeliverBy *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=deliver_by,json=deliverBy,proto3" json:"deliver_by,omitempty"`
+	// Its day by the clock at the door, as ISO 8601 has it: "2031-05-06".
+	DeliverDay    string `protobuf:"bytes,3,opt,name=deliver_day,json=deliverDay,proto3" json:"deliver_day,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -422,6 +424,13 @@ func (x *PromisedParcel) GetDeliverBy() *timestamppb.Timestamp {
 		return x.DeliverBy
 	}
 	return nil
+}
+
+func (x *PromisedParcel) GetDeliverDay() string {
+	if x != nil {
+		return x.DeliverDay
+	}
+	return ""
 }
 
 // QuoteLine is one product at the price quoted.
@@ -1032,6 +1041,7 @@ type QuotedParcel struct {
 	Lines         []*v12.ParcelLine      `protobuf:"bytes,2,rep,name=lines,proto3" json:"lines,omitempty"`
 	ShipBy        *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=ship_by,json=shipBy,proto3" json:"ship_by,omitempty"`
 	DeliverBy     *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=deliver_by,json=deliverBy,proto3" json:"deliver_by,omitempty"`
+	DeliverDay    string                 `protobuf:"bytes,5,opt,name=deliver_day,json=deliverDay,proto3" json:"deliver_day,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1092,6 +1102,13 @@ func (x *QuotedParcel) GetDeliverBy() *timestamppb.Timestamp {
 		return x.DeliverBy
 	}
 	return nil
+}
+
+func (x *QuotedParcel) GetDeliverDay() string {
+	if x != nil {
+		return x.DeliverDay
+	}
+	return ""
 }
 
 // PlacementState is what the placement saga remembers between its steps.
@@ -1795,11 +1812,13 @@ const file_cellar_checkout_v1_checkout_proto_rawDesc = "" +
 	" \x03(\tR\n" +
 	"promotions\x12<\n" +
 	"\aparcels\x18\v \x03(\v2\".cellar.checkout.v1.PromisedParcelR\aparcels\x12'\n" +
-	"\x0fpromise_unknown\x18\f \x01(\bR\x0epromiseUnknown\"~\n" +
+	"\x0fpromise_unknown\x18\f \x01(\bR\x0epromiseUnknown\"\x9f\x01\n" +
 	"\x0ePromisedParcel\x121\n" +
 	"\x05lines\x18\x01 \x03(\v2\x1b.cellar.order.v1.ParcelLineR\x05lines\x129\n" +
 	"\n" +
-	"deliver_by\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\tdeliverBy\"\xe4\x01\n" +
+	"deliver_by\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\tdeliverBy\x12\x1f\n" +
+	"\vdeliver_day\x18\x03 \x01(\tR\n" +
+	"deliverDay\"\xe4\x01\n" +
 	"\tQuoteLine\x12\x10\n" +
 	"\x03sku\x18\x01 \x01(\tR\x03sku\x12\x14\n" +
 	"\x05title\x18\x02 \x01(\tR\x05title\x12\x1a\n" +
@@ -1856,13 +1875,15 @@ const file_cellar_checkout_v1_checkout_proto_rawDesc = "" +
 	"\ftakes_amount\x18\x02 \x01(\bR\vtakesAmount\x12\x1d\n" +
 	"\n" +
 	"amount_off\x18\x03 \x01(\x03R\tamountOff\x12\x19\n" +
-	"\btax_rate\x18\x04 \x01(\x05R\ataxRate\"\xe8\x01\n" +
+	"\btax_rate\x18\x04 \x01(\x05R\ataxRate\"\x89\x02\n" +
 	"\fQuotedParcel\x125\n" +
 	"\x02fc\x18\x01 \x01(\v2%.cellar.checkout.v1.FulfillmentCenterR\x02fc\x121\n" +
 	"\x05lines\x18\x02 \x03(\v2\x1b.cellar.order.v1.ParcelLineR\x05lines\x123\n" +
 	"\aship_by\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x06shipBy\x129\n" +
 	"\n" +
-	"deliver_by\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tdeliverBy\"\xac\x04\n" +
+	"deliver_by\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tdeliverBy\x12\x1f\n" +
+	"\vdeliver_day\x18\x05 \x01(\tR\n" +
+	"deliverDay\"\xac\x04\n" +
 	"\x0ePlacementState\x127\n" +
 	"\x05quote\x18\x01 \x01(\v2!.cellar.checkout.v1.QuoteSnapshotR\x05quote\x12\x19\n" +
 	"\border_id\x18\x02 \x01(\tR\aorderId\x12\"\n" +

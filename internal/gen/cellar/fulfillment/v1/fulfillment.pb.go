@@ -331,7 +331,9 @@ type PlannedParcel struct {
 	// What the carrier takes, by the planner's model; not what the shopper pays.
 	Cost *v12.Money `protobuf:"bytes,7,opt,name=cost,proto3" json:"cost,omitempty"`
 	// Orders that come before then leave as early, and arrive as early.
-	OrderBy       *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=order_by,json=orderBy,proto3" json:"order_by,omitempty"`
+	OrderBy *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=order_by,json=orderBy,proto3" json:"order_by,omitempty"`
+	// The day of deliver_by by the clock at the door, as ISO 8601 has it: "2031-05-06".
+	DeliverDay    string `protobuf:"bytes,9,opt,name=deliver_day,json=deliverDay,proto3" json:"deliver_day,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -420,6 +422,13 @@ func (x *PlannedParcel) GetOrderBy() *timestamppb.Timestamp {
 		return x.OrderBy
 	}
 	return nil
+}
+
+func (x *PlannedParcel) GetDeliverDay() string {
+	if x != nil {
+		return x.DeliverDay
+	}
+	return ""
 }
 
 type CancelShipmentRequest struct {
@@ -1662,7 +1671,7 @@ const file_cellar_fulfillment_v1_fulfillment_proto_rawDesc = "" +
 	"\x03sku\x18\x02 \x01(\tR\x03sku\x12\x1a\n" +
 	"\bquantity\x18\x03 \x01(\x03R\bquantity\"S\n" +
 	"\x11PlanOrderResponse\x12>\n" +
-	"\aparcels\x18\x01 \x03(\v2$.cellar.fulfillment.v1.PlannedParcelR\aparcels\"\xe3\x02\n" +
+	"\aparcels\x18\x01 \x03(\v2$.cellar.fulfillment.v1.PlannedParcelR\aparcels\"\x84\x03\n" +
 	"\rPlannedParcel\x12\x16\n" +
 	"\x06region\x18\x01 \x01(\tR\x06region\x12\x13\n" +
 	"\x05fc_id\x18\x02 \x01(\tR\x04fcId\x121\n" +
@@ -1673,7 +1682,9 @@ const file_cellar_fulfillment_v1_fulfillment_proto_rawDesc = "" +
 	"\n" +
 	"deliver_by\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tdeliverBy\x12*\n" +
 	"\x04cost\x18\a \x01(\v2\x16.cellar.money.v1.MoneyR\x04cost\x125\n" +
-	"\border_by\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\aorderBy\"G\n" +
+	"\border_by\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\aorderBy\x12\x1f\n" +
+	"\vdeliver_day\x18\t \x01(\tR\n" +
+	"deliverDay\"G\n" +
 	"\x15CancelShipmentRequest\x12\x13\n" +
 	"\x05fc_id\x18\x01 \x01(\tR\x04fcId\x12\x19\n" +
 	"\border_id\x18\x02 \x01(\tR\aorderId\"p\n" +
