@@ -144,9 +144,11 @@ func (f *Follower) watch(ctx context.Context, wg *sync.WaitGroup) {
 
 const (
 	// firstPause and longestPause bound the pause before a source that failed is asked again. It doubles until the source has held
-	// for longestPause, and is shortened by chance, so that those who lost the same control plane do not come back together.
+	// for longestPause, and is shortened by chance, so that those who lost the same control plane do not come back together. The
+	// longest is shorter than routers let a request wait for the map: a control plane that is back may move slots at once, to cells
+	// that nobody else has heard of yet.
 	firstPause   = 100 * time.Millisecond
-	longestPause = 10 * time.Second
+	longestPause = time.Second
 )
 
 // follow one source for as long as it takes.
