@@ -172,6 +172,19 @@ func TestWhatASagaWorksOnIsNotJudgedYet(t *testing.T) {
 	only(t, got, "5 iad1/stout: reserved 1, but orders hold 3") // of the stock itself everything is judged
 }
 
+// Whose answer was lost is dropped from the plan, and may hold something all the same.
+func TestAHoldOfACenterThatSendsNothingRunsOutByItself(t *testing.T) {
+	w := newAftermath(t)
+	hold := "INSERT INTO reservations (region, fc_id, order_id, line, sku, quantity, state, expires_at, changed_at) VALUES ('us-east-1', 'ord1', 'parts', 1, 'stout', 2, 'HELD', %s, now())"
+	w.run(t, w.regional, fmt.Sprintf(hold, ago(-time.Minute)))
+	if got, _ := w.audit(t); len(got) > 0 {
+		t.Errorf("found %q", got)
+	}
+	w.run(t, w.regional, "UPDATE reservations SET expires_at = "+ago(grace+time.Second)+parts+" AND fc_id = 'ord1'")
+	got, _ := w.audit(t)
+	only(t, got, "5 ord1/parts: a hold that ran out at")
+}
+
 // One parcel of 700 has left, the other, of 300, waits unless it was canceled.
 func TestThePaymentOfAShipmentFollowsWhatLeavesAndComesBack(t *testing.T) {
 	for name, c := range map[string]struct {

@@ -12,7 +12,9 @@ type lineAt struct {
 type goods struct{ paid, shipped, aside int64 }
 
 // checkLines: what was paid for ships exactly once. Of each line, at each FC, all units have left, or none has and all are
-// set aside; of a parcel that was canceled, and of units that were not found, neither. An order that has ended has nothing set aside any more.
+// set aside; of a parcel that was canceled, and of units that were not found, neither. An order that has ended has nothing set
+// aside any more. A hold where nothing is to be sent from is another matter: the FC was dropped from the plan because its answer
+// was lost, and the hold runs out by itself.
 func (o *order) checkLines(f *findings, id string) {
 	if o.live() || !o.paid() || o.waiting {
 		return // between two steps, or before the order has heard of them, both sides may be right
@@ -27,7 +29,12 @@ func (o *order) checkLines(f *findings, id string) {
 		switch r.state {
 		case "SHIPPED":
 			g.shipped += r.quantity
-		case "COMMITTED", "HELD":
+		case "COMMITTED":
+			g.aside += r.quantity
+		case "HELD":
+			if _, planned := o.lines[at]; !planned {
+				continue
+			}
 			g.aside += r.quantity
 		}
 		all[at] = g
