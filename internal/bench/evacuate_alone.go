@@ -90,16 +90,10 @@ func (b *evacuateBench) holdMaps(ctx context.Context, during func() error) error
 	if db.Dialect() == sqldb.Cockroach {
 		return during()
 	}
-	var done error
-	err = db.InTx(ctx, func(tx sqldb.Tx) error {
+	return db.InTx(ctx, func(tx sqldb.Tx) error {
 		if _, err := tx.Exec(ctx, stmtHoldMaps); err != nil {
 			return fmt.Errorf("hold the maps: %w", err)
 		}
-		done = during()
-		return done
+		return during()
 	})
-	if done != nil {
-		return done
-	}
-	return err
 }

@@ -21,7 +21,6 @@ import (
 	"github.com/cellar-commerce/cellar/internal/ident"
 	"github.com/cellar-commerce/cellar/internal/inbox"
 	"github.com/cellar-commerce/cellar/internal/outbox"
-	"github.com/cellar-commerce/cellar/internal/pgserver"
 	"github.com/cellar-commerce/cellar/internal/sqldb"
 )
 
@@ -73,26 +72,21 @@ type eventsBench struct {
 // late events arrive; and how many a consumer with an inbox takes.
 func Events(ctx context.Context, cfg EventsConfig) (r Report, err error) {
 	begun := time.Now()
-	dir, remove, err := scratch()
+	dir, url, stop, err := ownServer(ctx)
 	if err != nil {
 		return r, err
 	}
-	defer func() { err = errors.Join(err, remove()) }()
-	server, err := pgserver.Start(ctx, pgserver.Config{Dir: filepath.Join(dir, "postgres")})
-	if err != nil {
-		return r, err
-	}
-	defer func() { err = errors.Join(err, server.Stop()) }()
+	defer func() { err = errors.Join(err, stop()) }()
 	b := &eventsBench{cfg: cfg, report: Report{Name: "events", Machine: machine(), Ratios: map[string]float64{}, Goals: map[string]Goal{"relay": atLeast(4), "lag_p99_ms": atMost(1000)}}}
-	if b.db, err = openOutbox(ctx, server.URL()); err != nil {
+	if b.db, err = openOutbox(ctx, url); err != nil {
 		return r, err
 	}
 	defer b.db.Close()
-	stop, err := b.startBroker(ctx, dir)
+	stopBroker, err := b.startBroker(ctx, dir)
 	if err != nil {
 		return r, err
 	}
-	defer stop()
+	defer stopBroker()
 	// The lag first: its consumer would have to get past all others' events.
 	for _, measure := range []func(context.Context) error{b.lag, b.naive, b.relay, b.consumer} {
 		if err := measure(ctx); err != nil {

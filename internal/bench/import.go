@@ -12,7 +12,6 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 
 	"github.com/cellar-commerce/cellar/internal/opening"
-	"github.com/cellar-commerce/cellar/internal/pgserver"
 	"github.com/cellar-commerce/cellar/internal/seed"
 	"github.com/cellar-commerce/cellar/internal/sqldb"
 )
@@ -38,20 +37,15 @@ func Import(ctx context.Context, cfg ImportConfig) (r Report, err error) {
 	if cfg.Progress == nil {
 		cfg.Progress = func(string) {}
 	}
-	dir, remove, err := scratch()
+	dir, url, stop, err := ownServer(ctx)
 	if err != nil {
 		return r, err
 	}
-	defer func() { err = errors.Join(err, remove()) }()
-	server, err := pgserver.Start(ctx, pgserver.Config{Dir: filepath.Join(dir, "postgres")})
-	if err != nil {
+	defer func() { err = errors.Join(err, stop()) }()
+	if err := schemas(ctx, url, sqldb.Global, sqldb.Regional); err != nil {
 		return r, err
 	}
-	defer func() { err = errors.Join(err, server.Stop()) }()
-	if err := schemas(ctx, server.URL(), sqldb.Global, sqldb.Regional); err != nil {
-		return r, err
-	}
-	opener, err := opening.New(ctx, server.URL())
+	opener, err := opening.New(ctx, url)
 	if err != nil {
 		return r, err
 	}

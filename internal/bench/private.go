@@ -11,6 +11,7 @@ import (
 	"github.com/cellar-commerce/cellar/internal/clock"
 	"github.com/cellar-commerce/cellar/internal/ident"
 	"github.com/cellar-commerce/cellar/internal/opening"
+	"github.com/cellar-commerce/cellar/internal/pgserver"
 	"github.com/cellar-commerce/cellar/internal/platform"
 	"github.com/cellar-commerce/cellar/internal/sqldb"
 )
@@ -50,6 +51,19 @@ func (p private) start(ctx context.Context) (dir string, stop func() error, err 
 
 func (p private) fill(ctx context.Context, url string) error {
 	return opening.Fill(ctx, url, p.products, p.seed)
+}
+
+// ownServer is a database server in a directory of its own, dir. The function stops it and removes the directory.
+func ownServer(ctx context.Context) (dir, url string, stop func() error, err error) {
+	dir, remove, err := scratch()
+	if err != nil {
+		return "", "", nil, err
+	}
+	server, err := pgserver.Start(ctx, pgserver.Config{Dir: filepath.Join(dir, "postgres")})
+	if err != nil {
+		return "", "", nil, errors.Join(err, remove())
+	}
+	return dir, server.URL(), func() error { return errors.Join(server.Stop(), remove()) }, nil
 }
 
 // schemas of databases on a server that has none of them yet.

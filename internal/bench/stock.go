@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -15,7 +14,6 @@ import (
 	"github.com/cellar-commerce/cellar/internal/clock"
 	inventoryv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/inventory/v1"
 	"github.com/cellar-commerce/cellar/internal/ident"
-	"github.com/cellar-commerce/cellar/internal/pgserver"
 	"github.com/cellar-commerce/cellar/internal/sqldb"
 	"github.com/cellar-commerce/cellar/services/inventory"
 )
@@ -58,17 +56,12 @@ type StockConfig struct {
 // spread over a hundred thousand.
 func Stock(ctx context.Context, cfg StockConfig) (r Report, err error) {
 	begun := time.Now()
-	dir, remove, err := scratch()
+	_, url, stop, err := ownServer(ctx)
 	if err != nil {
 		return r, err
 	}
-	defer func() { err = errors.Join(err, remove()) }()
-	server, err := pgserver.Start(ctx, pgserver.Config{Dir: filepath.Join(dir, "postgres")})
-	if err != nil {
-		return r, err
-	}
-	defer func() { err = errors.Join(err, server.Stop()) }()
-	b := &stockBench{cfg: cfg, url: server.URL(), report: Report{Name: "stock", Machine: machine(), Ratios: map[string]float64{}}}
+	defer func() { err = errors.Join(err, stop()) }()
+	b := &stockBench{cfg: cfg, url: url, report: Report{Name: "stock", Machine: machine(), Ratios: map[string]float64{}}}
 	if err := b.prepare(ctx); err != nil {
 		return r, err
 	}

@@ -97,7 +97,7 @@ func shipBy(fc geo.Point, now time.Time) time.Time {
 }
 
 // orderBy is until when an order leaves with the parcels of a collection.
-func orderBy(collected time.Time) time.Time { return collected.Add((cutOff - collection) * time.Hour) }
+func orderBy(collected time.Time) time.Time { return collected.Add(-pickingTime) }
 
 // deliverBy is the end of the day, by the clock at the door, on which a parcel arrives at the latest.
 func deliverBy(to geo.Point, km float64, speed Speed, shipped time.Time) time.Time {

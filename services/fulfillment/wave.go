@@ -37,7 +37,7 @@ func (s *Service) waveOf(fc Center, req *orderv1.FulfillmentRequested, now time.
 		return leaves, leaves
 	}
 	leaves = shipBy(fc.At, promisedAt(req))
-	if picked = leaves.Add(-pickingTime); picked.Before(ready) {
+	if picked = orderBy(leaves); picked.Before(ready) {
 		picked = ready
 	}
 	return leaves, picked

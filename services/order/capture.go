@@ -120,8 +120,8 @@ func (p *projection) lineOf(number int32) *orderv1.Line {
 	return p.agreed.GetLines()[i]
 }
 
-// recordShipment of one FC's parcel, and what is known of its way. What was not found of it is recorded before. Where the money was only held, taking the parcel's share
-// begins with it; where the parcel was sent back, so does its return.
+// recordShipment of one FC's parcel, and what is known of its way. What was not found of it is recorded before. Where the money was
+// only held, taking the parcel's share begins with it; where the parcel was sent back, so does its return.
 func (s *Service) recordShipment(ctx context.Context, customer ident.CustomerID, id ident.OrderID, d *orderv1.Shipped, scans []*orderv1.Scan) error {
 	out, err := s.decide(ctx, customer, id, func(p *projection, log causes) (decision, error) {
 		cause := causeShipment + d.GetShipmentId()

@@ -36,16 +36,6 @@ func placeOf(r *http.Request) (place, bool) {
 	return place{country, code}, err == nil && postal.Place(country, code)
 }
 
-// homeCountry is what is offered to who has not said.
-const homeCountry = "US"
-
-func placeOfOrHome(r *http.Request) place {
-	if p, known := placeOf(r); known {
-		return p
-	}
-	return place{Country: homeCountry}
-}
-
 // setPlace that the shopper has given, for the pages of products.
 func (s *Service) setPlace(w http.ResponseWriter, r *http.Request) error {
 	to := localPath(r.PostFormValue("to"))

@@ -64,6 +64,10 @@ func (s *Service) product(w http.ResponseWriter, r *http.Request) error {
 	c := s.chromeOf(r)
 	c.Canonical, c.Description = productLink(sku), shown.Product.GetDescription()
 	saw(w, r, sku)
+	there, country := s.arrivalOf(r, shown.Best.SKU), ""
+	if there != nil {
+		country = there.Place.Country
+	}
 	return s.draw(w, r, http.StatusOK, "product", struct {
 		Chrome chrome
 		*shownProduct
@@ -71,7 +75,7 @@ func (s *Service) product(w http.ResponseWriter, r *http.Request) error {
 		Arrival   *arrival
 		Link      string
 		Countries []choice
-	}{c, shown, s.opinionOf(r, sku, shown.said), s.arrivalOf(r, shown.Best.SKU), productLink(sku), countries(placeOfOrHome(r).Country)})
+	}{c, shown, s.opinionOf(r, sku, shown.said), there, productLink(sku), countries(country)})
 }
 
 func (s *Service) readProduct(ctx context.Context, sku string) (*shownProduct, error) {
