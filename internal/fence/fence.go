@@ -107,10 +107,10 @@ func (f *SlotFence) Send(ctx context.Context, id ident.CustomerID, b *sqldb.Batc
 		return err
 	}
 	err = f.deps.DB.Send(ctx, b.After(stmtGuard, string(region), int16(id.Slot()), f.deps.Cell, string(id)))
-	if !sqldb.GuardFailed(err) {
+	if !refusedBy(stmtGuard, err) {
 		return err
 	}
-	return f.whoseSlot(ctx, id, err)
+	return f.sendLocked(ctx, id, b)
 }
 
 // homeOf a customer. The id is looked at closely: a guard takes it for one, and many of them in a list.
@@ -121,16 +121,15 @@ func homeOf(id ident.CustomerID) (ident.Region, error) {
 	return id.Region(), nil
 }
 
-// whoseSlot finds out whose guard has failed: the fence's, which is WRONG_CELL, or one of the batch.
-func (f *SlotFence) whoseSlot(ctx context.Context, id ident.CustomerID, failed error) error {
-	o, err := readSlot(ctx, f.deps.DB, stmtReadSlot, id)
-	if err != nil {
-		return err
-	}
-	if o.cell != f.deps.Cell {
-		return wrongCell(id, o)
-	}
-	return failed
+// refusedBy tells whether it is this guard that has refused a batch, and not one of the batch's own.
+func refusedBy(guard *sqldb.Statement, err error) bool {
+	return sqldb.GuardFailed(err) && sqldb.FailedIn(err, guard)
+}
+
+// sendLocked sends what a guard has refused, or says where to send it instead: the owner is looked up under the lock, because
+// the customer may have come back since the guard looked.
+func (f *SlotFence) sendLocked(ctx context.Context, id ident.CustomerID, b *sqldb.Batch) error {
+	return f.InSlotTx(ctx, id, func(tx sqldb.Tx) error { return tx.SendLast(ctx, b) })
 }
 
 // owned is who serves a customer.

@@ -166,8 +166,10 @@ func (f *SlotFence) send(ctx context.Context, ring ident.Region, group []*join, 
 	b.Queue(stmtGuardAll, nil, string(ring), slots, f.deps.Cell, len(distinct), strings.Join(ids, ","))
 	Queue(&b, ring, parts)
 	err := f.deps.DB.Send(ctx, &b)
-	if !sqldb.GuardFailed(err) || len(group) > 1 {
+	if len(group) > 1 || !refusedBy(stmtGuardAll, err) {
 		return err
 	}
-	return f.whoseSlot(ctx, group[0].customer, err)
+	var own sqldb.Batch
+	Queue(&own, ring, parts)
+	return f.sendLocked(ctx, group[0].customer, &own)
 }

@@ -3,6 +3,7 @@ package fence_test
 import (
 	"context"
 	"encoding/json"
+	"strconv"
 	"sync"
 	"testing"
 
@@ -166,6 +167,56 @@ func TestAWriteThatMeetsAChangeOfOverridesSeesTheNewOnes(t *testing.T) {
 				t.Errorf("the customer whose override was taken away: %v", err)
 			}
 		})
+	}
+}
+
+// Who is refused while the customer goes to and fro is told so, and by nothing else: between a guard that fails and the look
+// at the slot that explains it, the customer may have come back.
+func TestAWriteOfACustomerThatGoesToAndFroIsDoneOrRedirected(t *testing.T) {
+	const turns, writesOfEach = 400, 100
+	db := sqldbtest.New(t, sqldb.Customer)
+	f := newFence(t, db, everythingIs(me))
+	who := neighbours(1)[0]
+	assign(t, db, who, me)
+	written := make(map[string]*int, len(writes))
+	var all sync.WaitGroup
+	over := make(chan struct{})
+	for name, write := range writes {
+		n := new(int)
+		written[name] = n
+		all.Go(func() {
+			for turn := 0; turn < writesOfEach || *n == 0; turn++ {
+				select {
+				case <-over:
+					return
+				default:
+				}
+				switch err := write(t.Context(), f, who, name+" "+strconv.Itoa(turn)); {
+				case err == nil:
+					*n++
+				case !problem.Is(err, fence.ReasonWrongCell):
+					t.Errorf("%s: %v", name, err)
+				}
+			}
+		})
+	}
+	for turn := range turns {
+		to := map[ident.CustomerID]string{who: peer}
+		if turn%2 == 1 {
+			to = nil
+		}
+		if err := override(t.Context(), db, who, to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(over)
+	all.Wait()
+	sum := 0
+	for _, n := range written {
+		sum += *n
+	}
+	if n, _ := notes(t, db, who); n != sum {
+		t.Errorf("%d rows, %d writes were answered with success", n, sum)
 	}
 }
 

@@ -3,7 +3,6 @@ package sqldb
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -67,6 +66,12 @@ func ForeignKeyViolation(err error) (constraint string, ok bool) {
 func GuardFailed(err error) bool {
 	state, _ := stateOf(err)
 	return state == stateDivisionByZero
+}
+
+// FailedIn tells whether it is this statement that has failed, of the several that were sent together.
+func FailedIn(err error, s *Statement) bool {
+	failed, ok := errors.AsType[*statementError](err)
+	return ok && failed.statement == s
 }
 
 // LockTimedOut tells whether the transaction was ended because it waited too long for somebody's lock.
@@ -143,5 +148,15 @@ func wrap(s *Statement, err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("%s: %w", s.name, classify(err))
+	return &statementError{s, classify(err)}
 }
+
+// statementError is an error with the statement that had it.
+type statementError struct {
+	statement *Statement
+	err       error
+}
+
+func (e *statementError) Error() string { return e.statement.name + ": " + e.err.Error() }
+
+func (e *statementError) Unwrap() error { return e.err }
