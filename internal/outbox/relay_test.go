@@ -241,7 +241,10 @@ func TestPublishedEventsStayForTheReplayWindow(t *testing.T) {
 		t.Errorf("within the window: got %v", got)
 	}
 	publishAt(2*time.Hour, "", 0) // nothing more happens in this shard
-	await(t, "the old event is forgotten", func() bool { return slices.Equal(stored(t, db), []string{"young"}) })
+	await(t, "the old event is forgotten", func() bool {
+		now.Advance(time.Second) // a watcher may have looked at the clock just before it was set on
+		return slices.Equal(stored(t, db), []string{"young"})
+	})
 }
 
 func TestNudgingNeverBlocks(t *testing.T) {
