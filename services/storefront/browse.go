@@ -49,13 +49,19 @@ func (s *Service) home(w http.ResponseWriter, r *http.Request) error {
 	seen := s.seen(r)
 	forYou := s.forYou(r.Context(), seen)
 	s.rate(r.Context(), seen, forYou)
+	s.reduce(r.Context(), seen, forYou)
+	reduced, err := s.standing(r.Context())
+	if err != nil {
+		s.deps.Log.WarnContext(r.Context(), "the front page is shown without deals", "error", err)
+	}
 	return s.draw(w, r, http.StatusOK, "home", struct {
 		Chrome     chrome
+		Deals      []card
 		Popular    []card
 		Seen       []card
 		ForYou     []card
 		Categories []crumb
-	}{c, liked, seen, forYou, tops[:min(len(tops), topCategories)]})
+	}{c, reduced[:min(len(reduced), frontDeals)], liked, seen, forYou, tops[:min(len(tops), topCategories)]})
 }
 
 // findPopular products.
@@ -66,6 +72,7 @@ func (s *Service) findPopular(ctx context.Context, _ struct{}) ([]card, error) {
 	}
 	cards := hitCards(found.GetHits())
 	s.rate(ctx, cards)
+	s.reduce(ctx, cards)
 	return cards, nil
 }
 
@@ -235,6 +242,7 @@ func (s *Service) list(w http.ResponseWriter, r *http.Request, l listing) error 
 	}
 	l.Cards, l.Total, l.SearchesWords = hitCards(resp.GetHits()), resp.GetTotal(), l.Action == "/search"
 	s.rate(r.Context(), l.Cards)
+	s.reduce(r.Context(), l.Cards)
 	for _, f := range resp.GetFacets() {
 		for _, v := range f.GetValues() {
 			switch f.GetField() {

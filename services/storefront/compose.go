@@ -44,6 +44,8 @@ type parts struct {
 	families map[string][]*catalogv1.Product
 	// offers by other sellers, by what they are of.
 	offers map[string][]*storefrontv1.Offer
+	// histories of prices, of the pages' products and of those beside them.
+	histories map[string]*catalogv1.PriceHistory
 }
 
 // compose the pages of products, in no promised order; without those that do not exist. Lacking tells of what could not be
@@ -56,15 +58,15 @@ func (c composer) compose(ctx context.Context, skus []string) (all []*storefront
 	have, lacking := c.gather(ctx, products)
 	for _, product := range products {
 		sku := product.GetSku()
-		page := &storefrontv1.Page{Product: product, Opinion: have.opinions[sku]}
+		page := &storefrontv1.Page{Product: product, Opinion: have.opinions[sku], Reduction: reductionOf(product.GetPrice(), have.histories[sku])}
 		for _, other := range have.popular[strings.Join(product.GetCategoryPath(), levels)] {
 			if other.GetSku() != sku && !ofOneFamily(other, product) && len(page.GetRelated()) < related {
-				page.Related = append(page.Related, packCard(other, have.ratings[other.GetSku()]))
+				page.Related = append(page.Related, have.card(other))
 			}
 		}
 		for _, r := range have.also[sku].GetOthers() {
 			if other := have.others[r.GetSku()]; other != nil {
-				page.AlsoBought = append(page.AlsoBought, packCard(other, have.ratings[other.GetSku()]))
+				page.AlsoBought = append(page.AlsoBought, have.card(other))
 			}
 		}
 		page.Variants, page.Offers = variantsOf(product, have.families[product.GetFamily()]), have.offers[sku]
@@ -114,7 +116,28 @@ func (c composer) gather(ctx context.Context, products []*catalogv1.Product) (ha
 		have.others[product.GetSku()] = product
 		cards = append(cards, product.GetSku())
 	}
-	return have, errors.Join(lacking, c.rate(ctx, cards, have.ratings))
+	have.histories, err = c.histories(ctx, append(cards, skus...))
+	return have, errors.Join(lacking, err, c.rate(ctx, cards, have.ratings))
+}
+
+// card of a product beside a page's.
+func (have parts) card(p *catalogv1.Product) *storefrontv1.Card {
+	return packCard(p, have.ratings[p.GetSku()], reductionOf(p.GetPrice(), have.histories[p.GetSku()]))
+}
+
+// histories of prices that have changed, by SKU.
+func (c composer) histories(ctx context.Context, skus []string) (map[string]*catalogv1.PriceHistory, error) {
+	all := map[string]*catalogv1.PriceHistory{}
+	for chunk := range slices.Chunk(once(skus), maxAsked) {
+		resp, err := c.catalog.ListPriceHistories(ctx, &catalogv1.ListPriceHistoriesRequest{Skus: chunk})
+		if err != nil {
+			return nil, err
+		}
+		for _, h := range resp.GetHistories() {
+			all[h.GetSku()] = h
+		}
+	}
+	return all, nil
 }
 
 // families by name.
@@ -193,9 +216,9 @@ func once(skus []string) []string {
 	return slices.Compact(skus)
 }
 
-// packCard of a product, with what its reviews say.
-func packCard(p *catalogv1.Product, by *reviewv1.Rating) *storefrontv1.Card {
-	c := &storefrontv1.Card{Sku: p.GetSku(), Title: p.GetTitle(), Brand: p.GetBrand(), Picture: picture(p.GetSku(), p.GetImageUrls()...), Price: p.GetPrice()}
+// packCard of a product, with what its reviews say and what it cost before.
+func packCard(p *catalogv1.Product, by *reviewv1.Rating, from *storefrontv1.Reduction) *storefrontv1.Card {
+	c := &storefrontv1.Card{Reduction: from, Family: p.GetFamily(), Sku: p.GetSku(), Title: p.GetTitle(), Brand: p.GetBrand(), Picture: picture(p.GetSku(), p.GetImageUrls()...), Price: p.GetPrice()}
 	if by.GetReviews() > 0 {
 		c.Rating = by
 	}

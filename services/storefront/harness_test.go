@@ -48,6 +48,10 @@ type shop struct {
 	// planned is what the planner was asked, and unplanned what it fails with.
 	planned   []*fulfillmentv1.PlanOrderRequest
 	unplanned error
+	// past prices of the lamp, the cards of what has become cheaper, and promotions.
+	past       *catalogv1.PriceHistory
+	fallen     []*storefrontv1.Card
+	promotions []*checkoutv1.Promotion
 }
 
 type catalogFake struct {
@@ -81,7 +85,12 @@ type accountFake struct {
 }
 
 // unstored pages: composed each time.
-type unstored struct{ composer }
+type unstored struct {
+	composer
+	*shop
+}
+
+func (u unstored) Deals(context.Context) ([]*storefrontv1.Card, error) { return u.fallen, u.refused }
 
 func (u unstored) Page(ctx context.Context, sku string) (*storefrontv1.Page, error) {
 	all, _, err := u.compose(ctx, []string{sku})
@@ -144,6 +153,18 @@ func (f catalogFake) BatchGetProducts(_ context.Context, r *catalogv1.BatchGetPr
 
 func (f catalogFake) BrowseCategory(context.Context, *catalogv1.BrowseCategoryRequest) (*catalogv1.BrowseCategoryResponse, error) {
 	return &catalogv1.BrowseCategoryResponse{Products: []*catalogv1.Product{lamp(), {Sku: "SHADE", Title: "A shade", Price: lamp().GetPrice()}}}, f.refused
+}
+
+func (f catalogFake) ListPriceHistories(_ context.Context, r *catalogv1.ListPriceHistoriesRequest) (*catalogv1.ListPriceHistoriesResponse, error) {
+	var resp catalogv1.ListPriceHistoriesResponse
+	if f.past != nil && slices.Contains(r.GetSkus(), "LAMP") {
+		resp.Histories = append(resp.Histories, f.past)
+	}
+	return &resp, f.refused
+}
+
+func (f checkoutFake) ListPromotions(context.Context, *checkoutv1.ListPromotionsRequest) (*checkoutv1.ListPromotionsResponse, error) {
+	return &checkoutv1.ListPromotionsResponse{Promotions: f.promotions}, f.refused
 }
 
 func (f catalogFake) ListOffers(context.Context, *catalogv1.ListOffersRequest) (*catalogv1.ListOffersResponse, error) {
@@ -264,7 +285,7 @@ func newShop(t testing.TB) *shop {
 	s := &shop{clock: clock.NewManual(now)}
 	service, err := New(Deps{
 		Sessions: s, Catalog: catalogFake{shop: s}, Search: searchFake{shop: s}, Carts: cartFake{shop: s}, Checkout: checkoutFake{shop: s}, Orders: orderFake{shop: s}, Accounts: accountFake{shop: s},
-		Stock: stockFake{}, Planner: plannerFake{s}, Pages: unstored{composer{catalogFake{shop: s}, reviewFake{shop: s}, recommendationFake{shop: s}}}, Notifications: notificationFake{shop: s}, Reviews: reviewFake{shop: s}, Recommendations: recommendationFake{shop: s},
+		Stock: stockFake{}, Planner: plannerFake{s}, Pages: unstored{composer{catalogFake{shop: s}, reviewFake{shop: s}, recommendationFake{shop: s}}, s}, Notifications: notificationFake{shop: s}, Reviews: reviewFake{shop: s}, Recommendations: recommendationFake{shop: s},
 		Clock: s.clock, Log: slog.New(slog.DiscardHandler), TestCards: true,
 	})
 	if err != nil {

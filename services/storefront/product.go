@@ -46,6 +46,16 @@ type shownProduct struct {
 	Data map[string]any
 
 	said *reviewv1.Opinion
+	// reduction of the shop's own price.
+	reduction *storefrontv1.Reduction
+}
+
+// saving that the best offer is, at this moment: only the shop's own prices have a history.
+func (p *shownProduct) saving(now time.Time) *saving {
+	if p.Best.SKU != p.Product.GetSku() {
+		return nil
+	}
+	return savingOf(p.Product.GetPrice(), p.reduction, now)
 }
 
 type fact struct{ Name, Value string }
@@ -73,9 +83,10 @@ func (s *Service) product(w http.ResponseWriter, r *http.Request) error {
 		*shownProduct
 		Opinion   opinion
 		Arrival   *arrival
+		Saving    *saving
 		Link      string
 		Countries []choice
-	}{c, shown, s.opinionOf(r, sku, shown.said), there, productLink(sku), countries(country)})
+	}{c, shown, s.opinionOf(r, sku, shown.said), there, shown.saving(s.deps.Clock.Now()), productLink(sku), countries(country)})
 }
 
 func (s *Service) readProduct(ctx context.Context, sku string) (*shownProduct, error) {
@@ -83,11 +94,11 @@ func (s *Service) readProduct(ctx context.Context, sku string) (*shownProduct, e
 	if err != nil {
 		return nil, err
 	}
-	p, soldOut := page.GetProduct(), s.soldOut(ctx, page)
+	p, soldOut, now := page.GetProduct(), s.soldOut(ctx, page), s.deps.Clock.Now()
 	offers := offersOf(page, soldOut)
 	shown := &shownProduct{
-		Product: p, Image: picture(p.GetSku(), p.GetImageUrls()...), Crumbs: crumbs(p.GetCategoryPath()), Related: packedCards(page.GetRelated()),
-		AlsoBought: packedCards(page.GetAlsoBought()), Data: dataOf(p, offers[0].Price, ratingOf(page.GetOpinion().GetRating())), said: page.GetOpinion(),
+		Product: p, Image: picture(p.GetSku(), p.GetImageUrls()...), Crumbs: crumbs(p.GetCategoryPath()), Related: packedCards(page.GetRelated(), now),
+		AlsoBought: packedCards(page.GetAlsoBought(), now), reduction: page.GetReduction(), Data: dataOf(p, offers[0].Price, ratingOf(page.GetOpinion().GetRating())), said: page.GetOpinion(),
 		Choices: choicesOf(p, page.GetVariants(), soldOut), Best: offers[0], Others: offers[1:],
 	}
 	for name, value := range p.GetAttributes() {

@@ -44,6 +44,8 @@ type Sessions interface {
 type PageReader interface {
 	// Page of a product. NOT_FOUND (UNKNOWN_PRODUCT).
 	Page(ctx context.Context, sku string) (*storefrontv1.Page, error)
+	// Deals are the cards of products whose price has fallen lately, the newest first; a bounded list.
+	Deals(ctx context.Context) ([]*storefrontv1.Card, error)
 }
 
 // Stock knows what is in the fulfilment centres.
@@ -92,6 +94,8 @@ type Service struct {
 	shown *cache.Cache[string, *shownProduct]
 	// liked by many: there is one list.
 	liked *cache.Cache[struct{}, []card]
+	// deals of the region: there is one list.
+	deals *cache.Cache[struct{}, *deals]
 }
 
 var _ http.Handler = (*Service)(nil)
@@ -100,7 +104,8 @@ var _ http.Handler = (*Service)(nil)
 func New(deps Deps) (*Service, error) {
 	s := &Service{deps: deps, shown: cache.New[string, *shownProduct](cache.Config{
 		Size: shownSize, Fresh: shownFresh, Stale: shownStale, LoadTime: shownLoad, Clock: deps.Clock,
-	}), liked: cache.New[struct{}, []card](cache.Config{Size: 1, Fresh: likedFresh, Stale: likedStale, LoadTime: shownLoad, Clock: deps.Clock})}
+	}), liked: cache.New[struct{}, []card](cache.Config{Size: 1, Fresh: likedFresh, Stale: likedStale, LoadTime: shownLoad, Clock: deps.Clock}),
+		deals: cache.New[struct{}, *deals](cache.Config{Size: 1, Fresh: dealsFresh, Stale: dealsStale, LoadTime: shownLoad, Clock: deps.Clock})}
 	var err error
 	if s.assets, err = store.Assets(); err != nil {
 		return nil, fmt.Errorf("storefront: %w", err)
@@ -137,7 +142,7 @@ func (s *Service) mux() *http.ServeMux {
 	mux := http.NewServeMux()
 	for pattern, a := range map[string]answer{
 		"GET /{$}": s.home, "GET /categories": s.categories, "GET /c/{path...}": s.category, "GET /search": s.search, "GET /suggest": s.suggest,
-		"GET /p/{sku}": s.product, "POST /place": s.setPlace, "GET /help": s.help,
+		"GET /p/{sku}": s.product, "POST /place": s.setPlace, "GET /help": s.help, "GET /deals": s.dealsPage,
 		"GET /cart": s.cart, "POST /cart": s.addToCart, "POST /cart/{sku}": s.changeCart, "POST /cart/{sku}/saved": s.changeSaved,
 		"GET /signin": s.signInForm, "POST /signin": s.signIn, "GET /signup": s.signUpForm, "POST /signup": s.signUp, "POST /signout": s.signOut,
 		"GET /reset": s.resetForm, "POST /reset": s.askReset, "GET /reset/new": s.newPasswordForm, "POST /reset/new": s.setPassword,

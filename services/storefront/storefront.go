@@ -39,6 +39,8 @@ type card struct {
 	Price                          string
 	// Rating by the product's reviews; nil without any.
 	Rating *rating
+	// Saving that the price is; nil for none.
+	Saving *saving
 }
 
 // crumb leads back up.
@@ -130,11 +132,11 @@ func cardsOf(products []*catalogv1.Product) []card {
 	return all
 }
 
-// packedCards as pages show them.
-func packedCards(packed []*storefrontv1.Card) []card {
+// packedCards as pages show them at a time.
+func packedCards(packed []*storefrontv1.Card, now time.Time) []card {
 	all := make([]card, len(packed))
 	for i, c := range packed {
-		all[i] = card{SKU: c.GetSku(), Title: c.GetTitle(), Brand: c.GetBrand(), Link: productLink(c.GetSku()), Image: c.GetPicture(), Price: price(c.GetPrice()), Rating: ratingOf(c.GetRating())}
+		all[i] = card{SKU: c.GetSku(), Title: c.GetTitle(), Brand: c.GetBrand(), Link: productLink(c.GetSku()), Image: c.GetPicture(), Price: price(c.GetPrice()), Rating: ratingOf(c.GetRating()), Saving: savingOf(c.GetPrice(), c.GetReduction(), now)}
 	}
 	return all
 }
