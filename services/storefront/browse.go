@@ -12,6 +12,7 @@ import (
 
 	catalogv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/catalog/v1"
 	searchv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/search/v1"
+	"github.com/cellar-commerce/cellar/internal/problem"
 )
 
 const (
@@ -34,26 +35,26 @@ const (
 	topCategories = 16
 )
 
-// home shows what is popular, what there is, and what was looked at last.
+// home shows what is popular, what there is, and what was looked at last. What does not answer is left out, and said to be missing, unless
+// nothing would be left.
 func (s *Service) home(w http.ResponseWriter, r *http.Request) error {
-	liked, err := s.liked.Get(r.Context(), struct{}{}, s.findPopular)
-	if err != nil {
-		return err
-	}
-	tops, err := s.topLevels(r.Context())
-	if err != nil {
-		return err
-	}
-	c := s.chromeOf(r)
+	ctx, c := r.Context(), s.chromeOf(r)
 	c.Canonical, c.Description = "/", "Find it, and have it at your door."
-	seen := s.seen(r)
-	forYou := s.forYou(r.Context(), seen)
-	s.rate(r.Context(), seen, forYou)
-	s.reduce(r.Context(), seen, forYou)
-	reduced, err := s.standing(r.Context())
-	if err != nil {
-		s.deps.Log.WarnContext(r.Context(), "the front page is shown without deals", "error", err)
+	liked, unliked := s.liked.Get(ctx, struct{}{}, s.findPopular)
+	tops, topless := s.topLevels(ctx)
+	if unliked != nil && topless != nil {
+		return unliked
 	}
+	reduced, unreduced := s.standing(ctx)
+	seen, unseen := s.seen(r)
+	forYou, unknown := s.forYou(ctx, seen)
+	c.without("what is popular", unliked)
+	c.without("the categories", topless)
+	c.without("deals", unreduced)
+	c.without("what you looked at", unseen)
+	c.without("recommendations", unknown)
+	s.rate(ctx, seen, forYou)
+	s.reduce(ctx, seen, forYou)
 	return s.draw(w, r, http.StatusOK, "home", struct {
 		Chrome     chrome
 		Deals      []card
@@ -100,21 +101,21 @@ func (s *Service) topLevels(ctx context.Context) ([]crumb, error) {
 	return tops, nil
 }
 
-// seen lately by this browser. It is no reason to fail a page.
-func (s *Service) seen(r *http.Request) []card {
+// seen lately by this browser.
+func (s *Service) seen(r *http.Request) ([]card, error) {
 	skus := seenSKUs(r)
 	if len(skus) == 0 {
-		return nil
+		return nil, nil
 	}
 	resp, err := s.deps.Catalog.BatchGetProducts(r.Context(), &catalogv1.BatchGetProductsRequest{Skus: skus})
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	products := resp.GetProducts()
 	slices.SortFunc(products, func(a, b *catalogv1.Product) int {
 		return slices.Index(skus, a.GetSku()) - slices.Index(skus, b.GetSku())
 	})
-	return cardsOf(products)
+	return cardsOf(products), nil
 }
 
 func seenSKUs(r *http.Request) []string {
@@ -194,11 +195,13 @@ func (s *Service) search(w http.ResponseWriter, r *http.Request) error {
 
 // listing of products, narrowed and sorted.
 type listing struct {
-	Chrome                  chrome
-	Title, Words, Category  string
-	Action                  string
-	Crumbs                  []crumb
-	Cards                   []card
+	Chrome                 chrome
+	Title, Words, Category string
+	Action                 string
+	Crumbs                 []crumb
+	Cards                  []card
+	// Popular instead, where there are no cards.
+	Popular                 []card
 	Total                   int64
 	Brands, Categories      []choice
 	Sorts                   []choice
@@ -206,6 +209,8 @@ type listing struct {
 	Next                    string
 	Clear                   string
 	Narrowed, SearchesWords bool
+	// Unsearched: the search does not answer.
+	Unsearched bool
 }
 
 // choice of a filter.
@@ -237,6 +242,9 @@ func (s *Service) list(w http.ResponseWriter, r *http.Request, l listing) error 
 		l.Sorts = append(l.Sorts, choice{Value: by.value, Label: by.label, Chosen: chosen})
 	}
 	resp, err := s.deps.Search.Search(r.Context(), req)
+	if problem.KindOf(err) == problem.Unavailable {
+		return s.listWithout(w, r, l, err)
+	}
 	if err != nil {
 		return err
 	}
@@ -258,10 +266,34 @@ func (s *Service) list(w http.ResponseWriter, r *http.Request, l listing) error 
 	if l.Words != "" {
 		l.Clear += "?" + url.Values{"q": {l.Words}}.Encode()
 	}
+	if len(l.Cards) == 0 {
+		l.Popular, _ = s.liked.Get(r.Context(), struct{}{}, s.findPopular) // a help that the page can do without
+	}
 	if token := resp.GetNextPageToken(); token != "" {
 		q.Set("page", token)
 		l.Next = l.Action + "?" + q.Encode()
 	}
+	return s.draw(w, r, http.StatusOK, "listing", l)
+}
+
+// listWithout draws a list while the search does not answer: a category as the catalogue has it, most popular first; for words what else
+// there is to go on with.
+func (s *Service) listWithout(w http.ResponseWriter, r *http.Request, l listing, cause error) error {
+	s.deps.Log.WarnContext(r.Context(), "a list is shown without search", "path", r.URL.Path, "error", cause)
+	l.SearchesWords, l.Clear, l.Sorts, l.Unsearched = l.Action == "/search", l.Action, nil, true
+	l.Chrome.NoIndex = true
+	l.Chrome.without("search", cause)
+	if l.Category == "" || l.Words != "" {
+		l.Popular, _ = s.liked.Get(r.Context(), struct{}{}, s.findPopular) // as it was, for some minutes
+		w.Header().Set("Retry-After", "2")
+		return s.draw(w, r, http.StatusServiceUnavailable, "listing", l)
+	}
+	resp, err := s.deps.Catalog.BrowseCategory(r.Context(), &catalogv1.BrowseCategoryRequest{Category: l.Category, PageSize: pageSize})
+	if err != nil {
+		return cause
+	}
+	l.Cards = cardsOf(resp.GetProducts())
+	s.rate(r.Context(), l.Cards)
 	return s.draw(w, r, http.StatusOK, "listing", l)
 }
 

@@ -46,6 +46,8 @@ type shownProduct struct {
 	Data map[string]any
 
 	said *reviewv1.Opinion
+	// lacking parts, as a sentence names them.
+	lacking []string
 	// reduction of the shop's own price.
 	reduction *storefrontv1.Reduction
 }
@@ -72,7 +74,7 @@ func (s *Service) product(w http.ResponseWriter, r *http.Request) error {
 	}
 	sku := shown.Product.GetSku()
 	c := s.chromeOf(r)
-	c.Canonical, c.Description = productLink(sku), shown.Product.GetDescription()
+	c.Canonical, c.Description, c.Missing = productLink(sku), shown.Product.GetDescription(), shown.lacking
 	saw(w, r, sku)
 	there, country := s.arrivalOf(r, shown.Best.SKU), ""
 	if there != nil {
@@ -98,7 +100,7 @@ func (s *Service) readProduct(ctx context.Context, sku string) (*shownProduct, e
 	offers := offersOf(page, soldOut)
 	shown := &shownProduct{
 		Product: p, Image: picture(p.GetSku(), p.GetImageUrls()...), Crumbs: crumbs(p.GetCategoryPath()), Related: packedCards(page.GetRelated(), now),
-		AlsoBought: packedCards(page.GetAlsoBought(), now), reduction: page.GetReduction(), Data: dataOf(p, offers[0].Price, ratingOf(page.GetOpinion().GetRating())), said: page.GetOpinion(),
+		AlsoBought: packedCards(page.GetAlsoBought(), now), reduction: page.GetReduction(), lacking: page.GetLacking(), Data: dataOf(p, offers[0].Price, ratingOf(page.GetOpinion().GetRating())), said: page.GetOpinion(),
 		Choices: choicesOf(p, page.GetVariants(), soldOut), Best: offers[0], Others: offers[1:],
 	}
 	for name, value := range p.GetAttributes() {

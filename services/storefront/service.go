@@ -110,7 +110,7 @@ func New(deps Deps) (*Service, error) {
 	if s.assets, err = store.Assets(); err != nil {
 		return nil, fmt.Errorf("storefront: %w", err)
 	}
-	if s.pages, err = store.Pages(template.FuncMap{"asset": s.assetLink, "price": price, "day": day, "moment": moment, "left": left, "optional": optional}); err != nil {
+	if s.pages, err = store.Pages(template.FuncMap{"asset": s.assetLink, "price": price, "day": day, "moment": moment, "left": left, "enumerated": enumerated, "optional": optional}); err != nil {
 		return nil, fmt.Errorf("storefront: %w", err)
 	}
 	s.routes = deps.Sessions.Guard(s.mux())

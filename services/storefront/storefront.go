@@ -23,11 +23,28 @@ type chrome struct {
 	// CartUnits as the browser remembers them.
 	CartUnits int64
 	// Notice of something that was done.
-	Notice   string
+	Notice string
+	// Missing are parts of the page that did not answer, as a sentence names them.
+	Missing  []string
 	Problems []wrong
 	NoIndex  bool
 	// Refresh after seconds; empty for never.
 	Refresh string
+}
+
+// without a part of the page, if there is an error.
+func (c *chrome) without(part string, err error) {
+	if err != nil {
+		c.Missing = append(c.Missing, part)
+	}
+}
+
+// enumerated as in "a, b and c".
+func enumerated(all []string) string {
+	if len(all) < 2 {
+		return strings.Join(all, "")
+	}
+	return strings.Join(all[:len(all)-1], ", ") + " and " + all[len(all)-1]
 }
 
 // wrong is a sentence about a field of a form, or about all of it.

@@ -39,7 +39,9 @@ type Page struct {
 	// What other sellers offer: by condition, then by price; at most 20.
 	Offers []*Offer `protobuf:"bytes,6,rep,name=offers,proto3" json:"offers,omitempty"`
 	// Of the shop's own price; absent when it has not fallen, or by too little.
-	Reduction     *Reduction `protobuf:"bytes,9,opt,name=reduction,proto3" json:"reduction,omitempty"`
+	Reduction *Reduction `protobuf:"bytes,9,opt,name=reduction,proto3" json:"reduction,omitempty"`
+	// Parts that could not be found out, as a sentence names them ("reviews"); a page of a row lacks none.
+	Lacking       []string `protobuf:"bytes,10,rep,name=lacking,proto3" json:"lacking,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -119,6 +121,13 @@ func (x *Page) GetOffers() []*Offer {
 func (x *Page) GetReduction() *Reduction {
 	if x != nil {
 		return x.Reduction
+	}
+	return nil
+}
+
+func (x *Page) GetLacking() []string {
+	if x != nil {
+		return x.Lacking
 	}
 	return nil
 }
@@ -456,7 +465,7 @@ var File_cellar_storefront_v1_storefront_proto protoreflect.FileDescriptor
 
 const file_cellar_storefront_v1_storefront_proto_rawDesc = "" +
 	"\n" +
-	"%cellar/storefront/v1/storefront.proto\x12\x14cellar.storefront.v1\x1a\x1fcellar/catalog/v1/catalog.proto\x1a\x1bcellar/money/v1/money.proto\x1a\x1dcellar/review/v1/review.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x93\x03\n" +
+	"%cellar/storefront/v1/storefront.proto\x12\x14cellar.storefront.v1\x1a\x1fcellar/catalog/v1/catalog.proto\x1a\x1bcellar/money/v1/money.proto\x1a\x1dcellar/review/v1/review.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xad\x03\n" +
 	"\x04Page\x124\n" +
 	"\aproduct\x18\x01 \x01(\v2\x1a.cellar.catalog.v1.ProductR\aproduct\x123\n" +
 	"\aopinion\x18\x02 \x01(\v2\x19.cellar.review.v1.OpinionR\aopinion\x124\n" +
@@ -465,7 +474,9 @@ const file_cellar_storefront_v1_storefront_proto_rawDesc = "" +
 	"alsoBought\x129\n" +
 	"\bvariants\x18\x05 \x03(\v2\x1d.cellar.storefront.v1.VariantR\bvariants\x123\n" +
 	"\x06offers\x18\x06 \x03(\v2\x1b.cellar.storefront.v1.OfferR\x06offers\x12=\n" +
-	"\treduction\x18\t \x01(\v2\x1f.cellar.storefront.v1.ReductionR\treduction\"g\n" +
+	"\treduction\x18\t \x01(\v2\x1f.cellar.storefront.v1.ReductionR\treduction\x12\x18\n" +
+	"\alacking\x18\n" +
+	" \x03(\tR\alacking\"g\n" +
 	"\tReduction\x12(\n" +
 	"\x03was\x18\x01 \x01(\v2\x16.cellar.money.v1.MoneyR\x03was\x120\n" +
 	"\x05since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\"\x9b\x01\n" +
