@@ -1,8 +1,10 @@
 package storefront
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"html/template"
 	"net/http"
 	"net/url"
 	"slices"
@@ -31,9 +33,18 @@ const (
 	likedStale = 5*time.Minute - likedFresh
 	// suggestions while typing.
 	suggestions = 8
-	// topCategories on the front page.
-	topCategories = 16
+	// frontCategories on the front page.
+	frontCategories = 16
 )
+
+// frontPage is what everybody's front page is made of.
+type frontPage struct {
+	popular, deals template.HTML
+	tops           *topCategories
+}
+
+// topCategories of the tree, the largest first.
+type topCategories struct{ all []crumb }
 
 // home shows what is popular, what there is, and what was looked at last. What does not answer is left out, and said to be missing, unless
 // nothing would be left.
@@ -41,11 +52,11 @@ func (s *Service) home(w http.ResponseWriter, r *http.Request) error {
 	ctx, c := r.Context(), s.chromeOf(r)
 	c.Canonical, c.Description = "/", "Find it, and have it at your door."
 	liked, unliked := s.liked.Get(ctx, struct{}{}, s.findPopular)
-	tops, topless := s.topLevels(ctx)
+	tops, topless := s.tops.Get(ctx, struct{}{}, s.topLevels)
 	if unliked != nil && topless != nil {
 		return unliked
 	}
-	reduced, unreduced := s.standing(ctx)
+	reduced, unreduced := s.topDeals(ctx)
 	seen, unseen := s.seen(r)
 	forYou, unknown := s.forYou(ctx, seen)
 	c.without("what is popular", unliked)
@@ -55,30 +66,46 @@ func (s *Service) home(w http.ResponseWriter, r *http.Request) error {
 	c.without("recommendations", unknown)
 	s.rate(ctx, seen, forYou)
 	s.reduce(ctx, seen, forYou)
-	return s.draw(w, r, http.StatusOK, "home", struct {
-		Chrome     chrome
-		Deals      []card
-		Popular    []card
-		Seen       []card
-		ForYou     []card
-		Categories []crumb
-	}{c, reduced[:min(len(reduced), frontDeals)], liked, seen, forYou, tops[:min(len(tops), topCategories)]})
+	render := func() (drawn, error) {
+		var categories []crumb
+		if tops != nil {
+			categories = tops.all
+		}
+		return s.render("home", struct {
+			Chrome         chrome
+			Deals, Popular template.HTML
+			Seen, ForYou   []card
+			Categories     []crumb
+		}{c, reduced, liked, seen, forYou, categories})
+	}
+	var page drawn
+	var err error
+	if c.plain() && len(seen)+len(c.Missing) == 0 {
+		page, err = s.front.get(frontPage{liked, reduced, tops}, render)
+	} else {
+		page, err = render()
+	}
+	if err != nil {
+		return err
+	}
+	send(w, r, http.StatusOK, page)
+	return nil
 }
 
 // findPopular products.
-func (s *Service) findPopular(ctx context.Context, _ struct{}) ([]card, error) {
+func (s *Service) findPopular(ctx context.Context, _ struct{}) (template.HTML, error) {
 	found, err := s.deps.Search.Search(ctx, &searchv1.SearchRequest{PageSize: popular, Sort: searchv1.Sort_SORT_POPULARITY})
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	cards := hitCards(found.GetHits())
 	s.rate(ctx, cards)
 	s.reduce(ctx, cards)
-	return cards, nil
+	return s.shelf(cards)
 }
 
-// topLevels of the category tree, the largest first.
-func (s *Service) topLevels(ctx context.Context) ([]crumb, error) {
+// topLevels of the category tree.
+func (s *Service) topLevels(ctx context.Context, _ struct{}) (*topCategories, error) {
 	resp, err := s.deps.Catalog.ListCategories(ctx, &catalogv1.ListCategoriesRequest{})
 	if err != nil {
 		return nil, err
@@ -93,12 +120,9 @@ func (s *Service) topLevels(ctx context.Context) ([]crumb, error) {
 		tops = append(tops, crumb{Name: top, Link: categoryLink(top)})
 	}
 	slices.SortFunc(tops, func(a, b crumb) int {
-		if d := sizes[b.Name] - sizes[a.Name]; d != 0 {
-			return int(d)
-		}
-		return strings.Compare(a.Name, b.Name)
+		return cmp.Or(cmp.Compare(sizes[b.Name], sizes[a.Name]), strings.Compare(a.Name, b.Name))
 	})
-	return tops, nil
+	return &topCategories{tops[:min(len(tops), frontCategories)]}, nil
 }
 
 // seen lately by this browser.
@@ -201,7 +225,7 @@ type listing struct {
 	Crumbs                 []crumb
 	Cards                  []card
 	// Popular instead, where there are no cards.
-	Popular                 []card
+	Popular                 template.HTML
 	Total                   int64
 	Brands, Categories      []choice
 	Sorts                   []choice

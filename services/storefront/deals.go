@@ -3,6 +3,7 @@ package storefront
 import (
 	"cmp"
 	"context"
+	"html/template"
 	"net/http"
 	"slices"
 	"strconv"
@@ -57,6 +58,19 @@ type deals struct {
 	all []deal
 	// reduced by SKU: those whose own price has fallen.
 	reduced map[string]deal
+	// front shelf of as many as there are still.
+	front same[int, template.HTML]
+}
+
+// at a time: those that are not over.
+func (d *deals) at(now time.Time) []card {
+	var cards []card
+	for _, d := range d.all {
+		if d.until.IsZero() || now.Before(d.until) {
+			cards = append(cards, d.card)
+		}
+	}
+	return cards
 }
 
 // lowest price of the window before a time, of those that are past; nil when none is known.
@@ -208,13 +222,17 @@ func (s *Service) standing(ctx context.Context) ([]card, error) {
 	if err != nil {
 		return nil, err
 	}
-	now, cards := s.deps.Clock.Now(), []card{}
-	for _, d := range found.all {
-		if d.until.IsZero() || now.Before(d.until) {
-			cards = append(cards, d.card)
-		}
+	return found.at(s.deps.Clock.Now()), nil
+}
+
+// topDeals as the front page shows them.
+func (s *Service) topDeals(ctx context.Context) (template.HTML, error) {
+	found, err := s.deals.Get(ctx, struct{}{}, s.findDeals)
+	if err != nil {
+		return "", err
 	}
-	return cards, nil
+	cards := found.at(s.deps.Clock.Now())
+	return found.front.get(len(cards), func() (template.HTML, error) { return s.shelf(cards[:min(len(cards), frontDeals)]) })
 }
 
 // reduce tells of those cards whose price has fallen what it was; it is no reason to fail a page.

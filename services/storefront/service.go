@@ -92,8 +92,12 @@ type Service struct {
 	routes http.Handler
 	// shown pages of products, by SKU.
 	shown *cache.Cache[string, *shownProduct]
-	// liked by many: there is one list.
-	liked *cache.Cache[struct{}, []card]
+	// liked by many: there is one list, as it is drawn.
+	liked *cache.Cache[struct{}, template.HTML]
+	// tops of the category tree.
+	tops *cache.Cache[struct{}, *topCategories]
+	// front page of who is not known, as it was drawn last.
+	front same[frontPage, drawn]
 	// deals of the region: there is one list.
 	deals *cache.Cache[struct{}, *deals]
 }
@@ -104,7 +108,8 @@ var _ http.Handler = (*Service)(nil)
 func New(deps Deps) (*Service, error) {
 	s := &Service{deps: deps, shown: cache.New[string, *shownProduct](cache.Config{
 		Size: shownSize, Fresh: shownFresh, Stale: shownStale, LoadTime: shownLoad, Clock: deps.Clock,
-	}), liked: cache.New[struct{}, []card](cache.Config{Size: 1, Fresh: likedFresh, Stale: likedStale, LoadTime: shownLoad, Clock: deps.Clock}),
+	}), liked: cache.New[struct{}, template.HTML](cache.Config{Size: 1, Fresh: likedFresh, Stale: likedStale, LoadTime: shownLoad, Clock: deps.Clock}),
+		tops:  cache.New[struct{}, *topCategories](cache.Config{Size: 1, Fresh: likedFresh, Stale: likedStale, LoadTime: shownLoad, Clock: deps.Clock}),
 		deals: cache.New[struct{}, *deals](cache.Config{Size: 1, Fresh: dealsFresh, Stale: dealsStale, LoadTime: shownLoad, Clock: deps.Clock})}
 	var err error
 	if s.assets, err = store.Assets(); err != nil {
