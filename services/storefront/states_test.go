@@ -148,18 +148,18 @@ func TestTheCartTellsOfPricesThatHaveChangedAndOfWhatIsSoldOut(t *testing.T) {
 	}
 }
 
-// refusing to quote and to place.
-type refusing struct {
+// unwilling to quote and to place.
+type unwilling struct {
 	checkoutFake
 	err error
 }
 
-func (r refusing) Quote(context.Context, *checkoutv1.QuoteRequest) (*checkoutv1.QuoteResponse, error) {
-	return nil, r.err
+func (u unwilling) Quote(context.Context, *checkoutv1.QuoteRequest) (*checkoutv1.QuoteResponse, error) {
+	return nil, u.err
 }
 
-func (r refusing) PlaceOrder(context.Context, *checkoutv1.PlaceOrderRequest) (*checkoutv1.PlaceOrderResponse, error) {
-	return nil, r.err
+func (u unwilling) PlaceOrder(context.Context, *checkoutv1.PlaceOrderRequest) (*checkoutv1.PlaceOrderResponse, error) {
+	return nil, u.err
 }
 
 func TestWhatThereIsTooLittleOfIsSaidBesideItsQuantity(t *testing.T) {
@@ -167,7 +167,7 @@ func TestWhatThereIsTooLittleOfIsSaidBesideItsQuantity(t *testing.T) {
 		s := newShop(t)
 		s.who = guest
 		s.deps.Carts = cartWith{cartFake{shop: s}, []*cartv1.Line{line("LAMP", 5, 100, 100), line("GONE", 1, 100, 100)}}
-		s.deps.Checkout = refusing{checkoutFake{shop: s}, problem.New(problem.Precondition, "OUT_OF_STOCK", "sold", &problemv1.OutOfStock{Shortages: []*problemv1.Shortage{{Sku: "LAMP", Requested: 5, Available: 2}, {Sku: "GONE", Requested: 1}}})}
+		s.deps.Checkout = unwilling{checkoutFake{shop: s}, problem.New(problem.Precondition, "OUT_OF_STOCK", "sold", &problemv1.OutOfStock{Shortages: []*problemv1.Shortage{{Sku: "LAMP", Requested: 5, Available: 2}, {Sku: "GONE", Requested: 1}}})}
 		w := s.post(path, url.Values{"quote": {"q"}, "card": {"token:tok_visa"}})
 		body := w.Body.String()
 		if w.Code != http.StatusUnprocessableEntity || strings.Contains(body, "Nothing was ordered, and nothing taken.") != sorry {
