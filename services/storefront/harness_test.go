@@ -86,12 +86,15 @@ type accountFake struct {
 }
 
 // unstored pages: composed each time.
-type unstored struct {
-	composer
-	*shop
-}
+type unstored struct{ composer }
 
-func (u unstored) Deals(context.Context) ([]*storefrontv1.Card, error) { return u.fallen, u.refused }
+// Deals are what the shop says, where the catalogue is its own.
+func (u unstored) Deals(context.Context) ([]*storefrontv1.Card, error) {
+	if own, is := u.catalog.(catalogFake); is {
+		return own.fallen, own.refused
+	}
+	return nil, nil
+}
 
 func (u unstored) Page(ctx context.Context, sku string) (*storefrontv1.Page, error) {
 	all, _, err := u.compose(ctx, []string{sku})
@@ -286,7 +289,7 @@ func newShop(t testing.TB) *shop {
 	s := &shop{clock: clock.NewManual(now)}
 	service, err := New(Deps{
 		Sessions: s, Catalog: catalogFake{shop: s}, Search: searchFake{shop: s}, Carts: cartFake{shop: s}, Checkout: checkoutFake{shop: s}, Orders: orderFake{shop: s}, Accounts: accountFake{shop: s},
-		Stock: stockFake{}, Planner: plannerFake{s}, Pages: unstored{composer{catalogFake{shop: s}, reviewFake{shop: s}, recommendationFake{shop: s}}, s}, Notifications: notificationFake{shop: s}, Reviews: reviewFake{shop: s}, Recommendations: recommendationFake{shop: s},
+		Stock: stockFake{}, Planner: plannerFake{s}, Pages: unstored{composer{catalogFake{shop: s}, reviewFake{shop: s}, recommendationFake{shop: s}}}, Notifications: notificationFake{shop: s}, Reviews: reviewFake{shop: s}, Recommendations: recommendationFake{shop: s},
 		Clock: s.clock, Log: slog.New(slog.DiscardHandler), TestCards: true,
 	})
 	if err != nil {

@@ -67,7 +67,7 @@ func TestAPageIsDrawnWithoutWhatDoesNotAnswerAndSaysSo(t *testing.T) {
 	noRecommendations := func(s *shop) { s.deps.Recommendations = awayRecommendations{} }
 	noReviews := func(s *shop) {
 		s.deps.Reviews = awayReviews{}
-		s.deps.Pages = unstored{composer{catalogFake{shop: s}, awayReviews{}, awayRecommendations{}}, s}
+		s.deps.Pages = unstored{composer{catalogFake{shop: s}, awayReviews{}, awayRecommendations{}}}
 	}
 	for _, c := range []struct {
 		away    func(*shop)
