@@ -66,7 +66,7 @@ func (s *Service) home(w http.ResponseWriter, r *http.Request) error {
 	c.without("recommendations", unknown)
 	s.rate(ctx, seen, forYou)
 	s.reduce(ctx, seen, forYou)
-	render := func() (drawn, error) {
+	render := func() (drawnPage, error) {
 		var categories []crumb
 		if tops != nil {
 			categories = tops.all
@@ -78,7 +78,7 @@ func (s *Service) home(w http.ResponseWriter, r *http.Request) error {
 			Categories     []crumb
 		}{c, reduced, liked, seen, forYou, categories})
 	}
-	var page drawn
+	var page drawnPage
 	var err error
 	if c.plain() && len(seen)+len(c.Missing) == 0 {
 		page, err = s.front.get(frontPage{liked, reduced, tops}, render)

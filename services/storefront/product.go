@@ -52,7 +52,7 @@ type shownProduct struct {
 	// reduction of the shop's own price.
 	reduction *storefrontv1.Reduction
 	// plain page as it was drawn last, with a saving or without.
-	plain same[bool, drawn]
+	plain same[bool, drawnPage]
 }
 
 // saving that the best offer is, at this moment: only the shop's own prices have a history.
@@ -83,7 +83,7 @@ func (s *Service) product(w http.ResponseWriter, r *http.Request) error {
 	if there != nil {
 		country = there.Place.Country
 	}
-	render := func() (drawn, error) {
+	render := func() (drawnPage, error) {
 		return s.render("product", struct {
 			Chrome chrome
 			*shownProduct
@@ -94,7 +94,7 @@ func (s *Service) product(w http.ResponseWriter, r *http.Request) error {
 			Countries []choice
 		}{c, shown, s.opinionOf(r, sku, shown.said), there, saves, productLink(sku), countries(country)})
 	}
-	var page drawn
+	var page drawnPage
 	if there == nil && c.plain() {
 		page, err = shown.plain.get(saves != nil, render)
 	} else {

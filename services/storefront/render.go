@@ -85,24 +85,24 @@ func lead(w http.ResponseWriter, r *http.Request, to, notice string) {
 	http.Redirect(w, r, to, http.StatusSeeOther) //nolint:gosec // G710: what comes from outside has been through localPath
 }
 
-// drawn is a page as it is sent, and the tag of its content: it costs little beside drawing.
-type drawn struct {
+// drawnPage is a page as it is sent, and the tag of its content: it costs little beside drawing.
+type drawnPage struct {
 	body []byte
 	tag  string
 }
 
 // render a page whole.
-func (s *Service) render(page string, data any) (drawn, error) {
+func (s *Service) render(page string, data any) (drawnPage, error) {
 	var body bytes.Buffer
 	t := s.pages[page]
 	if t == nil {
-		return drawn{}, fmt.Errorf("storefront: there is no page %s", page)
+		return drawnPage{}, fmt.Errorf("storefront: there is no page %s", page)
 	}
 	if err := t.Execute(&body, data); err != nil {
-		return drawn{}, fmt.Errorf("draw %s: %w", page, err)
+		return drawnPage{}, fmt.Errorf("draw %s: %w", page, err)
 	}
 	sum := sha256.Sum256(body.Bytes())
-	return drawn{body.Bytes(), `"` + hex.EncodeToString(sum[:12]) + `"`}, nil
+	return drawnPage{body.Bytes(), `"` + hex.EncodeToString(sum[:12]) + `"`}, nil
 }
 
 // shelf of cards as every page shows them, for lists that many pages share: most of the work of drawing a page is in its cards.
@@ -128,7 +128,7 @@ func (s *Service) draw(w http.ResponseWriter, r *http.Request, status int, page 
 }
 
 // send a page.
-func send(w http.ResponseWriter, r *http.Request, status int, page drawn) {
+func send(w http.ResponseWriter, r *http.Request, status int, page drawnPage) {
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Security-Policy", policy)

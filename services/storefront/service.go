@@ -97,7 +97,7 @@ type Service struct {
 	// tops of the category tree.
 	tops *cache.Cache[struct{}, *topCategories]
 	// front page of who is not known, as it was drawn last.
-	front same[frontPage, drawn]
+	front same[frontPage, drawnPage]
 	// deals of the region: there is one list.
 	deals *cache.Cache[struct{}, *deals]
 }
