@@ -419,6 +419,13 @@ SELECT sku, title, description, brand, category, price_minor_units, currency, im
 FROM products
 WHERE sku = ANY ($1::text[]);
 
+-- catalog.keep_price_histories (cellar_global)
+INSERT INTO price_histories (sku, history)
+SELECT h.sku, h.history
+FROM unnest($1::text[], $2::bytea[]) AS h (sku, history)
+ON CONFLICT (sku) DO UPDATE
+SET history = excluded.history;
+
 -- catalog.list (cellar_global)
 INSERT INTO category_listings (category, popularity, sku)
 SELECT l.category, l.popularity, l.sku
@@ -441,6 +448,18 @@ CROSS JOIN LATERAL (
   ORDER BY condition, price_minor_units, sku
   LIMIT $2
 ) AS p;
+
+-- catalog.price_histories (cellar_global)
+SELECT history
+FROM price_histories
+WHERE sku = ANY ($1::text[]);
+
+-- catalog.prices (cellar_global)
+SELECT sku, price_minor_units, currency
+FROM products
+WHERE sku = ANY ($1::text[])
+ORDER BY sku
+FOR UPDATE;
 
 -- catalog.scan (cellar_global)
 SELECT sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by, offer_of, seller, condition
@@ -1968,6 +1987,13 @@ ON CONFLICT (region, sku) DO UPDATE
 SET asked = product_pages.asked + 1
 RETURNING sku, asked;
 
+-- storefront.deals (cellar_regional)
+SELECT card
+FROM product_pages
+WHERE region = $1 AND reduced_at IS NOT NULL AND reduced_at > $2
+ORDER BY reduced_at DESC, sku
+LIMIT $3;
+
 -- storefront.page (cellar_regional)
 SELECT true, p.page, p.built_at
 FROM product_pages AS p
@@ -1986,7 +2012,7 @@ WHERE p.region = $1 AND p.sku = $2 AND p.built > 0;
 
 -- storefront.put (cellar_regional)
 UPDATE product_pages AS p
-SET card = n.card, page = n.page, near = string_to_array(n.near, ' '), built = n.asked, built_at = $7
-FROM unnest($2::text[], $3::bytea[], $4::bytea[], $5::text[], $6::int8[]) AS n (sku, card, page, near, asked)
+SET card = n.card, page = n.page, near = string_to_array(n.near, ' '), built = n.asked, built_at = $7, reduced_at = n.reduced_at
+FROM unnest($2::text[], $3::bytea[], $4::bytea[], $5::text[], $6::int8[], $8::timestamptz[]) AS n (sku, card, page, near, asked, reduced_at)
 WHERE p.region = $1 AND p.sku = n.sku AND p.built < n.asked
 RETURNING p.sku;

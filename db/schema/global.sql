@@ -33,6 +33,14 @@ CREATE INDEX IF NOT EXISTS products_family ON products (family, sku) WHERE famil
 -- The offers of a product, as they are listed.
 CREATE INDEX IF NOT EXISTS products_offer_of ON products (offer_of, condition, price_minor_units, sku) WHERE offer_of <> '';
 
+-- What products cost before, as far as a reduction has to be told by: the lowest price of the 30 days before it. A product whose
+-- price has never changed has no row.
+CREATE TABLE IF NOT EXISTS price_histories (
+  sku text NOT NULL, -- the product
+  history bytea NOT NULL, -- protobuf cellar.catalog.v1.PriceHistory, of at most 16 past prices
+  CONSTRAINT price_histories_pk PRIMARY KEY (sku)
+) /*@LOCALITY GLOBAL@*/;
+
 -- Which products a category shows, its sub-categories' included, so that browsing is one range of one index.
 CREATE TABLE IF NOT EXISTS category_listings (
   category text NOT NULL, -- path of the category or of an ancestor of it

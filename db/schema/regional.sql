@@ -240,6 +240,10 @@ CREATE TABLE IF NOT EXISTS product_pages (
   asked int8 NOT NULL, -- how often it was asked to be made anew: counted before what it is made of is read
   built int8 NOT NULL, -- which of these it answers; 0 before the first is answered, and nothing to be shown
   built_at timestamptz NOT NULL, -- when it was made
+  reduced_at timestamptz, -- when the price fell by enough to be among the deals; null when it did not
   CONSTRAINT product_pages_pk PRIMARY KEY (region, sku),
   CONSTRAINT product_pages_answer_what_was_asked CHECK (built BETWEEN 0 AND asked)
 ) /*@LOCALITY REGIONAL BY ROW AS region@*/;
+
+-- The deals of a region, the newest first.
+CREATE INDEX IF NOT EXISTS product_pages_reduced ON product_pages (region, reduced_at DESC, sku) WHERE reduced_at IS NOT NULL;

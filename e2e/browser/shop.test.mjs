@@ -37,6 +37,7 @@ describe("every page", { concurrency: false }, () => {
       await open("/categories", "categories");
       await open("/search?q=desk", "search");
       await open("/search?q=qqqqqqqq", "search-empty");
+      await open("/deals", "deals");
       await open("/cart", "cart-empty");
       await open("/help", "help");
       await open("/nowhere", "missing");

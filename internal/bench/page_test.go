@@ -17,6 +17,8 @@ import (
 	"github.com/cellar-commerce/cellar/internal/clock"
 	catalogv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/catalog/v1"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/catalog/v1/catalogv1connect"
+	checkoutv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/checkout/v1"
+	"github.com/cellar-commerce/cellar/internal/gen/cellar/checkout/v1/checkoutv1connect"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/recommendation/v1/recommendationv1connect"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/review/v1/reviewv1connect"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/search/v1/searchv1connect"
@@ -44,6 +46,15 @@ func (strangers) Guest(ctx context.Context, _ http.ResponseWriter) context.Conte
 func (strangers) WrongCell(http.ResponseWriter, *http.Request, error)              {}
 func (strangers) GiveSession(http.ResponseWriter, string, time.Time)               {}
 func (strangers) SignOut(http.ResponseWriter)                                      {}
+
+// noPromotions are in force.
+type noPromotions struct {
+	checkoutv1connect.CheckoutServiceClient
+}
+
+func (noPromotions) ListPromotions(context.Context, *checkoutv1.ListPromotionsRequest) (*checkoutv1.ListPromotionsResponse, error) {
+	return &checkoutv1.ListPromotionsResponse{}, nil
+}
 
 // pageWorld is a catalogue in a real database, and the shop's pages of it as a cell serves them.
 func pageWorld(b *testing.B) (pages *storefront.Service, rows *storefront.Pages, products []*catalogv1.Product) {
@@ -79,7 +90,7 @@ func pageWorld(b *testing.B) (pages *storefront.Service, rows *storefront.Pages,
 	const here = "http://cell"
 	client, asking := &http.Client{Transport: rpc.Loopback(mux)}, connect.WithClientOptions(rpc.ClientOptions()...)
 	pages, err = storefront.New(storefront.Deps{
-		Pages: rows, Sessions: strangers{}, Clock: clock.System{}, Log: log,
+		Pages: rows, Sessions: strangers{}, Checkout: noPromotions{}, Clock: clock.System{}, Log: log,
 		Catalog: catalogv1connect.NewCatalogServiceClient(client, here, asking), Search: searchv1connect.NewSearchServiceClient(client, here, asking),
 		Reviews: reviewv1connect.NewReviewServiceClient(client, here, asking), Recommendations: recommendationv1connect.NewRecommendationServiceClient(client, here, asking),
 	})
@@ -102,7 +113,7 @@ func BenchmarkProductPage(b *testing.B) {
 		forget(b, pages, sku)
 		return sku
 	}
-	b.Run("composed", func(b *testing.B) { benchPage(b, pages, each) })
+	b.Run("composed", func(b *testing.B) { benchPage(b, pages, each, nil) })
 	for _, p := range products {
 		skus = append(skus, p.GetSku())
 	}
@@ -111,8 +122,18 @@ func BenchmarkProductPage(b *testing.B) {
 		b.Fatal(err)
 	}
 	b.Logf("%d rows in %s, %s of CPU", len(skus), time.Since(begun), cpu(b)-used)
-	b.Run("row", func(b *testing.B) { benchPage(b, pages, each) })
-	b.Run("in memory", func(b *testing.B) { benchPage(b, pages, func() string { return skus[0] }) })
+	b.Run("row", func(b *testing.B) { benchPage(b, pages, each, nil) })
+	again := func() string { return skus[0] }
+	b.Run("in memory", func(b *testing.B) { benchPage(b, pages, again, nil) })
+	b.Run("in memory, with a cart", func(b *testing.B) { benchPage(b, pages, again, &http.Cookie{Name: "cellar_units", Value: "2"}) })
+}
+
+// BenchmarkFrontPage draws the front page: for strangers, and for one who has looked at two products.
+func BenchmarkFrontPage(b *testing.B) {
+	pages, _, products := pageWorld(b)
+	seen := &http.Cookie{Name: "cellar_seen", Value: products[0].GetSku() + "%7C" + products[1].GetSku()}
+	b.Run("stranger", func(b *testing.B) { benchDrawing(b, pages, func() string { return "/" }, nil) })
+	b.Run("known", func(b *testing.B) { benchDrawing(b, pages, func() string { return "/" }, seen) })
 }
 
 func forget(b *testing.B, pages *storefront.Service, sku string) {
@@ -125,13 +146,22 @@ func forget(b *testing.B, pages *storefront.Service, sku string) {
 	}
 }
 
-func benchPage(b *testing.B, pages *storefront.Service, sku func() string) {
+// benchPage of products, with a cookie unless it is nil.
+func benchPage(b *testing.B, pages *storefront.Service, sku func() string, cookie *http.Cookie) {
+	benchDrawing(b, pages, func() string { return "/p/" + sku() }, cookie)
+}
+
+func benchDrawing(b *testing.B, pages *storefront.Service, path func() string, cookie *http.Cookie) {
 	n := 0
 	begun, used := time.Now(), cpu(b)
 	b.ReportAllocs()
 	for b.Loop() {
 		w := httptest.NewRecorder()
-		pages.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/p/"+sku(), nil))
+		r := httptest.NewRequest(http.MethodGet, path(), nil)
+		if cookie != nil {
+			r.AddCookie(cookie)
+		}
+		pages.ServeHTTP(w, r)
 		if w.Code != http.StatusOK {
 			body, _ := io.ReadAll(w.Body)
 			b.Fatalf("the page answers %d: %s", w.Code, body)

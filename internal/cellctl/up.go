@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"os"
 	"os/signal"
 	"strconv"
@@ -15,10 +14,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	catalogv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/catalog/v1"
 	"github.com/cellar-commerce/cellar/internal/opening"
 	"github.com/cellar-commerce/cellar/internal/platform"
-	"github.com/cellar-commerce/cellar/internal/seed"
 )
 
 // defaultSeed of generated catalogues, so that everybody's shop is the same.
@@ -116,7 +113,7 @@ func fillEmpty(ctx context.Context, out io.Writer, url string, f upFlags) error 
 		}
 		return printImported(out, report)
 	}
-	_, err = opener.Products(ctx, seed.Products(f.products, defaultSeed), opening.Options{Seed: defaultSeed})
+	_, err = opener.Generated(ctx, f.products, defaultSeed, false)
 	return err
 }
 
@@ -208,7 +205,7 @@ func (o *options) seed() *cobra.Command {
 			if products < 1 || products > maxProducts {
 				return usagef("--products must be 1 to %d", maxProducts)
 			}
-			return o.write(cmd, seed.Products(products, seedOf), seedOf)
+			return o.generate(cmd, products, seedOf)
 		},
 	}
 	cmd.Flags().IntVar(&products, "products", 10_000, "products to generate")
@@ -216,8 +213,8 @@ func (o *options) seed() *cobra.Command {
 	return cmd
 }
 
-// write products into the running platform.
-func (o *options) write(cmd *cobra.Command, products iter.Seq[*catalogv1.Product], seedOf uint64) error {
+// generate products in the running platform.
+func (o *options) generate(cmd *cobra.Command, products int, seedOf uint64) error {
 	info, err := o.running(cmd.Context())
 	if err != nil {
 		return err
@@ -232,7 +229,7 @@ func (o *options) write(cmd *cobra.Command, products iter.Seq[*catalogv1.Product
 	if err != nil {
 		return err
 	}
-	n, err := opener.Products(cmd.Context(), products, opening.Options{Seed: seedOf, Announce: true})
+	n, err := opener.Generated(cmd.Context(), products, seedOf, true)
 	if err != nil {
 		return err
 	}

@@ -16,9 +16,11 @@ import (
 	"slices"
 
 	"golang.org/x/sync/errgroup"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/cellar-commerce/cellar/internal/clock"
 	catalogv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/catalog/v1"
+	moneyv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/money/v1"
 	"github.com/cellar-commerce/cellar/internal/ident"
 	"github.com/cellar-commerce/cellar/internal/seed"
 	"github.com/cellar-commerce/cellar/internal/sqldb"
@@ -80,7 +82,7 @@ func Fill(ctx context.Context, databaseURL string, n int, seedOf uint64) error {
 	if _, err := o.Centers(ctx); err != nil {
 		return err
 	}
-	_, err = o.Products(ctx, seed.Products(n, seedOf), Options{Seed: seedOf})
+	_, err = o.Generated(ctx, n, seedOf, false)
 	return err
 }
 
@@ -108,6 +110,8 @@ type Options struct {
 	Seed uint64
 	// Announce the products to cells that run already.
 	Announce bool
+	// Former price of a product that is to have become cheaper just now; nil for none. May be nil.
+	Former func(*catalogv1.Product) *moneyv1.Money
 	// Progress is told how many products are written so far; may be nil.
 	Progress func(written int)
 }
@@ -131,13 +135,69 @@ func (o *Opener) Products(ctx context.Context, products iter.Seq[*catalogv1.Prod
 		if err := o.stock(ctx, chunk, options.Seed); err != nil {
 			return written, fmt.Errorf("stock after %d products: %w", written, err)
 		}
-		n, err := o.catalog.Import(ctx, chunk, catalog.ImportOptions{Announce: options.Announce})
+		n, err := o.offer(ctx, chunk, options)
 		written += n
 		if err != nil {
 			return written, err
 		}
 		options.Progress(written)
 	}
+}
+
+// Generated products of a seed: the first n, some of which have just become cheaper.
+func (o *Opener) Generated(ctx context.Context, n int, seedOf uint64, announce bool) (written int, err error) {
+	return o.Products(ctx, seed.Products(n, seedOf), Options{
+		Seed: seedOf, Announce: announce, Former: func(p *catalogv1.Product) *moneyv1.Money { return seed.FormerPrice(p, seedOf) },
+	})
+}
+
+// offer products for sale. That some have become cheaper is announced in any case: cells that are started later hear of it then.
+func (o *Opener) offer(ctx context.Context, products []*catalogv1.Product, options Options) (written int, err error) {
+	var cheaper, others []*catalogv1.Product
+	for _, p := range products {
+		if options.Former != nil && options.Former(p) != nil {
+			cheaper = append(cheaper, p)
+		} else {
+			others = append(others, p)
+		}
+	}
+	if err := o.dearer(ctx, cheaper, options); err != nil {
+		return 0, err
+	}
+	if written, err = o.catalog.Import(ctx, others, catalog.ImportOptions{Announce: options.Announce}); err != nil {
+		return written, err
+	}
+	n, err := o.catalog.Import(ctx, cheaper, catalog.ImportOptions{Announce: true})
+	return written + n, err
+}
+
+// dearer offers products for what they cost formerly, unless they are there already: one that had to become dearer first would not be
+// cheaper than it has been.
+func (o *Opener) dearer(ctx context.Context, products []*catalogv1.Product, options Options) error {
+	if len(products) == 0 {
+		return nil
+	}
+	skus, there := make([]string, len(products)), map[string]bool{}
+	for i, p := range products {
+		skus[i] = p.GetSku()
+	}
+	resp, err := o.catalog.BatchGetProducts(ctx, &catalogv1.BatchGetProductsRequest{Skus: skus})
+	if err != nil {
+		return err
+	}
+	for _, p := range resp.GetProducts() {
+		there[p.GetSku()] = true
+	}
+	var before []*catalogv1.Product
+	for _, p := range products {
+		if !there[p.GetSku()] {
+			was := proto.CloneOf(p)
+			was.Price = options.Former(p)
+			before = append(before, was)
+		}
+	}
+	_, err = o.catalog.Import(ctx, before, catalog.ImportOptions{})
+	return err
 }
 
 // Offer one product whose stock is counted elsewhere.

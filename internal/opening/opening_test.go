@@ -71,3 +71,36 @@ func TestAProductThatIsNotValidStopsTheOpening(t *testing.T) {
 		t.Errorf("%d written, %v", n, err)
 	}
 }
+
+func TestSomeGeneratedProductsHaveJustBecomeCheaperHoweverOftenTheyAreOpened(t *testing.T) {
+	o, ctx := newOpener(t), t.Context()
+	const n, seedOf = 400, 5
+	want := map[string]int64{}
+	var skus []string
+	for p := range seed.Products(n, seedOf) {
+		if was := seed.FormerPrice(p, seedOf); was != nil {
+			want[p.GetSku()], skus = was.GetMinorUnits(), append(skus, p.GetSku())
+		}
+	}
+	if _, err := o.Centers(ctx); err != nil || len(want) == 0 {
+		t.Fatal(len(want), err)
+	}
+	for range 2 {
+		if written, err := o.Generated(ctx, n, seedOf, false); err != nil || written != n {
+			t.Fatalf("%d written, %v", written, err)
+		}
+	}
+	resp, err := o.catalog.ListPriceHistories(ctx, &catalogv1.ListPriceHistoriesRequest{Skus: skus})
+	if err != nil || len(resp.GetHistories()) != len(want) {
+		t.Fatalf("%v, %v", resp, err)
+	}
+	for _, h := range resp.GetHistories() {
+		if len(h.GetPast()) != 1 || h.GetPast()[0].GetPrice().GetMinorUnits() != want[h.GetSku()] {
+			t.Errorf("%v, want %d", h, want[h.GetSku()])
+		}
+	}
+	told := sqldbtest.Texts(t, o.global, "SELECT DISTINCT split_part(message_id, '/', 2) FROM outbox")
+	if len(told) != len(want) {
+		t.Errorf("%d are told of, want %d", len(told), len(want))
+	}
+}

@@ -64,6 +64,18 @@ func (s *Service) ListOffers(ctx context.Context, req *catalogv1.ListOffersReque
 	return &catalogv1.ListOffersResponse{Offers: offers}, err
 }
 
+// ListPriceHistories implements CatalogService.
+func (s *Service) ListPriceHistories(ctx context.Context, req *catalogv1.ListPriceHistoriesRequest) (*catalogv1.ListPriceHistoriesResponse, error) {
+	if err := checkSKUs("skus", req.GetSkus()); err != nil || len(req.GetSkus()) == 0 {
+		return &catalogv1.ListPriceHistoriesResponse{}, err
+	}
+	histories, err := readHistories(ctx, s.deps.DB, req.GetSkus())
+	if err != nil {
+		return nil, fmt.Errorf("read the prices of %d products: %w", len(req.GetSkus()), err)
+	}
+	return &catalogv1.ListPriceHistoriesResponse{Histories: histories}, nil
+}
+
 // checkSKUs of a batch, or what is written like them.
 func checkSKUs(field string, skus []string) error {
 	var v problem.Violations

@@ -5,11 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	catalogv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/catalog/v1"
+	moneyv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/money/v1"
 	"github.com/cellar-commerce/cellar/internal/money"
 	"github.com/cellar-commerce/cellar/internal/sqldb"
 )
@@ -69,6 +72,26 @@ SELECT sku, title, description, brand, category, price_minor_units, currency, im
 FROM products
 WHERE sku = $1
 FOR UPDATE`)
+
+	// In the order of the SKUs, so that everybody locks alike.
+	stmtPrices = sqldb.Define(sqldb.Global, "catalog.prices", `
+SELECT sku, price_minor_units, currency
+FROM products
+WHERE sku = ANY ($1::text[])
+ORDER BY sku
+FOR UPDATE`)
+
+	stmtHistories = sqldb.Define(sqldb.Global, "catalog.price_histories", `
+SELECT history
+FROM price_histories
+WHERE sku = ANY ($1::text[])`)
+
+	stmtKeepHistories = sqldb.Define(sqldb.Global, "catalog.keep_price_histories", `
+INSERT INTO price_histories (sku, history)
+SELECT h.sku, h.history
+FROM unnest($1::text[], $2::bytea[]) AS h (sku, history)
+ON CONFLICT (sku) DO UPDATE
+SET history = excluded.history`)
 
 	stmtUpsert = sqldb.Define(sqldb.Global, "catalog.upsert", `
 INSERT INTO products (sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by, offer_of, seller, condition)
@@ -137,6 +160,10 @@ func writeProducts(ctx context.Context, tx sqldb.Tx, products []*catalogv1.Produ
 	if err != nil {
 		return err
 	}
+	histories, err := changedPrices(ctx, tx, products, now)
+	if err != nil {
+		return err
+	}
 	versions := make(map[string]int64, len(products))
 	rows, err := tx.Query(ctx, stmtUpsert, c.skus, c.titles, c.descriptions, c.brands, c.categories, c.prices, c.currencies, c.images, c.attributes,
 		c.weights, c.popularities, now, c.families, c.variesBy, c.offerOf, c.sellers, c.conditions)
@@ -165,7 +192,78 @@ func writeProducts(ctx context.Context, tx sqldb.Tx, products []*catalogv1.Produ
 		b.Queue(stmtUnlist, nil, c.skus)
 	}
 	b.Queue(stmtList, nil, c.listed, c.listedPopularities, c.listedSKUs)
+	if len(histories) > 0 {
+		skus, packed, err := packHistories(histories)
+		if err != nil {
+			return err
+		}
+		b.Queue(stmtKeepHistories, nil, skus, packed)
+	}
 	return tx.Send(ctx, &b)
+}
+
+func readHistories(ctx context.Context, q sqldb.Querier, skus []string) ([]*catalogv1.PriceHistory, error) {
+	return sqldb.Collect(ctx, q, stmtHistories, func(r sqldb.Row) (*catalogv1.PriceHistory, error) {
+		var packed []byte
+		if err := r.Scan(&packed); err != nil {
+			return nil, err
+		}
+		h := &catalogv1.PriceHistory{}
+		return h, proto.Unmarshal(packed, h)
+	}, skus)
+}
+
+// changedPrices are the histories of those among the products, sorted by SKU, that are about to cost something else. Nobody else
+// changes the price of one that exists before the transaction ends.
+func changedPrices(ctx context.Context, tx sqldb.Tx, products []*catalogv1.Product, now time.Time) ([]*catalogv1.PriceHistory, error) {
+	skus := make([]string, len(products))
+	for i, p := range products {
+		skus[i] = p.GetSku()
+	}
+	before := map[string]*moneyv1.Money{}
+	_, err := sqldb.Collect(ctx, tx, stmtPrices, func(r sqldb.Row) (struct{}, error) {
+		var sku string
+		var price money.Amount
+		err := r.Scan(&sku, &price.Minor, &price.Currency)
+		before[sku] = price.Proto()
+		return struct{}{}, err
+	}, skus)
+	if err != nil {
+		return nil, err
+	}
+	priced := map[string]int64{}
+	for _, p := range products {
+		priced[p.GetSku()] = p.GetPrice().GetMinorUnits()
+	}
+	skus = slices.DeleteFunc(skus, func(sku string) bool { return before[sku] == nil || before[sku].GetMinorUnits() == priced[sku] })
+	if len(skus) == 0 {
+		return nil, nil
+	}
+	all, err := readHistories(ctx, tx, skus)
+	if err != nil {
+		return nil, err
+	}
+	known := map[string]*catalogv1.PriceHistory{}
+	for _, h := range all {
+		known[h.GetSku()] = h
+	}
+	changed := make([]*catalogv1.PriceHistory, len(skus))
+	for i, sku := range skus {
+		changed[i] = changedPrice(known[sku], before[sku], now)
+		changed[i].Sku = sku
+	}
+	return changed, nil
+}
+
+func packHistories(all []*catalogv1.PriceHistory) (skus []string, packed [][]byte, err error) {
+	for _, h := range all {
+		b, err := proto.Marshal(h)
+		if err != nil {
+			return nil, nil, fmt.Errorf("prices of %s: %w", h.GetSku(), err)
+		}
+		skus, packed = append(skus, h.GetSku()), append(packed, b)
+	}
+	return skus, packed, nil
 }
 
 // columns of products, for unnest.

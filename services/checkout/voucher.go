@@ -254,6 +254,23 @@ func (p promotion) same(o promotion) bool {
 		p.maxPerCustomer == o.maxPerCustomer && p.home == o.home
 }
 
+// ListPromotions implements CheckoutService.
+func (s *Service) ListPromotions(ctx context.Context, _ *checkoutv1.ListPromotionsRequest) (*checkoutv1.ListPromotionsResponse, error) {
+	standing, err := s.vouchers.standing(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var resp checkoutv1.ListPromotionsResponse
+	for _, p := range standing {
+		if v := p.proto(); p.at(s.deps.Clock.Now()) {
+			resp.Promotions = append(resp.Promotions, &checkoutv1.Promotion{
+				Code: v.GetCode(), PercentBasisPoints: v.GetPercentBasisPoints(), Categories: v.GetCategories(), ValidFrom: v.GetValidFrom(), ValidUntil: v.GetValidUntil(),
+			})
+		}
+	}
+	return &resp, nil
+}
+
 // CreateVoucher implements CheckoutService.
 func (s *Service) CreateVoucher(ctx context.Context, req *checkoutv1.CreateVoucherRequest) (*checkoutv1.CreateVoucherResponse, error) {
 	p, err := s.vouchers.create(ctx, promotionOf(req.GetVoucher()))

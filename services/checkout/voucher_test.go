@@ -302,6 +302,27 @@ func TestAChangeCountsEverywhereWithinAMinute(t *testing.T) {
 	}
 }
 
+func TestThePromotionsThatAreInForceAreListed(t *testing.T) {
+	c := newCounter(t)
+	c.create(t, &checkoutv1.Voucher{Code: "ALL", PercentBasisPoints: 5_00, Automatic: true})
+	c.create(t, &checkoutv1.Voucher{Code: "HOME", PercentBasisPoints: 10_00, Automatic: true, Categories: []string{"Home"}, ValidFrom: timestamppb.New(noon.Add(time.Hour)), ValidUntil: timestamppb.New(noon.Add(2 * time.Hour))})
+	c.create(t, &checkoutv1.Voucher{Code: "WHO-KNOWS-IT", PercentBasisPoints: 50_00})
+	for _, want := range []string{"[ALL]", "[HOME ALL]", "[ALL]"} {
+		resp, err := c.ListPromotions(t.Context(), &checkoutv1.ListPromotionsRequest{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var codes []string
+		for _, p := range resp.GetPromotions() {
+			codes = append(codes, p.GetCode())
+		}
+		if got := fmt.Sprint(codes); got != want {
+			t.Errorf("at %s it lists %s, want %s", c.clock.Now(), got, want)
+		}
+		c.clock.Advance(time.Hour)
+	}
+}
+
 func TestDefinitionsOutliveTheirDatabase(t *testing.T) {
 	_, url := sqldbtest.NewWithURL(t, sqldb.Global)
 	borrowed := sqldbtest.Reopen(t, sqldb.Global, url)

@@ -1,10 +1,12 @@
 package search
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -15,6 +17,7 @@ import (
 	"github.com/blevesearch/bleve/v2/analysis/lang/en"
 	"github.com/blevesearch/bleve/v2/document"
 	"github.com/blevesearch/bleve/v2/index/scorch"
+	blevesearch "github.com/blevesearch/bleve/v2/search"
 	"github.com/blevesearch/bleve/v2/search/query"
 	index "github.com/blevesearch/bleve_index_api"
 
@@ -29,12 +32,13 @@ const (
 	fieldCategory    = "category"
 	fieldAttributes  = "attributes"
 	fieldDescription = "description"
-	fieldInCategory  = "in_category" // the category and each one above it
-	fieldBrandKey    = "brand_key"   // lower case
-	fieldBrandShown  = "brand_shown"
-	fieldLeaf        = "category_shown"
+	fieldInCategory  = "in_category"    // the category and each one above it
+	fieldBrandKey    = "brand_key"      // lower case
+	fieldBrandShown  = "brand_shown"    // of what is of no family
+	fieldLeaf        = "category_shown" // the same
 	fieldPrice       = "price"
 	fieldPopularity  = "popularity"
+	fieldKin         = "kin" // family, brand and category of what is of a family
 )
 
 // boosts say how much a word counts where.
@@ -147,8 +151,12 @@ func (b *Bleve) document(p *catalogv1.Product) *document.Document {
 		key(fieldInCategory, strings.Join(p.GetCategoryPath()[:i+1], " > "), index.IndexField)
 	}
 	key(fieldBrandKey, strings.ToLower(p.GetBrand()), index.IndexField)
-	key(fieldBrandShown, p.GetBrand(), index.IndexField|index.DocValues)
-	key(fieldLeaf, strings.Join(p.GetCategoryPath(), " > "), index.IndexField|index.DocValues)
+	if p.GetFamily() == "" {
+		key(fieldBrandShown, p.GetBrand(), index.IndexField|index.DocValues)
+		key(fieldLeaf, strings.Join(p.GetCategoryPath(), " > "), index.IndexField|index.DocValues)
+	} else {
+		key(fieldKin, kinOf(p), index.IndexField|index.DocValues)
+	}
 	for field, n := range map[string]int64{fieldPrice: p.GetPrice().GetMinorUnits(), fieldPopularity: int64(p.GetPopularity())} {
 		d.AddField(document.NewNumericFieldWithIndexingOptions(field, nil, float64(n), index.IndexField|index.DocValues))
 	}
@@ -234,10 +242,13 @@ func anywhere(term string, fuzziness int) query.Query {
 	return query.NewDisjunctionQuery(fields)
 }
 
+// maxFetched matches are gone through for the families among them: with eight products to a family a list is whole.
+const maxFetched = 8 * MaxResults
+
 // run a query. As many matches are fetched as it takes for the families among them to be shown once.
 func (b *Bleve) run(ctx context.Context, q Query, match query.Query) (Results, error) {
 	for depth := max(q.Limit, rerankDepth); ; depth *= 2 {
-		res, err := b.fetch(ctx, q, match, min(depth, MaxResults))
+		res, err := b.fetch(ctx, q, match, min(depth, maxFetched))
 		if err != nil {
 			return Results{}, err
 		}
@@ -256,15 +267,21 @@ func (b *Bleve) fetch(ctx context.Context, q Query, match query.Query, depth int
 	req := bleve.NewSearchRequestOptions(filtered(match, q), depth, 0, false)
 	req.Score = ""
 	req.SortBy(orderOf(q))
-	if q.Facets {
-		req.AddFacet(fieldLeaf, bleve.NewFacetRequest(fieldLeaf, maxFacet))
-		req.AddFacet(fieldBrandShown, bleve.NewFacetRequest(fieldBrandShown, maxFacet))
+	if q.Counted {
+		req.AddFacet(fieldLeaf, bleve.NewFacetRequest(fieldLeaf, allFacets))
+		req.AddFacet(fieldBrandShown, bleve.NewFacetRequest(fieldBrandShown, allFacets))
+		req.AddFacet(fieldKin, bleve.NewFacetRequest(fieldKin, allFacets))
 	}
 	found, err := b.index.SearchInContext(ctx, req)
 	if err != nil {
 		return Results{}, fmt.Errorf("bleve: search: %w", err)
 	}
-	res := Results{Total: int64(found.Total), Categories: facetOf(found, fieldLeaf), Brands: facetOf(found, fieldBrandShown)}
+	res := Results{Total: int64(found.Total)}
+	if q.Counted {
+		of := familiesOf(found)
+		res.Total -= of.surplus
+		res.Categories, res.Brands = facetOf(found, fieldLeaf, of.categories), facetOf(found, fieldBrandShown, of.brands)
+	}
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	for _, h := range found.Hits {
@@ -335,16 +352,69 @@ func valueOf(field, value string) query.Query {
 	return q
 }
 
-func facetOf(found *bleve.SearchResult, field string) []FacetValue {
+// facetOf a field: its values with how many matches have them that are of no family, and how many families.
+func facetOf(found *bleve.SearchResult, field string, families map[string]int64) []FacetValue {
+	var out []FacetValue
+	for _, t := range termsOf(found, field) {
+		out = append(out, FacetValue{t.Term, int64(t.Count) + families[t.Term]})
+		delete(families, t.Term)
+	}
+	for value, n := range families {
+		out = append(out, FacetValue{value, n})
+	}
+	slices.SortFunc(out, func(a, b FacetValue) int { return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Value, b.Value)) })
+	return out[:min(len(out), maxFacet)]
+}
+
+// termsOf a field that matches have.
+func termsOf(found *bleve.SearchResult, field string) []*blevesearch.TermFacet {
 	facet, ok := found.Facets[field]
 	if !ok || facet.Terms == nil {
 		return nil
 	}
-	var out []FacetValue
-	for _, t := range facet.Terms.Terms() {
-		out = append(out, FacetValue{t.Term, int64(t.Count)})
+	return facet.Terms.Terms()
+}
+
+// allFacets are counted by the index however few are asked for. Which are the most frequent is known once families are added.
+const allFacets = math.MaxInt32
+
+// families among the matches: how many matches there are beyond one of each, and how many have a value.
+type families struct {
+	surplus            int64
+	brands, categories map[string]int64
+}
+
+// kinSeparator is in no family, brand or category.
+const kinSeparator = "\x00"
+
+// kinOf a product of a family: the family, and what facets count of it. Most families have one kin.
+func kinOf(p *catalogv1.Product) string {
+	return p.GetFamily() + kinSeparator + p.GetBrand() + kinSeparator + strings.Join(p.GetCategoryPath(), " > ")
+}
+
+func familiesOf(found *bleve.SearchResult) families {
+	f := families{brands: map[string]int64{}, categories: map[string]int64{}}
+	kin := termsOf(found, fieldKin)
+	slices.SortFunc(kin, func(a, b *blevesearch.TermFacet) int { return strings.Compare(a.Term, b.Term) })
+	last, brands, categories := "", []string{}, []string{} // of the family that is gone through
+	for _, t := range kin {
+		family, rest, _ := strings.Cut(t.Term, kinSeparator)
+		brand, category, _ := strings.Cut(rest, kinSeparator)
+		f.surplus += int64(t.Count)
+		if family != last {
+			last, brands, categories = family, brands[:0], categories[:0]
+			f.surplus--
+		}
+		if brand != "" && !slices.Contains(brands, brand) {
+			brands = append(brands, brand)
+			f.brands[brand]++
+		}
+		if category != "" && !slices.Contains(categories, category) {
+			categories = append(categories, category)
+			f.categories[category]++
+		}
 	}
-	return out
+	return f
 }
 
 // Suggest implements Engine.

@@ -45,27 +45,31 @@ func (s *Service) search(ctx context.Context, req *searchv1.SearchRequest) (resp
 	if err != nil {
 		return nil, 0, err
 	}
-	offset, err = parsePageToken(req.GetPageToken())
+	from, err := parsePageToken(req.GetPageToken())
 	if err != nil {
 		return nil, 0, err
 	}
+	offset = from.offset
 	if err := s.requireReady(); err != nil {
 		return nil, 0, err
 	}
 	end := min(offset+size, MaxResults)
 	res, err := s.deps.Engine.Search(ctx, Query{
 		Words: req.GetQuery(), Category: req.GetCategory(), Brands: req.GetBrands(), MinPrice: req.GetMinPriceMinorUnits(),
-		MaxPrice: req.GetMaxPriceMinorUnits(), Sort: req.GetSort(), Limit: end, Facets: offset == 0,
+		MaxPrice: req.GetMaxPriceMinorUnits(), Sort: req.GetSort(), Limit: end, Counted: offset == 0,
 	})
 	if err != nil {
 		return nil, 0, err
+	}
+	if offset > 0 && from.total > 0 {
+		res.Total = from.total // as the first page has counted it
 	}
 	resp = &searchv1.SearchResponse{Total: min(res.Total, MaxResults), Facets: facets(res)}
 	for _, h := range res.Hits[min(offset, len(res.Hits)):] {
 		resp.Hits = append(resp.Hits, show(h))
 	}
 	if res.More && end < MaxResults {
-		resp.NextPageToken = pageToken(end)
+		resp.NextPageToken = pageToken(place{end, resp.GetTotal()})
 	}
 	return resp, offset, nil
 }
@@ -117,27 +121,41 @@ func facets(res Results) []*searchv1.Facet {
 	return out
 }
 
-// A page token is where the next page begins. Results move when products change between two pages; a shopper may then
-// see one twice, which is what every shop does.
-func pageToken(offset int) string {
-	return base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, "from/%d", offset))
+// place that a page begins at, and how many hits there are in all: the first page alone counts them. Results move when products change
+// between two pages; a shopper may then see one twice, which is what every shop does.
+type place struct {
+	offset int
+	// total is 0 where it is not known.
+	total int64
 }
 
-func parsePageToken(token string) (offset int, err error) {
+func pageToken(p place) string {
+	return base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, "from/%d/%d", p.offset, p.total))
+}
+
+func parsePageToken(token string) (p place, err error) {
 	if token == "" {
-		return 0, nil
+		return place{}, nil
 	}
 	bad := problem.New(problem.Invalid, "BAD_PAGE_TOKEN", "the page token is not from a previous answer")
 	if len(token) > 32 {
-		return 0, bad
+		return place{}, bad
 	}
 	b, decodeErr := base64.RawURLEncoding.DecodeString(token)
 	digits, found := strings.CutPrefix(string(b), "from/")
-	offset, numberErr := strconv.Atoi(digits)
-	if decodeErr != nil || !found || numberErr != nil || offset <= 0 || offset >= MaxResults {
-		return 0, bad
+	digits, of, counted := strings.Cut(digits, "/")
+	offset, offsetErr := strconv.Atoi(digits)
+	if decodeErr != nil || !found || offsetErr != nil || offset <= 0 || offset >= MaxResults {
+		return place{}, bad
 	}
-	return offset, nil
+	if !counted { // by the release before
+		return place{offset: offset}, nil
+	}
+	total, totalErr := strconv.ParseInt(of, 10, 64)
+	if totalErr != nil || total < 0 || total > MaxResults {
+		return place{}, bad
+	}
+	return place{offset, total}, nil
 }
 
 // Suggest implements SearchService.

@@ -36,8 +36,8 @@ type Query struct {
 	Sort               searchv1.Sort
 	// Limit of the hits, from the first on: at most MaxResults.
 	Limit int
-	// Facets are counted when set.
-	Facets bool
+	// Counted are the facets, and the families among the matches, when set: that looks at every match.
+	Counted bool
 }
 
 // Results of a query.
@@ -46,9 +46,10 @@ type Results struct {
 	Hits []Hit
 	// More hits would follow with a higher limit.
 	More bool
-	// Total of the matches, whatever family they are of.
+	// Total of the matches; a family is one where they are counted.
 	Total int64
-	// Categories and Brands count the matches by value, the most frequent first; at most maxFacet values.
+	// Categories and Brands count the matches by value, the most frequent first, then by the value; at most maxFacet values. A family
+	// is one match of each value that any of it has.
 	Categories, Brands []FacetValue
 }
 

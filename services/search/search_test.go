@@ -2,9 +2,11 @@ package search_test
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 
@@ -14,6 +16,7 @@ import (
 	problemv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/problem/v1"
 	searchv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/search/v1"
 	"github.com/cellar-commerce/cellar/internal/problem"
+	"github.com/cellar-commerce/cellar/internal/seed"
 	"github.com/cellar-commerce/cellar/services/search"
 	"github.com/cellar-commerce/cellar/services/search/enginetest"
 )
@@ -201,7 +204,7 @@ func TestBadRequestsAreRefusedByField(t *testing.T) {
 	wantViolation(t, err, "prefix")
 	_, err = s.Suggest(context.Background(), &searchv1.SuggestRequest{Prefix: "a", Limit: 21})
 	wantViolation(t, err, "limit")
-	for _, token := range []string{"x", "ZnJvbS8tMQ", "ZnJvbS85OTk5OTk", strings.Repeat("A", 100)} {
+	for _, token := range []string{"x", "ZnJvbS8tMQ", "ZnJvbS85OTk5OTk", "ZnJvbS84LzUwMDA", strings.Repeat("A", 100)} {
 		if _, err := s.Search(context.Background(), &searchv1.SearchRequest{PageToken: token}); !problem.Is(err, "BAD_PAGE_TOKEN") {
 			t.Errorf("token %q: %v", token, err)
 		}
@@ -213,6 +216,31 @@ func wantViolation(t testing.TB, err error, field string) {
 	d, ok := problem.Detail[*problemv1.FieldViolations](err)
 	if !ok || len(d.GetViolations()) == 0 || d.GetViolations()[0].GetField() != field {
 		t.Errorf("%s: got %v", field, err)
+	}
+}
+
+func TestEveryPageTellsHowManyFamiliesThereAre(t *testing.T) {
+	products := numbered(60)
+	for i, p := range products {
+		p.Family = fmt.Sprint("family", i/3)
+	}
+	s, token, listed := built(t, products...), "", 0
+	for page := 0; page == 0 || token != ""; page++ {
+		resp, err := s.Search(context.Background(), &searchv1.SearchRequest{Query: "pan", PageSize: 8, PageToken: token})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if resp.GetTotal() != 20 {
+			t.Errorf("page %d says that there are %d", page, resp.GetTotal())
+		}
+		listed, token = listed+len(resp.GetHits()), resp.GetNextPageToken()
+	}
+	if listed != 20 {
+		t.Errorf("%d are listed", listed)
+	}
+	before := base64.RawURLEncoding.EncodeToString([]byte("from/8"))
+	if resp, err := s.Search(context.Background(), &searchv1.SearchRequest{Query: "pan", PageSize: 8, PageToken: before}); err != nil || len(resp.GetHits()) != 8 {
+		t.Errorf("a token of the release before: %v, %v", resp, err)
 	}
 }
 
@@ -238,4 +266,30 @@ func BenchmarkIndex(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(b.N*1000)/b.Elapsed().Seconds(), "docs/s")
+}
+
+// BenchmarkSearch of a catalogue: without families, and where four products each are one.
+func BenchmarkSearch(b *testing.B) {
+	for name, size := range map[string]int{"alone": 1, "families of 4": 4} {
+		engine := openBleve(b)
+		for chunk := range slices.Chunk(slices.Collect(seed.Products(20_000, 1)), 2000) {
+			for i, p := range chunk {
+				if first := chunk[i-i%size]; size > 1 {
+					p.Family, p.Brand, p.CategoryPath = "F-"+first.GetSku(), first.GetBrand(), first.GetCategoryPath()
+				}
+			}
+			if err := engine.Index(chunk); err != nil {
+				b.Fatal(err)
+			}
+		}
+		for _, words := range []string{"", "black steel", "light"} {
+			b.Run(name+"/"+words, func(b *testing.B) {
+				for b.Loop() {
+					if _, err := engine.Search(b.Context(), search.Query{Words: words, Limit: 24, Counted: true}); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+	}
 }

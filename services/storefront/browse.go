@@ -1,8 +1,10 @@
 package storefront
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"html/template"
 	"net/http"
 	"net/url"
 	"slices"
@@ -12,6 +14,7 @@ import (
 
 	catalogv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/catalog/v1"
 	searchv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/search/v1"
+	"github.com/cellar-commerce/cellar/internal/problem"
 )
 
 const (
@@ -30,47 +33,79 @@ const (
 	likedStale = 5*time.Minute - likedFresh
 	// suggestions while typing.
 	suggestions = 8
-	// topCategories on the front page.
-	topCategories = 16
+	// frontCategories on the front page.
+	frontCategories = 16
 )
 
-// home shows what is popular, what there is, and what was looked at last.
+// frontPage is what everybody's front page is made of.
+type frontPage struct {
+	popular, deals template.HTML
+	tops           *topCategories
+}
+
+// topCategories of the tree, the largest first.
+type topCategories struct{ all []crumb }
+
+// home shows what is popular, what there is, and what was looked at last. What does not answer is left out, and said to be missing, unless
+// nothing would be left.
 func (s *Service) home(w http.ResponseWriter, r *http.Request) error {
-	liked, err := s.liked.Get(r.Context(), struct{}{}, s.findPopular)
-	if err != nil {
-		return err
-	}
-	tops, err := s.topLevels(r.Context())
-	if err != nil {
-		return err
-	}
-	c := s.chromeOf(r)
+	ctx, c := r.Context(), s.chromeOf(r)
 	c.Canonical, c.Description = "/", "Find it, and have it at your door."
-	seen := s.seen(r)
-	forYou := s.forYou(r.Context(), seen)
-	s.rate(r.Context(), seen, forYou)
-	return s.draw(w, r, http.StatusOK, "home", struct {
-		Chrome     chrome
-		Popular    []card
-		Seen       []card
-		ForYou     []card
-		Categories []crumb
-	}{c, liked, seen, forYou, tops[:min(len(tops), topCategories)]})
+	liked, unliked := s.liked.Get(ctx, struct{}{}, s.findPopular)
+	tops, topless := s.tops.Get(ctx, struct{}{}, s.topLevels)
+	if unliked != nil && topless != nil {
+		return unliked
+	}
+	reduced, unreduced := s.topDeals(ctx)
+	seen, unseen := s.seen(r)
+	forYou, unknown := s.forYou(ctx, seen)
+	c.without("what is popular", unliked)
+	c.without("the categories", topless)
+	c.without("deals", unreduced)
+	c.without("what you looked at", unseen)
+	c.without("recommendations", unknown)
+	s.rate(ctx, seen, forYou)
+	s.reduce(ctx, seen, forYou)
+	render := func() (drawnPage, error) {
+		var categories []crumb
+		if tops != nil {
+			categories = tops.all
+		}
+		return s.render("home", struct {
+			Chrome         chrome
+			Deals, Popular template.HTML
+			Seen, ForYou   []card
+			Categories     []crumb
+		}{c, reduced, liked, seen, forYou, categories})
+	}
+	var page drawnPage
+	var err error
+	if c.plain() && len(seen)+len(c.Missing) == 0 {
+		page, err = s.front.get(frontPage{liked, reduced, tops}, render)
+	} else {
+		page, err = render()
+	}
+	if err != nil {
+		return err
+	}
+	send(w, r, http.StatusOK, page)
+	return nil
 }
 
 // findPopular products.
-func (s *Service) findPopular(ctx context.Context, _ struct{}) ([]card, error) {
+func (s *Service) findPopular(ctx context.Context, _ struct{}) (template.HTML, error) {
 	found, err := s.deps.Search.Search(ctx, &searchv1.SearchRequest{PageSize: popular, Sort: searchv1.Sort_SORT_POPULARITY})
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	cards := hitCards(found.GetHits())
 	s.rate(ctx, cards)
-	return cards, nil
+	s.reduce(ctx, cards)
+	return s.shelf(cards)
 }
 
-// topLevels of the category tree, the largest first.
-func (s *Service) topLevels(ctx context.Context) ([]crumb, error) {
+// topLevels of the category tree.
+func (s *Service) topLevels(ctx context.Context, _ struct{}) (*topCategories, error) {
 	resp, err := s.deps.Catalog.ListCategories(ctx, &catalogv1.ListCategoriesRequest{})
 	if err != nil {
 		return nil, err
@@ -85,29 +120,26 @@ func (s *Service) topLevels(ctx context.Context) ([]crumb, error) {
 		tops = append(tops, crumb{Name: top, Link: categoryLink(top)})
 	}
 	slices.SortFunc(tops, func(a, b crumb) int {
-		if d := sizes[b.Name] - sizes[a.Name]; d != 0 {
-			return int(d)
-		}
-		return strings.Compare(a.Name, b.Name)
+		return cmp.Or(cmp.Compare(sizes[b.Name], sizes[a.Name]), strings.Compare(a.Name, b.Name))
 	})
-	return tops, nil
+	return &topCategories{tops[:min(len(tops), frontCategories)]}, nil
 }
 
-// seen lately by this browser. It is no reason to fail a page.
-func (s *Service) seen(r *http.Request) []card {
+// seen lately by this browser.
+func (s *Service) seen(r *http.Request) ([]card, error) {
 	skus := seenSKUs(r)
 	if len(skus) == 0 {
-		return nil
+		return nil, nil
 	}
 	resp, err := s.deps.Catalog.BatchGetProducts(r.Context(), &catalogv1.BatchGetProductsRequest{Skus: skus})
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	products := resp.GetProducts()
 	slices.SortFunc(products, func(a, b *catalogv1.Product) int {
 		return slices.Index(skus, a.GetSku()) - slices.Index(skus, b.GetSku())
 	})
-	return cardsOf(products)
+	return cardsOf(products), nil
 }
 
 func seenSKUs(r *http.Request) []string {
@@ -187,11 +219,13 @@ func (s *Service) search(w http.ResponseWriter, r *http.Request) error {
 
 // listing of products, narrowed and sorted.
 type listing struct {
-	Chrome                  chrome
-	Title, Words, Category  string
-	Action                  string
-	Crumbs                  []crumb
-	Cards                   []card
+	Chrome                 chrome
+	Title, Words, Category string
+	Action                 string
+	Crumbs                 []crumb
+	Cards                  []card
+	// Popular instead, where there are no cards.
+	Popular                 template.HTML
 	Total                   int64
 	Brands, Categories      []choice
 	Sorts                   []choice
@@ -199,6 +233,8 @@ type listing struct {
 	Next                    string
 	Clear                   string
 	Narrowed, SearchesWords bool
+	// Unsearched: the search does not answer.
+	Unsearched bool
 }
 
 // choice of a filter.
@@ -230,11 +266,15 @@ func (s *Service) list(w http.ResponseWriter, r *http.Request, l listing) error 
 		l.Sorts = append(l.Sorts, choice{Value: by.value, Label: by.label, Chosen: chosen})
 	}
 	resp, err := s.deps.Search.Search(r.Context(), req)
+	if problem.KindOf(err) == problem.Unavailable {
+		return s.listWithout(w, r, l, err)
+	}
 	if err != nil {
 		return err
 	}
 	l.Cards, l.Total, l.SearchesWords = hitCards(resp.GetHits()), resp.GetTotal(), l.Action == "/search"
 	s.rate(r.Context(), l.Cards)
+	s.reduce(r.Context(), l.Cards)
 	for _, f := range resp.GetFacets() {
 		for _, v := range f.GetValues() {
 			switch f.GetField() {
@@ -250,10 +290,34 @@ func (s *Service) list(w http.ResponseWriter, r *http.Request, l listing) error 
 	if l.Words != "" {
 		l.Clear += "?" + url.Values{"q": {l.Words}}.Encode()
 	}
+	if len(l.Cards) == 0 {
+		l.Popular, _ = s.liked.Get(r.Context(), struct{}{}, s.findPopular) // a help that the page can do without
+	}
 	if token := resp.GetNextPageToken(); token != "" {
 		q.Set("page", token)
 		l.Next = l.Action + "?" + q.Encode()
 	}
+	return s.draw(w, r, http.StatusOK, "listing", l)
+}
+
+// listWithout draws a list while the search does not answer: a category as the catalogue has it, most popular first; for words what else
+// there is to go on with.
+func (s *Service) listWithout(w http.ResponseWriter, r *http.Request, l listing, cause error) error {
+	s.deps.Log.WarnContext(r.Context(), "a list is shown without search", "path", r.URL.Path, "error", cause)
+	l.SearchesWords, l.Clear, l.Sorts, l.Unsearched = l.Action == "/search", l.Action, nil, true
+	l.Chrome.NoIndex = true
+	l.Chrome.without("search", cause)
+	if l.Category == "" || l.Words != "" {
+		l.Popular, _ = s.liked.Get(r.Context(), struct{}{}, s.findPopular) // as it was, for some minutes
+		w.Header().Set("Retry-After", "2")
+		return s.draw(w, r, http.StatusServiceUnavailable, "listing", l)
+	}
+	resp, err := s.deps.Catalog.BrowseCategory(r.Context(), &catalogv1.BrowseCategoryRequest{Category: l.Category, PageSize: pageSize})
+	if err != nil {
+		return cause
+	}
+	l.Cards = cardsOf(resp.GetProducts())
+	s.rate(r.Context(), l.Cards)
 	return s.draw(w, r, http.StatusOK, "listing", l)
 }
 

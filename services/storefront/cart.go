@@ -21,6 +21,10 @@ type cartLine struct {
 	// Was is the price when it was put in, if that was another; Rose tells which way it went.
 	Was  string
 	Rose bool
+	// SoldOut everywhere, as far as this region knows.
+	SoldOut bool
+	// Wrong with its quantity.
+	Wrong string
 }
 
 // cartOf whoever asks; nil of a stranger.
@@ -48,9 +52,19 @@ func (s *Service) drawCart(w http.ResponseWriter, r *http.Request, status int, p
 	for i, l := range cart.GetLines() {
 		skus[i] = l.GetSku()
 	}
-	suggested := s.goesWith(r.Context(), skus)
+	suggested, err := s.goesWith(r.Context(), skus)
+	c.without("recommendations", err)
 	s.rate(r.Context(), suggested)
 	rememberCart(w, c.CartUnits)
+	lines, soldOut := shownLines(cart.GetLines()), s.soldOutOf(r.Context(), skus)
+	for i, l := range cart.GetLines() {
+		lines[i].SoldOut = soldOut[l.GetSku()]
+		for j, p := range problems {
+			if p.Field == "quantity-"+l.GetSku() {
+				lines[i].Wrong, c.Problems[j].Text = p.Text, l.GetTitle()+": "+p.Text
+			}
+		}
+	}
 	return s.draw(w, r, status, "cart", struct {
 		Chrome   chrome
 		Lines    []cartLine
@@ -58,7 +72,7 @@ func (s *Service) drawCart(w http.ResponseWriter, r *http.Request, status int, p
 		Subtotal string
 		Buyable  bool
 		GoesWith []card
-	}{c, shownLines(cart.GetLines()), shownLines(cart.GetSaved()), price(cart.GetSubtotal()), cart.GetSubtotal().GetMinorUnits() > 0, suggested})
+	}{c, lines, shownLines(cart.GetSaved()), price(cart.GetSubtotal()), cart.GetSubtotal().GetMinorUnits() > 0, suggested})
 }
 
 func shownLines(lines []*cartv1.Line) []cartLine {

@@ -106,6 +106,9 @@ type quoteLine struct {
 // may be sent again.
 func (s *Service) review(w http.ResponseWriter, r *http.Request) error {
 	quote, err := s.deps.Checkout.Quote(r.Context(), wished(r))
+	if short := shortOf(err); len(short) > 0 {
+		return s.drawCart(w, r, http.StatusUnprocessableEntity, short)
+	}
 	if refusedForm(err) {
 		all := wrongs(err, addressNames)
 		if p := problem.As(err); strings.HasPrefix(p.Reason, "VOUCHER_") && len(all) == 1 {
@@ -122,7 +125,7 @@ func (s *Service) review(w http.ResponseWriter, r *http.Request) error {
 func (s *Service) drawPayment(w http.ResponseWriter, r *http.Request, status int, quote *checkoutv1.QuoteResponse, key string, problems []wrong) error {
 	p := payment{Chrome: s.chromeOf(r), Quote: quote, Key: key, TestCards: s.testCards(r.PostFormValue("card")), Wallet: r.PostFormValue("wallet") != ""}
 	p.Chrome.NoIndex, p.Chrome.Problems = true, problems
-	p.Gift = withWrongs([]field{{ID: "gift", Label: "Gift card codes (optional)", Hint: "Up to ten, with spaces between them.", Value: r.PostFormValue("gift"), MaxLength: 400}}, problems)[0]
+	p.Gift = withWrongs([]field{{ID: "gift", Label: "Gift card codes (optional)", Hint: "Up to ten, with spaces between them. The card pays what they do not.", Value: r.PostFormValue("gift"), MaxLength: 400}}, problems)[0]
 	if p.Chrome.SignedIn {
 		resp, err := s.deps.Accounts.ListPaymentMethods(r.Context(), &accountv1.ListPaymentMethodsRequest{})
 		if err != nil {
@@ -210,6 +213,9 @@ func (s *Service) notPlaced(w http.ResponseWriter, r *http.Request, cause error)
 	all := wrongs(cause, map[string]string{"gift_card_codes": "gift"})
 	if problem.Is(cause, "UNKNOWN_GIFT_CARD") {
 		all[0].Field = "gift"
+	}
+	if short := shortOf(cause); len(short) > 0 {
+		return s.drawCart(w, r, http.StatusUnprocessableEntity, append([]wrong{{Text: "Some of this was sold while you were shopping. Nothing was ordered, and nothing taken."}}, short...))
 	}
 	quote, err := s.deps.Checkout.Quote(r.Context(), wished(r))
 	if refusedForm(err) {

@@ -92,9 +92,17 @@ func (s *Service) soldOut(ctx context.Context, page *storefrontv1.Page) map[stri
 	for _, o := range page.GetOffers() {
 		skus = append(skus, o.GetSku())
 	}
+	return s.soldOutOf(ctx, skus)
+}
+
+// soldOutOf products: those that no fulfilment centre has.
+func (s *Service) soldOutOf(ctx context.Context, skus []string) map[string]bool {
+	if len(skus) == 0 {
+		return nil
+	}
 	resp, err := s.deps.Stock.ListSummaries(ctx, &inventoryv1.ListSummariesRequest{Skus: once(skus)})
 	if err != nil {
-		s.deps.Log.WarnContext(ctx, "choices are shown without their stock", "error", err)
+		s.deps.Log.WarnContext(ctx, "products are shown without their stock", "error", err)
 		return nil
 	}
 	out := map[string]bool{}

@@ -18,6 +18,8 @@ type onlyPage struct{ page *storefrontv1.Page }
 
 func (o onlyPage) Page(context.Context, string) (*storefrontv1.Page, error) { return o.page, nil }
 
+func (o onlyPage) Deals(context.Context) ([]*storefrontv1.Card, error) { return nil, nil }
+
 func TestAProductsPageLeadsToTheOthersOfItsFamily(t *testing.T) {
 	s, page := newShop(t), &storefrontv1.Page{Product: lamp()}
 	page.Product.Family, page.Product.VariesBy = "lamps", []string{"base_colour", "size", "plug"}

@@ -44,6 +44,11 @@ type parts struct {
 	families map[string][]*catalogv1.Product
 	// offers by other sellers, by what they are of.
 	offers map[string][]*storefrontv1.Offer
+	// histories of prices, of the pages' products and of those beside them.
+	histories map[string]*catalogv1.PriceHistory
+	// lacking parts, as a sentence names them, and what failed.
+	lacking []string
+	err     error
 }
 
 // compose the pages of products, in no promised order; without those that do not exist. Lacking tells of what could not be
@@ -53,27 +58,28 @@ func (c composer) compose(ctx context.Context, skus []string) (all []*storefront
 	if err != nil || len(products) == 0 {
 		return nil, nil, err
 	}
-	have, lacking := c.gather(ctx, products)
+	have := c.gather(ctx, products)
 	for _, product := range products {
 		sku := product.GetSku()
-		page := &storefrontv1.Page{Product: product, Opinion: have.opinions[sku]}
+		page := &storefrontv1.Page{Product: product, Opinion: have.opinions[sku], Reduction: reductionOf(product.GetPrice(), have.histories[sku]), Lacking: have.lacking}
 		for _, other := range have.popular[strings.Join(product.GetCategoryPath(), levels)] {
 			if other.GetSku() != sku && !ofOneFamily(other, product) && len(page.GetRelated()) < related {
-				page.Related = append(page.Related, packCard(other, have.ratings[other.GetSku()]))
+				page.Related = append(page.Related, have.card(other))
 			}
 		}
 		for _, r := range have.also[sku].GetOthers() {
 			if other := have.others[r.GetSku()]; other != nil {
-				page.AlsoBought = append(page.AlsoBought, packCard(other, have.ratings[other.GetSku()]))
+				page.AlsoBought = append(page.AlsoBought, have.card(other))
 			}
 		}
 		page.Variants, page.Offers = variantsOf(product, have.families[product.GetFamily()]), have.offers[sku]
 		all = append(all, page)
 	}
-	return all, lacking, nil
+	return all, have.err, nil
 }
 
-func (c composer) gather(ctx context.Context, products []*catalogv1.Product) (have parts, lacking error) {
+// gather what pages are made of. What does not answer is lacking, and no more is asked for that depends on it.
+func (c composer) gather(ctx context.Context, products []*catalogv1.Product) (have parts) {
 	skus, categories, families := make([]string, len(products)), []string{}, []string{}
 	for i, product := range products {
 		skus[i] = product.GetSku()
@@ -82,21 +88,22 @@ func (c composer) gather(ctx context.Context, products []*catalogv1.Product) (ha
 		}
 		categories = append(categories, strings.Join(product.GetCategoryPath(), levels))
 	}
-	opinions, err := c.reviews.BatchGetOpinions(ctx, &reviewv1.BatchGetOpinionsRequest{Skus: skus})
-	lacking = errors.Join(lacking, err)
-	also, err := c.recommendations.BatchForProduct(ctx, &recommendationv1.BatchForProductRequest{Skus: skus, Limit: recommendations})
-	lacking = errors.Join(lacking, err)
+	opinions, noOpinions := c.reviews.BatchGetOpinions(ctx, &reviewv1.BatchGetOpinionsRequest{Skus: skus})
+	also, noOthers := c.recommendations.BatchForProduct(ctx, &recommendationv1.BatchForProductRequest{Skus: skus, Limit: recommendations})
 	have = parts{opinions: opinions.GetOpinions(), also: also.GetOthers(), popular: map[string][]*catalogv1.Product{}, others: map[string]*catalogv1.Product{}, ratings: map[string]*reviewv1.Rating{}}
+	have.lacks("reviews", noOpinions)
+	have.lacks("recommendations", noOthers)
+	var err error
 	have.families, err = c.families(ctx, families)
-	lacking = errors.Join(lacking, err)
+	have.lacks("sizes and colours", err)
 	have.offers, err = c.offers(ctx, skus)
-	lacking = errors.Join(lacking, err)
+	have.lacks("other sellers", err)
 
 	var cards []string
 	slices.Sort(categories)
 	for _, category := range slices.Compact(categories) {
 		resp, err := c.catalog.BrowseCategory(ctx, &catalogv1.BrowseCategoryRequest{Category: category, PageSize: browsed})
-		lacking = errors.Join(lacking, err)
+		have.lacks("related products", err)
 		have.popular[category] = resp.GetProducts()
 		for _, product := range resp.GetProducts() {
 			cards = append(cards, product.GetSku())
@@ -109,12 +116,43 @@ func (c composer) gather(ctx context.Context, products []*catalogv1.Product) (ha
 		}
 	}
 	found, err := c.products(ctx, others)
-	lacking = errors.Join(lacking, err)
+	have.lacks("recommendations", err)
 	for _, product := range found {
 		have.others[product.GetSku()] = product
 		cards = append(cards, product.GetSku())
 	}
-	return have, errors.Join(lacking, c.rate(ctx, cards, have.ratings))
+	have.histories, err = c.histories(ctx, append(cards, skus...))
+	have.lacks("former prices", err)
+	have.lacks("ratings", c.rate(ctx, cards, have.ratings))
+	return have
+}
+
+// lacks a part, if there is an error.
+func (have *parts) lacks(part string, err error) {
+	have.err = errors.Join(have.err, err)
+	if err != nil && !slices.Contains(have.lacking, part) {
+		have.lacking = append(have.lacking, part)
+	}
+}
+
+// card of a product beside a page's.
+func (have parts) card(p *catalogv1.Product) *storefrontv1.Card {
+	return packCard(p, have.ratings[p.GetSku()], reductionOf(p.GetPrice(), have.histories[p.GetSku()]))
+}
+
+// histories of prices that have changed, by SKU.
+func (c composer) histories(ctx context.Context, skus []string) (map[string]*catalogv1.PriceHistory, error) {
+	all := map[string]*catalogv1.PriceHistory{}
+	for chunk := range slices.Chunk(once(skus), maxAsked) {
+		resp, err := c.catalog.ListPriceHistories(ctx, &catalogv1.ListPriceHistoriesRequest{Skus: chunk})
+		if err != nil {
+			return nil, err
+		}
+		for _, h := range resp.GetHistories() {
+			all[h.GetSku()] = h
+		}
+	}
+	return all, nil
 }
 
 // families by name.
@@ -193,9 +231,9 @@ func once(skus []string) []string {
 	return slices.Compact(skus)
 }
 
-// packCard of a product, with what its reviews say.
-func packCard(p *catalogv1.Product, by *reviewv1.Rating) *storefrontv1.Card {
-	c := &storefrontv1.Card{Sku: p.GetSku(), Title: p.GetTitle(), Brand: p.GetBrand(), Picture: picture(p.GetSku(), p.GetImageUrls()...), Price: p.GetPrice()}
+// packCard of a product, with what its reviews say and what it cost before.
+func packCard(p *catalogv1.Product, by *reviewv1.Rating, from *storefrontv1.Reduction) *storefrontv1.Card {
+	c := &storefrontv1.Card{Reduction: from, Family: p.GetFamily(), Sku: p.GetSku(), Title: p.GetTitle(), Brand: p.GetBrand(), Picture: picture(p.GetSku(), p.GetImageUrls()...), Price: p.GetPrice()}
 	if by.GetReviews() > 0 {
 		c.Rating = by
 	}

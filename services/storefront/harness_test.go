@@ -27,6 +27,7 @@ import (
 	notificationv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/notification/v1"
 	orderv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1/orderv1connect"
+	postalv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/postal/v1"
 	searchv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/search/v1"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/search/v1/searchv1connect"
 	storefrontv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/storefront/v1"
@@ -48,6 +49,10 @@ type shop struct {
 	// planned is what the planner was asked, and unplanned what it fails with.
 	planned   []*fulfillmentv1.PlanOrderRequest
 	unplanned error
+	// past prices of the lamp, the cards of what has become cheaper, and promotions.
+	past       *catalogv1.PriceHistory
+	fallen     []*storefrontv1.Card
+	promotions []*checkoutv1.Promotion
 }
 
 type catalogFake struct {
@@ -82,6 +87,14 @@ type accountFake struct {
 
 // unstored pages: composed each time.
 type unstored struct{ composer }
+
+// Deals are what the shop says, where the catalogue is its own.
+func (u unstored) Deals(context.Context) ([]*storefrontv1.Card, error) {
+	if own, is := u.catalog.(catalogFake); is {
+		return own.fallen, own.refused
+	}
+	return nil, nil
+}
 
 func (u unstored) Page(ctx context.Context, sku string) (*storefrontv1.Page, error) {
 	all, _, err := u.compose(ctx, []string{sku})
@@ -144,6 +157,18 @@ func (f catalogFake) BatchGetProducts(_ context.Context, r *catalogv1.BatchGetPr
 
 func (f catalogFake) BrowseCategory(context.Context, *catalogv1.BrowseCategoryRequest) (*catalogv1.BrowseCategoryResponse, error) {
 	return &catalogv1.BrowseCategoryResponse{Products: []*catalogv1.Product{lamp(), {Sku: "SHADE", Title: "A shade", Price: lamp().GetPrice()}}}, f.refused
+}
+
+func (f catalogFake) ListPriceHistories(_ context.Context, r *catalogv1.ListPriceHistoriesRequest) (*catalogv1.ListPriceHistoriesResponse, error) {
+	var resp catalogv1.ListPriceHistoriesResponse
+	if f.past != nil && slices.Contains(r.GetSkus(), "LAMP") {
+		resp.Histories = append(resp.Histories, f.past)
+	}
+	return &resp, f.refused
+}
+
+func (f checkoutFake) ListPromotions(context.Context, *checkoutv1.ListPromotionsRequest) (*checkoutv1.ListPromotionsResponse, error) {
+	return &checkoutv1.ListPromotionsResponse{Promotions: f.promotions}, f.refused
 }
 
 func (f catalogFake) ListOffers(context.Context, *catalogv1.ListOffersRequest) (*catalogv1.ListOffersResponse, error) {
@@ -225,7 +250,7 @@ func (f checkoutFake) GetCheckout(_ context.Context, r *checkoutv1.GetCheckoutRe
 func (f orderFake) GetOrder(context.Context, *orderv1.GetOrderRequest) (*orderv1.GetOrderResponse, error) {
 	m := money.USD(100).Proto()
 	return &orderv1.GetOrderResponse{Order: &orderv1.Order{
-		OrderId: "use1-1", Status: orderv1.Status_STATUS_PAID, ItemsTotal: m, Shipping: m, Tax: m, Total: m, Lines: []*orderv1.Line{{Line: 1, Sku: "LAMP", Title: lamp().GetTitle(), Quantity: 2, UnitPrice: m}},
+		OrderId: "use1-1", ShipTo: &postalv1.PostalAddress{Recipient: "Ann", Lines: []string{"1 Main St"}, RegionCode: "US"}, Status: orderv1.Status_STATUS_PAID, ItemsTotal: m, Shipping: m, Tax: m, Total: m, Lines: []*orderv1.Line{{Line: 1, Sku: "LAMP", Title: lamp().GetTitle(), Quantity: 2, UnitPrice: m}},
 		Parcels: []*orderv1.Parcel{{FcId: "bos1", State: orderv1.ParcelState_PARCEL_STATE_REQUESTED, Lines: []*orderv1.ParcelLine{{Line: 1, Quantity: 2}}}}, Events: []*orderv1.Event{{Seq: 1, Kind: "placed"}, {Seq: 2, Kind: "paid"}},
 	}}, f.refused
 }

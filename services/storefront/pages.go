@@ -99,7 +99,7 @@ func (p *Pages) rebuild(ctx context.Context, skus []string) error {
 	}
 	rows := make([]row, len(all))
 	for i, page := range all {
-		rows[i] = row{card: packCard(page.GetProduct(), page.GetOpinion().GetRating()), page: page, asked: asked[page.GetProduct().GetSku()]}
+		rows[i] = row{card: packCard(page.GetProduct(), page.GetOpinion().GetRating(), page.GetReduction()), page: page, asked: asked[page.GetProduct().GetSku()]}
 	}
 	now := p.deps.Clock.Now()
 	err = p.deps.DB.InTx(ctx, func(tx sqldb.Tx) error {
@@ -195,6 +195,15 @@ func (p *Pages) Page(ctx context.Context, sku string) (*storefrontv1.Page, error
 	}
 	p.want(sku)
 	return all[0], nil
+}
+
+// Deals are the cards of the products whose price has fallen lately, the newest first: at most 240.
+func (p *Pages) Deals(ctx context.Context) ([]*storefrontv1.Card, error) {
+	cards, err := readDeals(ctx, p.deps.DB, p.deps.Region, p.deps.Clock.Now().Add(-reductionLife))
+	if err != nil {
+		return nil, fmt.Errorf("read the deals: %w", err)
+	}
+	return cards, nil
 }
 
 // want a page to be made, unless too many are.

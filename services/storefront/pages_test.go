@@ -43,6 +43,8 @@ type stock struct {
 	families map[string]string
 	// offers of other sellers.
 	offers []*catalogv1.Product
+	// past prices, by SKU.
+	past map[string]*catalogv1.PriceHistory
 	// away is what reviews answer with.
 	away error
 	// between the reading of products and what is made of them.
@@ -89,6 +91,16 @@ func (f *stock) BrowseCategory(context.Context, *catalogv1.BrowseCategoryRequest
 
 func (f *stock) ListOffers(context.Context, *catalogv1.ListOffersRequest) (*catalogv1.ListOffersResponse, error) {
 	return &catalogv1.ListOffersResponse{Offers: f.offers}, nil
+}
+
+func (f *stock) ListPriceHistories(_ context.Context, r *catalogv1.ListPriceHistoriesRequest) (*catalogv1.ListPriceHistoriesResponse, error) {
+	var resp catalogv1.ListPriceHistoriesResponse
+	for _, sku := range r.GetSkus() {
+		if h := f.past[sku]; h != nil {
+			resp.Histories = append(resp.Histories, h)
+		}
+	}
+	return &resp, nil
 }
 
 func (f *stock) BatchGetOpinions(context.Context, *reviewv1.BatchGetOpinionsRequest) (*reviewv1.BatchGetOpinionsResponse, error) {
@@ -273,7 +285,7 @@ func TestRowsConverge(t *testing.T) {
 			page, err := s.Page(t.Context(), sku)
 			must(t, err)
 			shown := append(slices.Clone(page.GetRelated()), page.GetAlsoBought()...)
-			for _, c := range append(shown, packCard(page.GetProduct(), nil)) {
+			for _, c := range append(shown, packCard(page.GetProduct(), nil, nil)) {
 				if c.GetPrice().GetMinorUnits() != s.of.prices[c.GetSku()] {
 					r.Fatalf("%s shows %s for %v, it is %d", sku, c.GetSku(), c.GetPrice(), s.of.prices[c.GetSku()])
 				}

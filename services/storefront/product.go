@@ -3,6 +3,7 @@ package storefront
 import (
 	"context"
 	"fmt"
+	"html/template"
 	"net/http"
 	"slices"
 	"strconv"
@@ -18,7 +19,7 @@ import (
 )
 
 const (
-	// shownSize products, whose page takes some 10 kB: 50 MB.
+	// shownSize products, whose page takes some 10 kB, and as it was drawn last 20 kB: 150 MB.
 	shownSize = 5_000
 	// shownFresh and shownStale: a page is forgotten as soon as its row has been made anew. What it shows of other products, and what is
 	// sold out, is at most two minutes old; after the first twenty seconds whoever looks has it read anew, and waits for nothing.
@@ -39,13 +40,27 @@ type shownProduct struct {
 	// Best offer to sell it, and the Others.
 	Best    offer
 	Others  []offer
-	Related []card
+	Related template.HTML
 	// AlsoBought by those who bought it.
-	AlsoBought []card
+	AlsoBought template.HTML
 	// Data for search engines.
 	Data map[string]any
 
 	said *reviewv1.Opinion
+	// lacking parts, as a sentence names them.
+	lacking []string
+	// reduction of the shop's own price.
+	reduction *storefrontv1.Reduction
+	// plain page as it was drawn last, with a saving or without.
+	plain same[bool, drawnPage]
+}
+
+// saving that the best offer is, at this moment: only the shop's own prices have a history.
+func (p *shownProduct) saving(now time.Time) *saving {
+	if p.Best.SKU != p.Product.GetSku() {
+		return nil
+	}
+	return savingOf(p.Product.GetPrice(), p.reduction, now)
 }
 
 type fact struct{ Name, Value string }
@@ -62,20 +77,34 @@ func (s *Service) product(w http.ResponseWriter, r *http.Request) error {
 	}
 	sku := shown.Product.GetSku()
 	c := s.chromeOf(r)
-	c.Canonical, c.Description = productLink(sku), shown.Product.GetDescription()
+	c.Canonical, c.Description, c.Missing = productLink(sku), shown.Product.GetDescription(), shown.lacking
 	saw(w, r, sku)
-	there, country := s.arrivalOf(r, shown.Best.SKU), ""
+	there, country, saves := s.arrivalOf(r, shown.Best.SKU), "", shown.saving(s.deps.Clock.Now())
 	if there != nil {
 		country = there.Place.Country
 	}
-	return s.draw(w, r, http.StatusOK, "product", struct {
-		Chrome chrome
-		*shownProduct
-		Opinion   opinion
-		Arrival   *arrival
-		Link      string
-		Countries []choice
-	}{c, shown, s.opinionOf(r, sku, shown.said), there, productLink(sku), countries(country)})
+	render := func() (drawnPage, error) {
+		return s.render("product", struct {
+			Chrome chrome
+			*shownProduct
+			Opinion   opinion
+			Arrival   *arrival
+			Saving    *saving
+			Link      string
+			Countries []choice
+		}{c, shown, s.opinionOf(r, sku, shown.said), there, saves, productLink(sku), countries(country)})
+	}
+	var page drawnPage
+	if there == nil && c.plain() {
+		page, err = shown.plain.get(saves != nil, render)
+	} else {
+		page, err = render()
+	}
+	if err != nil {
+		return err
+	}
+	send(w, r, http.StatusOK, page)
+	return nil
 }
 
 func (s *Service) readProduct(ctx context.Context, sku string) (*shownProduct, error) {
@@ -83,12 +112,17 @@ func (s *Service) readProduct(ctx context.Context, sku string) (*shownProduct, e
 	if err != nil {
 		return nil, err
 	}
-	p, soldOut := page.GetProduct(), s.soldOut(ctx, page)
+	p, soldOut, now := page.GetProduct(), s.soldOut(ctx, page), s.deps.Clock.Now()
 	offers := offersOf(page, soldOut)
 	shown := &shownProduct{
-		Product: p, Image: picture(p.GetSku(), p.GetImageUrls()...), Crumbs: crumbs(p.GetCategoryPath()), Related: packedCards(page.GetRelated()),
-		AlsoBought: packedCards(page.GetAlsoBought()), Data: dataOf(p, offers[0].Price, ratingOf(page.GetOpinion().GetRating())), said: page.GetOpinion(),
+		Product: p, Image: picture(p.GetSku(), p.GetImageUrls()...), Crumbs: crumbs(p.GetCategoryPath()), reduction: page.GetReduction(), lacking: page.GetLacking(), Data: dataOf(p, offers[0].Price, ratingOf(page.GetOpinion().GetRating())), said: page.GetOpinion(),
 		Choices: choicesOf(p, page.GetVariants(), soldOut), Best: offers[0], Others: offers[1:],
+	}
+	if shown.Related, err = s.shelf(packedCards(page.GetRelated(), now)); err != nil {
+		return nil, err
+	}
+	if shown.AlsoBought, err = s.shelf(packedCards(page.GetAlsoBought(), now)); err != nil {
+		return nil, err
 	}
 	for name, value := range p.GetAttributes() {
 		shown.Facts = append(shown.Facts, fact{titled(name), value})

@@ -12,21 +12,21 @@ import (
 const recommendations = 6
 
 // goesWith what is in a cart.
-func (s *Service) goesWith(ctx context.Context, skus []string) []card {
+func (s *Service) goesWith(ctx context.Context, skus []string) ([]card, error) {
 	if len(skus) == 0 {
-		return nil
+		return nil, nil
 	}
 	resp, err := s.deps.Recommendations.ForCart(ctx, &recommendationv1.ForCartRequest{Skus: skus, Limit: recommendations})
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	return s.recommended(ctx, resp.GetRecommended())
 }
 
 // forYou by what was looked at last.
-func (s *Service) forYou(ctx context.Context, seen []card) []card {
+func (s *Service) forYou(ctx context.Context, seen []card) ([]card, error) {
 	if len(seen) == 0 {
-		return nil
+		return nil, nil
 	}
 	skus := make([]string, len(seen))
 	for i, c := range seen {
@@ -34,15 +34,15 @@ func (s *Service) forYou(ctx context.Context, seen []card) []card {
 	}
 	resp, err := s.deps.Recommendations.ForHome(ctx, &recommendationv1.ForHomeRequest{Skus: skus, Limit: recommendations})
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	return s.recommended(ctx, resp.GetRecommended())
 }
 
 // recommended products that are for sale, as cards in their order. Whoever shows them rates them, with all others of the page.
-func (s *Service) recommended(ctx context.Context, all []*recommendationv1.Recommended) []card {
+func (s *Service) recommended(ctx context.Context, all []*recommendationv1.Recommended) ([]card, error) {
 	if len(all) == 0 {
-		return nil
+		return nil, nil
 	}
 	skus := make([]string, len(all))
 	for i, r := range all {
@@ -50,9 +50,9 @@ func (s *Service) recommended(ctx context.Context, all []*recommendationv1.Recom
 	}
 	resp, err := s.deps.Catalog.BatchGetProducts(ctx, &catalogv1.BatchGetProductsRequest{Skus: skus})
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	cards := cardsOf(resp.GetProducts())
 	slices.SortFunc(cards, func(a, b card) int { return slices.Index(skus, a.SKU) - slices.Index(skus, b.SKU) })
-	return cards
+	return cards, nil
 }

@@ -5,8 +5,10 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"html/template"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/cellar-commerce/cellar/internal/fence"
@@ -83,16 +85,50 @@ func lead(w http.ResponseWriter, r *http.Request, to, notice string) {
 	http.Redirect(w, r, to, http.StatusSeeOther) //nolint:gosec // G710: what comes from outside has been through localPath
 }
 
-// draw a page and send it.
-func (s *Service) draw(w http.ResponseWriter, r *http.Request, status int, page string, data any) error {
+// drawnPage is a page as it is sent, and the tag of its content: it costs little beside drawing.
+type drawnPage struct {
+	body []byte
+	tag  string
+}
+
+// render a page whole.
+func (s *Service) render(page string, data any) (drawnPage, error) {
 	var body bytes.Buffer
 	t := s.pages[page]
 	if t == nil {
-		return fmt.Errorf("storefront: there is no page %s", page)
+		return drawnPage{}, fmt.Errorf("storefront: there is no page %s", page)
 	}
 	if err := t.Execute(&body, data); err != nil {
-		return fmt.Errorf("draw %s: %w", page, err)
+		return drawnPage{}, fmt.Errorf("draw %s: %w", page, err)
 	}
+	sum := sha256.Sum256(body.Bytes())
+	return drawnPage{body.Bytes(), `"` + hex.EncodeToString(sum[:12]) + `"`}, nil
+}
+
+// shelf of cards as every page shows them, for lists that many pages share: most of the work of drawing a page is in its cards.
+func (s *Service) shelf(cards []card) (template.HTML, error) {
+	if len(cards) == 0 {
+		return "", nil
+	}
+	var html strings.Builder
+	if err := s.pages["home"].ExecuteTemplate(&html, "cards", cards); err != nil {
+		return "", fmt.Errorf("draw cards: %w", err)
+	}
+	return template.HTML(html.String()), nil //nolint:gosec // G203: it is what the template has escaped
+}
+
+// draw a page and send it.
+func (s *Service) draw(w http.ResponseWriter, r *http.Request, status int, page string, data any) error {
+	whole, err := s.render(page, data)
+	if err != nil {
+		return err
+	}
+	send(w, r, status, whole)
+	return nil
+}
+
+// send a page.
+func send(w http.ResponseWriter, r *http.Request, status int, page drawnPage) {
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Security-Policy", policy)
@@ -109,17 +145,14 @@ func (s *Service) draw(w http.ResponseWriter, r *http.Request, status int, page 
 		// to the same person once signed in: cookies are not part of what it keeps pages by.
 		h.Set("Cache-Control", "no-cache")
 		h.Set("Vary", "Cookie, Authorization")
-		sum := sha256.Sum256(body.Bytes())
-		tag := `"` + hex.EncodeToString(sum[:12]) + `"`
-		h.Set("ETag", tag)
-		if r.Header.Get("If-None-Match") == tag {
+		h.Set("ETag", page.tag)
+		if r.Header.Get("If-None-Match") == page.tag {
 			w.WriteHeader(http.StatusNotModified)
-			return nil
+			return
 		}
 	}
 	w.WriteHeader(status)
-	_, _ = body.WriteTo(w) // the browser may have gone
-	return nil
+	_, _ = w.Write(page.body) // the browser may have gone
 }
 
 func notFound() error {

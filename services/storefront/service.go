@@ -44,6 +44,8 @@ type Sessions interface {
 type PageReader interface {
 	// Page of a product. NOT_FOUND (UNKNOWN_PRODUCT).
 	Page(ctx context.Context, sku string) (*storefrontv1.Page, error)
+	// Deals are the cards of products whose price has fallen lately, the newest first; a bounded list.
+	Deals(ctx context.Context) ([]*storefrontv1.Card, error)
 }
 
 // Stock knows what is in the fulfilment centres.
@@ -90,8 +92,14 @@ type Service struct {
 	routes http.Handler
 	// shown pages of products, by SKU.
 	shown *cache.Cache[string, *shownProduct]
-	// liked by many: there is one list.
-	liked *cache.Cache[struct{}, []card]
+	// liked by many: there is one list, as it is drawn.
+	liked *cache.Cache[struct{}, template.HTML]
+	// tops of the category tree.
+	tops *cache.Cache[struct{}, *topCategories]
+	// front page of who is not known, as it was drawn last.
+	front same[frontPage, drawnPage]
+	// deals of the region: there is one list.
+	deals *cache.Cache[struct{}, *deals]
 }
 
 var _ http.Handler = (*Service)(nil)
@@ -100,12 +108,14 @@ var _ http.Handler = (*Service)(nil)
 func New(deps Deps) (*Service, error) {
 	s := &Service{deps: deps, shown: cache.New[string, *shownProduct](cache.Config{
 		Size: shownSize, Fresh: shownFresh, Stale: shownStale, LoadTime: shownLoad, Clock: deps.Clock,
-	}), liked: cache.New[struct{}, []card](cache.Config{Size: 1, Fresh: likedFresh, Stale: likedStale, LoadTime: shownLoad, Clock: deps.Clock})}
+	}), liked: cache.New[struct{}, template.HTML](cache.Config{Size: 1, Fresh: likedFresh, Stale: likedStale, LoadTime: shownLoad, Clock: deps.Clock}),
+		tops:  cache.New[struct{}, *topCategories](cache.Config{Size: 1, Fresh: likedFresh, Stale: likedStale, LoadTime: shownLoad, Clock: deps.Clock}),
+		deals: cache.New[struct{}, *deals](cache.Config{Size: 1, Fresh: dealsFresh, Stale: dealsStale, LoadTime: shownLoad, Clock: deps.Clock})}
 	var err error
 	if s.assets, err = store.Assets(); err != nil {
 		return nil, fmt.Errorf("storefront: %w", err)
 	}
-	if s.pages, err = store.Pages(template.FuncMap{"asset": s.assetLink, "price": price, "day": day, "moment": moment, "left": left, "optional": optional}); err != nil {
+	if s.pages, err = store.Pages(template.FuncMap{"asset": s.assetLink, "price": price, "day": day, "moment": moment, "left": left, "enumerated": enumerated, "optional": optional}); err != nil {
 		return nil, fmt.Errorf("storefront: %w", err)
 	}
 	s.routes = deps.Sessions.Guard(s.mux())
@@ -137,7 +147,7 @@ func (s *Service) mux() *http.ServeMux {
 	mux := http.NewServeMux()
 	for pattern, a := range map[string]answer{
 		"GET /{$}": s.home, "GET /categories": s.categories, "GET /c/{path...}": s.category, "GET /search": s.search, "GET /suggest": s.suggest,
-		"GET /p/{sku}": s.product, "POST /place": s.setPlace, "GET /help": s.help,
+		"GET /p/{sku}": s.product, "POST /place": s.setPlace, "GET /help": s.help, "GET /deals": s.dealsPage,
 		"GET /cart": s.cart, "POST /cart": s.addToCart, "POST /cart/{sku}": s.changeCart, "POST /cart/{sku}/saved": s.changeSaved,
 		"GET /signin": s.signInForm, "POST /signin": s.signIn, "GET /signup": s.signUpForm, "POST /signup": s.signUp, "POST /signout": s.signOut,
 		"GET /reset": s.resetForm, "POST /reset": s.askReset, "GET /reset/new": s.newPasswordForm, "POST /reset/new": s.setPassword,

@@ -42,10 +42,17 @@ RETURNING sku, asked`)
 	// Who has read earlier than another who has written already does not write.
 	stmtPut = sqldb.Define(sqldb.Regional, "storefront.put", `
 UPDATE product_pages AS p
-SET card = n.card, page = n.page, near = string_to_array(n.near, ' '), built = n.asked, built_at = $7
-FROM unnest($2::text[], $3::bytea[], $4::bytea[], $5::text[], $6::int8[]) AS n (sku, card, page, near, asked)
+SET card = n.card, page = n.page, near = string_to_array(n.near, ' '), built = n.asked, built_at = $7, reduced_at = n.reduced_at
+FROM unnest($2::text[], $3::bytea[], $4::bytea[], $5::text[], $6::int8[], $8::timestamptz[]) AS n (sku, card, page, near, asked, reduced_at)
 WHERE p.region = $1 AND p.sku = n.sku AND p.built < n.asked
 RETURNING p.sku`)
+
+	stmtDeals = sqldb.Define(sqldb.Regional, "storefront.deals", `
+SELECT card
+FROM product_pages
+WHERE region = $1 AND reduced_at IS NOT NULL AND reduced_at > $2
+ORDER BY reduced_at DESC, sku
+LIMIT $3`)
 )
 
 // row of a page, to be written.
@@ -103,7 +110,7 @@ func askPages(ctx context.Context, q sqldb.Querier, region ident.Region, skus []
 // putPages that nobody has made later; gives the SKUs of those that are written.
 func putPages(ctx context.Context, tx sqldb.Tx, region ident.Region, rows []row, now time.Time) ([]string, error) {
 	n := len(rows)
-	skus, cards, pages, near, asked := make([]string, n), make([][]byte, n), make([][]byte, n), make([]string, n), make([]int64, n)
+	skus, cards, pages, near, asked, reduced := make([]string, n), make([][]byte, n), make([][]byte, n), make([]string, n), make([]int64, n), make([]*time.Time, n)
 	for i, r := range rows {
 		var err error
 		if cards[i], err = proto.Marshal(r.card); err != nil {
@@ -113,9 +120,24 @@ func putPages(ctx context.Context, tx sqldb.Tx, region ident.Region, rows []row,
 			return nil, fmt.Errorf("page of %s: %w", r.card.GetSku(), err)
 		}
 		skus[i], near[i], asked[i] = r.card.GetSku(), strings.Join(nearSKUs(r.page), " "), r.asked
+		if r.card.GetReduction() != nil {
+			reduced[i] = new(r.card.GetReduction().GetSince().AsTime())
+		}
 	}
 	return sqldb.Collect(ctx, tx, stmtPut, func(r sqldb.Row) (sku string, err error) {
 		err = r.Scan(&sku)
 		return sku, err
-	}, string(region), skus, cards, pages, near, asked, now)
+	}, string(region), skus, cards, pages, near, asked, now, reduced)
+}
+
+// readDeals are the cards of the products whose price has fallen since a time, the newest first.
+func readDeals(ctx context.Context, q sqldb.Querier, region ident.Region, since time.Time) ([]*storefrontv1.Card, error) {
+	return sqldb.Collect(ctx, q, stmtDeals, func(r sqldb.Row) (*storefrontv1.Card, error) {
+		var packed []byte
+		if err := r.Scan(&packed); err != nil {
+			return nil, err
+		}
+		c := &storefrontv1.Card{}
+		return c, proto.Unmarshal(packed, c)
+	}, string(region), since, maxDeals)
 }

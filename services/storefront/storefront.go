@@ -23,11 +23,28 @@ type chrome struct {
 	// CartUnits as the browser remembers them.
 	CartUnits int64
 	// Notice of something that was done.
-	Notice   string
+	Notice string
+	// Missing are parts of the page that did not answer, as a sentence names them.
+	Missing  []string
 	Problems []wrong
 	NoIndex  bool
 	// Refresh after seconds; empty for never.
 	Refresh string
+}
+
+// without a part of the page, if there is an error.
+func (c *chrome) without(part string, err error) {
+	if err != nil {
+		c.Missing = append(c.Missing, part)
+	}
+}
+
+// enumerated as in "a, b and c".
+func enumerated(all []string) string {
+	if len(all) < 2 {
+		return strings.Join(all, "")
+	}
+	return strings.Join(all[:len(all)-1], ", ") + " and " + all[len(all)-1]
 }
 
 // wrong is a sentence about a field of a form, or about all of it.
@@ -39,6 +56,8 @@ type card struct {
 	Price                          string
 	// Rating by the product's reviews; nil without any.
 	Rating *rating
+	// Saving that the price is; nil for none.
+	Saving *saving
 }
 
 // crumb leads back up.
@@ -130,11 +149,11 @@ func cardsOf(products []*catalogv1.Product) []card {
 	return all
 }
 
-// packedCards as pages show them.
-func packedCards(packed []*storefrontv1.Card) []card {
+// packedCards as pages show them at a time.
+func packedCards(packed []*storefrontv1.Card, now time.Time) []card {
 	all := make([]card, len(packed))
 	for i, c := range packed {
-		all[i] = card{SKU: c.GetSku(), Title: c.GetTitle(), Brand: c.GetBrand(), Link: productLink(c.GetSku()), Image: c.GetPicture(), Price: price(c.GetPrice()), Rating: ratingOf(c.GetRating())}
+		all[i] = card{SKU: c.GetSku(), Title: c.GetTitle(), Brand: c.GetBrand(), Link: productLink(c.GetSku()), Image: c.GetPicture(), Price: price(c.GetPrice()), Rating: ratingOf(c.GetRating()), Saving: savingOf(c.GetPrice(), c.GetReduction(), now)}
 	}
 	return all
 }

@@ -21,7 +21,7 @@ import (
 var guest = session.Principal{CustomerID: "g-use1-000000000000000000000000"}
 
 // everyPage that can be seen without an account.
-var everyPage = []string{"/", "/categories", "/c/Home%20&%20Kitchen/Lamps", "/search?q=lamp", "/search?q=%3Cscript%3E", "/p/LAMP", "/p/LAMP/reviews", "/p/LAMP/reviews?sort=newest", "/p/LAMP/questions", "/orders/use1-1/lines/1/review", "/help", "/cart", "/checkout", "/orders/use1-1", "/orders/use1-1/invoice", "/signin?to=/cart", "/signup", "/nowhere", "/checkout/running", "/checkout/failed"}
+var everyPage = []string{"/", "/categories", "/c/Home%20&%20Kitchen/Lamps", "/search?q=lamp", "/search?q=%3Cscript%3E", "/deals", "/p/LAMP", "/p/LAMP/reviews", "/p/LAMP/reviews?sort=newest", "/p/LAMP/questions", "/orders/use1-1/lines/1/review", "/help", "/cart", "/checkout", "/orders/use1-1", "/orders/use1-1/invoice", "/signin?to=/cart", "/signup", "/nowhere", "/checkout/running", "/checkout/failed"}
 
 var inline = regexp.MustCompile(`(?i)<script(?:>| [^>]*)?>|\son\w+=| style=|<style`)
 
@@ -37,6 +37,9 @@ func TestNoPageHasScriptOrStyleWithin(t *testing.T) {
 		}
 		if w.Header().Get("Content-Security-Policy") != policy || w.Header().Get("X-Content-Type-Options") != "nosniff" {
 			t.Errorf("%s has the headers %v", path, w.Header())
+		}
+		if w.Code >= http.StatusInternalServerError {
+			t.Errorf("%s cannot be drawn", path)
 		}
 		if strings.Contains(w.Body.String(), "<b>") || strings.Contains(w.Body.String(), "alert(1)</script>") {
 			t.Errorf("%s shows a product's text as markup", path)

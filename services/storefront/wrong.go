@@ -1,6 +1,7 @@
 package storefront
 
 import (
+	"fmt"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -69,6 +70,9 @@ func wrongs(err error, fields map[string]string) []wrong {
 		return nil
 	}
 	var all []wrong
+	if short := shortOf(err); len(short) > 0 {
+		return short
+	}
 	if d, ok := problem.Detail[*problemv1.FieldViolations](err); ok {
 		for _, v := range d.GetViolations() {
 			id := fields[v.GetField()]
@@ -81,6 +85,19 @@ func wrongs(err error, fields map[string]string) []wrong {
 	}
 	if len(all) == 0 {
 		all = append(all, wrong{Text: sentence(p)})
+	}
+	return all
+}
+
+// shortOf what there is too little of, beside the quantities of the cart; none of any other refusal.
+func shortOf(err error) (all []wrong) {
+	d, _ := problem.Detail[*problemv1.OutOfStock](err)
+	for _, s := range d.GetShortages() {
+		text := "This is sold out. Take it out, or save it for later."
+		if s.GetAvailable() > 0 {
+			text = fmt.Sprintf("Only %d can be had now, and you want %d.", s.GetAvailable(), s.GetRequested())
+		}
+		all = append(all, wrong{Field: "quantity-" + s.GetSku(), Text: text})
 	}
 	return all
 }

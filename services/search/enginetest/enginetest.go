@@ -2,8 +2,10 @@
 package enginetest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -31,6 +33,8 @@ func Run(t *testing.T, open func(t *testing.T) search.Engine) {
 		"the highest version wins":                        versions,
 		"a limit is kept and the total is not cut by it":  limits,
 		"a family is found once, by its best":             families,
+		"totals and facets count a family once":           counts,
+		"a list has as many as are counted":               whole,
 		"suggestions follow the products":                 suggest,
 		"odd input is harmless":                           odd,
 		"searching while indexing":                        concurrent,
@@ -146,7 +150,7 @@ func facets(t *testing.T, e search.Engine) {
 		index(t, e, Product(fmt.Sprint(i), "Pan", func(p *catalogv1.Product) { p.Brand = brand }))
 	}
 	index(t, e, Product("x", "Lamp"))
-	res := find(t, e, search.Query{Words: "pan", Facets: true, Limit: 1})
+	res := find(t, e, search.Query{Words: "pan", Counted: true, Limit: 1})
 	if fmt.Sprint(res.Brands) != "[{Acme 2} {Bolt 1}]" || fmt.Sprint(res.Categories) != "[{Home > Things 3}]" {
 		t.Errorf("brands %v, categories %v", res.Brands, res.Categories)
 	}
@@ -243,7 +247,7 @@ func concurrent(t *testing.T, e search.Engine) {
 		})
 		wg.Go(func() {
 			for range 20 {
-				res, err := e.Search(context.Background(), search.Query{Words: "pan", Limit: 50, Facets: true})
+				res, err := e.Search(context.Background(), search.Query{Words: "pan", Limit: 50, Counted: true})
 				if err != nil {
 					t.Error(err)
 				}
@@ -272,14 +276,85 @@ func families(t *testing.T, e search.Engine) {
 	}
 	index(t, e, many...)
 	index(t, e, Product("a", "Shirt", of("plain", 100)), Product("b", "Shirt", of("plain", 900_000)), Product("c", "Shirt", of("", 200)), Product("d", "Shirt", of("", 150)))
-	q := search.Query{Words: "shirt", Sort: searchv1.Sort_SORT_POPULARITY}
+	q := search.Query{Words: "shirt", Sort: searchv1.Sort_SORT_POPULARITY, Counted: true}
 	want(t, e, q, "b z000 c d") // though the 400 are more than is fetched at first
 	q.Limit = 3
-	if res := find(t, e, q); !res.More || res.Total != 404 || skus(res) != "b z000 c" {
+	if res := find(t, e, q); !res.More || res.Total != 4 || skus(res) != "b z000 c" {
 		t.Errorf("of the first 3 it says %v %d %s", res.More, res.Total, skus(res))
 	}
 	q.Limit = 4
 	if res := find(t, e, q); res.More {
 		t.Error("there are more than four")
 	}
+}
+
+// counts of any catalogue are those of going through it product by product.
+func counts(t *testing.T, e search.Engine) {
+	draw := rand.New(rand.NewPCG(3, 1))
+	pick := func(name string, n int) string { return fmt.Sprint(name, draw.IntN(n)) }
+	var all []*catalogv1.Product
+	for i := range 600 {
+		all = append(all, Product(fmt.Sprintf("p%03d", i), pick("word", 4)+" pan", func(p *catalogv1.Product) {
+			p.Brand, p.CategoryPath = pick("Brand", 30), []string{pick("Top", 2), pick("Leaf", 15)}
+			if draw.IntN(3) > 0 {
+				p.Family = pick("family", 90)
+			}
+		}))
+	}
+	index(t, e, all...)
+	for range 60 {
+		q := search.Query{Limit: 1 + draw.IntN(40), Counted: true, Words: []string{"", "pan", pick("word", 4)}[draw.IntN(3)], Category: []string{"", pick("Top", 2)}[draw.IntN(2)]}
+		if draw.IntN(2) == 0 {
+			q.Brands = []string{pick("Brand", 30), pick("Brand", 30)}
+		}
+		res, want := find(t, e, q), brute(all, q)
+		if res.Total != want.Total || fmt.Sprint(res.Brands) != fmt.Sprint(want.Brands) || fmt.Sprint(res.Categories) != fmt.Sprint(want.Categories) {
+			t.Fatalf("%+v counts %d, %v, %v\nwant %d, %v, %v", q, res.Total, res.Brands, res.Categories, want.Total, want.Brands, want.Categories)
+		}
+		if (int64(len(res.Hits)) != min(res.Total, int64(q.Limit))) || res.More != (res.Total > int64(q.Limit)) {
+			t.Fatalf("%+v lists %d of %d, more %v", q, len(res.Hits), res.Total, res.More)
+		}
+	}
+}
+
+func whole(t *testing.T, e search.Engine) {
+	var all []*catalogv1.Product
+	for i := range 1500 {
+		all = append(all, Product(fmt.Sprint("p", i), "Pan", func(p *catalogv1.Product) { p.Family = fmt.Sprint("family", i/5) }))
+	}
+	index(t, e, all...)
+	if res := find(t, e, search.Query{Words: "pan", Limit: search.MaxResults, Counted: true}); res.Total != 300 || len(res.Hits) != 300 || res.More {
+		t.Errorf("of 300 families it lists %d, and counts %d", len(res.Hits), res.Total)
+	}
+}
+
+// brute counts by going through all products. Each of them has one word of those that are asked for.
+func brute(all []*catalogv1.Product, q search.Query) (r search.Results) {
+	total, brands, categories := map[string]bool{}, map[string]map[string]bool{}, map[string]map[string]bool{}
+	for _, p := range all {
+		path := strings.Join(p.GetCategoryPath(), " > ")
+		if !strings.Contains(p.GetTitle(), q.Words) || !strings.HasPrefix(path, q.Category) || (len(q.Brands) > 0 && !slices.Contains(q.Brands, p.GetBrand())) {
+			continue
+		}
+		one := cmp.Or(p.GetFamily(), p.GetSku())
+		total[one] = true
+		for value, in := range map[string]map[string]map[string]bool{p.GetBrand(): brands, path: categories} {
+			if in[value] == nil {
+				in[value] = map[string]bool{}
+			}
+			in[value][one] = true
+		}
+	}
+	return search.Results{Total: int64(len(total)), Brands: most(brands), Categories: most(categories)}
+}
+
+// most frequent of the values, as many as a facet has.
+func most(values map[string]map[string]bool) (all []search.FacetValue) {
+	for value, of := range values {
+		all = append(all, search.FacetValue{Value: value, Count: int64(len(of))})
+	}
+	slices.SortFunc(all, func(a, b search.FacetValue) int {
+		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Value, b.Value))
+	})
+	return all[:min(len(all), 20)]
 }

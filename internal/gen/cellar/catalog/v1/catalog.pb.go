@@ -1101,6 +1101,210 @@ func (x *ProductChanged) GetProduct() *Product {
 	return nil
 }
 
+type ListPriceHistoriesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Skus          []string               `protobuf:"bytes,1,rep,name=skus,proto3" json:"skus,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListPriceHistoriesRequest) Reset() {
+	*x = ListPriceHistoriesRequest{}
+	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListPriceHistoriesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListPriceHistoriesRequest) ProtoMessage() {}
+
+func (x *ListPriceHistoriesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListPriceHistoriesRequest.ProtoReflect.Descriptor instead.
+func (*ListPriceHistoriesRequest) Descriptor() ([]byte, []int) {
+	return file_cellar_catalog_v1_catalog_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *ListPriceHistoriesRequest) GetSkus() []string {
+	if x != nil {
+		return x.Skus
+	}
+	return nil
+}
+
+type ListPriceHistoriesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Histories     []*PriceHistory        `protobuf:"bytes,1,rep,name=histories,proto3" json:"histories,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListPriceHistoriesResponse) Reset() {
+	*x = ListPriceHistoriesResponse{}
+	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListPriceHistoriesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListPriceHistoriesResponse) ProtoMessage() {}
+
+func (x *ListPriceHistoriesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListPriceHistoriesResponse.ProtoReflect.Descriptor instead.
+func (*ListPriceHistoriesResponse) Descriptor() ([]byte, []int) {
+	return file_cellar_catalog_v1_catalog_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *ListPriceHistoriesResponse) GetHistories() []*PriceHistory {
+	if x != nil {
+		return x.Histories
+	}
+	return nil
+}
+
+// PriceHistory of a product: as much of it as it takes to tell the lowest price of the 30 days before the last change.
+type PriceHistory struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Sku   string                 `protobuf:"bytes,1,opt,name=sku,proto3" json:"sku,omitempty"`
+	// Since when the price is what it is.
+	ChangedAt *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=changed_at,json=changedAt,proto3" json:"changed_at,omitempty"`
+	// Prices from before, oldest first, each lower than the next: one that was not lower than a later one tells nothing. At most 16.
+	Past          []*PastPrice `protobuf:"bytes,3,rep,name=past,proto3" json:"past,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PriceHistory) Reset() {
+	*x = PriceHistory{}
+	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PriceHistory) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PriceHistory) ProtoMessage() {}
+
+func (x *PriceHistory) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PriceHistory.ProtoReflect.Descriptor instead.
+func (*PriceHistory) Descriptor() ([]byte, []int) {
+	return file_cellar_catalog_v1_catalog_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *PriceHistory) GetSku() string {
+	if x != nil {
+		return x.Sku
+	}
+	return ""
+}
+
+func (x *PriceHistory) GetChangedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ChangedAt
+	}
+	return nil
+}
+
+func (x *PriceHistory) GetPast() []*PastPrice {
+	if x != nil {
+		return x.Past
+	}
+	return nil
+}
+
+// PastPrice was the lowest until a time.
+type PastPrice struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Price         *v1.Money              `protobuf:"bytes,1,opt,name=price,proto3" json:"price,omitempty"`
+	Until         *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=until,proto3" json:"until,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PastPrice) Reset() {
+	*x = PastPrice{}
+	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PastPrice) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PastPrice) ProtoMessage() {}
+
+func (x *PastPrice) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PastPrice.ProtoReflect.Descriptor instead.
+func (*PastPrice) Descriptor() ([]byte, []int) {
+	return file_cellar_catalog_v1_catalog_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *PastPrice) GetPrice() *v1.Money {
+	if x != nil {
+		return x.Price
+	}
+	return nil
+}
+
+func (x *PastPrice) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
 var File_cellar_catalog_v1_catalog_proto protoreflect.FileDescriptor
 
 const file_cellar_catalog_v1_catalog_proto_rawDesc = "" +
@@ -1176,14 +1380,26 @@ const file_cellar_catalog_v1_catalog_proto_rawDesc = "" +
 	"\x10SetPriceResponse\x124\n" +
 	"\aproduct\x18\x01 \x01(\v2\x1a.cellar.catalog.v1.ProductR\aproduct\"F\n" +
 	"\x0eProductChanged\x124\n" +
-	"\aproduct\x18\x01 \x01(\v2\x1a.cellar.catalog.v1.ProductR\aproduct*\x9a\x01\n" +
+	"\aproduct\x18\x01 \x01(\v2\x1a.cellar.catalog.v1.ProductR\aproduct\"/\n" +
+	"\x19ListPriceHistoriesRequest\x12\x12\n" +
+	"\x04skus\x18\x01 \x03(\tR\x04skus\"[\n" +
+	"\x1aListPriceHistoriesResponse\x12=\n" +
+	"\thistories\x18\x01 \x03(\v2\x1f.cellar.catalog.v1.PriceHistoryR\thistories\"\x8d\x01\n" +
+	"\fPriceHistory\x12\x10\n" +
+	"\x03sku\x18\x01 \x01(\tR\x03sku\x129\n" +
+	"\n" +
+	"changed_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\tchangedAt\x120\n" +
+	"\x04past\x18\x03 \x03(\v2\x1c.cellar.catalog.v1.PastPriceR\x04past\"k\n" +
+	"\tPastPrice\x12,\n" +
+	"\x05price\x18\x01 \x01(\v2\x16.cellar.money.v1.MoneyR\x05price\x120\n" +
+	"\x05until\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05until*\x9a\x01\n" +
 	"\tCondition\x12\x19\n" +
 	"\x15CONDITION_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rCONDITION_NEW\x10\x01\x12\x19\n" +
 	"\x15CONDITION_REFURBISHED\x10\x02\x12\x16\n" +
 	"\x12CONDITION_LIKE_NEW\x10\x03\x12\x12\n" +
 	"\x0eCONDITION_GOOD\x10\x04\x12\x18\n" +
-	"\x14CONDITION_ACCEPTABLE\x10\x052\xdd\x06\n" +
+	"\x14CONDITION_ACCEPTABLE\x10\x052\xd9\a\n" +
 	"\x0eCatalogService\x12b\n" +
 	"\n" +
 	"GetProduct\x12$.cellar.catalog.v1.GetProductRequest\x1a%.cellar.catalog.v1.GetProductResponse\"\a\x88\xa6\x1d\x01\x90\x02\x01\x12t\n" +
@@ -1192,7 +1408,8 @@ const file_cellar_catalog_v1_catalog_proto_rawDesc = "" +
 	"\x0eListCategories\x12(.cellar.catalog.v1.ListCategoriesRequest\x1a).cellar.catalog.v1.ListCategoriesResponse\"\a\x88\xa6\x1d\x01\x90\x02\x01\x12h\n" +
 	"\fListFamilies\x12&.cellar.catalog.v1.ListFamiliesRequest\x1a'.cellar.catalog.v1.ListFamiliesResponse\"\a\x88\xa6\x1d\x01\x90\x02\x01\x12b\n" +
 	"\n" +
-	"ListOffers\x12$.cellar.catalog.v1.ListOffersRequest\x1a%.cellar.catalog.v1.ListOffersResponse\"\a\x88\xa6\x1d\x01\x90\x02\x01\x12h\n" +
+	"ListOffers\x12$.cellar.catalog.v1.ListOffersRequest\x1a%.cellar.catalog.v1.ListOffersResponse\"\a\x88\xa6\x1d\x01\x90\x02\x01\x12z\n" +
+	"\x12ListPriceHistories\x12,.cellar.catalog.v1.ListPriceHistoriesRequest\x1a-.cellar.catalog.v1.ListPriceHistoriesResponse\"\a\x88\xa6\x1d\x01\x90\x02\x01\x12h\n" +
 	"\rUpsertProduct\x12'.cellar.catalog.v1.UpsertProductRequest\x1a(.cellar.catalog.v1.UpsertProductResponse\"\x04\x88\xa6\x1d\x03\x12Y\n" +
 	"\bSetPrice\x12\".cellar.catalog.v1.SetPriceRequest\x1a#.cellar.catalog.v1.SetPriceResponse\"\x04\x88\xa6\x1d\x03B\xd7\x01\n" +
 	"\x15com.cellar.catalog.v1B\fCatalogProtoP\x01ZJgithub.com/cellar-commerce/cellar/internal/gen/cellar/catalog/v1;catalogv1\xa2\x02\x03CCX\xaa\x02\x11Cellar.Catalog.V1\xca\x02\x11Cellar\\Catalog\\V1\xe2\x02\x1dCellar\\Catalog\\V1\\GPBMetadata\xea\x02\x13Cellar::Catalog::V1b\x06proto3"
@@ -1210,36 +1427,40 @@ func file_cellar_catalog_v1_catalog_proto_rawDescGZIP() []byte {
 }
 
 var file_cellar_catalog_v1_catalog_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_cellar_catalog_v1_catalog_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_cellar_catalog_v1_catalog_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_cellar_catalog_v1_catalog_proto_goTypes = []any{
-	(Condition)(0),                   // 0: cellar.catalog.v1.Condition
-	(*Product)(nil),                  // 1: cellar.catalog.v1.Product
-	(*GetProductRequest)(nil),        // 2: cellar.catalog.v1.GetProductRequest
-	(*GetProductResponse)(nil),       // 3: cellar.catalog.v1.GetProductResponse
-	(*BatchGetProductsRequest)(nil),  // 4: cellar.catalog.v1.BatchGetProductsRequest
-	(*BatchGetProductsResponse)(nil), // 5: cellar.catalog.v1.BatchGetProductsResponse
-	(*BrowseCategoryRequest)(nil),    // 6: cellar.catalog.v1.BrowseCategoryRequest
-	(*BrowseCategoryResponse)(nil),   // 7: cellar.catalog.v1.BrowseCategoryResponse
-	(*ListCategoriesRequest)(nil),    // 8: cellar.catalog.v1.ListCategoriesRequest
-	(*ListCategoriesResponse)(nil),   // 9: cellar.catalog.v1.ListCategoriesResponse
-	(*Category)(nil),                 // 10: cellar.catalog.v1.Category
-	(*ListFamiliesRequest)(nil),      // 11: cellar.catalog.v1.ListFamiliesRequest
-	(*ListFamiliesResponse)(nil),     // 12: cellar.catalog.v1.ListFamiliesResponse
-	(*ListOffersRequest)(nil),        // 13: cellar.catalog.v1.ListOffersRequest
-	(*ListOffersResponse)(nil),       // 14: cellar.catalog.v1.ListOffersResponse
-	(*UpsertProductRequest)(nil),     // 15: cellar.catalog.v1.UpsertProductRequest
-	(*UpsertProductResponse)(nil),    // 16: cellar.catalog.v1.UpsertProductResponse
-	(*SetPriceRequest)(nil),          // 17: cellar.catalog.v1.SetPriceRequest
-	(*SetPriceResponse)(nil),         // 18: cellar.catalog.v1.SetPriceResponse
-	(*ProductChanged)(nil),           // 19: cellar.catalog.v1.ProductChanged
-	nil,                              // 20: cellar.catalog.v1.Product.AttributesEntry
-	(*v1.Money)(nil),                 // 21: cellar.money.v1.Money
-	(*timestamppb.Timestamp)(nil),    // 22: google.protobuf.Timestamp
+	(Condition)(0),                     // 0: cellar.catalog.v1.Condition
+	(*Product)(nil),                    // 1: cellar.catalog.v1.Product
+	(*GetProductRequest)(nil),          // 2: cellar.catalog.v1.GetProductRequest
+	(*GetProductResponse)(nil),         // 3: cellar.catalog.v1.GetProductResponse
+	(*BatchGetProductsRequest)(nil),    // 4: cellar.catalog.v1.BatchGetProductsRequest
+	(*BatchGetProductsResponse)(nil),   // 5: cellar.catalog.v1.BatchGetProductsResponse
+	(*BrowseCategoryRequest)(nil),      // 6: cellar.catalog.v1.BrowseCategoryRequest
+	(*BrowseCategoryResponse)(nil),     // 7: cellar.catalog.v1.BrowseCategoryResponse
+	(*ListCategoriesRequest)(nil),      // 8: cellar.catalog.v1.ListCategoriesRequest
+	(*ListCategoriesResponse)(nil),     // 9: cellar.catalog.v1.ListCategoriesResponse
+	(*Category)(nil),                   // 10: cellar.catalog.v1.Category
+	(*ListFamiliesRequest)(nil),        // 11: cellar.catalog.v1.ListFamiliesRequest
+	(*ListFamiliesResponse)(nil),       // 12: cellar.catalog.v1.ListFamiliesResponse
+	(*ListOffersRequest)(nil),          // 13: cellar.catalog.v1.ListOffersRequest
+	(*ListOffersResponse)(nil),         // 14: cellar.catalog.v1.ListOffersResponse
+	(*UpsertProductRequest)(nil),       // 15: cellar.catalog.v1.UpsertProductRequest
+	(*UpsertProductResponse)(nil),      // 16: cellar.catalog.v1.UpsertProductResponse
+	(*SetPriceRequest)(nil),            // 17: cellar.catalog.v1.SetPriceRequest
+	(*SetPriceResponse)(nil),           // 18: cellar.catalog.v1.SetPriceResponse
+	(*ProductChanged)(nil),             // 19: cellar.catalog.v1.ProductChanged
+	(*ListPriceHistoriesRequest)(nil),  // 20: cellar.catalog.v1.ListPriceHistoriesRequest
+	(*ListPriceHistoriesResponse)(nil), // 21: cellar.catalog.v1.ListPriceHistoriesResponse
+	(*PriceHistory)(nil),               // 22: cellar.catalog.v1.PriceHistory
+	(*PastPrice)(nil),                  // 23: cellar.catalog.v1.PastPrice
+	nil,                                // 24: cellar.catalog.v1.Product.AttributesEntry
+	(*v1.Money)(nil),                   // 25: cellar.money.v1.Money
+	(*timestamppb.Timestamp)(nil),      // 26: google.protobuf.Timestamp
 }
 var file_cellar_catalog_v1_catalog_proto_depIdxs = []int32{
-	21, // 0: cellar.catalog.v1.Product.price:type_name -> cellar.money.v1.Money
-	20, // 1: cellar.catalog.v1.Product.attributes:type_name -> cellar.catalog.v1.Product.AttributesEntry
-	22, // 2: cellar.catalog.v1.Product.updated_at:type_name -> google.protobuf.Timestamp
+	25, // 0: cellar.catalog.v1.Product.price:type_name -> cellar.money.v1.Money
+	24, // 1: cellar.catalog.v1.Product.attributes:type_name -> cellar.catalog.v1.Product.AttributesEntry
+	26, // 2: cellar.catalog.v1.Product.updated_at:type_name -> google.protobuf.Timestamp
 	0,  // 3: cellar.catalog.v1.Product.condition:type_name -> cellar.catalog.v1.Condition
 	1,  // 4: cellar.catalog.v1.GetProductResponse.product:type_name -> cellar.catalog.v1.Product
 	1,  // 5: cellar.catalog.v1.BatchGetProductsResponse.products:type_name -> cellar.catalog.v1.Product
@@ -1249,30 +1470,37 @@ var file_cellar_catalog_v1_catalog_proto_depIdxs = []int32{
 	1,  // 9: cellar.catalog.v1.ListOffersResponse.offers:type_name -> cellar.catalog.v1.Product
 	1,  // 10: cellar.catalog.v1.UpsertProductRequest.product:type_name -> cellar.catalog.v1.Product
 	1,  // 11: cellar.catalog.v1.UpsertProductResponse.product:type_name -> cellar.catalog.v1.Product
-	21, // 12: cellar.catalog.v1.SetPriceRequest.price:type_name -> cellar.money.v1.Money
+	25, // 12: cellar.catalog.v1.SetPriceRequest.price:type_name -> cellar.money.v1.Money
 	1,  // 13: cellar.catalog.v1.SetPriceResponse.product:type_name -> cellar.catalog.v1.Product
 	1,  // 14: cellar.catalog.v1.ProductChanged.product:type_name -> cellar.catalog.v1.Product
-	2,  // 15: cellar.catalog.v1.CatalogService.GetProduct:input_type -> cellar.catalog.v1.GetProductRequest
-	4,  // 16: cellar.catalog.v1.CatalogService.BatchGetProducts:input_type -> cellar.catalog.v1.BatchGetProductsRequest
-	6,  // 17: cellar.catalog.v1.CatalogService.BrowseCategory:input_type -> cellar.catalog.v1.BrowseCategoryRequest
-	8,  // 18: cellar.catalog.v1.CatalogService.ListCategories:input_type -> cellar.catalog.v1.ListCategoriesRequest
-	11, // 19: cellar.catalog.v1.CatalogService.ListFamilies:input_type -> cellar.catalog.v1.ListFamiliesRequest
-	13, // 20: cellar.catalog.v1.CatalogService.ListOffers:input_type -> cellar.catalog.v1.ListOffersRequest
-	15, // 21: cellar.catalog.v1.CatalogService.UpsertProduct:input_type -> cellar.catalog.v1.UpsertProductRequest
-	17, // 22: cellar.catalog.v1.CatalogService.SetPrice:input_type -> cellar.catalog.v1.SetPriceRequest
-	3,  // 23: cellar.catalog.v1.CatalogService.GetProduct:output_type -> cellar.catalog.v1.GetProductResponse
-	5,  // 24: cellar.catalog.v1.CatalogService.BatchGetProducts:output_type -> cellar.catalog.v1.BatchGetProductsResponse
-	7,  // 25: cellar.catalog.v1.CatalogService.BrowseCategory:output_type -> cellar.catalog.v1.BrowseCategoryResponse
-	9,  // 26: cellar.catalog.v1.CatalogService.ListCategories:output_type -> cellar.catalog.v1.ListCategoriesResponse
-	12, // 27: cellar.catalog.v1.CatalogService.ListFamilies:output_type -> cellar.catalog.v1.ListFamiliesResponse
-	14, // 28: cellar.catalog.v1.CatalogService.ListOffers:output_type -> cellar.catalog.v1.ListOffersResponse
-	16, // 29: cellar.catalog.v1.CatalogService.UpsertProduct:output_type -> cellar.catalog.v1.UpsertProductResponse
-	18, // 30: cellar.catalog.v1.CatalogService.SetPrice:output_type -> cellar.catalog.v1.SetPriceResponse
-	23, // [23:31] is the sub-list for method output_type
-	15, // [15:23] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	22, // 15: cellar.catalog.v1.ListPriceHistoriesResponse.histories:type_name -> cellar.catalog.v1.PriceHistory
+	26, // 16: cellar.catalog.v1.PriceHistory.changed_at:type_name -> google.protobuf.Timestamp
+	23, // 17: cellar.catalog.v1.PriceHistory.past:type_name -> cellar.catalog.v1.PastPrice
+	25, // 18: cellar.catalog.v1.PastPrice.price:type_name -> cellar.money.v1.Money
+	26, // 19: cellar.catalog.v1.PastPrice.until:type_name -> google.protobuf.Timestamp
+	2,  // 20: cellar.catalog.v1.CatalogService.GetProduct:input_type -> cellar.catalog.v1.GetProductRequest
+	4,  // 21: cellar.catalog.v1.CatalogService.BatchGetProducts:input_type -> cellar.catalog.v1.BatchGetProductsRequest
+	6,  // 22: cellar.catalog.v1.CatalogService.BrowseCategory:input_type -> cellar.catalog.v1.BrowseCategoryRequest
+	8,  // 23: cellar.catalog.v1.CatalogService.ListCategories:input_type -> cellar.catalog.v1.ListCategoriesRequest
+	11, // 24: cellar.catalog.v1.CatalogService.ListFamilies:input_type -> cellar.catalog.v1.ListFamiliesRequest
+	13, // 25: cellar.catalog.v1.CatalogService.ListOffers:input_type -> cellar.catalog.v1.ListOffersRequest
+	20, // 26: cellar.catalog.v1.CatalogService.ListPriceHistories:input_type -> cellar.catalog.v1.ListPriceHistoriesRequest
+	15, // 27: cellar.catalog.v1.CatalogService.UpsertProduct:input_type -> cellar.catalog.v1.UpsertProductRequest
+	17, // 28: cellar.catalog.v1.CatalogService.SetPrice:input_type -> cellar.catalog.v1.SetPriceRequest
+	3,  // 29: cellar.catalog.v1.CatalogService.GetProduct:output_type -> cellar.catalog.v1.GetProductResponse
+	5,  // 30: cellar.catalog.v1.CatalogService.BatchGetProducts:output_type -> cellar.catalog.v1.BatchGetProductsResponse
+	7,  // 31: cellar.catalog.v1.CatalogService.BrowseCategory:output_type -> cellar.catalog.v1.BrowseCategoryResponse
+	9,  // 32: cellar.catalog.v1.CatalogService.ListCategories:output_type -> cellar.catalog.v1.ListCategoriesResponse
+	12, // 33: cellar.catalog.v1.CatalogService.ListFamilies:output_type -> cellar.catalog.v1.ListFamiliesResponse
+	14, // 34: cellar.catalog.v1.CatalogService.ListOffers:output_type -> cellar.catalog.v1.ListOffersResponse
+	21, // 35: cellar.catalog.v1.CatalogService.ListPriceHistories:output_type -> cellar.catalog.v1.ListPriceHistoriesResponse
+	16, // 36: cellar.catalog.v1.CatalogService.UpsertProduct:output_type -> cellar.catalog.v1.UpsertProductResponse
+	18, // 37: cellar.catalog.v1.CatalogService.SetPrice:output_type -> cellar.catalog.v1.SetPriceResponse
+	29, // [29:38] is the sub-list for method output_type
+	20, // [20:29] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_cellar_catalog_v1_catalog_proto_init() }
@@ -1286,7 +1514,7 @@ func file_cellar_catalog_v1_catalog_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cellar_catalog_v1_catalog_proto_rawDesc), len(file_cellar_catalog_v1_catalog_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   20,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -1782,6 +1782,166 @@ func (x *DisableVoucherResponse) GetVoucher() *Voucher {
 	return nil
 }
 
+type ListPromotionsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListPromotionsRequest) Reset() {
+	*x = ListPromotionsRequest{}
+	mi := &file_cellar_checkout_v1_checkout_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListPromotionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListPromotionsRequest) ProtoMessage() {}
+
+func (x *ListPromotionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_checkout_v1_checkout_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListPromotionsRequest.ProtoReflect.Descriptor instead.
+func (*ListPromotionsRequest) Descriptor() ([]byte, []int) {
+	return file_cellar_checkout_v1_checkout_proto_rawDescGZIP(), []int{21}
+}
+
+type ListPromotionsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Promotions    []*Promotion           `protobuf:"bytes,1,rep,name=promotions,proto3" json:"promotions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListPromotionsResponse) Reset() {
+	*x = ListPromotionsResponse{}
+	mi := &file_cellar_checkout_v1_checkout_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListPromotionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListPromotionsResponse) ProtoMessage() {}
+
+func (x *ListPromotionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_checkout_v1_checkout_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListPromotionsResponse.ProtoReflect.Descriptor instead.
+func (*ListPromotionsResponse) Descriptor() ([]byte, []int) {
+	return file_cellar_checkout_v1_checkout_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *ListPromotionsResponse) GetPromotions() []*Promotion {
+	if x != nil {
+		return x.Promotions
+	}
+	return nil
+}
+
+// Promotion that takes a percentage off, by itself.
+type Promotion struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Code  string                 `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"`
+	// 1 to 10,000.
+	PercentBasisPoints int32 `protobuf:"varint,2,opt,name=percent_basis_points,json=percentBasisPoints,proto3" json:"percent_basis_points,omitempty"`
+	// Paths of categories, sub-categories included; empty: everything. At most 20.
+	Categories []string               `protobuf:"bytes,3,rep,name=categories,proto3" json:"categories,omitempty"`
+	ValidFrom  *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=valid_from,json=validFrom,proto3" json:"valid_from,omitempty"`
+	// Not included; absent: for ever.
+	ValidUntil    *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=valid_until,json=validUntil,proto3" json:"valid_until,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Promotion) Reset() {
+	*x = Promotion{}
+	mi := &file_cellar_checkout_v1_checkout_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Promotion) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Promotion) ProtoMessage() {}
+
+func (x *Promotion) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_checkout_v1_checkout_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Promotion.ProtoReflect.Descriptor instead.
+func (*Promotion) Descriptor() ([]byte, []int) {
+	return file_cellar_checkout_v1_checkout_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *Promotion) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+func (x *Promotion) GetPercentBasisPoints() int32 {
+	if x != nil {
+		return x.PercentBasisPoints
+	}
+	return 0
+}
+
+func (x *Promotion) GetCategories() []string {
+	if x != nil {
+		return x.Categories
+	}
+	return nil
+}
+
+func (x *Promotion) GetValidFrom() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ValidFrom
+	}
+	return nil
+}
+
+func (x *Promotion) GetValidUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ValidUntil
+	}
+	return nil
+}
+
 var File_cellar_checkout_v1_checkout_proto protoreflect.FileDescriptor
 
 const file_cellar_checkout_v1_checkout_proto_rawDesc = "" +
@@ -1941,7 +2101,22 @@ const file_cellar_checkout_v1_checkout_proto_rawDesc = "" +
 	"\x15DisableVoucherRequest\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\"O\n" +
 	"\x16DisableVoucherResponse\x125\n" +
-	"\avoucher\x18\x01 \x01(\v2\x1b.cellar.checkout.v1.VoucherR\avoucher*E\n" +
+	"\avoucher\x18\x01 \x01(\v2\x1b.cellar.checkout.v1.VoucherR\avoucher\"\x17\n" +
+	"\x15ListPromotionsRequest\"W\n" +
+	"\x16ListPromotionsResponse\x12=\n" +
+	"\n" +
+	"promotions\x18\x01 \x03(\v2\x1d.cellar.checkout.v1.PromotionR\n" +
+	"promotions\"\xe9\x01\n" +
+	"\tPromotion\x12\x12\n" +
+	"\x04code\x18\x01 \x01(\tR\x04code\x120\n" +
+	"\x14percent_basis_points\x18\x02 \x01(\x05R\x12percentBasisPoints\x12\x1e\n" +
+	"\n" +
+	"categories\x18\x03 \x03(\tR\n" +
+	"categories\x129\n" +
+	"\n" +
+	"valid_from\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tvalidFrom\x12;\n" +
+	"\vvalid_until\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"validUntil*E\n" +
 	"\x05Speed\x12\x15\n" +
 	"\x11SPEED_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eSPEED_STANDARD\x10\x01\x12\x11\n" +
@@ -1950,12 +2125,13 @@ const file_cellar_checkout_v1_checkout_proto_rawDesc = "" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11STATE_IN_PROGRESS\x10\x01\x12\x10\n" +
 	"\fSTATE_PLACED\x10\x02\x12\x10\n" +
-	"\fSTATE_FAILED\x10\x032\x85\x05\n" +
+	"\fSTATE_FAILED\x10\x032\xf7\x05\n" +
 	"\x0fCheckoutService\x12Y\n" +
 	"\x05Quote\x12 .cellar.checkout.v1.QuoteRequest\x1a!.cellar.checkout.v1.QuoteResponse\"\v\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x90\x02\x02\x12i\n" +
 	"\n" +
 	"PlaceOrder\x12%.cellar.checkout.v1.PlaceOrderRequest\x1a&.cellar.checkout.v1.PlaceOrderResponse\"\f\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x98\xa6\x1d\x01\x12k\n" +
-	"\vGetCheckout\x12&.cellar.checkout.v1.GetCheckoutRequest\x1a'.cellar.checkout.v1.GetCheckoutResponse\"\v\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x90\x02\x01\x12j\n" +
+	"\vGetCheckout\x12&.cellar.checkout.v1.GetCheckoutRequest\x1a'.cellar.checkout.v1.GetCheckoutResponse\"\v\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x90\x02\x01\x12p\n" +
+	"\x0eListPromotions\x12).cellar.checkout.v1.ListPromotionsRequest\x1a*.cellar.checkout.v1.ListPromotionsResponse\"\a\x88\xa6\x1d\x01\x90\x02\x01\x12j\n" +
 	"\rCreateVoucher\x12(.cellar.checkout.v1.CreateVoucherRequest\x1a).cellar.checkout.v1.CreateVoucherResponse\"\x04\x88\xa6\x1d\x03\x12d\n" +
 	"\n" +
 	"GetVoucher\x12%.cellar.checkout.v1.GetVoucherRequest\x1a&.cellar.checkout.v1.GetVoucherResponse\"\a\x88\xa6\x1d\x03\x90\x02\x01\x12m\n" +
@@ -1975,7 +2151,7 @@ func file_cellar_checkout_v1_checkout_proto_rawDescGZIP() []byte {
 }
 
 var file_cellar_checkout_v1_checkout_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_cellar_checkout_v1_checkout_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_cellar_checkout_v1_checkout_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_cellar_checkout_v1_checkout_proto_goTypes = []any{
 	(Speed)(0),                     // 0: cellar.checkout.v1.Speed
 	(State)(0),                     // 1: cellar.checkout.v1.State
@@ -2000,81 +2176,89 @@ var file_cellar_checkout_v1_checkout_proto_goTypes = []any{
 	(*GetVoucherResponse)(nil),     // 20: cellar.checkout.v1.GetVoucherResponse
 	(*DisableVoucherRequest)(nil),  // 21: cellar.checkout.v1.DisableVoucherRequest
 	(*DisableVoucherResponse)(nil), // 22: cellar.checkout.v1.DisableVoucherResponse
-	(*v1.PostalAddress)(nil),       // 23: cellar.postal.v1.PostalAddress
-	(*v11.Money)(nil),              // 24: cellar.money.v1.Money
-	(*timestamppb.Timestamp)(nil),  // 25: google.protobuf.Timestamp
-	(*v12.ParcelLine)(nil),         // 26: cellar.order.v1.ParcelLine
-	(*v12.Order)(nil),              // 27: cellar.order.v1.Order
+	(*ListPromotionsRequest)(nil),  // 23: cellar.checkout.v1.ListPromotionsRequest
+	(*ListPromotionsResponse)(nil), // 24: cellar.checkout.v1.ListPromotionsResponse
+	(*Promotion)(nil),              // 25: cellar.checkout.v1.Promotion
+	(*v1.PostalAddress)(nil),       // 26: cellar.postal.v1.PostalAddress
+	(*v11.Money)(nil),              // 27: cellar.money.v1.Money
+	(*timestamppb.Timestamp)(nil),  // 28: google.protobuf.Timestamp
+	(*v12.ParcelLine)(nil),         // 29: cellar.order.v1.ParcelLine
+	(*v12.Order)(nil),              // 30: cellar.order.v1.Order
 }
 var file_cellar_checkout_v1_checkout_proto_depIdxs = []int32{
-	23, // 0: cellar.checkout.v1.QuoteRequest.address:type_name -> cellar.postal.v1.PostalAddress
+	26, // 0: cellar.checkout.v1.QuoteRequest.address:type_name -> cellar.postal.v1.PostalAddress
 	0,  // 1: cellar.checkout.v1.QuoteRequest.speed:type_name -> cellar.checkout.v1.Speed
 	5,  // 2: cellar.checkout.v1.QuoteResponse.lines:type_name -> cellar.checkout.v1.QuoteLine
-	24, // 3: cellar.checkout.v1.QuoteResponse.items_total:type_name -> cellar.money.v1.Money
-	24, // 4: cellar.checkout.v1.QuoteResponse.shipping:type_name -> cellar.money.v1.Money
-	24, // 5: cellar.checkout.v1.QuoteResponse.tax:type_name -> cellar.money.v1.Money
-	24, // 6: cellar.checkout.v1.QuoteResponse.total:type_name -> cellar.money.v1.Money
-	25, // 7: cellar.checkout.v1.QuoteResponse.expires_at:type_name -> google.protobuf.Timestamp
-	24, // 8: cellar.checkout.v1.QuoteResponse.discount:type_name -> cellar.money.v1.Money
-	24, // 9: cellar.checkout.v1.QuoteResponse.shipping_tax:type_name -> cellar.money.v1.Money
+	27, // 3: cellar.checkout.v1.QuoteResponse.items_total:type_name -> cellar.money.v1.Money
+	27, // 4: cellar.checkout.v1.QuoteResponse.shipping:type_name -> cellar.money.v1.Money
+	27, // 5: cellar.checkout.v1.QuoteResponse.tax:type_name -> cellar.money.v1.Money
+	27, // 6: cellar.checkout.v1.QuoteResponse.total:type_name -> cellar.money.v1.Money
+	28, // 7: cellar.checkout.v1.QuoteResponse.expires_at:type_name -> google.protobuf.Timestamp
+	27, // 8: cellar.checkout.v1.QuoteResponse.discount:type_name -> cellar.money.v1.Money
+	27, // 9: cellar.checkout.v1.QuoteResponse.shipping_tax:type_name -> cellar.money.v1.Money
 	4,  // 10: cellar.checkout.v1.QuoteResponse.parcels:type_name -> cellar.checkout.v1.PromisedParcel
-	26, // 11: cellar.checkout.v1.PromisedParcel.lines:type_name -> cellar.order.v1.ParcelLine
-	25, // 12: cellar.checkout.v1.PromisedParcel.deliver_by:type_name -> google.protobuf.Timestamp
-	24, // 13: cellar.checkout.v1.QuoteLine.unit_price:type_name -> cellar.money.v1.Money
-	24, // 14: cellar.checkout.v1.QuoteLine.discount:type_name -> cellar.money.v1.Money
-	24, // 15: cellar.checkout.v1.QuoteLine.tax:type_name -> cellar.money.v1.Money
-	27, // 16: cellar.checkout.v1.PlaceOrderResponse.order:type_name -> cellar.order.v1.Order
+	29, // 11: cellar.checkout.v1.PromisedParcel.lines:type_name -> cellar.order.v1.ParcelLine
+	28, // 12: cellar.checkout.v1.PromisedParcel.deliver_by:type_name -> google.protobuf.Timestamp
+	27, // 13: cellar.checkout.v1.QuoteLine.unit_price:type_name -> cellar.money.v1.Money
+	27, // 14: cellar.checkout.v1.QuoteLine.discount:type_name -> cellar.money.v1.Money
+	27, // 15: cellar.checkout.v1.QuoteLine.tax:type_name -> cellar.money.v1.Money
+	30, // 16: cellar.checkout.v1.PlaceOrderResponse.order:type_name -> cellar.order.v1.Order
 	1,  // 17: cellar.checkout.v1.GetCheckoutResponse.state:type_name -> cellar.checkout.v1.State
 	5,  // 18: cellar.checkout.v1.QuoteSnapshot.lines:type_name -> cellar.checkout.v1.QuoteLine
-	23, // 19: cellar.checkout.v1.QuoteSnapshot.ship_to:type_name -> cellar.postal.v1.PostalAddress
+	26, // 19: cellar.checkout.v1.QuoteSnapshot.ship_to:type_name -> cellar.postal.v1.PostalAddress
 	0,  // 20: cellar.checkout.v1.QuoteSnapshot.speed:type_name -> cellar.checkout.v1.Speed
-	24, // 21: cellar.checkout.v1.QuoteSnapshot.items_total:type_name -> cellar.money.v1.Money
-	24, // 22: cellar.checkout.v1.QuoteSnapshot.shipping:type_name -> cellar.money.v1.Money
-	24, // 23: cellar.checkout.v1.QuoteSnapshot.tax:type_name -> cellar.money.v1.Money
-	24, // 24: cellar.checkout.v1.QuoteSnapshot.total:type_name -> cellar.money.v1.Money
-	25, // 25: cellar.checkout.v1.QuoteSnapshot.issued_at:type_name -> google.protobuf.Timestamp
-	25, // 26: cellar.checkout.v1.QuoteSnapshot.expires_at:type_name -> google.protobuf.Timestamp
+	27, // 21: cellar.checkout.v1.QuoteSnapshot.items_total:type_name -> cellar.money.v1.Money
+	27, // 22: cellar.checkout.v1.QuoteSnapshot.shipping:type_name -> cellar.money.v1.Money
+	27, // 23: cellar.checkout.v1.QuoteSnapshot.tax:type_name -> cellar.money.v1.Money
+	27, // 24: cellar.checkout.v1.QuoteSnapshot.total:type_name -> cellar.money.v1.Money
+	28, // 25: cellar.checkout.v1.QuoteSnapshot.issued_at:type_name -> google.protobuf.Timestamp
+	28, // 26: cellar.checkout.v1.QuoteSnapshot.expires_at:type_name -> google.protobuf.Timestamp
 	12, // 27: cellar.checkout.v1.QuoteSnapshot.parcels:type_name -> cellar.checkout.v1.QuotedParcel
-	24, // 28: cellar.checkout.v1.QuoteSnapshot.discount:type_name -> cellar.money.v1.Money
-	24, // 29: cellar.checkout.v1.QuoteSnapshot.shipping_tax:type_name -> cellar.money.v1.Money
+	27, // 28: cellar.checkout.v1.QuoteSnapshot.discount:type_name -> cellar.money.v1.Money
+	27, // 29: cellar.checkout.v1.QuoteSnapshot.shipping_tax:type_name -> cellar.money.v1.Money
 	11, // 30: cellar.checkout.v1.QuoteSnapshot.terms:type_name -> cellar.checkout.v1.LineTerms
 	14, // 31: cellar.checkout.v1.QuotedParcel.fc:type_name -> cellar.checkout.v1.FulfillmentCenter
-	26, // 32: cellar.checkout.v1.QuotedParcel.lines:type_name -> cellar.order.v1.ParcelLine
-	25, // 33: cellar.checkout.v1.QuotedParcel.ship_by:type_name -> google.protobuf.Timestamp
-	25, // 34: cellar.checkout.v1.QuotedParcel.deliver_by:type_name -> google.protobuf.Timestamp
+	29, // 32: cellar.checkout.v1.QuotedParcel.lines:type_name -> cellar.order.v1.ParcelLine
+	28, // 33: cellar.checkout.v1.QuotedParcel.ship_by:type_name -> google.protobuf.Timestamp
+	28, // 34: cellar.checkout.v1.QuotedParcel.deliver_by:type_name -> google.protobuf.Timestamp
 	10, // 35: cellar.checkout.v1.PlacementState.quote:type_name -> cellar.checkout.v1.QuoteSnapshot
 	15, // 36: cellar.checkout.v1.PlacementState.allocations:type_name -> cellar.checkout.v1.Allocation
 	14, // 37: cellar.checkout.v1.PlacementState.asked_fcs:type_name -> cellar.checkout.v1.FulfillmentCenter
-	25, // 38: cellar.checkout.v1.PlacementState.holds_expire_at:type_name -> google.protobuf.Timestamp
-	27, // 39: cellar.checkout.v1.PlacementState.placed:type_name -> cellar.order.v1.Order
+	28, // 38: cellar.checkout.v1.PlacementState.holds_expire_at:type_name -> google.protobuf.Timestamp
+	30, // 39: cellar.checkout.v1.PlacementState.placed:type_name -> cellar.order.v1.Order
 	14, // 40: cellar.checkout.v1.Allocation.fc:type_name -> cellar.checkout.v1.FulfillmentCenter
-	26, // 41: cellar.checkout.v1.Allocation.lines:type_name -> cellar.order.v1.ParcelLine
-	24, // 42: cellar.checkout.v1.Voucher.amount_off:type_name -> cellar.money.v1.Money
-	24, // 43: cellar.checkout.v1.Voucher.minimum:type_name -> cellar.money.v1.Money
-	25, // 44: cellar.checkout.v1.Voucher.valid_from:type_name -> google.protobuf.Timestamp
-	25, // 45: cellar.checkout.v1.Voucher.valid_until:type_name -> google.protobuf.Timestamp
-	25, // 46: cellar.checkout.v1.Voucher.created_at:type_name -> google.protobuf.Timestamp
+	29, // 41: cellar.checkout.v1.Allocation.lines:type_name -> cellar.order.v1.ParcelLine
+	27, // 42: cellar.checkout.v1.Voucher.amount_off:type_name -> cellar.money.v1.Money
+	27, // 43: cellar.checkout.v1.Voucher.minimum:type_name -> cellar.money.v1.Money
+	28, // 44: cellar.checkout.v1.Voucher.valid_from:type_name -> google.protobuf.Timestamp
+	28, // 45: cellar.checkout.v1.Voucher.valid_until:type_name -> google.protobuf.Timestamp
+	28, // 46: cellar.checkout.v1.Voucher.created_at:type_name -> google.protobuf.Timestamp
 	16, // 47: cellar.checkout.v1.CreateVoucherRequest.voucher:type_name -> cellar.checkout.v1.Voucher
 	16, // 48: cellar.checkout.v1.CreateVoucherResponse.voucher:type_name -> cellar.checkout.v1.Voucher
 	16, // 49: cellar.checkout.v1.GetVoucherResponse.voucher:type_name -> cellar.checkout.v1.Voucher
 	16, // 50: cellar.checkout.v1.DisableVoucherResponse.voucher:type_name -> cellar.checkout.v1.Voucher
-	2,  // 51: cellar.checkout.v1.CheckoutService.Quote:input_type -> cellar.checkout.v1.QuoteRequest
-	6,  // 52: cellar.checkout.v1.CheckoutService.PlaceOrder:input_type -> cellar.checkout.v1.PlaceOrderRequest
-	8,  // 53: cellar.checkout.v1.CheckoutService.GetCheckout:input_type -> cellar.checkout.v1.GetCheckoutRequest
-	17, // 54: cellar.checkout.v1.CheckoutService.CreateVoucher:input_type -> cellar.checkout.v1.CreateVoucherRequest
-	19, // 55: cellar.checkout.v1.CheckoutService.GetVoucher:input_type -> cellar.checkout.v1.GetVoucherRequest
-	21, // 56: cellar.checkout.v1.CheckoutService.DisableVoucher:input_type -> cellar.checkout.v1.DisableVoucherRequest
-	3,  // 57: cellar.checkout.v1.CheckoutService.Quote:output_type -> cellar.checkout.v1.QuoteResponse
-	7,  // 58: cellar.checkout.v1.CheckoutService.PlaceOrder:output_type -> cellar.checkout.v1.PlaceOrderResponse
-	9,  // 59: cellar.checkout.v1.CheckoutService.GetCheckout:output_type -> cellar.checkout.v1.GetCheckoutResponse
-	18, // 60: cellar.checkout.v1.CheckoutService.CreateVoucher:output_type -> cellar.checkout.v1.CreateVoucherResponse
-	20, // 61: cellar.checkout.v1.CheckoutService.GetVoucher:output_type -> cellar.checkout.v1.GetVoucherResponse
-	22, // 62: cellar.checkout.v1.CheckoutService.DisableVoucher:output_type -> cellar.checkout.v1.DisableVoucherResponse
-	57, // [57:63] is the sub-list for method output_type
-	51, // [51:57] is the sub-list for method input_type
-	51, // [51:51] is the sub-list for extension type_name
-	51, // [51:51] is the sub-list for extension extendee
-	0,  // [0:51] is the sub-list for field type_name
+	25, // 51: cellar.checkout.v1.ListPromotionsResponse.promotions:type_name -> cellar.checkout.v1.Promotion
+	28, // 52: cellar.checkout.v1.Promotion.valid_from:type_name -> google.protobuf.Timestamp
+	28, // 53: cellar.checkout.v1.Promotion.valid_until:type_name -> google.protobuf.Timestamp
+	2,  // 54: cellar.checkout.v1.CheckoutService.Quote:input_type -> cellar.checkout.v1.QuoteRequest
+	6,  // 55: cellar.checkout.v1.CheckoutService.PlaceOrder:input_type -> cellar.checkout.v1.PlaceOrderRequest
+	8,  // 56: cellar.checkout.v1.CheckoutService.GetCheckout:input_type -> cellar.checkout.v1.GetCheckoutRequest
+	23, // 57: cellar.checkout.v1.CheckoutService.ListPromotions:input_type -> cellar.checkout.v1.ListPromotionsRequest
+	17, // 58: cellar.checkout.v1.CheckoutService.CreateVoucher:input_type -> cellar.checkout.v1.CreateVoucherRequest
+	19, // 59: cellar.checkout.v1.CheckoutService.GetVoucher:input_type -> cellar.checkout.v1.GetVoucherRequest
+	21, // 60: cellar.checkout.v1.CheckoutService.DisableVoucher:input_type -> cellar.checkout.v1.DisableVoucherRequest
+	3,  // 61: cellar.checkout.v1.CheckoutService.Quote:output_type -> cellar.checkout.v1.QuoteResponse
+	7,  // 62: cellar.checkout.v1.CheckoutService.PlaceOrder:output_type -> cellar.checkout.v1.PlaceOrderResponse
+	9,  // 63: cellar.checkout.v1.CheckoutService.GetCheckout:output_type -> cellar.checkout.v1.GetCheckoutResponse
+	24, // 64: cellar.checkout.v1.CheckoutService.ListPromotions:output_type -> cellar.checkout.v1.ListPromotionsResponse
+	18, // 65: cellar.checkout.v1.CheckoutService.CreateVoucher:output_type -> cellar.checkout.v1.CreateVoucherResponse
+	20, // 66: cellar.checkout.v1.CheckoutService.GetVoucher:output_type -> cellar.checkout.v1.GetVoucherResponse
+	22, // 67: cellar.checkout.v1.CheckoutService.DisableVoucher:output_type -> cellar.checkout.v1.DisableVoucherResponse
+	61, // [61:68] is the sub-list for method output_type
+	54, // [54:61] is the sub-list for method input_type
+	54, // [54:54] is the sub-list for extension type_name
+	54, // [54:54] is the sub-list for extension extendee
+	0,  // [0:54] is the sub-list for field type_name
 }
 
 func init() { file_cellar_checkout_v1_checkout_proto_init() }
@@ -2096,7 +2280,7 @@ func file_cellar_checkout_v1_checkout_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cellar_checkout_v1_checkout_proto_rawDesc), len(file_cellar_checkout_v1_checkout_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   21,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -189,7 +189,7 @@ type SearchResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Hits          []*Hit                 `protobuf:"bytes,1,rep,name=hits,proto3" json:"hits,omitempty"`
 	NextPageToken string                 `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
-	// Number of products found: exact up to 1,000, then a lower bound.
+	// Number of products found, of a family only one: exact up to 1,000, then a lower bound.
 	Total         int64    `protobuf:"varint,3,opt,name=total,proto3" json:"total,omitempty"`
 	Facets        []*Facet `protobuf:"bytes,4,rep,name=facets,proto3" json:"facets,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -348,7 +348,7 @@ func (x *Hit) GetScore() float64 {
 	return 0
 }
 
-// Facet counts the values of one field among all products found.
+// Facet counts the values of one field among all products found, of a family only one for each value.
 type Facet struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// "category" or "brand".

@@ -12,6 +12,7 @@ import (
 	v11 "github.com/cellar-commerce/cellar/internal/gen/cellar/review/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -36,7 +37,11 @@ type Page struct {
 	// The products of its family, itself among them, in the order of their SKUs; none when it is the only one.
 	Variants []*Variant `protobuf:"bytes,5,rep,name=variants,proto3" json:"variants,omitempty"`
 	// What other sellers offer: by condition, then by price; at most 20.
-	Offers        []*Offer `protobuf:"bytes,6,rep,name=offers,proto3" json:"offers,omitempty"`
+	Offers []*Offer `protobuf:"bytes,6,rep,name=offers,proto3" json:"offers,omitempty"`
+	// Of the shop's own price; absent when it has not fallen, or by too little.
+	Reduction *Reduction `protobuf:"bytes,9,opt,name=reduction,proto3" json:"reduction,omitempty"`
+	// Parts that could not be found out, as a sentence names them ("reviews"); a page of a row lacks none.
+	Lacking       []string `protobuf:"bytes,10,rep,name=lacking,proto3" json:"lacking,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -113,6 +118,75 @@ func (x *Page) GetOffers() []*Offer {
 	return nil
 }
 
+func (x *Page) GetReduction() *Reduction {
+	if x != nil {
+		return x.Reduction
+	}
+	return nil
+}
+
+func (x *Page) GetLacking() []string {
+	if x != nil {
+		return x.Lacking
+	}
+	return nil
+}
+
+// Reduction of a price.
+type Reduction struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The lowest price of the 30 days before it.
+	Was *v12.Money `protobuf:"bytes,1,opt,name=was,proto3" json:"was,omitempty"`
+	// When the price fell.
+	Since         *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=since,proto3" json:"since,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Reduction) Reset() {
+	*x = Reduction{}
+	mi := &file_cellar_storefront_v1_storefront_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Reduction) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Reduction) ProtoMessage() {}
+
+func (x *Reduction) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_storefront_v1_storefront_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Reduction.ProtoReflect.Descriptor instead.
+func (*Reduction) Descriptor() ([]byte, []int) {
+	return file_cellar_storefront_v1_storefront_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Reduction) GetWas() *v12.Money {
+	if x != nil {
+		return x.Was
+	}
+	return nil
+}
+
+func (x *Reduction) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
 // Offer of a seller.
 type Offer struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -126,7 +200,7 @@ type Offer struct {
 
 func (x *Offer) Reset() {
 	*x = Offer{}
-	mi := &file_cellar_storefront_v1_storefront_proto_msgTypes[1]
+	mi := &file_cellar_storefront_v1_storefront_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -138,7 +212,7 @@ func (x *Offer) String() string {
 func (*Offer) ProtoMessage() {}
 
 func (x *Offer) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_storefront_v1_storefront_proto_msgTypes[1]
+	mi := &file_cellar_storefront_v1_storefront_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -151,7 +225,7 @@ func (x *Offer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Offer.ProtoReflect.Descriptor instead.
 func (*Offer) Descriptor() ([]byte, []int) {
-	return file_cellar_storefront_v1_storefront_proto_rawDescGZIP(), []int{1}
+	return file_cellar_storefront_v1_storefront_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Offer) GetSku() string {
@@ -194,7 +268,7 @@ type Variant struct {
 
 func (x *Variant) Reset() {
 	*x = Variant{}
-	mi := &file_cellar_storefront_v1_storefront_proto_msgTypes[2]
+	mi := &file_cellar_storefront_v1_storefront_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -206,7 +280,7 @@ func (x *Variant) String() string {
 func (*Variant) ProtoMessage() {}
 
 func (x *Variant) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_storefront_v1_storefront_proto_msgTypes[2]
+	mi := &file_cellar_storefront_v1_storefront_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -219,7 +293,7 @@ func (x *Variant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Variant.ProtoReflect.Descriptor instead.
 func (*Variant) Descriptor() ([]byte, []int) {
-	return file_cellar_storefront_v1_storefront_proto_rawDescGZIP(), []int{2}
+	return file_cellar_storefront_v1_storefront_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Variant) GetSku() string {
@@ -243,16 +317,20 @@ type Card struct {
 	Title string                 `protobuf:"bytes,2,opt,name=title,proto3" json:"title,omitempty"`
 	Brand string                 `protobuf:"bytes,3,opt,name=brand,proto3" json:"brand,omitempty"`
 	// Address of the picture to show: its own, or the drawn one.
-	Picture       string      `protobuf:"bytes,4,opt,name=picture,proto3" json:"picture,omitempty"`
-	Price         *v12.Money  `protobuf:"bytes,5,opt,name=price,proto3" json:"price,omitempty"`
-	Rating        *v11.Rating `protobuf:"bytes,6,opt,name=rating,proto3" json:"rating,omitempty"`
+	Picture string      `protobuf:"bytes,4,opt,name=picture,proto3" json:"picture,omitempty"`
+	Price   *v12.Money  `protobuf:"bytes,5,opt,name=price,proto3" json:"price,omitempty"`
+	Rating  *v11.Rating `protobuf:"bytes,6,opt,name=rating,proto3" json:"rating,omitempty"`
+	// As the page has it.
+	Reduction *Reduction `protobuf:"bytes,9,opt,name=reduction,proto3" json:"reduction,omitempty"`
+	// Of the product; empty for none.
+	Family        string `protobuf:"bytes,10,opt,name=family,proto3" json:"family,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Card) Reset() {
 	*x = Card{}
-	mi := &file_cellar_storefront_v1_storefront_proto_msgTypes[3]
+	mi := &file_cellar_storefront_v1_storefront_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -264,7 +342,7 @@ func (x *Card) String() string {
 func (*Card) ProtoMessage() {}
 
 func (x *Card) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_storefront_v1_storefront_proto_msgTypes[3]
+	mi := &file_cellar_storefront_v1_storefront_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -277,7 +355,7 @@ func (x *Card) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Card.ProtoReflect.Descriptor instead.
 func (*Card) Descriptor() ([]byte, []int) {
-	return file_cellar_storefront_v1_storefront_proto_rawDescGZIP(), []int{3}
+	return file_cellar_storefront_v1_storefront_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Card) GetSku() string {
@@ -322,6 +400,20 @@ func (x *Card) GetRating() *v11.Rating {
 	return nil
 }
 
+func (x *Card) GetReduction() *Reduction {
+	if x != nil {
+		return x.Reduction
+	}
+	return nil
+}
+
+func (x *Card) GetFamily() string {
+	if x != nil {
+		return x.Family
+	}
+	return ""
+}
+
 // PagesRebuilt is the event `catalog.page.rebuilt`: rows of pages that a region has written anew. Its cells forget what they
 // have of them in memory.
 type PagesRebuilt struct {
@@ -334,7 +426,7 @@ type PagesRebuilt struct {
 
 func (x *PagesRebuilt) Reset() {
 	*x = PagesRebuilt{}
-	mi := &file_cellar_storefront_v1_storefront_proto_msgTypes[4]
+	mi := &file_cellar_storefront_v1_storefront_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -346,7 +438,7 @@ func (x *PagesRebuilt) String() string {
 func (*PagesRebuilt) ProtoMessage() {}
 
 func (x *PagesRebuilt) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_storefront_v1_storefront_proto_msgTypes[4]
+	mi := &file_cellar_storefront_v1_storefront_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -359,7 +451,7 @@ func (x *PagesRebuilt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PagesRebuilt.ProtoReflect.Descriptor instead.
 func (*PagesRebuilt) Descriptor() ([]byte, []int) {
-	return file_cellar_storefront_v1_storefront_proto_rawDescGZIP(), []int{4}
+	return file_cellar_storefront_v1_storefront_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *PagesRebuilt) GetSkus() []string {
@@ -373,7 +465,7 @@ var File_cellar_storefront_v1_storefront_proto protoreflect.FileDescriptor
 
 const file_cellar_storefront_v1_storefront_proto_rawDesc = "" +
 	"\n" +
-	"%cellar/storefront/v1/storefront.proto\x12\x14cellar.storefront.v1\x1a\x1fcellar/catalog/v1/catalog.proto\x1a\x1bcellar/money/v1/money.proto\x1a\x1dcellar/review/v1/review.proto\"\xd4\x02\n" +
+	"%cellar/storefront/v1/storefront.proto\x12\x14cellar.storefront.v1\x1a\x1fcellar/catalog/v1/catalog.proto\x1a\x1bcellar/money/v1/money.proto\x1a\x1dcellar/review/v1/review.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xad\x03\n" +
 	"\x04Page\x124\n" +
 	"\aproduct\x18\x01 \x01(\v2\x1a.cellar.catalog.v1.ProductR\aproduct\x123\n" +
 	"\aopinion\x18\x02 \x01(\v2\x19.cellar.review.v1.OpinionR\aopinion\x124\n" +
@@ -381,7 +473,13 @@ const file_cellar_storefront_v1_storefront_proto_rawDesc = "" +
 	"\valso_bought\x18\x04 \x03(\v2\x1a.cellar.storefront.v1.CardR\n" +
 	"alsoBought\x129\n" +
 	"\bvariants\x18\x05 \x03(\v2\x1d.cellar.storefront.v1.VariantR\bvariants\x123\n" +
-	"\x06offers\x18\x06 \x03(\v2\x1b.cellar.storefront.v1.OfferR\x06offers\"\x9b\x01\n" +
+	"\x06offers\x18\x06 \x03(\v2\x1b.cellar.storefront.v1.OfferR\x06offers\x12=\n" +
+	"\treduction\x18\t \x01(\v2\x1f.cellar.storefront.v1.ReductionR\treduction\x12\x18\n" +
+	"\alacking\x18\n" +
+	" \x03(\tR\alacking\"g\n" +
+	"\tReduction\x12(\n" +
+	"\x03was\x18\x01 \x01(\v2\x16.cellar.money.v1.MoneyR\x03was\x120\n" +
+	"\x05since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\"\x9b\x01\n" +
 	"\x05Offer\x12\x10\n" +
 	"\x03sku\x18\x01 \x01(\tR\x03sku\x12\x16\n" +
 	"\x06seller\x18\x02 \x01(\tR\x06seller\x12:\n" +
@@ -389,14 +487,17 @@ const file_cellar_storefront_v1_storefront_proto_rawDesc = "" +
 	"\x05price\x18\x04 \x01(\v2\x16.cellar.money.v1.MoneyR\x05price\"3\n" +
 	"\aVariant\x12\x10\n" +
 	"\x03sku\x18\x01 \x01(\tR\x03sku\x12\x16\n" +
-	"\x06values\x18\x02 \x03(\tR\x06values\"\xbe\x01\n" +
+	"\x06values\x18\x02 \x03(\tR\x06values\"\x95\x02\n" +
 	"\x04Card\x12\x10\n" +
 	"\x03sku\x18\x01 \x01(\tR\x03sku\x12\x14\n" +
 	"\x05title\x18\x02 \x01(\tR\x05title\x12\x14\n" +
 	"\x05brand\x18\x03 \x01(\tR\x05brand\x12\x18\n" +
 	"\apicture\x18\x04 \x01(\tR\apicture\x12,\n" +
 	"\x05price\x18\x05 \x01(\v2\x16.cellar.money.v1.MoneyR\x05price\x120\n" +
-	"\x06rating\x18\x06 \x01(\v2\x18.cellar.review.v1.RatingR\x06rating\"\"\n" +
+	"\x06rating\x18\x06 \x01(\v2\x18.cellar.review.v1.RatingR\x06rating\x12=\n" +
+	"\treduction\x18\t \x01(\v2\x1f.cellar.storefront.v1.ReductionR\treduction\x12\x16\n" +
+	"\x06family\x18\n" +
+	" \x01(\tR\x06family\"\"\n" +
 	"\fPagesRebuilt\x12\x12\n" +
 	"\x04skus\x18\x01 \x03(\tR\x04skusB\xef\x01\n" +
 	"\x18com.cellar.storefront.v1B\x0fStorefrontProtoP\x01ZPgithub.com/cellar-commerce/cellar/internal/gen/cellar/storefront/v1;storefrontv1\xa2\x02\x03CSX\xaa\x02\x14Cellar.Storefront.V1\xca\x02\x14Cellar\\Storefront\\V1\xe2\x02 Cellar\\Storefront\\V1\\GPBMetadata\xea\x02\x16Cellar::Storefront::V1b\x06proto3"
@@ -413,35 +514,41 @@ func file_cellar_storefront_v1_storefront_proto_rawDescGZIP() []byte {
 	return file_cellar_storefront_v1_storefront_proto_rawDescData
 }
 
-var file_cellar_storefront_v1_storefront_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_cellar_storefront_v1_storefront_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_cellar_storefront_v1_storefront_proto_goTypes = []any{
-	(*Page)(nil),         // 0: cellar.storefront.v1.Page
-	(*Offer)(nil),        // 1: cellar.storefront.v1.Offer
-	(*Variant)(nil),      // 2: cellar.storefront.v1.Variant
-	(*Card)(nil),         // 3: cellar.storefront.v1.Card
-	(*PagesRebuilt)(nil), // 4: cellar.storefront.v1.PagesRebuilt
-	(*v1.Product)(nil),   // 5: cellar.catalog.v1.Product
-	(*v11.Opinion)(nil),  // 6: cellar.review.v1.Opinion
-	(v1.Condition)(0),    // 7: cellar.catalog.v1.Condition
-	(*v12.Money)(nil),    // 8: cellar.money.v1.Money
-	(*v11.Rating)(nil),   // 9: cellar.review.v1.Rating
+	(*Page)(nil),                  // 0: cellar.storefront.v1.Page
+	(*Reduction)(nil),             // 1: cellar.storefront.v1.Reduction
+	(*Offer)(nil),                 // 2: cellar.storefront.v1.Offer
+	(*Variant)(nil),               // 3: cellar.storefront.v1.Variant
+	(*Card)(nil),                  // 4: cellar.storefront.v1.Card
+	(*PagesRebuilt)(nil),          // 5: cellar.storefront.v1.PagesRebuilt
+	(*v1.Product)(nil),            // 6: cellar.catalog.v1.Product
+	(*v11.Opinion)(nil),           // 7: cellar.review.v1.Opinion
+	(*v12.Money)(nil),             // 8: cellar.money.v1.Money
+	(*timestamppb.Timestamp)(nil), // 9: google.protobuf.Timestamp
+	(v1.Condition)(0),             // 10: cellar.catalog.v1.Condition
+	(*v11.Rating)(nil),            // 11: cellar.review.v1.Rating
 }
 var file_cellar_storefront_v1_storefront_proto_depIdxs = []int32{
-	5,  // 0: cellar.storefront.v1.Page.product:type_name -> cellar.catalog.v1.Product
-	6,  // 1: cellar.storefront.v1.Page.opinion:type_name -> cellar.review.v1.Opinion
-	3,  // 2: cellar.storefront.v1.Page.related:type_name -> cellar.storefront.v1.Card
-	3,  // 3: cellar.storefront.v1.Page.also_bought:type_name -> cellar.storefront.v1.Card
-	2,  // 4: cellar.storefront.v1.Page.variants:type_name -> cellar.storefront.v1.Variant
-	1,  // 5: cellar.storefront.v1.Page.offers:type_name -> cellar.storefront.v1.Offer
-	7,  // 6: cellar.storefront.v1.Offer.condition:type_name -> cellar.catalog.v1.Condition
-	8,  // 7: cellar.storefront.v1.Offer.price:type_name -> cellar.money.v1.Money
-	8,  // 8: cellar.storefront.v1.Card.price:type_name -> cellar.money.v1.Money
-	9,  // 9: cellar.storefront.v1.Card.rating:type_name -> cellar.review.v1.Rating
-	10, // [10:10] is the sub-list for method output_type
-	10, // [10:10] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	6,  // 0: cellar.storefront.v1.Page.product:type_name -> cellar.catalog.v1.Product
+	7,  // 1: cellar.storefront.v1.Page.opinion:type_name -> cellar.review.v1.Opinion
+	4,  // 2: cellar.storefront.v1.Page.related:type_name -> cellar.storefront.v1.Card
+	4,  // 3: cellar.storefront.v1.Page.also_bought:type_name -> cellar.storefront.v1.Card
+	3,  // 4: cellar.storefront.v1.Page.variants:type_name -> cellar.storefront.v1.Variant
+	2,  // 5: cellar.storefront.v1.Page.offers:type_name -> cellar.storefront.v1.Offer
+	1,  // 6: cellar.storefront.v1.Page.reduction:type_name -> cellar.storefront.v1.Reduction
+	8,  // 7: cellar.storefront.v1.Reduction.was:type_name -> cellar.money.v1.Money
+	9,  // 8: cellar.storefront.v1.Reduction.since:type_name -> google.protobuf.Timestamp
+	10, // 9: cellar.storefront.v1.Offer.condition:type_name -> cellar.catalog.v1.Condition
+	8,  // 10: cellar.storefront.v1.Offer.price:type_name -> cellar.money.v1.Money
+	8,  // 11: cellar.storefront.v1.Card.price:type_name -> cellar.money.v1.Money
+	11, // 12: cellar.storefront.v1.Card.rating:type_name -> cellar.review.v1.Rating
+	1,  // 13: cellar.storefront.v1.Card.reduction:type_name -> cellar.storefront.v1.Reduction
+	14, // [14:14] is the sub-list for method output_type
+	14, // [14:14] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_cellar_storefront_v1_storefront_proto_init() }
@@ -455,7 +562,7 @@ func file_cellar_storefront_v1_storefront_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cellar_storefront_v1_storefront_proto_rawDesc), len(file_cellar_storefront_v1_storefront_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   5,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -51,6 +51,9 @@ const (
 	// CatalogServiceListOffersProcedure is the fully-qualified name of the CatalogService's ListOffers
 	// RPC.
 	CatalogServiceListOffersProcedure = "/cellar.catalog.v1.CatalogService/ListOffers"
+	// CatalogServiceListPriceHistoriesProcedure is the fully-qualified name of the CatalogService's
+	// ListPriceHistories RPC.
+	CatalogServiceListPriceHistoriesProcedure = "/cellar.catalog.v1.CatalogService/ListPriceHistories"
 	// CatalogServiceUpsertProductProcedure is the fully-qualified name of the CatalogService's
 	// UpsertProduct RPC.
 	CatalogServiceUpsertProductProcedure = "/cellar.catalog.v1.CatalogService/UpsertProduct"
@@ -72,6 +75,8 @@ type CatalogServiceClient interface {
 	ListFamilies(context.Context, *v1.ListFamiliesRequest) (*v1.ListFamiliesResponse, error)
 	// ListOffers of products: by condition, then by price, at most 20 of each. At most 200 products.
 	ListOffers(context.Context, *v1.ListOffersRequest) (*v1.ListOffersResponse, error)
+	// ListPriceHistories of the products whose price has ever changed, among the SKUs asked for, in no promised order. At most 200.
+	ListPriceHistories(context.Context, *v1.ListPriceHistoriesRequest) (*v1.ListPriceHistoriesResponse, error)
 	// UpsertProduct creates or replaces a product. The version grows by one at each change.
 	UpsertProduct(context.Context, *v1.UpsertProductRequest) (*v1.UpsertProductResponse, error)
 	// SetPrice of a product. NOT_FOUND (UNKNOWN_PRODUCT).
@@ -131,6 +136,13 @@ func NewCatalogServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
+		listPriceHistories: connect.NewClient[v1.ListPriceHistoriesRequest, v1.ListPriceHistoriesResponse](
+			httpClient,
+			baseURL+CatalogServiceListPriceHistoriesProcedure,
+			connect.WithSchema(catalogServiceMethods.ByName("ListPriceHistories")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
 		upsertProduct: connect.NewClient[v1.UpsertProductRequest, v1.UpsertProductResponse](
 			httpClient,
 			baseURL+CatalogServiceUpsertProductProcedure,
@@ -148,14 +160,15 @@ func NewCatalogServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 
 // catalogServiceClient implements CatalogServiceClient.
 type catalogServiceClient struct {
-	getProduct       *connect.Client[v1.GetProductRequest, v1.GetProductResponse]
-	batchGetProducts *connect.Client[v1.BatchGetProductsRequest, v1.BatchGetProductsResponse]
-	browseCategory   *connect.Client[v1.BrowseCategoryRequest, v1.BrowseCategoryResponse]
-	listCategories   *connect.Client[v1.ListCategoriesRequest, v1.ListCategoriesResponse]
-	listFamilies     *connect.Client[v1.ListFamiliesRequest, v1.ListFamiliesResponse]
-	listOffers       *connect.Client[v1.ListOffersRequest, v1.ListOffersResponse]
-	upsertProduct    *connect.Client[v1.UpsertProductRequest, v1.UpsertProductResponse]
-	setPrice         *connect.Client[v1.SetPriceRequest, v1.SetPriceResponse]
+	getProduct         *connect.Client[v1.GetProductRequest, v1.GetProductResponse]
+	batchGetProducts   *connect.Client[v1.BatchGetProductsRequest, v1.BatchGetProductsResponse]
+	browseCategory     *connect.Client[v1.BrowseCategoryRequest, v1.BrowseCategoryResponse]
+	listCategories     *connect.Client[v1.ListCategoriesRequest, v1.ListCategoriesResponse]
+	listFamilies       *connect.Client[v1.ListFamiliesRequest, v1.ListFamiliesResponse]
+	listOffers         *connect.Client[v1.ListOffersRequest, v1.ListOffersResponse]
+	listPriceHistories *connect.Client[v1.ListPriceHistoriesRequest, v1.ListPriceHistoriesResponse]
+	upsertProduct      *connect.Client[v1.UpsertProductRequest, v1.UpsertProductResponse]
+	setPrice           *connect.Client[v1.SetPriceRequest, v1.SetPriceResponse]
 }
 
 // GetProduct calls cellar.catalog.v1.CatalogService.GetProduct.
@@ -212,6 +225,15 @@ func (c *catalogServiceClient) ListOffers(ctx context.Context, req *v1.ListOffer
 	return nil, err
 }
 
+// ListPriceHistories calls cellar.catalog.v1.CatalogService.ListPriceHistories.
+func (c *catalogServiceClient) ListPriceHistories(ctx context.Context, req *v1.ListPriceHistoriesRequest) (*v1.ListPriceHistoriesResponse, error) {
+	response, err := c.listPriceHistories.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // UpsertProduct calls cellar.catalog.v1.CatalogService.UpsertProduct.
 func (c *catalogServiceClient) UpsertProduct(ctx context.Context, req *v1.UpsertProductRequest) (*v1.UpsertProductResponse, error) {
 	response, err := c.upsertProduct.CallUnary(ctx, connect.NewRequest(req))
@@ -244,6 +266,8 @@ type CatalogServiceHandler interface {
 	ListFamilies(context.Context, *v1.ListFamiliesRequest) (*v1.ListFamiliesResponse, error)
 	// ListOffers of products: by condition, then by price, at most 20 of each. At most 200 products.
 	ListOffers(context.Context, *v1.ListOffersRequest) (*v1.ListOffersResponse, error)
+	// ListPriceHistories of the products whose price has ever changed, among the SKUs asked for, in no promised order. At most 200.
+	ListPriceHistories(context.Context, *v1.ListPriceHistoriesRequest) (*v1.ListPriceHistoriesResponse, error)
 	// UpsertProduct creates or replaces a product. The version grows by one at each change.
 	UpsertProduct(context.Context, *v1.UpsertProductRequest) (*v1.UpsertProductResponse, error)
 	// SetPrice of a product. NOT_FOUND (UNKNOWN_PRODUCT).
@@ -299,6 +323,13 @@ func NewCatalogServiceHandler(svc CatalogServiceHandler, opts ...connect.Handler
 		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
+	catalogServiceListPriceHistoriesHandler := connect.NewUnaryHandlerSimple(
+		CatalogServiceListPriceHistoriesProcedure,
+		svc.ListPriceHistories,
+		connect.WithSchema(catalogServiceMethods.ByName("ListPriceHistories")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
 	catalogServiceUpsertProductHandler := connect.NewUnaryHandlerSimple(
 		CatalogServiceUpsertProductProcedure,
 		svc.UpsertProduct,
@@ -325,6 +356,8 @@ func NewCatalogServiceHandler(svc CatalogServiceHandler, opts ...connect.Handler
 			catalogServiceListFamiliesHandler.ServeHTTP(w, r)
 		case CatalogServiceListOffersProcedure:
 			catalogServiceListOffersHandler.ServeHTTP(w, r)
+		case CatalogServiceListPriceHistoriesProcedure:
+			catalogServiceListPriceHistoriesHandler.ServeHTTP(w, r)
 		case CatalogServiceUpsertProductProcedure:
 			catalogServiceUpsertProductHandler.ServeHTTP(w, r)
 		case CatalogServiceSetPriceProcedure:
@@ -360,6 +393,10 @@ func (UnimplementedCatalogServiceHandler) ListFamilies(context.Context, *v1.List
 
 func (UnimplementedCatalogServiceHandler) ListOffers(context.Context, *v1.ListOffersRequest) (*v1.ListOffersResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.catalog.v1.CatalogService.ListOffers is not implemented"))
+}
+
+func (UnimplementedCatalogServiceHandler) ListPriceHistories(context.Context, *v1.ListPriceHistoriesRequest) (*v1.ListPriceHistoriesResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.catalog.v1.CatalogService.ListPriceHistories is not implemented"))
 }
 
 func (UnimplementedCatalogServiceHandler) UpsertProduct(context.Context, *v1.UpsertProductRequest) (*v1.UpsertProductResponse, error) {

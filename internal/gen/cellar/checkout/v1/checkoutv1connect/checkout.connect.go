@@ -41,6 +41,9 @@ const (
 	// CheckoutServiceGetCheckoutProcedure is the fully-qualified name of the CheckoutService's
 	// GetCheckout RPC.
 	CheckoutServiceGetCheckoutProcedure = "/cellar.checkout.v1.CheckoutService/GetCheckout"
+	// CheckoutServiceListPromotionsProcedure is the fully-qualified name of the CheckoutService's
+	// ListPromotions RPC.
+	CheckoutServiceListPromotionsProcedure = "/cellar.checkout.v1.CheckoutService/ListPromotions"
 	// CheckoutServiceCreateVoucherProcedure is the fully-qualified name of the CheckoutService's
 	// CreateVoucher RPC.
 	CheckoutServiceCreateVoucherProcedure = "/cellar.checkout.v1.CheckoutService/CreateVoucher"
@@ -70,6 +73,8 @@ type CheckoutServiceClient interface {
 	// GetCheckout tells what became of a PlaceOrder, by its idempotency key. NOT_FOUND (UNKNOWN_CHECKOUT):
 	// it never began, or its key has expired.
 	GetCheckout(context.Context, *v1.GetCheckoutRequest) (*v1.GetCheckoutResponse, error)
+	// ListPromotions that apply by themselves, to everybody, and are in force: at most 20, a minute old at most.
+	ListPromotions(context.Context, *v1.ListPromotionsRequest) (*v1.ListPromotionsResponse, error)
 	// CreateVoucher defines a voucher, or a promotion that needs none. Again with the same content it changes nothing;
 	// ALREADY_EXISTS (VOUCHER_EXISTS) with another. It counts everywhere within a minute.
 	CreateVoucher(context.Context, *v1.CreateVoucherRequest) (*v1.CreateVoucherResponse, error)
@@ -110,6 +115,13 @@ func NewCheckoutServiceClient(httpClient connect.HTTPClient, baseURL string, opt
 			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
+		listPromotions: connect.NewClient[v1.ListPromotionsRequest, v1.ListPromotionsResponse](
+			httpClient,
+			baseURL+CheckoutServiceListPromotionsProcedure,
+			connect.WithSchema(checkoutServiceMethods.ByName("ListPromotions")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
 		createVoucher: connect.NewClient[v1.CreateVoucherRequest, v1.CreateVoucherResponse](
 			httpClient,
 			baseURL+CheckoutServiceCreateVoucherProcedure,
@@ -137,6 +149,7 @@ type checkoutServiceClient struct {
 	quote          *connect.Client[v1.QuoteRequest, v1.QuoteResponse]
 	placeOrder     *connect.Client[v1.PlaceOrderRequest, v1.PlaceOrderResponse]
 	getCheckout    *connect.Client[v1.GetCheckoutRequest, v1.GetCheckoutResponse]
+	listPromotions *connect.Client[v1.ListPromotionsRequest, v1.ListPromotionsResponse]
 	createVoucher  *connect.Client[v1.CreateVoucherRequest, v1.CreateVoucherResponse]
 	getVoucher     *connect.Client[v1.GetVoucherRequest, v1.GetVoucherResponse]
 	disableVoucher *connect.Client[v1.DisableVoucherRequest, v1.DisableVoucherResponse]
@@ -163,6 +176,15 @@ func (c *checkoutServiceClient) PlaceOrder(ctx context.Context, req *v1.PlaceOrd
 // GetCheckout calls cellar.checkout.v1.CheckoutService.GetCheckout.
 func (c *checkoutServiceClient) GetCheckout(ctx context.Context, req *v1.GetCheckoutRequest) (*v1.GetCheckoutResponse, error) {
 	response, err := c.getCheckout.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ListPromotions calls cellar.checkout.v1.CheckoutService.ListPromotions.
+func (c *checkoutServiceClient) ListPromotions(ctx context.Context, req *v1.ListPromotionsRequest) (*v1.ListPromotionsResponse, error) {
+	response, err := c.listPromotions.CallUnary(ctx, connect.NewRequest(req))
 	if response != nil {
 		return response.Msg, err
 	}
@@ -214,6 +236,8 @@ type CheckoutServiceHandler interface {
 	// GetCheckout tells what became of a PlaceOrder, by its idempotency key. NOT_FOUND (UNKNOWN_CHECKOUT):
 	// it never began, or its key has expired.
 	GetCheckout(context.Context, *v1.GetCheckoutRequest) (*v1.GetCheckoutResponse, error)
+	// ListPromotions that apply by themselves, to everybody, and are in force: at most 20, a minute old at most.
+	ListPromotions(context.Context, *v1.ListPromotionsRequest) (*v1.ListPromotionsResponse, error)
 	// CreateVoucher defines a voucher, or a promotion that needs none. Again with the same content it changes nothing;
 	// ALREADY_EXISTS (VOUCHER_EXISTS) with another. It counts everywhere within a minute.
 	CreateVoucher(context.Context, *v1.CreateVoucherRequest) (*v1.CreateVoucherResponse, error)
@@ -250,6 +274,13 @@ func NewCheckoutServiceHandler(svc CheckoutServiceHandler, opts ...connect.Handl
 		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
+	checkoutServiceListPromotionsHandler := connect.NewUnaryHandlerSimple(
+		CheckoutServiceListPromotionsProcedure,
+		svc.ListPromotions,
+		connect.WithSchema(checkoutServiceMethods.ByName("ListPromotions")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
 	checkoutServiceCreateVoucherHandler := connect.NewUnaryHandlerSimple(
 		CheckoutServiceCreateVoucherProcedure,
 		svc.CreateVoucher,
@@ -277,6 +308,8 @@ func NewCheckoutServiceHandler(svc CheckoutServiceHandler, opts ...connect.Handl
 			checkoutServicePlaceOrderHandler.ServeHTTP(w, r)
 		case CheckoutServiceGetCheckoutProcedure:
 			checkoutServiceGetCheckoutHandler.ServeHTTP(w, r)
+		case CheckoutServiceListPromotionsProcedure:
+			checkoutServiceListPromotionsHandler.ServeHTTP(w, r)
 		case CheckoutServiceCreateVoucherProcedure:
 			checkoutServiceCreateVoucherHandler.ServeHTTP(w, r)
 		case CheckoutServiceGetVoucherProcedure:
@@ -302,6 +335,10 @@ func (UnimplementedCheckoutServiceHandler) PlaceOrder(context.Context, *v1.Place
 
 func (UnimplementedCheckoutServiceHandler) GetCheckout(context.Context, *v1.GetCheckoutRequest) (*v1.GetCheckoutResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.checkout.v1.CheckoutService.GetCheckout is not implemented"))
+}
+
+func (UnimplementedCheckoutServiceHandler) ListPromotions(context.Context, *v1.ListPromotionsRequest) (*v1.ListPromotionsResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.checkout.v1.CheckoutService.ListPromotions is not implemented"))
 }
 
 func (UnimplementedCheckoutServiceHandler) CreateVoucher(context.Context, *v1.CreateVoucherRequest) (*v1.CreateVoucherResponse, error) {
