@@ -94,7 +94,7 @@ func validateSearch(req *searchv1.SearchRequest) (size int, err error) {
 func show(h Hit) *searchv1.Hit {
 	p := h.Product
 	return &searchv1.Hit{
-		Sku: p.SKU, Title: p.Title, Brand: p.Brand, Category: p.Category, ImageUrl: p.Image, Score: h.Score,
+		Sku: p.SKU, Title: p.Title, Brand: p.Brand, Category: p.Category, ImageUrl: p.Image, Score: h.Score, Prime: p.Prime,
 		Price: money.Amount{Minor: p.Price, Currency: p.Currency}.Proto(),
 	}
 }

@@ -77,6 +77,7 @@ type Product struct {
 	Version    int64
 	// Family of products that differ in size, colour and the like; empty for none.
 	Family string
+	Prime  bool
 }
 
 // MaxResults is where every result list ends.
@@ -130,7 +131,7 @@ func shown(p *catalogv1.Product) *Product {
 	out := &Product{
 		SKU: p.GetSku(), Title: p.GetTitle(), Brand: p.GetBrand(), Category: strings.Join(p.GetCategoryPath(), " > "),
 		Price: p.GetPrice().GetMinorUnits(), Currency: p.GetPrice().GetCurrencyCode(), Popularity: p.GetPopularity(), Version: p.GetVersion(),
-		Family: p.GetFamily(),
+		Family: p.GetFamily(), Prime: p.GetPrime(),
 	}
 	if len(p.GetImageUrls()) > 0 {
 		out.Image = p.GetImageUrls()[0]

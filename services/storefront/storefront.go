@@ -39,6 +39,7 @@ type card struct {
 	Price                          string
 	// Rating by the product's reviews; nil without any.
 	Rating *rating
+	Prime  bool
 }
 
 // crumb leads back up.
@@ -119,7 +120,7 @@ func picture(sku string, urls ...string) string {
 }
 
 func cardOf(p *catalogv1.Product) card {
-	return card{SKU: p.GetSku(), Title: p.GetTitle(), Brand: p.GetBrand(), Link: productLink(p.GetSku()), Image: picture(p.GetSku(), p.GetImageUrls()...), Price: price(p.GetPrice())}
+	return card{SKU: p.GetSku(), Title: p.GetTitle(), Brand: p.GetBrand(), Link: productLink(p.GetSku()), Image: picture(p.GetSku(), p.GetImageUrls()...), Price: price(p.GetPrice()), Prime: p.GetPrime()}
 }
 
 func cardsOf(products []*catalogv1.Product) []card {
@@ -134,7 +135,7 @@ func cardsOf(products []*catalogv1.Product) []card {
 func packedCards(packed []*storefrontv1.Card) []card {
 	all := make([]card, len(packed))
 	for i, c := range packed {
-		all[i] = card{SKU: c.GetSku(), Title: c.GetTitle(), Brand: c.GetBrand(), Link: productLink(c.GetSku()), Image: c.GetPicture(), Price: price(c.GetPrice()), Rating: ratingOf(c.GetRating())}
+		all[i] = card{SKU: c.GetSku(), Title: c.GetTitle(), Brand: c.GetBrand(), Link: productLink(c.GetSku()), Image: c.GetPicture(), Price: price(c.GetPrice()), Rating: ratingOf(c.GetRating()), Prime: c.GetPrime()}
 	}
 	return all
 }
@@ -142,7 +143,7 @@ func packedCards(packed []*storefrontv1.Card) []card {
 func hitCards(hits []*searchv1.Hit) []card {
 	all := make([]card, len(hits))
 	for i, h := range hits {
-		all[i] = card{SKU: h.GetSku(), Title: h.GetTitle(), Brand: h.GetBrand(), Link: productLink(h.GetSku()), Image: picture(h.GetSku(), h.GetImageUrl()), Price: price(h.GetPrice())}
+		all[i] = card{SKU: h.GetSku(), Title: h.GetTitle(), Brand: h.GetBrand(), Link: productLink(h.GetSku()), Image: picture(h.GetSku(), h.GetImageUrl()), Price: price(h.GetPrice()), Prime: h.GetPrime()}
 	}
 	return all
 }

@@ -264,7 +264,9 @@ type Hit struct {
 	Price    *v1.Money              `protobuf:"bytes,5,opt,name=price,proto3" json:"price,omitempty"`
 	ImageUrl string                 `protobuf:"bytes,6,opt,name=image_url,json=imageUrl,proto3" json:"image_url,omitempty"`
 	// Score of the ranking; only its order means something.
-	Score         float64 `protobuf:"fixed64,7,opt,name=score,proto3" json:"score,omitempty"`
+	Score float64 `protobuf:"fixed64,7,opt,name=score,proto3" json:"score,omitempty"`
+	// Whether it is Prime: see cellar.catalog.v1.Product.
+	Prime         bool `protobuf:"varint,8,opt,name=prime,proto3" json:"prime,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -346,6 +348,13 @@ func (x *Hit) GetScore() float64 {
 		return x.Score
 	}
 	return 0
+}
+
+func (x *Hit) GetPrime() bool {
+	if x != nil {
+		return x.Prime
+	}
+	return false
 }
 
 // Facet counts the values of one field among all products found.
@@ -720,7 +729,7 @@ const file_cellar_search_v1_search_proto_rawDesc = "" +
 	"\x04hits\x18\x01 \x03(\v2\x15.cellar.search.v1.HitR\x04hits\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\x14\n" +
 	"\x05total\x18\x03 \x01(\x03R\x05total\x12/\n" +
-	"\x06facets\x18\x04 \x03(\v2\x17.cellar.search.v1.FacetR\x06facets\"\xc0\x01\n" +
+	"\x06facets\x18\x04 \x03(\v2\x17.cellar.search.v1.FacetR\x06facets\"\xd6\x01\n" +
 	"\x03Hit\x12\x10\n" +
 	"\x03sku\x18\x01 \x01(\tR\x03sku\x12\x14\n" +
 	"\x05title\x18\x02 \x01(\tR\x05title\x12\x14\n" +
@@ -728,7 +737,8 @@ const file_cellar_search_v1_search_proto_rawDesc = "" +
 	"\bcategory\x18\x04 \x01(\tR\bcategory\x12,\n" +
 	"\x05price\x18\x05 \x01(\v2\x16.cellar.money.v1.MoneyR\x05price\x12\x1b\n" +
 	"\timage_url\x18\x06 \x01(\tR\bimageUrl\x12\x14\n" +
-	"\x05score\x18\a \x01(\x01R\x05score\"S\n" +
+	"\x05score\x18\a \x01(\x01R\x05score\x12\x14\n" +
+	"\x05prime\x18\b \x01(\bR\x05prime\"S\n" +
 	"\x05Facet\x12\x14\n" +
 	"\x05field\x18\x01 \x01(\tR\x05field\x124\n" +
 	"\x06values\x18\x02 \x03(\v2\x1c.cellar.search.v1.FacetValueR\x06values\"8\n" +

@@ -1,0 +1,187 @@
+package storefront
+
+import (
+	"context"
+	"encoding/json"
+	"math"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"google.golang.org/protobuf/proto"
+
+	cartv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/cart/v1"
+	"github.com/cellar-commerce/cellar/internal/gen/cellar/cart/v1/cartv1connect"
+	catalogv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/catalog/v1"
+	"github.com/cellar-commerce/cellar/internal/gen/cellar/catalog/v1/catalogv1connect"
+	searchv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/search/v1"
+	"github.com/cellar-commerce/cellar/internal/gen/cellar/search/v1/searchv1connect"
+	storefrontv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/storefront/v1"
+	"github.com/cellar-commerce/cellar/internal/money"
+	"github.com/cellar-commerce/cellar/web/store"
+)
+
+// badge of Prime, as it is read aloud.
+const badge = `</svg>Prime<span class="hidden">: free delivery</span>`
+
+// primeCatalog says of the lamp that it is Prime, and of nothing else; so do the others.
+type primeCatalog struct {
+	catalogv1connect.CatalogServiceClient
+}
+
+func markLamp(products []*catalogv1.Product) {
+	for _, p := range products {
+		p.Prime = p.GetSku() == "LAMP"
+	}
+}
+
+func (f primeCatalog) BatchGetProducts(ctx context.Context, r *catalogv1.BatchGetProductsRequest) (*catalogv1.BatchGetProductsResponse, error) {
+	resp, err := f.CatalogServiceClient.BatchGetProducts(ctx, r)
+	markLamp(resp.GetProducts())
+	return resp, err
+}
+
+func (f primeCatalog) BrowseCategory(ctx context.Context, r *catalogv1.BrowseCategoryRequest) (*catalogv1.BrowseCategoryResponse, error) {
+	resp, err := f.CatalogServiceClient.BrowseCategory(ctx, r)
+	markLamp(resp.GetProducts())
+	return resp, err
+}
+
+type primeSearch struct {
+	searchv1connect.SearchServiceClient
+}
+
+func (f primeSearch) Search(ctx context.Context, r *searchv1.SearchRequest) (*searchv1.SearchResponse, error) {
+	resp, err := f.SearchServiceClient.Search(ctx, r)
+	for _, h := range resp.GetHits() {
+		h.Prime = h.GetSku() == "LAMP"
+	}
+	return resp, err
+}
+
+// primeCart has the lines of a test.
+type primeCart struct {
+	cartv1connect.CartServiceClient
+	cart *cartv1.Cart
+}
+
+func (f primeCart) GetCart(context.Context, *cartv1.GetCartRequest) (*cartv1.GetCartResponse, error) {
+	return &cartv1.GetCartResponse{Cart: f.cart}, nil
+}
+
+// inCart is a line with what is Prime or not.
+func inCart(sku string, prime bool) *cartv1.Line {
+	return &cartv1.Line{Sku: sku, Title: sku, Quantity: 1, AvailableForSale: true, Price: lamp().GetPrice(), PriceAtAdd: lamp().GetPrice(), Prime: prime}
+}
+
+func newPrimeShop(t testing.TB, lines ...*cartv1.Line) *shop {
+	t.Helper()
+	s := newShop(t)
+	s.who = guest
+	products := primeCatalog{catalogFake{shop: s}}
+	s.deps.Catalog, s.deps.Search = products, primeSearch{searchFake{shop: s}}
+	s.deps.Carts = primeCart{cartFake{shop: s}, &cartv1.Cart{Lines: lines, Saved: lines, Subtotal: lamp().GetPrice()}}
+	s.deps.Pages = unstored{composer{products, reviewFake{shop: s}, recommendationFake{shop: s}}}
+	return s
+}
+
+func TestWhateverShowsAProductShowsThatItIsPrimeAndNothingElseIs(t *testing.T) {
+	s := newPrimeShop(t, inCart("LAMP", true), inCart("SHADE", false))
+	for path, want := range map[string]int{
+		"/p/LAMP":        2, // itself, and among what is also bought; not what is related
+		"/search?q=lamp": 1,
+		"/cart":          3, // its line, what is saved of it, and what goes with it
+		"/":              1,
+	} {
+		body := s.get(path).Body.String()
+		if got := strings.Count(body, badge); got != want {
+			t.Errorf("%s shows it %d times, want %d, in\n%s", path, got, want, body)
+		}
+	}
+}
+
+func TestEachSellersOfferSaysWhetherItIsPrime(t *testing.T) {
+	s := newShop(t)
+	page := &storefrontv1.Page{Product: lamp(), Offers: []*storefrontv1.Offer{
+		{Sku: "BEST", Seller: "Acme", Condition: catalogv1.Condition_CONDITION_NEW, Price: money.USD(100).Proto()},
+		{Sku: "WORN", Seller: "Bo", Condition: catalogv1.Condition_CONDITION_LIKE_NEW, Price: money.USD(50).Proto(), Prime: true},
+	}}
+	s.deps.Pages = onlyPage{page}
+	body := s.get("/p/LAMP").Body.String()
+	if strings.Count(body, badge) != 1 || !strings.Contains(body, `$0.50</span> · Like new <span class="prime">`) {
+		t.Errorf("Bo's offer alone should be Prime in\n%s", body)
+	}
+	page.Product.Prime, page.Offers = true, nil
+	s = newShop(t)
+	s.deps.Pages = onlyPage{page}
+	body = s.get("/p/LAMP").Body.String()
+	if strings.Count(body, badge) != 1 {
+		t.Errorf("the shop's own should be Prime in\n%s", body)
+	}
+	var data struct {
+		Type   string                 `json:"@type"`
+		Offers struct{ Price string } `json:"offers"`
+	}
+	found := regexp.MustCompile(`<script type="application/ld\+json">(.*?)</script>`).FindStringSubmatch(body)
+	if len(found) != 2 || json.Unmarshal([]byte(found[1]), &data) != nil || data.Type != "Product" || data.Offers.Price != "1234.56" {
+		t.Errorf("search engines are told %v", found)
+	}
+}
+
+func TestWhatBecomesPrimeIsSoOnItsPageAndBesideOthers(t *testing.T) {
+	s := newShelf(t)
+	s.Pages.catalog = primeCatalog{s.of}
+	must(t, s.Rebuild(t.Context(), "LAMP", "SHADE"))
+	own, byRow := s.page(t, "LAMP")
+	if beside, _ := s.page(t, "SHADE"); !byRow || !own.GetProduct().GetPrime() || !beside.GetRelated()[0].GetPrime() || beside.GetProduct().GetPrime() {
+		t.Errorf("by row %v its page has %v, and one beside it %v", byRow, own.GetProduct(), beside)
+	}
+	s.Pages.catalog = s.of
+	payload, err := proto.Marshal(&catalogv1.ProductChanged{Product: &catalogv1.Product{Sku: "LAMP"}})
+	must(t, err)
+	must(t, s.Changed(t.Context(), payload))
+	own, _ = s.page(t, "LAMP")
+	if beside, _ := s.page(t, "SHADE"); own.GetProduct().GetPrime() || beside.GetRelated()[0].GetPrime() {
+		t.Errorf("it is Prime no more, but its page has %v, and one beside it %v", own.GetProduct(), beside)
+	}
+}
+
+// WCAG 2.2, 1.4.3: 4.5 to 1 for text of this size.
+func TestTheBadgeCanBeReadInBothThemes(t *testing.T) {
+	assets, err := store.Assets()
+	must(t, err)
+	css := string(assets["store.css"].Content)
+	for _, theme := range strings.SplitN(css, "@media (prefers-color-scheme: dark)", 2) {
+		for _, under := range []string{"panel", "ground"} {
+			ink, paper := luminance(t, theme, "badge"), luminance(t, theme, under)
+			if ratio := (max(ink, paper) + 0.05) / (min(ink, paper) + 0.05); ratio < 4.5 {
+				t.Errorf("on --%s its contrast is %.1f", under, ratio)
+			}
+		}
+	}
+	if !strings.Contains(css, ".prime { ") || !strings.Contains(css, "color: var(--badge)") {
+		t.Error("the badge has another colour")
+	}
+}
+
+// luminance of a variable's colour, relative, as WCAG defines it.
+func luminance(t testing.TB, theme, name string) (sum float64) {
+	t.Helper()
+	hex := regexp.MustCompile(`--` + name + `: #([0-9a-f]{6})`).FindStringSubmatch(theme)
+	if hex == nil {
+		t.Fatalf("--%s has no colour", name)
+	}
+	for i, weight := range []float64{0.2126, 0.7152, 0.0722} {
+		n, err := strconv.ParseUint(hex[1][2*i:2*i+2], 16, 8)
+		must(t, err)
+		c := float64(n) / 255
+		if c <= 0.04045 {
+			c /= 12.92
+		} else {
+			c = math.Pow((c+0.055)/1.055, 2.4)
+		}
+		sum += weight * c
+	}
+	return sum
+}
