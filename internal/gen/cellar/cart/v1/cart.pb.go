@@ -112,7 +112,7 @@ type Line struct {
 	// Path of the product's category from the root, levels joined by " > "; empty when it is not for sale.
 	Category string `protobuf:"bytes,7,opt,name=category,proto3" json:"category,omitempty"`
 	// Whether the product is Prime now: see cellar.catalog.v1.Product.
-	Prime         bool `protobuf:"varint,8,opt,name=prime,proto3" json:"prime,omitempty"`
+	Prime         bool `protobuf:"varint,9,opt,name=prime,proto3" json:"prime,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1323,7 +1323,7 @@ const file_cellar_cart_v1_cart_proto_rawDesc = "" +
 	"\x05price\x18\x05 \x01(\v2\x16.cellar.money.v1.MoneyR\x05price\x12,\n" +
 	"\x12available_for_sale\x18\x06 \x01(\bR\x10availableForSale\x12\x1a\n" +
 	"\bcategory\x18\a \x01(\tR\bcategory\x12\x14\n" +
-	"\x05prime\x18\b \x01(\bR\x05prime\"\x10\n" +
+	"\x05prime\x18\t \x01(\bR\x05prime\"\x10\n" +
 	"\x0eGetCartRequest\";\n" +
 	"\x0fGetCartResponse\x12(\n" +
 	"\x04cart\x18\x01 \x01(\v2\x14.cellar.cart.v1.CartR\x04cart\">\n" +
