@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"math"
+	"net/url"
 	"regexp"
 	"strconv"
 	"strings"
@@ -15,10 +16,14 @@ import (
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/cart/v1/cartv1connect"
 	catalogv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/catalog/v1"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/catalog/v1/catalogv1connect"
+	checkoutv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/checkout/v1"
+	"github.com/cellar-commerce/cellar/internal/gen/cellar/checkout/v1/checkoutv1connect"
+	fulfillmentv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/fulfillment/v1"
 	searchv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/search/v1"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/search/v1/searchv1connect"
 	storefrontv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/storefront/v1"
 	"github.com/cellar-commerce/cellar/internal/money"
+	"github.com/cellar-commerce/cellar/internal/problem"
 	"github.com/cellar-commerce/cellar/web/store"
 )
 
@@ -184,4 +189,81 @@ func luminance(t testing.TB, theme, name string) (sum float64) {
 		sum += weight * c
 	}
 	return sum
+}
+
+func TestCartAndDeliverySayWhatPrimeDoesForTheOrder(t *testing.T) {
+	prime, other := inCart("LAMP", true), inCart("SHADE", false)
+	gone := &cartv1.Line{Sku: "GONE", Quantity: 1}
+	const free, byItself = "All of it is Prime: delivery is free", "if you order it by itself"
+	const isExpress = `value="express" checked`
+	for name, c := range map[string]struct {
+		lines   []*cartv1.Line
+		says    string
+		express bool
+	}{
+		"all of it":  {[]*cartv1.Line{prime, gone}, free, true},
+		"some of it": {[]*cartv1.Line{prime, other}, byItself, false},
+		"none of it": {[]*cartv1.Line{other, gone}, "", false},
+	} {
+		s := newPrimeShop(t, c.lines...)
+		for _, path := range []string{"/cart", "/checkout"} {
+			body := s.get(path).Body.String()
+			for _, text := range []string{free, byItself} {
+				if strings.Contains(body, text) != (text == c.says) {
+					t.Errorf("%s: %s should say %q:\n%s", name, path, c.says, body)
+				}
+			}
+			if path == "/checkout" && strings.Contains(body, isExpress) != c.express {
+				t.Errorf("%s: express should be chosen: %v, in\n%s", name, c.express, body)
+			}
+		}
+	}
+	s := newPrimeShop(t, prime)
+	s.deps.Checkout = refusing{s.deps.Checkout}
+	if body := s.post("/checkout", url.Values{"speed": {"standard"}}).Body.String(); !strings.Contains(body, free) || strings.Contains(body, isExpress) {
+		t.Errorf("a refused form comes back as\n%s", body)
+	}
+}
+
+// refusing quotes.
+type refusing struct {
+	checkoutv1connect.CheckoutServiceClient
+}
+
+func (refusing) Quote(context.Context, *checkoutv1.QuoteRequest) (*checkoutv1.QuoteResponse, error) {
+	return nil, problem.New(problem.Precondition, "VOUCHER_UNKNOWN", "there is no such voucher")
+}
+
+// quoting one line, Prime or not, that is delivered for nothing.
+type quoting struct {
+	checkoutv1connect.CheckoutServiceClient
+	prime bool
+}
+
+func (f quoting) Quote(context.Context, *checkoutv1.QuoteRequest) (*checkoutv1.QuoteResponse, error) {
+	m := money.USD(100).Proto()
+	return &checkoutv1.QuoteResponse{QuoteToken: "q", ItemsTotal: m, Shipping: money.USD(0).Proto(), Tax: m, Total: m, Lines: []*checkoutv1.QuoteLine{{Sku: "LAMP", Quantity: 1, UnitPrice: m, Prime: f.prime}}}, nil
+}
+
+func TestWhatIsFreeWithPrimeIsSaidWhereItIsPaid(t *testing.T) {
+	for _, prime := range []bool{true, false} {
+		s := newShop(t)
+		s.who, s.deps.Checkout = guest, quoting{prime: prime}
+		if body := s.post("/checkout", url.Values{}).Body.String(); strings.Contains(body, "free with Prime") != prime || !strings.Contains(body, ">free") {
+			t.Errorf("Prime %v: %s", prime, body)
+		}
+	}
+}
+
+func TestWhatIsPrimeIsPromisedByExpress(t *testing.T) {
+	for prime, speed := range map[bool]fulfillmentv1.Speed{true: fulfillmentv1.Speed_SPEED_EXPRESS, false: fulfillmentv1.Speed_SPEED_STANDARD} {
+		s := newShop(t)
+		p := lamp()
+		p.Prime = prime
+		s.deps.Pages = onlyPage{&storefrontv1.Page{Product: p}}
+		body := s.get("/p/LAMP", placed).Body.String()
+		if len(s.planned) != 1 || s.planned[0].GetSpeed() != speed || strings.Contains(body, "</strong> by express, if you order within") != prime {
+			t.Errorf("Prime %v: it is planned as %v, and shown as\n%s", prime, s.planned, body)
+		}
+	}
 }

@@ -64,7 +64,7 @@ func (s *Service) product(w http.ResponseWriter, r *http.Request) error {
 	c := s.chromeOf(r)
 	c.Canonical, c.Description = productLink(sku), shown.Product.GetDescription()
 	saw(w, r, sku)
-	there, country := s.arrivalOf(r, shown.Best.SKU), ""
+	there, country := s.arrivalOf(r, shown.Best), ""
 	if there != nil {
 		country = there.Place.Country
 	}
