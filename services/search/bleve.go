@@ -33,9 +33,13 @@ const (
 	fieldBrandKey    = "brand_key"   // lower case
 	fieldBrandShown  = "brand_shown"
 	fieldLeaf        = "category_shown"
+	fieldPrime       = "prime" // primeYes, or nothing
 	fieldPrice       = "price"
 	fieldPopularity  = "popularity"
 )
+
+// primeYes is the one value of fieldPrime.
+const primeYes = "yes"
 
 // boosts say how much a word counts where.
 var boosts = []struct {
@@ -149,6 +153,9 @@ func (b *Bleve) document(p *catalogv1.Product) *document.Document {
 	key(fieldBrandKey, strings.ToLower(p.GetBrand()), index.IndexField)
 	key(fieldBrandShown, p.GetBrand(), index.IndexField|index.DocValues)
 	key(fieldLeaf, strings.Join(p.GetCategoryPath(), " > "), index.IndexField|index.DocValues)
+	if p.GetPrime() {
+		key(fieldPrime, primeYes, index.IndexField|index.DocValues)
+	}
 	for field, n := range map[string]int64{fieldPrice: p.GetPrice().GetMinorUnits(), fieldPopularity: int64(p.GetPopularity())} {
 		d.AddField(document.NewNumericFieldWithIndexingOptions(field, nil, float64(n), index.IndexField|index.DocValues))
 	}
@@ -259,12 +266,13 @@ func (b *Bleve) fetch(ctx context.Context, q Query, match query.Query, depth int
 	if q.Facets {
 		req.AddFacet(fieldLeaf, bleve.NewFacetRequest(fieldLeaf, maxFacet))
 		req.AddFacet(fieldBrandShown, bleve.NewFacetRequest(fieldBrandShown, maxFacet))
+		req.AddFacet(fieldPrime, bleve.NewFacetRequest(fieldPrime, 1))
 	}
 	found, err := b.index.SearchInContext(ctx, req)
 	if err != nil {
 		return Results{}, fmt.Errorf("bleve: search: %w", err)
 	}
-	res := Results{Total: int64(found.Total), Categories: facetOf(found, fieldLeaf), Brands: facetOf(found, fieldBrandShown)}
+	res := Results{Total: int64(found.Total), Categories: facetOf(found, fieldLeaf), Brands: facetOf(found, fieldBrandShown), Prime: facetOf(found, fieldPrime)}
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	for _, h := range found.Hits {
@@ -309,6 +317,9 @@ func filtered(match query.Query, q Query) query.Query {
 			any[i] = valueOf(fieldBrandKey, strings.ToLower(brand))
 		}
 		filter(query.NewDisjunctionQuery(any))
+	}
+	if q.Prime {
+		filter(valueOf(fieldPrime, primeYes))
 	}
 	if q.MinPrice > 0 || q.MaxPrice > 0 {
 		var low, high *float64

@@ -55,7 +55,7 @@ func (s *Service) search(ctx context.Context, req *searchv1.SearchRequest) (resp
 	end := min(offset+size, MaxResults)
 	res, err := s.deps.Engine.Search(ctx, Query{
 		Words: req.GetQuery(), Category: req.GetCategory(), Brands: req.GetBrands(), MinPrice: req.GetMinPriceMinorUnits(),
-		MaxPrice: req.GetMaxPriceMinorUnits(), Sort: req.GetSort(), Limit: end, Facets: offset == 0,
+		MaxPrice: req.GetMaxPriceMinorUnits(), Prime: req.GetPrime(), Sort: req.GetSort(), Limit: end, Facets: offset == 0,
 	})
 	if err != nil {
 		return nil, 0, err
@@ -104,7 +104,7 @@ func facets(res Results) []*searchv1.Facet {
 	for _, f := range []struct {
 		field  string
 		values []FacetValue
-	}{{"category", res.Categories}, {"brand", res.Brands}} {
+	}{{"category", res.Categories}, {"brand", res.Brands}, {"prime", res.Prime}} {
 		if len(f.values) == 0 {
 			continue
 		}

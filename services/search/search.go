@@ -33,7 +33,9 @@ type Query struct {
 	Brands []string
 	// MinPrice and MaxPrice in minor units, inclusive; 0 for no bound.
 	MinPrice, MaxPrice int64
-	Sort               searchv1.Sort
+	// Prime leaves out what is not.
+	Prime bool
+	Sort  searchv1.Sort
 	// Limit of the hits, from the first on: at most MaxResults.
 	Limit int
 	// Facets are counted when set.
@@ -50,6 +52,8 @@ type Results struct {
 	Total int64
 	// Categories and Brands count the matches by value, the most frequent first; at most maxFacet values.
 	Categories, Brands []FacetValue
+	// Prime counts the matches that are, as "yes".
+	Prime []FacetValue
 }
 
 // FacetValue is one value and how many matches have it.
@@ -88,16 +92,22 @@ const (
 	rerankDepth = 300
 	// popularityWeight is how much a product of popularity 1,000,000 gains over one of 0.
 	popularityWeight = 0.25
+	// primeWeight is what a product that is Prime gains: about as much as by selling four times as much.
+	primeWeight = 0.025
 	// maxFacet values of one facet.
 	maxFacet = 20
 )
 
-// rerank blends text and popularity among the best by text: score × (1 + 0.25 × log10(1+popularity)/6). The gain is
-// bounded, so that popularity decides between similar texts and never makes a poor one win.
+// rerank blends text, popularity and Prime among the best by text: score × (1 + 0.25 × log10(1+popularity)/6, and 0.025 more for what is
+// Prime). The gain is bounded, so that it decides between similar texts and never makes a poor one win.
 func rerank(hits []Hit) {
 	best := hits[:min(len(hits), rerankDepth)]
 	for i := range best {
-		best[i].Score *= 1 + popularityWeight*math.Log10(1+float64(best[i].Product.Popularity))/6
+		gain := popularityWeight * math.Log10(1+float64(best[i].Product.Popularity)) / 6
+		if best[i].Product.Prime {
+			gain += primeWeight
+		}
+		best[i].Score *= 1 + gain
 	}
 	slices.SortStableFunc(best, func(a, b Hit) int {
 		switch {

@@ -53,14 +53,20 @@ func (f primeCatalog) BrowseCategory(ctx context.Context, r *catalogv1.BrowseCat
 	return resp, err
 }
 
+// primeSearch counts what is Prime where a test wants to know what it was asked.
 type primeSearch struct {
 	searchv1connect.SearchServiceClient
+	asked **searchv1.SearchRequest
 }
 
 func (f primeSearch) Search(ctx context.Context, r *searchv1.SearchRequest) (*searchv1.SearchResponse, error) {
 	resp, err := f.SearchServiceClient.Search(ctx, r)
 	for _, h := range resp.GetHits() {
 		h.Prime = h.GetSku() == "LAMP"
+	}
+	if f.asked != nil {
+		*f.asked = r
+		resp.Facets = append(resp.Facets, &searchv1.Facet{Field: "prime", Values: []*searchv1.FacetValue{{Value: "yes", Count: 41}}})
 	}
 	return resp, err
 }
@@ -85,7 +91,7 @@ func newPrimeShop(t testing.TB, lines ...*cartv1.Line) *shop {
 	s := newShop(t)
 	s.who = guest
 	products := primeCatalog{catalogFake{shop: s}}
-	s.deps.Catalog, s.deps.Search = products, primeSearch{searchFake{shop: s}}
+	s.deps.Catalog, s.deps.Search = products, primeSearch{searchFake{shop: s}, nil}
 	s.deps.Carts = primeCart{cartFake{shop: s}, &cartv1.Cart{Lines: lines, Saved: lines, Subtotal: lamp().GetPrice()}}
 	s.deps.Pages = unstored{composer{products, reviewFake{shop: s}, recommendationFake{shop: s}}}
 	return s
@@ -103,6 +109,28 @@ func TestWhateverShowsAProductShowsThatItIsPrimeAndNothingElseIs(t *testing.T) {
 		if got := strings.Count(body, badge); got != want {
 			t.Errorf("%s shows it %d times, want %d, in\n%s", path, got, want, body)
 		}
+	}
+}
+
+func TestAListIsNarrowedToWhatIsPrime(t *testing.T) {
+	var asked *searchv1.SearchRequest
+	s := newPrimeShop(t)
+	const box, checked = `name="prime" value="1"`, `name="prime" value="1" checked`
+	if body := s.get("/search?q=lamp").Body.String(); strings.Contains(body, box) {
+		t.Error("where nothing is counted it can be asked for")
+	}
+	s.deps.Search = primeSearch{searchFake{shop: s}, &asked}
+	body := s.get("/search?q=lamp").Body.String()
+	if asked.GetPrime() || !strings.Contains(body, box) || strings.Contains(body, checked) || !strings.Contains(body, "(41)") {
+		t.Errorf("asked %v, and shown\n%s", asked, body)
+	}
+	body = s.get("/c/Toys?prime=1").Body.String()
+	if !asked.GetPrime() || !strings.Contains(body, checked) || !strings.Contains(body, "prime=1") || !strings.Contains(body, "Clear all filters") {
+		t.Errorf("asked %v, and shown\n%s", asked, body)
+	}
+	body = s.get("/search?q=lamp&prime=1").Body.String()
+	if next, narrower := `page=next%26page&amp;prime=1`, `category=Home`; !strings.Contains(body, next) || !regexp.MustCompile(narrower+`[^"]*&amp;prime=1`).MatchString(body) {
+		t.Errorf("what follows is not narrowed in\n%s", body)
 	}
 }
 

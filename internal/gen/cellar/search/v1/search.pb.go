@@ -94,7 +94,9 @@ type SearchRequest struct {
 	// 1 to 100; 0 means 24.
 	PageSize int32 `protobuf:"varint,7,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// From the previous answer; empty for the first page. Results end after the first 1,000.
-	PageToken     string `protobuf:"bytes,8,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	PageToken string `protobuf:"bytes,8,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// Only what is Prime: see cellar.catalog.v1.Product.
+	Prime         bool `protobuf:"varint,9,opt,name=prime,proto3" json:"prime,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -183,6 +185,13 @@ func (x *SearchRequest) GetPageToken() string {
 		return x.PageToken
 	}
 	return ""
+}
+
+func (x *SearchRequest) GetPrime() bool {
+	if x != nil {
+		return x.Prime
+	}
+	return false
 }
 
 type SearchResponse struct {
@@ -360,7 +369,7 @@ func (x *Hit) GetPrime() bool {
 // Facet counts the values of one field among all products found.
 type Facet struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// "category" or "brand".
+	// "category", "brand" or "prime"; the last has the value "yes" only, and is absent where nothing is.
 	Field         string        `protobuf:"bytes,1,opt,name=field,proto3" json:"field,omitempty"`
 	Values        []*FacetValue `protobuf:"bytes,2,rep,name=values,proto3" json:"values,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -584,7 +593,9 @@ type SearchLogged struct {
 	// The first ten that were shown.
 	Skus []string `protobuf:"bytes,12,rep,name=skus,proto3" json:"skus,omitempty"`
 	// From the call to its answer, in microseconds.
-	TookUs        int64 `protobuf:"varint,13,opt,name=took_us,json=tookUs,proto3" json:"took_us,omitempty"`
+	TookUs int64 `protobuf:"varint,13,opt,name=took_us,json=tookUs,proto3" json:"took_us,omitempty"`
+	// Only what is Prime was asked for.
+	Prime         bool `protobuf:"varint,14,opt,name=prime,proto3" json:"prime,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -710,11 +721,18 @@ func (x *SearchLogged) GetTookUs() int64 {
 	return 0
 }
 
+func (x *SearchLogged) GetPrime() bool {
+	if x != nil {
+		return x.Prime
+	}
+	return false
+}
+
 var File_cellar_search_v1_search_proto protoreflect.FileDescriptor
 
 const file_cellar_search_v1_search_proto_rawDesc = "" +
 	"\n" +
-	"\x1dcellar/search/v1/search.proto\x12\x10cellar.search.v1\x1a\x1bcellar/money/v1/money.proto\x1a\x1fcellar/options/v1/options.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa7\x02\n" +
+	"\x1dcellar/search/v1/search.proto\x12\x10cellar.search.v1\x1a\x1bcellar/money/v1/money.proto\x1a\x1fcellar/options/v1/options.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbd\x02\n" +
 	"\rSearchRequest\x12\x14\n" +
 	"\x05query\x18\x01 \x01(\tR\x05query\x12\x1a\n" +
 	"\bcategory\x18\x02 \x01(\tR\bcategory\x12\x16\n" +
@@ -724,7 +742,8 @@ const file_cellar_search_v1_search_proto_rawDesc = "" +
 	"\x04sort\x18\x06 \x01(\x0e2\x16.cellar.search.v1.SortR\x04sort\x12\x1b\n" +
 	"\tpage_size\x18\a \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
-	"page_token\x18\b \x01(\tR\tpageToken\"\xaa\x01\n" +
+	"page_token\x18\b \x01(\tR\tpageToken\x12\x14\n" +
+	"\x05prime\x18\t \x01(\bR\x05prime\"\xaa\x01\n" +
 	"\x0eSearchResponse\x12)\n" +
 	"\x04hits\x18\x01 \x03(\v2\x15.cellar.search.v1.HitR\x04hits\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\x14\n" +
@@ -750,7 +769,7 @@ const file_cellar_search_v1_search_proto_rawDesc = "" +
 	"\x06prefix\x18\x01 \x01(\tR\x06prefix\x12\x14\n" +
 	"\x05limit\x18\x02 \x01(\x05R\x05limit\"3\n" +
 	"\x0fSuggestResponse\x12 \n" +
-	"\vsuggestions\x18\x01 \x03(\tR\vsuggestions\"\x95\x03\n" +
+	"\vsuggestions\x18\x01 \x03(\tR\vsuggestions\"\xab\x03\n" +
 	"\fSearchLogged\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12*\n" +
 	"\x02at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x12\n" +
@@ -765,7 +784,8 @@ const file_cellar_search_v1_search_proto_rawDesc = "" +
 	" \x01(\x05R\x06offset\x12\x14\n" +
 	"\x05total\x18\v \x01(\x03R\x05total\x12\x12\n" +
 	"\x04skus\x18\f \x03(\tR\x04skus\x12\x17\n" +
-	"\atook_us\x18\r \x01(\x03R\x06tookUs*f\n" +
+	"\atook_us\x18\r \x01(\x03R\x06tookUs\x12\x14\n" +
+	"\x05prime\x18\x0e \x01(\bR\x05prime*f\n" +
 	"\x04Sort\x12\x14\n" +
 	"\x10SORT_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14SORT_PRICE_ASCENDING\x10\x01\x12\x19\n" +
