@@ -404,10 +404,10 @@ ORDER BY category
 LIMIT $1;
 
 -- catalog.families (cellar_global)
-SELECT p.sku, p.title, p.description, p.brand, p.category, p.price_minor_units, p.currency, p.image_urls, p.attributes, p.weight_grams, p.popularity, p.version, p.updated_at, p.family, p.varies_by, p.offer_of, p.seller, p.condition
+SELECT p.sku, p.title, p.description, p.brand, p.category, p.price_minor_units, p.currency, p.image_urls, p.attributes, p.weight_grams, p.popularity, p.version, p.updated_at, p.family, p.varies_by, p.offer_of, p.seller, p.condition, p.prime
 FROM unnest($1::text[]) AS f (family)
 CROSS JOIN LATERAL (
-  SELECT sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by, offer_of, seller, condition
+  SELECT sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by, offer_of, seller, condition, prime
   FROM products
   WHERE family = f.family AND family <> ''
   ORDER BY sku
@@ -415,7 +415,7 @@ CROSS JOIN LATERAL (
 ) AS p;
 
 -- catalog.get (cellar_global)
-SELECT sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by, offer_of, seller, condition
+SELECT sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by, offer_of, seller, condition, prime
 FROM products
 WHERE sku = ANY ($1::text[]);
 
@@ -433,16 +433,16 @@ FROM unnest($1::text[], $2::int4[], $3::text[]) AS l (category, popularity, sku)
 ON CONFLICT (category, popularity, sku) DO NOTHING;
 
 -- catalog.lock (cellar_global)
-SELECT sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by, offer_of, seller, condition
+SELECT sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by, offer_of, seller, condition, prime
 FROM products
 WHERE sku = $1
 FOR UPDATE;
 
 -- catalog.offers (cellar_global)
-SELECT p.sku, p.title, p.description, p.brand, p.category, p.price_minor_units, p.currency, p.image_urls, p.attributes, p.weight_grams, p.popularity, p.version, p.updated_at, p.family, p.varies_by, p.offer_of, p.seller, p.condition
+SELECT p.sku, p.title, p.description, p.brand, p.category, p.price_minor_units, p.currency, p.image_urls, p.attributes, p.weight_grams, p.popularity, p.version, p.updated_at, p.family, p.varies_by, p.offer_of, p.seller, p.condition, p.prime
 FROM unnest($1::text[]) AS f (sku)
 CROSS JOIN LATERAL (
-  SELECT sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by, offer_of, seller, condition
+  SELECT sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by, offer_of, seller, condition, prime
   FROM products
   WHERE offer_of = f.sku AND offer_of <> ''
   ORDER BY condition, price_minor_units, sku
@@ -462,7 +462,7 @@ ORDER BY sku
 FOR UPDATE;
 
 -- catalog.scan (cellar_global)
-SELECT sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by, offer_of, seller, condition
+SELECT sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by, offer_of, seller, condition, prime
 FROM products
 WHERE sku > $1
 ORDER BY sku
@@ -473,18 +473,19 @@ DELETE FROM category_listings
 WHERE sku = ANY ($1::text[]);
 
 -- catalog.upsert (cellar_global)
-INSERT INTO products (sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by, offer_of, seller, condition)
+INSERT INTO products (sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by, offer_of, seller, condition, prime)
 SELECT p.sku, p.title, p.description, p.brand, p.category, p.price, p.currency,
   ARRAY (SELECT jsonb_array_elements_text(p.image_urls)), p.attributes, p.weight, p.popularity, 1, $12,
-  p.family, ARRAY (SELECT jsonb_array_elements_text(p.varies_by)), p.offer_of, p.seller, p.condition
+  p.family, ARRAY (SELECT jsonb_array_elements_text(p.varies_by)), p.offer_of, p.seller, p.condition, p.prime
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::int8[], $7::text[], $8::jsonb[], $9::jsonb[], $10::int8[], $11::int4[], $13::text[], $14::jsonb[],
-  $15::text[], $16::text[], $17::int2[])
-  AS p (sku, title, description, brand, category, price, currency, image_urls, attributes, weight, popularity, family, varies_by, offer_of, seller, condition)
+  $15::text[], $16::text[], $17::int2[], $18::bool[])
+  AS p (sku, title, description, brand, category, price, currency, image_urls, attributes, weight, popularity, family, varies_by, offer_of, seller, condition, prime)
 ON CONFLICT (sku) DO UPDATE
 SET title = excluded.title, description = excluded.description, brand = excluded.brand, category = excluded.category,
   price_minor_units = excluded.price_minor_units, currency = excluded.currency, image_urls = excluded.image_urls,
   attributes = excluded.attributes, weight_grams = excluded.weight_grams, popularity = excluded.popularity,
-  family = excluded.family, varies_by = excluded.varies_by, offer_of = excluded.offer_of, seller = excluded.seller, condition = excluded.condition, version = products.version + 1, updated_at = excluded.updated_at
+  family = excluded.family, varies_by = excluded.varies_by, offer_of = excluded.offer_of, seller = excluded.seller, condition = excluded.condition, prime = excluded.prime,
+  version = products.version + 1, updated_at = excluded.updated_at
 RETURNING sku, version;
 
 -- checkout.answer (cellar_customer)

@@ -15,7 +15,7 @@ func (o *options) importFile() *cobra.Command {
 		Long: "Put the products of a JSON Lines file (plain or gzip) up for sale, with opening stock in the fulfilment centres.\n" +
 			"A line is a product as the catalogue has it, or one with id, title, supplier, price in cents, and attr_* fields.\n" +
 			"Products that differ in size, colour and the like only have the same \"family\", and \"variesBy\" names these attributes.\n" +
-			"Another seller's offer of a product has \"offerOf\", \"seller\" and \"condition\".\n" +
+			"Another seller's offer of a product has \"offerOf\", \"seller\" and \"condition\". What is delivered free of charge has \"prime\": true.\n" +
 			"Lines that are no product are refused and counted; the others are imported.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			info, err := o.running(cmd.Context())

@@ -53,6 +53,7 @@ type searchDocument struct {
 	Brands   []string `json:"brands,omitempty"`
 	MinPrice int64    `json:"min_price,omitempty"`
 	MaxPrice int64    `json:"max_price,omitempty"`
+	Prime    bool     `json:"prime,omitempty"`
 	Sort     string   `json:"sort"`
 	Offset   int32    `json:"offset"`
 	Total    int64    `json:"total"`
@@ -181,7 +182,7 @@ func logged(h header, payload []byte) ([]any, error) {
 	}
 	return []any{searchDocument{
 		header: h, Cell: e.GetCell(), Query: e.GetQuery(), Category: e.GetCategory(), Brands: e.GetBrands(), MinPrice: e.GetMinPriceMinorUnits(),
-		MaxPrice: e.GetMaxPriceMinorUnits(), Sort: order, Offset: e.GetOffset(), Total: e.GetTotal(), SKUs: e.GetSkus(), TookUS: e.GetTookUs(),
+		MaxPrice: e.GetMaxPriceMinorUnits(), Prime: e.GetPrime(), Sort: order, Offset: e.GetOffset(), Total: e.GetTotal(), SKUs: e.GetSkus(), TookUS: e.GetTookUs(),
 	}}, nil
 }
 

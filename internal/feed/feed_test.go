@@ -48,7 +48,7 @@ func oneOfEach() []bus.Message {
 		message("stock/1", "stock.us-east-1.summarized", &inventoryv1.StockSummarized{Summaries: []*inventoryv1.StockSummary{{Sku: "A", Units: 7}, {Sku: "B"}}}),
 		message("stock/2", "stock.us-west-2.summarized", &inventoryv1.StockSummarized{Summaries: []*inventoryv1.StockSummary{{Sku: "C", Units: 7}}}), // that region's to write
 		message("search/1", "search.us-east-1.logged", &searchv1.SearchLogged{
-			Id: "search/1", At: timestamppb.New(noon), Cell: "use1-a", Query: "red shoes", Category: "Shoes", Brands: []string{"Acme"}, MinPriceMinorUnits: 1, MaxPriceMinorUnits: 2,
+			Id: "search/1", At: timestamppb.New(noon), Cell: "use1-a", Query: "red shoes", Category: "Shoes", Brands: []string{"Acme"}, MinPriceMinorUnits: 1, MaxPriceMinorUnits: 2, Prime: true,
 			Sort: searchv1.Sort_SORT_PRICE_ASCENDING, Offset: 24, Total: 99, Skus: []string{"A"}, TookUs: 1500,
 		}),
 	}
@@ -70,7 +70,7 @@ func TestWhatHappensIsWrittenDownWithoutWhoItWas(t *testing.T) {
 			{"id": "stock/1/B", "kind": "summarized", "region": "us-east-1", "sku": "B", "units": 0.0},
 		},
 		"cellar-searches": {
-			{"id": "search/1", "at": "2031-05-04T12:00:00Z", "region": "us-east-1", "cell": "use1-a", "query": "red shoes", "category": "Shoes", "brands": []any{"Acme"}, "min_price": 1.0, "max_price": 2.0, "sort": "price_ascending", "offset": 24.0, "total": 99.0, "skus": []any{"A"}, "took_us": 1500.0},
+			{"id": "search/1", "at": "2031-05-04T12:00:00Z", "region": "us-east-1", "cell": "use1-a", "query": "red shoes", "category": "Shoes", "brands": []any{"Acme"}, "min_price": 1.0, "max_price": 2.0, "prime": true, "sort": "price_ascending", "offset": 24.0, "total": 99.0, "skus": []any{"A"}, "took_us": 1500.0},
 		},
 	}
 	for index, documents := range want {

@@ -33,6 +33,7 @@ func fromFeed(fields map[string]any) (*catalogv1.Product, Reason, error) {
 		Sku: cleanSKU(id), Title: cut(title, maxTitle), Description: cut(text(fields["short_description"]), maxDescription),
 		Brand: cut(text(fields["supplier"]), maxBrand), Price: money.USD(cents).Proto(), ImageUrls: images(fields),
 		Attributes: attributes(fields), WeightGrams: weight(fields), Popularity: popularity(unit(hash(id, 0))),
+		Prime: fields["prime"] == true,
 	}
 	p.CategoryPath = categorize(p)
 	return p, "", nil

@@ -93,6 +93,18 @@ func TestAFamilyIsImportedWithWhatItVariesBy(t *testing.T) {
 	}
 }
 
+func TestWhatIsPrimeIsImportedSoAndNothingElseIs(t *testing.T) {
+	const own = `{"sku":"A-1","title":"Lamp","categoryPath":["Home"],"price":{"currencyCode":"USD","minorUnits":"100"}`
+	for line, want := range map[string]bool{
+		own + `}`: false, own + `,"prime":true}`: true, `{"id":"7","title":"Lamp","price":100}`: false,
+		`{"id":"7","title":"Lamp","price":100,"prime":true}`: true, `{"id":"7","title":"Lamp","price":100,"prime":"true"}`: false,
+	} {
+		if one(t, line).GetPrime() != want {
+			t.Errorf("%s is Prime: %v", line, !want)
+		}
+	}
+}
+
 // feedLine has what feeds have: doubled spaces, control characters, markup, addresses that are none.
 const feedLine = `{"id":"77/x","name":"short","title":"Acme  27\" monitor\u0007 black","supplier":"Acme","price":12900,` +
 	`"short_description":"Sharp.<br />Wide &amp; flat","img_500x500":"http://images.example/77.jpg","img_bad":"javascript:x",` +

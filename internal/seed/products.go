@@ -19,6 +19,9 @@ import (
 // currency of all prices.
 const currency = "USD"
 
+// primeShare of the products is Prime, whatever else is drawn of them.
+const primeShare = 0.4
+
 // Products of a generated catalogue. The first n of a seed are the same however many are asked for.
 func Products(n int, seed uint64) iter.Seq[*catalogv1.Product] {
 	return func(yield func(*catalogv1.Product) bool) {
@@ -44,6 +47,7 @@ func product(i int, seed uint64) *catalogv1.Product {
 		Sku: sku, Title: d.title(), Description: d.describe(pick(r, k.uses)), Brand: d.brand, CategoryPath: slices.Clone(k.path),
 		Price: money.USD(price(r, k.low, k.high)).Proto(), ImageUrls: []string{"https://images.cellar.example/" + sku + ".jpg"},
 		Attributes: d.attributes(), WeightGrams: k.grams[0] + r.Int64N(k.grams[1]-k.grams[0]+1), Popularity: popularity(r.Float64()),
+		Prime: unit(hash("prime/"+sku, seed)) < primeShare,
 	}
 }
 

@@ -143,6 +143,23 @@ func TestPopularityFallsLikeZipf(t *testing.T) {
 	}
 }
 
+// What is Prime is drawn by itself, and says nothing of what else a product is.
+func TestFourProductsInTenArePrimeWhateverTheySell(t *testing.T) {
+	count, of := map[bool]float64{}, map[bool]float64{}
+	for p := range seed.Products(size, 1) {
+		popular := p.GetPopularity() >= 1000
+		of[popular]++
+		if p.GetPrime() {
+			count[popular]++
+		}
+	}
+	for popular, n := range of {
+		if share := count[popular] / n; n < size/20 || share < 0.36 || share > 0.44 {
+			t.Errorf("of the popular (%v) %.0f products %.3f are Prime", popular, n, share)
+		}
+	}
+}
+
 func BenchmarkProducts(b *testing.B) {
 	n := 0
 	for range seed.Products(b.N, 1) {

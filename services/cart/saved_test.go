@@ -157,9 +157,9 @@ func TestNoMoreThan200ProductsAreSavedAndAFullCartTakesNoneBack(t *testing.T) {
 	}
 }
 
-func TestALineOfAnOfferNamesConditionAndSeller(t *testing.T) {
-	line := lineOf(Line{SKU: "o1", Quantity: 1}, &catalogv1.Product{Sku: "o1", Title: "Kettle", OfferOf: "kettle", Seller: "Acme", Condition: catalogv1.Condition_CONDITION_LIKE_NEW, Price: money.USD(5).Proto()})
-	if line.GetTitle() != "Kettle (like new, sold by Acme)" || line.GetPrice().GetMinorUnits() != 5 {
+func TestALineOfAnOfferNamesConditionAndSellerAndIsPrimeByItself(t *testing.T) {
+	line := lineOf(Line{SKU: "o1", Quantity: 1}, &catalogv1.Product{Sku: "o1", Title: "Kettle", OfferOf: "kettle", Seller: "Acme", Condition: catalogv1.Condition_CONDITION_LIKE_NEW, Price: money.USD(5).Proto(), Prime: true})
+	if line.GetTitle() != "Kettle (like new, sold by Acme)" || line.GetPrice().GetMinorUnits() != 5 || !line.GetPrime() {
 		t.Errorf("it is %v", line)
 	}
 }

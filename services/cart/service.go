@@ -168,7 +168,7 @@ func lineOf(l Line, p *catalogv1.Product) *cartv1.Line {
 	line := &cartv1.Line{Sku: l.SKU, Quantity: l.Quantity, PriceAtAdd: l.PriceAtAdd.Proto()}
 	if p != nil {
 		line.Title, line.Price, line.AvailableForSale = titleOf(p), p.GetPrice(), true
-		line.Category = strings.Join(p.GetCategoryPath(), " > ")
+		line.Category, line.Prime = strings.Join(p.GetCategoryPath(), " > "), p.GetPrime()
 	}
 	return line
 }

@@ -19,22 +19,22 @@ import (
 
 var (
 	stmtGet = sqldb.Define(sqldb.Global, "catalog.get", `
-SELECT sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by, offer_of, seller, condition
+SELECT sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by, offer_of, seller, condition, prime
 FROM products
 WHERE sku = ANY ($1::text[])`)
 
 	stmtScan = sqldb.Define(sqldb.Global, "catalog.scan", `
-SELECT sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by, offer_of, seller, condition
+SELECT sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by, offer_of, seller, condition, prime
 FROM products
 WHERE sku > $1
 ORDER BY sku
 LIMIT $2`)
 
 	stmtFamilies = sqldb.Define(sqldb.Global, "catalog.families", `
-SELECT p.sku, p.title, p.description, p.brand, p.category, p.price_minor_units, p.currency, p.image_urls, p.attributes, p.weight_grams, p.popularity, p.version, p.updated_at, p.family, p.varies_by, p.offer_of, p.seller, p.condition
+SELECT p.sku, p.title, p.description, p.brand, p.category, p.price_minor_units, p.currency, p.image_urls, p.attributes, p.weight_grams, p.popularity, p.version, p.updated_at, p.family, p.varies_by, p.offer_of, p.seller, p.condition, p.prime
 FROM unnest($1::text[]) AS f (family)
 CROSS JOIN LATERAL (
-  SELECT sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by, offer_of, seller, condition
+  SELECT sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by, offer_of, seller, condition, prime
   FROM products
   WHERE family = f.family AND family <> ''
   ORDER BY sku
@@ -42,10 +42,10 @@ CROSS JOIN LATERAL (
 ) AS p`)
 
 	stmtOffers = sqldb.Define(sqldb.Global, "catalog.offers", `
-SELECT p.sku, p.title, p.description, p.brand, p.category, p.price_minor_units, p.currency, p.image_urls, p.attributes, p.weight_grams, p.popularity, p.version, p.updated_at, p.family, p.varies_by, p.offer_of, p.seller, p.condition
+SELECT p.sku, p.title, p.description, p.brand, p.category, p.price_minor_units, p.currency, p.image_urls, p.attributes, p.weight_grams, p.popularity, p.version, p.updated_at, p.family, p.varies_by, p.offer_of, p.seller, p.condition, p.prime
 FROM unnest($1::text[]) AS f (sku)
 CROSS JOIN LATERAL (
-  SELECT sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by, offer_of, seller, condition
+  SELECT sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by, offer_of, seller, condition, prime
   FROM products
   WHERE offer_of = f.sku AND offer_of <> ''
   ORDER BY condition, price_minor_units, sku
@@ -68,7 +68,7 @@ ORDER BY category
 LIMIT $1`)
 
 	stmtLock = sqldb.Define(sqldb.Global, "catalog.lock", `
-SELECT sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by, offer_of, seller, condition
+SELECT sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by, offer_of, seller, condition, prime
 FROM products
 WHERE sku = $1
 FOR UPDATE`)
@@ -94,18 +94,19 @@ ON CONFLICT (sku) DO UPDATE
 SET history = excluded.history`)
 
 	stmtUpsert = sqldb.Define(sqldb.Global, "catalog.upsert", `
-INSERT INTO products (sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by, offer_of, seller, condition)
+INSERT INTO products (sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by, offer_of, seller, condition, prime)
 SELECT p.sku, p.title, p.description, p.brand, p.category, p.price, p.currency,
   ARRAY (SELECT jsonb_array_elements_text(p.image_urls)), p.attributes, p.weight, p.popularity, 1, $12,
-  p.family, ARRAY (SELECT jsonb_array_elements_text(p.varies_by)), p.offer_of, p.seller, p.condition
+  p.family, ARRAY (SELECT jsonb_array_elements_text(p.varies_by)), p.offer_of, p.seller, p.condition, p.prime
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::int8[], $7::text[], $8::jsonb[], $9::jsonb[], $10::int8[], $11::int4[], $13::text[], $14::jsonb[],
-  $15::text[], $16::text[], $17::int2[])
-  AS p (sku, title, description, brand, category, price, currency, image_urls, attributes, weight, popularity, family, varies_by, offer_of, seller, condition)
+  $15::text[], $16::text[], $17::int2[], $18::bool[])
+  AS p (sku, title, description, brand, category, price, currency, image_urls, attributes, weight, popularity, family, varies_by, offer_of, seller, condition, prime)
 ON CONFLICT (sku) DO UPDATE
 SET title = excluded.title, description = excluded.description, brand = excluded.brand, category = excluded.category,
   price_minor_units = excluded.price_minor_units, currency = excluded.currency, image_urls = excluded.image_urls,
   attributes = excluded.attributes, weight_grams = excluded.weight_grams, popularity = excluded.popularity,
-  family = excluded.family, varies_by = excluded.varies_by, offer_of = excluded.offer_of, seller = excluded.seller, condition = excluded.condition, version = products.version + 1, updated_at = excluded.updated_at
+  family = excluded.family, varies_by = excluded.varies_by, offer_of = excluded.offer_of, seller = excluded.seller, condition = excluded.condition, prime = excluded.prime,
+  version = products.version + 1, updated_at = excluded.updated_at
 RETURNING sku, version`)
 
 	stmtUnlist = sqldb.Define(sqldb.Global, "catalog.unlist", `
@@ -129,7 +130,7 @@ func scanProduct(r sqldb.Row) (*catalogv1.Product, error) {
 		condition  int16
 	)
 	err := r.Scan(&p.Sku, &p.Title, &p.Description, &p.Brand, &category, &price.Minor, &price.Currency, &p.ImageUrls, &attributes,
-		&p.WeightGrams, &p.Popularity, &p.Version, &updatedAt, &p.Family, &p.VariesBy, &p.OfferOf, &p.Seller, &condition)
+		&p.WeightGrams, &p.Popularity, &p.Version, &updatedAt, &p.Family, &p.VariesBy, &p.OfferOf, &p.Seller, &condition, &p.Prime)
 	if err != nil {
 		return nil, err
 	}
@@ -166,7 +167,7 @@ func writeProducts(ctx context.Context, tx sqldb.Tx, products []*catalogv1.Produ
 	}
 	versions := make(map[string]int64, len(products))
 	rows, err := tx.Query(ctx, stmtUpsert, c.skus, c.titles, c.descriptions, c.brands, c.categories, c.prices, c.currencies, c.images, c.attributes,
-		c.weights, c.popularities, now, c.families, c.variesBy, c.offerOf, c.sellers, c.conditions)
+		c.weights, c.popularities, now, c.families, c.variesBy, c.offerOf, c.sellers, c.conditions, c.primes)
 	if err != nil {
 		return err
 	}
@@ -274,6 +275,7 @@ type columns struct {
 	prices, weights              []int64
 	popularities                 []int32
 	conditions                   []int16
+	primes                       []bool
 	listed, listedSKUs           []string // one for each category above the product's, and its own
 	listedPopularities           []int32
 }
@@ -302,6 +304,7 @@ func columnsOf(products []*catalogv1.Product) (columns, error) {
 		c.families, c.variesBy = append(c.families, p.GetFamily()), append(c.variesBy, string(variesBy))
 		c.weights, c.popularities = append(c.weights, p.GetWeightGrams()), append(c.popularities, p.GetPopularity())
 		c.offerOf, c.sellers, c.conditions = append(c.offerOf, p.GetOfferOf()), append(c.sellers, p.GetSeller()), append(c.conditions, int16(p.GetCondition()))
+		c.primes = append(c.primes, p.GetPrime())
 		if p.GetOfferOf() != "" {
 			continue // an offer stands on its product's page only
 		}

@@ -17,8 +17,9 @@ type fee struct {
 	freeFrom int64
 }
 
-// fees by speed. Standard is a part of what a carrier takes for one parcel, and costs nothing where the goods can bear it, so
-// that small orders do not lose money and larger ones are not put off; express is for those who want it, and always costs.
+// fees by speed, of an order that is not all Prime. Standard is a part of what a carrier takes for one parcel, and costs nothing
+// where the goods can bear it, so that small orders do not lose money and larger ones are not put off; express is for those who
+// want it, and always costs.
 var fees = map[checkoutv1.Speed]fee{
 	checkoutv1.Speed_SPEED_STANDARD: {amount: 4_99, freeFrom: 35_00},
 	checkoutv1.Speed_SPEED_EXPRESS:  {amount: 12_99},
@@ -33,6 +34,21 @@ func shippingFee(speed checkoutv1.Speed, worth int64) int64 {
 		return 0
 	}
 	return f.amount
+}
+
+// allPrime tells whether every line of a quote is.
+func allPrime(q *checkoutv1.QuoteSnapshot) bool {
+	return !slices.ContainsFunc(q.GetLines(), func(l *checkoutv1.QuoteLine) bool { return !l.GetPrime() })
+}
+
+// shippingOf a quote whose goods are worth so much. Prime goods by themselves cost nothing to deliver, however fast. One line that is
+// not Prime has the whole order pay: a line may come in several parcels, and parcels have lines of both kinds, so that no part of the
+// fee is anybody's.
+func shippingOf(q *checkoutv1.QuoteSnapshot, worth int64) int64 {
+	if allPrime(q) {
+		return 0
+	}
+	return shippingFee(q.GetSpeed(), worth)
 }
 
 // wholePercent is 100 % in basis points.
@@ -156,7 +172,7 @@ func price(q *checkoutv1.QuoteSnapshot) error {
 	s.takeOff(q)
 	in := func(minor int64) money.Amount { return money.Amount{Minor: minor, Currency: s.currency} }
 	if q.GetShipping() == nil {
-		q.Shipping = in(shippingFee(q.GetSpeed(), s.worth())).Proto()
+		q.Shipping = in(shippingOf(q, s.worth())).Proto()
 	}
 	if q.GetShippingTax() == nil {
 		q.ShippingTax = in(0).Proto()

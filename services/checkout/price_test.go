@@ -174,9 +174,10 @@ func agreed(t *rapid.T) (q *checkoutv1.QuoteSnapshot, voucher *promotion, catego
 	cents := rapid.OneOf(rapid.Int64Range(0, 50), rapid.Int64Range(0, 200_00))
 	q = &checkoutv1.QuoteSnapshot{Speed: rapid.SampledFrom([]checkoutv1.Speed{standard, express}).Draw(t, "speed")}
 	assessed := tax.Assessment{Shipping: rapid.Bool().Draw(t, "shipping taxed")}
+	allPrime := rapid.Bool().Draw(t, "all prime")
 	for i := range rapid.IntRange(1, 6).Draw(t, "lines") {
 		l := line(cents.Draw(t, "price"), rapid.Int64Range(1, 20).Draw(t, "quantity"))
-		l.Sku = fmt.Sprint("sku", i)
+		l.Sku, l.Prime = fmt.Sprint("sku", i), allPrime || rapid.Bool().Draw(t, "prime")
 		q.Lines = append(q.Lines, l)
 		categories = append(categories, rapid.SampledFrom(paths).Draw(t, "category"))
 		assessed.Rates = append(assessed.Rates, tax.Rate(rapid.SampledFrom([]int32{0, 2_600, 8_875, 25_500, 100_000}).Draw(t, "rate")))

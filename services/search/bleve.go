@@ -36,10 +36,15 @@ const (
 	fieldBrandKey    = "brand_key"      // lower case
 	fieldBrandShown  = "brand_shown"    // of what is of no family
 	fieldLeaf        = "category_shown" // the same
+	fieldPrime       = "prime"          // primeYes, or nothing
+	fieldPrimeShown  = "prime_shown"    // the same, of what is of no family
 	fieldPrice       = "price"
 	fieldPopularity  = "popularity"
 	fieldKin         = "kin" // family, brand and category of what is of a family
 )
+
+// primeYes is the one value of fieldPrime.
+const primeYes = "yes"
 
 // boosts say how much a word counts where.
 var boosts = []struct {
@@ -151,7 +156,9 @@ func (b *Bleve) document(p *catalogv1.Product) *document.Document {
 		key(fieldInCategory, strings.Join(p.GetCategoryPath()[:i+1], " > "), index.IndexField)
 	}
 	key(fieldBrandKey, strings.ToLower(p.GetBrand()), index.IndexField)
+	key(fieldPrime, primeOf(p), index.IndexField)
 	if p.GetFamily() == "" {
+		key(fieldPrimeShown, primeOf(p), index.IndexField|index.DocValues)
 		key(fieldBrandShown, p.GetBrand(), index.IndexField|index.DocValues)
 		key(fieldLeaf, strings.Join(p.GetCategoryPath(), " > "), index.IndexField|index.DocValues)
 	} else {
@@ -270,6 +277,7 @@ func (b *Bleve) fetch(ctx context.Context, q Query, match query.Query, depth int
 	if q.Counted {
 		req.AddFacet(fieldLeaf, bleve.NewFacetRequest(fieldLeaf, allFacets))
 		req.AddFacet(fieldBrandShown, bleve.NewFacetRequest(fieldBrandShown, allFacets))
+		req.AddFacet(fieldPrimeShown, bleve.NewFacetRequest(fieldPrimeShown, 1))
 		req.AddFacet(fieldKin, bleve.NewFacetRequest(fieldKin, allFacets))
 	}
 	found, err := b.index.SearchInContext(ctx, req)
@@ -280,6 +288,7 @@ func (b *Bleve) fetch(ctx context.Context, q Query, match query.Query, depth int
 	if q.Counted {
 		of := familiesOf(found)
 		res.Total -= of.surplus
+		res.Prime = facetOf(found, fieldPrimeShown, of.prime)
 		res.Categories, res.Brands = facetOf(found, fieldLeaf, of.categories), facetOf(found, fieldBrandShown, of.brands)
 	}
 	b.mu.RLock()
@@ -326,6 +335,9 @@ func filtered(match query.Query, q Query) query.Query {
 			any[i] = valueOf(fieldBrandKey, strings.ToLower(brand))
 		}
 		filter(query.NewDisjunctionQuery(any))
+	}
+	if q.Prime {
+		filter(valueOf(fieldPrime, primeYes))
 	}
 	if q.MinPrice > 0 || q.MaxPrice > 0 {
 		var low, high *float64
@@ -380,8 +392,8 @@ const allFacets = math.MaxInt32
 
 // families among the matches: how many matches there are beyond one of each, and how many have a value.
 type families struct {
-	surplus            int64
-	brands, categories map[string]int64
+	surplus                   int64
+	brands, categories, prime map[string]int64
 }
 
 // kinSeparator is in no family, brand or category.
@@ -389,20 +401,29 @@ const kinSeparator = "\x00"
 
 // kinOf a product of a family: the family, and what facets count of it. Most families have one kin.
 func kinOf(p *catalogv1.Product) string {
-	return p.GetFamily() + kinSeparator + p.GetBrand() + kinSeparator + strings.Join(p.GetCategoryPath(), " > ")
+	return p.GetFamily() + kinSeparator + p.GetBrand() + kinSeparator + strings.Join(p.GetCategoryPath(), " > ") + kinSeparator + primeOf(p)
+}
+
+// primeOf a product as its facet has it.
+func primeOf(p *catalogv1.Product) string {
+	if p.GetPrime() {
+		return primeYes
+	}
+	return ""
 }
 
 func familiesOf(found *bleve.SearchResult) families {
-	f := families{brands: map[string]int64{}, categories: map[string]int64{}}
+	f := families{brands: map[string]int64{}, categories: map[string]int64{}, prime: map[string]int64{}}
 	kin := termsOf(found, fieldKin)
 	slices.SortFunc(kin, func(a, b *blevesearch.TermFacet) int { return strings.Compare(a.Term, b.Term) })
-	last, brands, categories := "", []string{}, []string{} // of the family that is gone through
+	last, brands, categories, prime := "", []string{}, []string{}, false // of the family that is gone through
 	for _, t := range kin {
 		family, rest, _ := strings.Cut(t.Term, kinSeparator)
-		brand, category, _ := strings.Cut(rest, kinSeparator)
+		brand, rest, _ := strings.Cut(rest, kinSeparator)
+		category, yes, _ := strings.Cut(rest, kinSeparator)
 		f.surplus += int64(t.Count)
 		if family != last {
-			last, brands, categories = family, brands[:0], categories[:0]
+			last, brands, categories, prime = family, brands[:0], categories[:0], false
 			f.surplus--
 		}
 		if brand != "" && !slices.Contains(brands, brand) {
@@ -412,6 +433,10 @@ func familiesOf(found *bleve.SearchResult) families {
 		if category != "" && !slices.Contains(categories, category) {
 			categories = append(categories, category)
 			f.categories[category]++
+		}
+		if yes != "" && !prime {
+			prime = true
+			f.prime[yes]++
 		}
 	}
 	return f

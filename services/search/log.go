@@ -51,7 +51,7 @@ func SubjectLogged(region ident.Region) string { return "search." + string(regio
 func (s *Service) log(req *searchv1.SearchRequest, offset int, resp *searchv1.SearchResponse, took time.Duration) {
 	e := &searchv1.SearchLogged{
 		Id: rand.Text(), At: timestamppb.New(s.deps.Clock.Now()), Cell: s.deps.Cell, Query: req.GetQuery(), Category: req.GetCategory(), Brands: req.GetBrands(),
-		MinPriceMinorUnits: req.GetMinPriceMinorUnits(), MaxPriceMinorUnits: req.GetMaxPriceMinorUnits(), Sort: req.GetSort(),
+		MinPriceMinorUnits: req.GetMinPriceMinorUnits(), MaxPriceMinorUnits: req.GetMaxPriceMinorUnits(), Sort: req.GetSort(), Prime: req.GetPrime(),
 		Offset: int32(offset), Total: resp.GetTotal(), TookUs: took.Microseconds(),
 	}
 	for _, h := range resp.GetHits()[:min(len(resp.GetHits()), loggedSKUs)] {

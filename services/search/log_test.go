@@ -92,7 +92,7 @@ func TestASearchIsLoggedWithWhatWasFound(t *testing.T) {
 		j := &journal{}
 		s := logging(t, j)
 		runLog(t, s, func() {
-			ask(t, s, &searchv1.SearchRequest{Query: " Red  LAMP ", Category: "Home", Brands: []string{"Acme"}, MinPriceMinorUnits: 5, MaxPriceMinorUnits: 9, Sort: searchv1.Sort_SORT_POPULARITY})
+			ask(t, s, &searchv1.SearchRequest{Query: " Red  LAMP ", Category: "Home", Brands: []string{"Acme"}, MinPriceMinorUnits: 5, MaxPriceMinorUnits: 9, Prime: true, Sort: searchv1.Sort_SORT_POPULARITY})
 			if _, err := s.Search(t.Context(), &searchv1.SearchRequest{PageSize: -1}); err == nil {
 				t.Error("a bad request was answered")
 			}
@@ -107,7 +107,7 @@ func TestASearchIsLoggedWithWhatWasFound(t *testing.T) {
 			t.Errorf("%v, %+v", err, m)
 		}
 		want := &searchv1.SearchLogged{
-			Id: e.GetId(), At: e.GetAt(), Cell: "use1-a", Query: "red lamp", Category: "Home", Brands: []string{"Acme"}, MinPriceMinorUnits: 5, MaxPriceMinorUnits: 9,
+			Id: e.GetId(), At: e.GetAt(), Cell: "use1-a", Query: "red lamp", Category: "Home", Brands: []string{"Acme"}, MinPriceMinorUnits: 5, MaxPriceMinorUnits: 9, Prime: true,
 			Sort: searchv1.Sort_SORT_POPULARITY, Total: 1, Skus: []string{"A"}, TookUs: e.GetTookUs(),
 		}
 		if !proto.Equal(&e, want) {

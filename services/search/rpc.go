@@ -56,7 +56,7 @@ func (s *Service) search(ctx context.Context, req *searchv1.SearchRequest) (resp
 	end := min(offset+size, MaxResults)
 	res, err := s.deps.Engine.Search(ctx, Query{
 		Words: req.GetQuery(), Category: req.GetCategory(), Brands: req.GetBrands(), MinPrice: req.GetMinPriceMinorUnits(),
-		MaxPrice: req.GetMaxPriceMinorUnits(), Sort: req.GetSort(), Limit: end, Counted: offset == 0,
+		MaxPrice: req.GetMaxPriceMinorUnits(), Prime: req.GetPrime(), Sort: req.GetSort(), Limit: end, Counted: offset == 0,
 	})
 	if err != nil {
 		return nil, 0, err
@@ -98,7 +98,7 @@ func validateSearch(req *searchv1.SearchRequest) (size int, err error) {
 func show(h Hit) *searchv1.Hit {
 	p := h.Product
 	return &searchv1.Hit{
-		Sku: p.SKU, Title: p.Title, Brand: p.Brand, Category: p.Category, ImageUrl: p.Image, Score: h.Score,
+		Sku: p.SKU, Title: p.Title, Brand: p.Brand, Category: p.Category, ImageUrl: p.Image, Score: h.Score, Prime: p.Prime,
 		Price: money.Amount{Minor: p.Price, Currency: p.Currency}.Proto(),
 	}
 }
@@ -108,7 +108,7 @@ func facets(res Results) []*searchv1.Facet {
 	for _, f := range []struct {
 		field  string
 		values []FacetValue
-	}{{"category", res.Categories}, {"brand", res.Brands}} {
+	}{{"category", res.Categories}, {"brand", res.Brands}, {"prime", res.Prime}} {
 		if len(f.values) == 0 {
 			continue
 		}

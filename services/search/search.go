@@ -33,7 +33,9 @@ type Query struct {
 	Brands []string
 	// MinPrice and MaxPrice in minor units, inclusive; 0 for no bound.
 	MinPrice, MaxPrice int64
-	Sort               searchv1.Sort
+	// Prime leaves out what is not.
+	Prime bool
+	Sort  searchv1.Sort
 	// Limit of the hits, from the first on: at most MaxResults.
 	Limit int
 	// Counted are the facets, and the families among the matches, when set: that looks at every match.
@@ -51,6 +53,8 @@ type Results struct {
 	// Categories and Brands count the matches by value, the most frequent first, then by the value; at most maxFacet values. A family
 	// is one match of each value that any of it has.
 	Categories, Brands []FacetValue
+	// Prime counts the matches that are, as "yes".
+	Prime []FacetValue
 }
 
 // FacetValue is one value and how many matches have it.
@@ -78,6 +82,7 @@ type Product struct {
 	Version    int64
 	// Family of products that differ in size, colour and the like; empty for none.
 	Family string
+	Prime  bool
 }
 
 // MaxResults is where every result list ends.
@@ -88,16 +93,22 @@ const (
 	rerankDepth = 300
 	// popularityWeight is how much a product of popularity 1,000,000 gains over one of 0.
 	popularityWeight = 0.25
+	// primeWeight is what a product that is Prime gains: about as much as by selling four times as much.
+	primeWeight = 0.025
 	// maxFacet values of one facet.
 	maxFacet = 20
 )
 
-// rerank blends text and popularity among the best by text: score × (1 + 0.25 × log10(1+popularity)/6). The gain is
-// bounded, so that popularity decides between similar texts and never makes a poor one win.
+// rerank blends text, popularity and Prime among the best by text: score × (1 + 0.25 × log10(1+popularity)/6, and 0.025 more for what is
+// Prime). The gain is bounded, so that it decides between similar texts and never makes a poor one win.
 func rerank(hits []Hit) {
 	best := hits[:min(len(hits), rerankDepth)]
 	for i := range best {
-		best[i].Score *= 1 + popularityWeight*math.Log10(1+float64(best[i].Product.Popularity))/6
+		gain := popularityWeight * math.Log10(1+float64(best[i].Product.Popularity)) / 6
+		if best[i].Product.Prime {
+			gain += primeWeight
+		}
+		best[i].Score *= 1 + gain
 	}
 	slices.SortStableFunc(best, func(a, b Hit) int {
 		switch {
@@ -131,7 +142,7 @@ func shown(p *catalogv1.Product) *Product {
 	out := &Product{
 		SKU: p.GetSku(), Title: p.GetTitle(), Brand: p.GetBrand(), Category: strings.Join(p.GetCategoryPath(), " > "),
 		Price: p.GetPrice().GetMinorUnits(), Currency: p.GetPrice().GetCurrencyCode(), Popularity: p.GetPopularity(), Version: p.GetVersion(),
-		Family: p.GetFamily(),
+		Family: p.GetFamily(), Prime: p.GetPrime(),
 	}
 	if len(p.GetImageUrls()) > 0 {
 		out.Image = p.GetImageUrls()[0]

@@ -101,6 +101,29 @@ func TestPagesFollowEachOtherToTheEnd(t *testing.T) {
 	}
 }
 
+func TestWhatIsPrimeIsShownCountedAndAskedFor(t *testing.T) {
+	products := numbered(3)
+	products[1].Prime = true
+	s := built(t, products...)
+	resp, err := s.Search(t.Context(), &searchv1.SearchRequest{Query: "pan"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, h := range resp.GetHits() {
+		if h.GetPrime() != (h.GetSku() == "p00001") {
+			t.Errorf("%v", h)
+		}
+	}
+	last := resp.GetFacets()[len(resp.GetFacets())-1]
+	if len(resp.GetHits()) != 3 || last.GetField() != "prime" || last.GetValues()[0].GetValue() != "yes" || last.GetValues()[0].GetCount() != 1 {
+		t.Errorf("%v", resp)
+	}
+	resp, err = s.Search(t.Context(), &searchv1.SearchRequest{Query: "pan", Prime: true})
+	if err != nil || len(resp.GetHits()) != 1 || resp.GetTotal() != 1 || !resp.GetHits()[0].GetPrime() {
+		t.Errorf("%v, %v", resp, err)
+	}
+}
+
 func TestResultsEndAfterTheFirstThousand(t *testing.T) {
 	s := built(t, numbered(1100)...)
 	seen, token := 0, ""

@@ -229,6 +229,7 @@ type listing struct {
 	Total                   int64
 	Brands, Categories      []choice
 	Sorts                   []choice
+	Prime                   choice
 	MinPrice, MaxPrice      string
 	Next                    string
 	Clear                   string
@@ -255,7 +256,7 @@ var sorts = []struct {
 // list asks the search service for what the address says, and draws it.
 func (s *Service) list(w http.ResponseWriter, r *http.Request, l listing) error {
 	q := r.URL.Query()
-	req := &searchv1.SearchRequest{Query: l.Words, Category: l.Category, Brands: q["brand"], PageSize: pageSize, PageToken: q.Get("page")}
+	req := &searchv1.SearchRequest{Query: l.Words, Category: l.Category, Brands: q["brand"], PageSize: pageSize, PageToken: q.Get("page"), Prime: q.Get("prime") != ""}
 	req.MinPriceMinorUnits, l.MinPrice = cents(q.Get("min"))
 	req.MaxPriceMinorUnits, l.MaxPrice = cents(q.Get("max"))
 	for _, by := range sorts {
@@ -275,6 +276,7 @@ func (s *Service) list(w http.ResponseWriter, r *http.Request, l listing) error 
 	l.Cards, l.Total, l.SearchesWords = hitCards(resp.GetHits()), resp.GetTotal(), l.Action == "/search"
 	s.rate(r.Context(), l.Cards)
 	s.reduce(r.Context(), l.Cards)
+	l.Prime.Chosen = req.GetPrime()
 	for _, f := range resp.GetFacets() {
 		for _, v := range f.GetValues() {
 			switch f.GetField() {
@@ -282,10 +284,12 @@ func (s *Service) list(w http.ResponseWriter, r *http.Request, l listing) error 
 				l.Brands = append(l.Brands, choice{Value: v.GetValue(), Label: v.GetValue(), Count: v.GetCount(), Chosen: slices.Contains(req.GetBrands(), v.GetValue())})
 			case "category":
 				l.Categories = append(l.Categories, choice{Label: v.GetValue(), Count: v.GetCount(), Link: narrowedLink(l, q, v.GetValue())})
+			case "prime":
+				l.Prime.Count = v.GetCount()
 			}
 		}
 	}
-	l.Narrowed = len(req.GetBrands()) > 0 || l.MinPrice != "" || l.MaxPrice != "" || (l.SearchesWords && l.Category != "")
+	l.Narrowed = len(req.GetBrands()) > 0 || l.Prime.Chosen || l.MinPrice != "" || l.MaxPrice != "" || (l.SearchesWords && l.Category != "")
 	l.Clear = l.Action
 	if l.Words != "" {
 		l.Clear += "?" + url.Values{"q": {l.Words}}.Encode()

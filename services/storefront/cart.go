@@ -71,8 +71,9 @@ func (s *Service) drawCart(w http.ResponseWriter, r *http.Request, status int, p
 		Saved    []cartLine
 		Subtotal string
 		Buyable  bool
+		Prime    primeShare
 		GoesWith []card
-	}{c, lines, shownLines(cart.GetSaved()), price(cart.GetSubtotal()), cart.GetSubtotal().GetMinorUnits() > 0, suggested})
+	}{c, lines, shownLines(cart.GetSaved()), price(cart.GetSubtotal()), cart.GetSubtotal().GetMinorUnits() > 0, primeOfCart(cart), suggested})
 }
 
 func shownLines(lines []*cartv1.Line) []cartLine {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/cellar-commerce/cellar/internal/fence"
 	accountv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/account/v1"
+	cartv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/cart/v1"
 	checkoutv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/checkout/v1"
 	"github.com/cellar-commerce/cellar/internal/ident"
 	"github.com/cellar-commerce/cellar/internal/money"
@@ -36,6 +37,7 @@ type delivery struct {
 	Fields    []field
 	Countries []choice
 	Express   bool
+	Prime     primeShare
 	Voucher   field
 	Guest     bool
 }
@@ -50,21 +52,30 @@ func (s *Service) checkout(w http.ResponseWriter, r *http.Request) error {
 		lead(w, r, "/cart", "")
 		return nil
 	}
-	return s.drawDelivery(w, r, http.StatusOK, nil)
+	return s.drawDelivery(w, r, http.StatusOK, cart, nil)
 }
 
-// drawDelivery as it was typed, with what is wrong.
-func (s *Service) drawDelivery(w http.ResponseWriter, r *http.Request, status int, problems []wrong) error {
+// deliveryRefused shows where to and how fast again, with what is wrong.
+func (s *Service) deliveryRefused(w http.ResponseWriter, r *http.Request, problems []wrong) error {
+	cart, err := s.cartOf(r.Context())
+	if err != nil {
+		return err
+	}
+	return s.drawDelivery(w, r, http.StatusUnprocessableEntity, cart, problems)
+}
+
+// drawDelivery of a cart as it was typed, with what is wrong. What is all Prime comes fast unless something else was chosen.
+func (s *Service) drawDelivery(w http.ResponseWriter, r *http.Request, status int, cart *cartv1.Cart, problems []wrong) error {
 	saved, err := s.savedAddresses(r.Context())
 	if err != nil {
 		return err
 	}
 	c := s.chromeOf(r)
 	c.NoIndex, c.Problems = true, problems
-	typed := addressOf(r)
+	typed, speed, prime := addressOf(r), r.PostFormValue("speed"), primeOfCart(cart)
 	d := delivery{
 		Chrome: c, Saved: saved, Chosen: r.PostFormValue("address"), Fields: withWrongs(addressFields(typed), problems), Countries: countries(typed.GetRegionCode()),
-		Express: r.PostFormValue("speed") == "express", Guest: !c.SignedIn,
+		Express: speed == "express" || (speed == "" && prime.All), Prime: prime, Guest: !c.SignedIn,
 		Voucher: withWrongs([]field{{ID: "voucher", Label: "Voucher code (optional)", Value: r.PostFormValue("voucher"), MaxLength: 32}}, problems)[0],
 	}
 	if d.Chosen == "" && len(saved) > 0 {
@@ -87,6 +98,7 @@ type payment struct {
 	Chrome    chrome
 	Quote     *checkoutv1.QuoteResponse
 	Lines     []quoteLine
+	Prime     primeShare
 	Key       string
 	Cards     []*accountv1.PaymentMethod
 	TestCards []choice
@@ -114,7 +126,7 @@ func (s *Service) review(w http.ResponseWriter, r *http.Request) error {
 		if p := problem.As(err); strings.HasPrefix(p.Reason, "VOUCHER_") && len(all) == 1 {
 			all[0].Field = "voucher"
 		}
-		return s.drawDelivery(w, r, http.StatusUnprocessableEntity, all)
+		return s.deliveryRefused(w, r, all)
 	}
 	if err != nil {
 		return err
@@ -123,7 +135,7 @@ func (s *Service) review(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Service) drawPayment(w http.ResponseWriter, r *http.Request, status int, quote *checkoutv1.QuoteResponse, key string, problems []wrong) error {
-	p := payment{Chrome: s.chromeOf(r), Quote: quote, Key: key, TestCards: s.testCards(r.PostFormValue("card")), Wallet: r.PostFormValue("wallet") != ""}
+	p := payment{Chrome: s.chromeOf(r), Quote: quote, Prime: primeOf(quote.GetLines()), Key: key, TestCards: s.testCards(r.PostFormValue("card")), Wallet: r.PostFormValue("wallet") != ""}
 	p.Chrome.NoIndex, p.Chrome.Problems = true, problems
 	p.Gift = withWrongs([]field{{ID: "gift", Label: "Gift card codes (optional)", Hint: "Up to ten, with spaces between them. The card pays what they do not.", Value: r.PostFormValue("gift"), MaxLength: 400}}, problems)[0]
 	if p.Chrome.SignedIn {
@@ -219,7 +231,7 @@ func (s *Service) notPlaced(w http.ResponseWriter, r *http.Request, cause error)
 	}
 	quote, err := s.deps.Checkout.Quote(r.Context(), wished(r))
 	if refusedForm(err) {
-		return s.drawDelivery(w, r, http.StatusUnprocessableEntity, append(all, wrongs(err, addressNames)...))
+		return s.deliveryRefused(w, r, append(all, wrongs(err, addressNames)...))
 	}
 	if err != nil {
 		return err

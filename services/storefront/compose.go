@@ -175,7 +175,7 @@ func (c composer) offers(ctx context.Context, skus []string) (map[string][]*stor
 	resp, err := c.catalog.ListOffers(ctx, &catalogv1.ListOffersRequest{Skus: skus})
 	all := map[string][]*storefrontv1.Offer{}
 	for _, o := range resp.GetOffers() {
-		all[o.GetOfferOf()] = append(all[o.GetOfferOf()], &storefrontv1.Offer{Sku: o.GetSku(), Seller: o.GetSeller(), Condition: o.GetCondition(), Price: o.GetPrice()})
+		all[o.GetOfferOf()] = append(all[o.GetOfferOf()], &storefrontv1.Offer{Sku: o.GetSku(), Seller: o.GetSeller(), Condition: o.GetCondition(), Price: o.GetPrice(), Prime: o.GetPrime()})
 	}
 	return all, err
 }
@@ -233,7 +233,7 @@ func once(skus []string) []string {
 
 // packCard of a product, with what its reviews say and what it cost before.
 func packCard(p *catalogv1.Product, by *reviewv1.Rating, from *storefrontv1.Reduction) *storefrontv1.Card {
-	c := &storefrontv1.Card{Reduction: from, Family: p.GetFamily(), Sku: p.GetSku(), Title: p.GetTitle(), Brand: p.GetBrand(), Picture: picture(p.GetSku(), p.GetImageUrls()...), Price: p.GetPrice()}
+	c := &storefrontv1.Card{Reduction: from, Family: p.GetFamily(), Sku: p.GetSku(), Title: p.GetTitle(), Brand: p.GetBrand(), Picture: picture(p.GetSku(), p.GetImageUrls()...), Price: p.GetPrice(), Prime: p.GetPrime()}
 	if by.GetReviews() > 0 {
 		c.Rating = by
 	}

@@ -59,16 +59,20 @@ type arrival struct {
 	SoldOut bool
 }
 
-// arrivalOf an offer; nil when nobody has said where to.
-func (s *Service) arrivalOf(r *http.Request, sku string) *arrival {
+// arrivalOf an offer, by express where it is Prime; nil when nobody has said where to.
+func (s *Service) arrivalOf(r *http.Request, o offer) *arrival {
 	to, known := placeOf(r)
 	if !known {
 		return nil
 	}
+	speed := fulfillmentv1.Speed_SPEED_STANDARD
+	if o.Prime {
+		speed = fulfillmentv1.Speed_SPEED_EXPRESS
+	}
 	ctx, cancel := context.WithTimeout(r.Context(), arrivalFor)
 	defer cancel()
 	plan, err := s.deps.Planner.PlanOrder(ctx, &fulfillmentv1.PlanOrderRequest{
-		ShipTo: &postalv1.PostalAddress{RegionCode: to.Country, PostalCode: to.Code}, Lines: []*fulfillmentv1.PlanLine{{Line: 1, Sku: sku, Quantity: 1}},
+		ShipTo: &postalv1.PostalAddress{RegionCode: to.Country, PostalCode: to.Code}, Lines: []*fulfillmentv1.PlanLine{{Line: 1, Sku: o.SKU, Quantity: 1}}, Speed: speed,
 	})
 	a := &arrival{Place: to, SoldOut: problem.Is(err, "OUT_OF_STOCK")}
 	if parcels := plan.GetParcels(); err == nil && len(parcels) == 1 {

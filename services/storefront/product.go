@@ -79,7 +79,7 @@ func (s *Service) product(w http.ResponseWriter, r *http.Request) error {
 	c := s.chromeOf(r)
 	c.Canonical, c.Description, c.Missing = productLink(sku), shown.Product.GetDescription(), shown.lacking
 	saw(w, r, sku)
-	there, country, saves := s.arrivalOf(r, shown.Best.SKU), "", shown.saving(s.deps.Clock.Now())
+	there, country, saves := s.arrivalOf(r, shown.Best), "", shown.saving(s.deps.Clock.Now())
 	if there != nil {
 		country = there.Place.Country
 	}

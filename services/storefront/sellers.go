@@ -18,6 +18,7 @@ type offer struct {
 	Condition string
 	Price     *moneyv1.Money
 	SoldOut   bool
+	Prime     bool
 
 	rank catalogv1.Condition
 }
@@ -26,9 +27,9 @@ type offer struct {
 // shop's own. The page sells the first, and lists the others.
 func offersOf(page *storefrontv1.Page, soldOut map[string]bool) []offer {
 	p := page.GetProduct()
-	all := []offer{{SKU: p.GetSku(), Price: p.GetPrice(), rank: catalogv1.Condition_CONDITION_NEW}}
+	all := []offer{{SKU: p.GetSku(), Price: p.GetPrice(), Prime: p.GetPrime(), rank: catalogv1.Condition_CONDITION_NEW}}
 	for _, o := range page.GetOffers() {
-		all = append(all, offer{SKU: o.GetSku(), Seller: o.GetSeller(), Price: o.GetPrice(), rank: o.GetCondition()})
+		all = append(all, offer{SKU: o.GetSku(), Seller: o.GetSeller(), Price: o.GetPrice(), Prime: o.GetPrime(), rank: o.GetCondition()})
 	}
 	for i := range all {
 		all[i].SoldOut, all[i].Condition = soldOut[all[i].SKU], conditionOf(all[i].rank)

@@ -58,6 +58,7 @@ type card struct {
 	Rating *rating
 	// Saving that the price is; nil for none.
 	Saving *saving
+	Prime  bool
 }
 
 // crumb leads back up.
@@ -138,7 +139,7 @@ func picture(sku string, urls ...string) string {
 }
 
 func cardOf(p *catalogv1.Product) card {
-	return card{SKU: p.GetSku(), Title: p.GetTitle(), Brand: p.GetBrand(), Link: productLink(p.GetSku()), Image: picture(p.GetSku(), p.GetImageUrls()...), Price: price(p.GetPrice())}
+	return card{SKU: p.GetSku(), Title: p.GetTitle(), Brand: p.GetBrand(), Link: productLink(p.GetSku()), Image: picture(p.GetSku(), p.GetImageUrls()...), Price: price(p.GetPrice()), Prime: p.GetPrime()}
 }
 
 func cardsOf(products []*catalogv1.Product) []card {
@@ -153,7 +154,7 @@ func cardsOf(products []*catalogv1.Product) []card {
 func packedCards(packed []*storefrontv1.Card, now time.Time) []card {
 	all := make([]card, len(packed))
 	for i, c := range packed {
-		all[i] = card{SKU: c.GetSku(), Title: c.GetTitle(), Brand: c.GetBrand(), Link: productLink(c.GetSku()), Image: c.GetPicture(), Price: price(c.GetPrice()), Rating: ratingOf(c.GetRating()), Saving: savingOf(c.GetPrice(), c.GetReduction(), now)}
+		all[i] = card{SKU: c.GetSku(), Title: c.GetTitle(), Brand: c.GetBrand(), Link: productLink(c.GetSku()), Image: c.GetPicture(), Price: price(c.GetPrice()), Rating: ratingOf(c.GetRating()), Prime: c.GetPrime(), Saving: savingOf(c.GetPrice(), c.GetReduction(), now)}
 	}
 	return all
 }
@@ -161,7 +162,7 @@ func packedCards(packed []*storefrontv1.Card, now time.Time) []card {
 func hitCards(hits []*searchv1.Hit) []card {
 	all := make([]card, len(hits))
 	for i, h := range hits {
-		all[i] = card{SKU: h.GetSku(), Title: h.GetTitle(), Brand: h.GetBrand(), Link: productLink(h.GetSku()), Image: picture(h.GetSku(), h.GetImageUrl()), Price: price(h.GetPrice())}
+		all[i] = card{SKU: h.GetSku(), Title: h.GetTitle(), Brand: h.GetBrand(), Link: productLink(h.GetSku()), Image: picture(h.GetSku(), h.GetImageUrl()), Price: price(h.GetPrice()), Prime: h.GetPrime()}
 	}
 	return all
 }

@@ -26,6 +26,7 @@ func Run(t *testing.T, open func(t *testing.T) search.Engine) {
 		"words are left out when nothing has all of them": leftOut,
 		"titles count more than descriptions":             titles,
 		"popularity decides between equals":               popularity,
+		"Prime decides a little, narrows and is counted":  prime,
 		"filters narrow and do not rank":                  filters,
 		"facets count the matches":                        facets,
 		"sorts":                                           sorts,
@@ -124,6 +125,31 @@ func titles(t *testing.T, e search.Engine) {
 func popularity(t *testing.T, e search.Engine) {
 	index(t, e, Product("a", "Desk lamp"), Product("b", "Desk lamp", func(p *catalogv1.Product) { p.Popularity = 500_000 }), Product("c", "Desk lamp"))
 	want(t, e, words("desk lamp"), "b a c")
+}
+
+func prime(t *testing.T, e search.Engine) {
+	is := func(popularity int32) func(*catalogv1.Product) {
+		return func(p *catalogv1.Product) { p.Prime, p.Popularity = true, popularity }
+	}
+	sells := func(popularity int32) func(*catalogv1.Product) {
+		return func(p *catalogv1.Product) { p.Popularity = popularity }
+	}
+	index(t, e, Product("a", "Desk lamp", sells(2000)), Product("b", "Desk lamp", is(1000)), Product("c", "Desk lamp", sells(9000)), Product("d", "A lamp beside the desk, with a shade of linen", is(9000)),
+		Product("e", "Lamp for a shelf", is(1)), Product("f", "Vase", is(0)))
+	want(t, e, words("desk lamp"), "c b a d") // it outweighs twice the sales, not nine times as many, and no better text
+	want(t, e, search.Query{Words: "desk lamp", Prime: true}, "b d")
+	want(t, e, search.Query{Words: "lamp", Category: "Home", MaxPrice: 1000, Prime: true, Sort: searchv1.Sort_SORT_POPULARITY}, "d b e")
+	want(t, e, search.Query{Prime: true, Sort: searchv1.Sort_SORT_POPULARITY}, "d b e f")
+	if res := find(t, e, search.Query{Words: "desk lamp", Counted: true}); fmt.Sprint(res.Prime) != "[{yes 2}]" {
+		t.Errorf("of %d matches these are Prime: %v", res.Total, res.Prime)
+	}
+	index(t, e, Product("b", "Desk lamp", func(p *catalogv1.Product) { p.Version = 2 }), Product("g", "Kettle"))
+	want(t, e, search.Query{Words: "desk lamp", Prime: true}, "d")
+	for words, primes := range map[string]string{"desk lamp": "[{yes 1}]", "kettle": "[]"} {
+		if res := find(t, e, search.Query{Words: words, Counted: true}); fmt.Sprint(res.Prime) != primes {
+			t.Errorf("of what %s finds these are Prime: %v", words, res.Prime)
+		}
+	}
 }
 
 func filters(t *testing.T, e search.Engine) {

@@ -115,7 +115,10 @@ type Product struct {
 	// Who sells the offer, at most 120 characters; empty for a product itself.
 	Seller string `protobuf:"bytes,16,opt,name=seller,proto3" json:"seller,omitempty"`
 	// Of the offer; unspecified for a product itself.
-	Condition     Condition `protobuf:"varint,17,opt,name=condition,proto3,enum=cellar.catalog.v1.Condition" json:"condition,omitempty"`
+	Condition Condition `protobuf:"varint,17,opt,name=condition,proto3,enum=cellar.catalog.v1.Condition" json:"condition,omitempty"`
+	// Whether the product is delivered free of charge, by express too, in an order of nothing but such products. An offer says so
+	// of itself: whoever sells it, Cellar's fulfilment centres send it.
+	Prime         bool `protobuf:"varint,18,opt,name=prime,proto3" json:"prime,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -267,6 +270,13 @@ func (x *Product) GetCondition() Condition {
 		return x.Condition
 	}
 	return Condition_CONDITION_UNSPECIFIED
+}
+
+func (x *Product) GetPrime() bool {
+	if x != nil {
+		return x.Prime
+	}
+	return false
 }
 
 type GetProductRequest struct {
@@ -1309,7 +1319,7 @@ var File_cellar_catalog_v1_catalog_proto protoreflect.FileDescriptor
 
 const file_cellar_catalog_v1_catalog_proto_rawDesc = "" +
 	"\n" +
-	"\x1fcellar/catalog/v1/catalog.proto\x12\x11cellar.catalog.v1\x1a\x1bcellar/money/v1/money.proto\x1a\x1fcellar/options/v1/options.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa2\x05\n" +
+	"\x1fcellar/catalog/v1/catalog.proto\x12\x11cellar.catalog.v1\x1a\x1bcellar/money/v1/money.proto\x1a\x1fcellar/options/v1/options.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb8\x05\n" +
 	"\aProduct\x12\x10\n" +
 	"\x03sku\x18\x01 \x01(\tR\x03sku\x12\x14\n" +
 	"\x05title\x18\x02 \x01(\tR\x05title\x12 \n" +
@@ -1334,7 +1344,8 @@ const file_cellar_catalog_v1_catalog_proto_rawDesc = "" +
 	"\tvaries_by\x18\x0e \x03(\tR\bvariesBy\x12\x19\n" +
 	"\boffer_of\x18\x0f \x01(\tR\aofferOf\x12\x16\n" +
 	"\x06seller\x18\x10 \x01(\tR\x06seller\x12:\n" +
-	"\tcondition\x18\x11 \x01(\x0e2\x1c.cellar.catalog.v1.ConditionR\tcondition\x1a=\n" +
+	"\tcondition\x18\x11 \x01(\x0e2\x1c.cellar.catalog.v1.ConditionR\tcondition\x12\x14\n" +
+	"\x05prime\x18\x12 \x01(\bR\x05prime\x1a=\n" +
 	"\x0fAttributesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"%\n" +

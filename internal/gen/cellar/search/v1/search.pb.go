@@ -94,7 +94,9 @@ type SearchRequest struct {
 	// 1 to 100; 0 means 24.
 	PageSize int32 `protobuf:"varint,7,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// From the previous answer; empty for the first page. Results end after the first 1,000.
-	PageToken     string `protobuf:"bytes,8,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	PageToken string `protobuf:"bytes,8,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// Only what is Prime: see cellar.catalog.v1.Product.
+	Prime         bool `protobuf:"varint,9,opt,name=prime,proto3" json:"prime,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -185,6 +187,13 @@ func (x *SearchRequest) GetPageToken() string {
 	return ""
 }
 
+func (x *SearchRequest) GetPrime() bool {
+	if x != nil {
+		return x.Prime
+	}
+	return false
+}
+
 type SearchResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Hits          []*Hit                 `protobuf:"bytes,1,rep,name=hits,proto3" json:"hits,omitempty"`
@@ -264,7 +273,9 @@ type Hit struct {
 	Price    *v1.Money              `protobuf:"bytes,5,opt,name=price,proto3" json:"price,omitempty"`
 	ImageUrl string                 `protobuf:"bytes,6,opt,name=image_url,json=imageUrl,proto3" json:"image_url,omitempty"`
 	// Score of the ranking; only its order means something.
-	Score         float64 `protobuf:"fixed64,7,opt,name=score,proto3" json:"score,omitempty"`
+	Score float64 `protobuf:"fixed64,7,opt,name=score,proto3" json:"score,omitempty"`
+	// Whether it is Prime: see cellar.catalog.v1.Product.
+	Prime         bool `protobuf:"varint,8,opt,name=prime,proto3" json:"prime,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -348,10 +359,17 @@ func (x *Hit) GetScore() float64 {
 	return 0
 }
 
+func (x *Hit) GetPrime() bool {
+	if x != nil {
+		return x.Prime
+	}
+	return false
+}
+
 // Facet counts the values of one field among all products found, of a family only one for each value.
 type Facet struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// "category" or "brand".
+	// "category", "brand" or "prime"; the last has the value "yes" only, and is absent where nothing is.
 	Field         string        `protobuf:"bytes,1,opt,name=field,proto3" json:"field,omitempty"`
 	Values        []*FacetValue `protobuf:"bytes,2,rep,name=values,proto3" json:"values,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -575,7 +593,9 @@ type SearchLogged struct {
 	// The first ten that were shown.
 	Skus []string `protobuf:"bytes,12,rep,name=skus,proto3" json:"skus,omitempty"`
 	// From the call to its answer, in microseconds.
-	TookUs        int64 `protobuf:"varint,13,opt,name=took_us,json=tookUs,proto3" json:"took_us,omitempty"`
+	TookUs int64 `protobuf:"varint,13,opt,name=took_us,json=tookUs,proto3" json:"took_us,omitempty"`
+	// Only what is Prime was asked for.
+	Prime         bool `protobuf:"varint,14,opt,name=prime,proto3" json:"prime,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -701,11 +721,18 @@ func (x *SearchLogged) GetTookUs() int64 {
 	return 0
 }
 
+func (x *SearchLogged) GetPrime() bool {
+	if x != nil {
+		return x.Prime
+	}
+	return false
+}
+
 var File_cellar_search_v1_search_proto protoreflect.FileDescriptor
 
 const file_cellar_search_v1_search_proto_rawDesc = "" +
 	"\n" +
-	"\x1dcellar/search/v1/search.proto\x12\x10cellar.search.v1\x1a\x1bcellar/money/v1/money.proto\x1a\x1fcellar/options/v1/options.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa7\x02\n" +
+	"\x1dcellar/search/v1/search.proto\x12\x10cellar.search.v1\x1a\x1bcellar/money/v1/money.proto\x1a\x1fcellar/options/v1/options.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbd\x02\n" +
 	"\rSearchRequest\x12\x14\n" +
 	"\x05query\x18\x01 \x01(\tR\x05query\x12\x1a\n" +
 	"\bcategory\x18\x02 \x01(\tR\bcategory\x12\x16\n" +
@@ -715,12 +742,13 @@ const file_cellar_search_v1_search_proto_rawDesc = "" +
 	"\x04sort\x18\x06 \x01(\x0e2\x16.cellar.search.v1.SortR\x04sort\x12\x1b\n" +
 	"\tpage_size\x18\a \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
-	"page_token\x18\b \x01(\tR\tpageToken\"\xaa\x01\n" +
+	"page_token\x18\b \x01(\tR\tpageToken\x12\x14\n" +
+	"\x05prime\x18\t \x01(\bR\x05prime\"\xaa\x01\n" +
 	"\x0eSearchResponse\x12)\n" +
 	"\x04hits\x18\x01 \x03(\v2\x15.cellar.search.v1.HitR\x04hits\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\x14\n" +
 	"\x05total\x18\x03 \x01(\x03R\x05total\x12/\n" +
-	"\x06facets\x18\x04 \x03(\v2\x17.cellar.search.v1.FacetR\x06facets\"\xc0\x01\n" +
+	"\x06facets\x18\x04 \x03(\v2\x17.cellar.search.v1.FacetR\x06facets\"\xd6\x01\n" +
 	"\x03Hit\x12\x10\n" +
 	"\x03sku\x18\x01 \x01(\tR\x03sku\x12\x14\n" +
 	"\x05title\x18\x02 \x01(\tR\x05title\x12\x14\n" +
@@ -728,7 +756,8 @@ const file_cellar_search_v1_search_proto_rawDesc = "" +
 	"\bcategory\x18\x04 \x01(\tR\bcategory\x12,\n" +
 	"\x05price\x18\x05 \x01(\v2\x16.cellar.money.v1.MoneyR\x05price\x12\x1b\n" +
 	"\timage_url\x18\x06 \x01(\tR\bimageUrl\x12\x14\n" +
-	"\x05score\x18\a \x01(\x01R\x05score\"S\n" +
+	"\x05score\x18\a \x01(\x01R\x05score\x12\x14\n" +
+	"\x05prime\x18\b \x01(\bR\x05prime\"S\n" +
 	"\x05Facet\x12\x14\n" +
 	"\x05field\x18\x01 \x01(\tR\x05field\x124\n" +
 	"\x06values\x18\x02 \x03(\v2\x1c.cellar.search.v1.FacetValueR\x06values\"8\n" +
@@ -740,7 +769,7 @@ const file_cellar_search_v1_search_proto_rawDesc = "" +
 	"\x06prefix\x18\x01 \x01(\tR\x06prefix\x12\x14\n" +
 	"\x05limit\x18\x02 \x01(\x05R\x05limit\"3\n" +
 	"\x0fSuggestResponse\x12 \n" +
-	"\vsuggestions\x18\x01 \x03(\tR\vsuggestions\"\x95\x03\n" +
+	"\vsuggestions\x18\x01 \x03(\tR\vsuggestions\"\xab\x03\n" +
 	"\fSearchLogged\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12*\n" +
 	"\x02at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x12\n" +
@@ -755,7 +784,8 @@ const file_cellar_search_v1_search_proto_rawDesc = "" +
 	" \x01(\x05R\x06offset\x12\x14\n" +
 	"\x05total\x18\v \x01(\x03R\x05total\x12\x12\n" +
 	"\x04skus\x18\f \x03(\tR\x04skus\x12\x17\n" +
-	"\atook_us\x18\r \x01(\x03R\x06tookUs*f\n" +
+	"\atook_us\x18\r \x01(\x03R\x06tookUs\x12\x14\n" +
+	"\x05prime\x18\x0e \x01(\bR\x05prime*f\n" +
 	"\x04Sort\x12\x14\n" +
 	"\x10SORT_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14SORT_PRICE_ASCENDING\x10\x01\x12\x19\n" +

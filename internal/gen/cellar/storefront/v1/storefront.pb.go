@@ -194,6 +194,7 @@ type Offer struct {
 	Seller        string                 `protobuf:"bytes,2,opt,name=seller,proto3" json:"seller,omitempty"`
 	Condition     v1.Condition           `protobuf:"varint,3,opt,name=condition,proto3,enum=cellar.catalog.v1.Condition" json:"condition,omitempty"`
 	Price         *v12.Money             `protobuf:"bytes,4,opt,name=price,proto3" json:"price,omitempty"`
+	Prime         bool                   `protobuf:"varint,5,opt,name=prime,proto3" json:"prime,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -254,6 +255,13 @@ func (x *Offer) GetPrice() *v12.Money {
 		return x.Price
 	}
 	return nil
+}
+
+func (x *Offer) GetPrime() bool {
+	if x != nil {
+		return x.Prime
+	}
+	return false
 }
 
 // Variant is a product of a family.
@@ -324,6 +332,7 @@ type Card struct {
 	Reduction *Reduction `protobuf:"bytes,9,opt,name=reduction,proto3" json:"reduction,omitempty"`
 	// Of the product; empty for none.
 	Family        string `protobuf:"bytes,10,opt,name=family,proto3" json:"family,omitempty"`
+	Prime         bool   `protobuf:"varint,7,opt,name=prime,proto3" json:"prime,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -414,6 +423,13 @@ func (x *Card) GetFamily() string {
 	return ""
 }
 
+func (x *Card) GetPrime() bool {
+	if x != nil {
+		return x.Prime
+	}
+	return false
+}
+
 // PagesRebuilt is the event `catalog.page.rebuilt`: rows of pages that a region has written anew. Its cells forget what they
 // have of them in memory.
 type PagesRebuilt struct {
@@ -479,15 +495,16 @@ const file_cellar_storefront_v1_storefront_proto_rawDesc = "" +
 	" \x03(\tR\alacking\"g\n" +
 	"\tReduction\x12(\n" +
 	"\x03was\x18\x01 \x01(\v2\x16.cellar.money.v1.MoneyR\x03was\x120\n" +
-	"\x05since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\"\x9b\x01\n" +
+	"\x05since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\"\xb1\x01\n" +
 	"\x05Offer\x12\x10\n" +
 	"\x03sku\x18\x01 \x01(\tR\x03sku\x12\x16\n" +
 	"\x06seller\x18\x02 \x01(\tR\x06seller\x12:\n" +
 	"\tcondition\x18\x03 \x01(\x0e2\x1c.cellar.catalog.v1.ConditionR\tcondition\x12,\n" +
-	"\x05price\x18\x04 \x01(\v2\x16.cellar.money.v1.MoneyR\x05price\"3\n" +
+	"\x05price\x18\x04 \x01(\v2\x16.cellar.money.v1.MoneyR\x05price\x12\x14\n" +
+	"\x05prime\x18\x05 \x01(\bR\x05prime\"3\n" +
 	"\aVariant\x12\x10\n" +
 	"\x03sku\x18\x01 \x01(\tR\x03sku\x12\x16\n" +
-	"\x06values\x18\x02 \x03(\tR\x06values\"\x95\x02\n" +
+	"\x06values\x18\x02 \x03(\tR\x06values\"\xab\x02\n" +
 	"\x04Card\x12\x10\n" +
 	"\x03sku\x18\x01 \x01(\tR\x03sku\x12\x14\n" +
 	"\x05title\x18\x02 \x01(\tR\x05title\x12\x14\n" +
@@ -497,7 +514,8 @@ const file_cellar_storefront_v1_storefront_proto_rawDesc = "" +
 	"\x06rating\x18\x06 \x01(\v2\x18.cellar.review.v1.RatingR\x06rating\x12=\n" +
 	"\treduction\x18\t \x01(\v2\x1f.cellar.storefront.v1.ReductionR\treduction\x12\x16\n" +
 	"\x06family\x18\n" +
-	" \x01(\tR\x06family\"\"\n" +
+	" \x01(\tR\x06family\x12\x14\n" +
+	"\x05prime\x18\a \x01(\bR\x05prime\"\"\n" +
 	"\fPagesRebuilt\x12\x12\n" +
 	"\x04skus\x18\x01 \x03(\tR\x04skusB\xef\x01\n" +
 	"\x18com.cellar.storefront.v1B\x0fStorefrontProtoP\x01ZPgithub.com/cellar-commerce/cellar/internal/gen/cellar/storefront/v1;storefrontv1\xa2\x02\x03CSX\xaa\x02\x14Cellar.Storefront.V1\xca\x02\x14Cellar\\Storefront\\V1\xe2\x02 Cellar\\Storefront\\V1\\GPBMetadata\xea\x02\x16Cellar::Storefront::V1b\x06proto3"
