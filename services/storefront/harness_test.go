@@ -27,6 +27,7 @@ import (
 	notificationv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/notification/v1"
 	orderv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1/orderv1connect"
+	postalv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/postal/v1"
 	searchv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/search/v1"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/search/v1/searchv1connect"
 	storefrontv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/storefront/v1"
@@ -48,6 +49,8 @@ type shop struct {
 	// planned is what the planner was asked, and unplanned what it fails with.
 	planned   []*fulfillmentv1.PlanOrderRequest
 	unplanned error
+	// meanwhile is what has happened to the order; may be nil.
+	meanwhile func(*orderv1.Order)
 }
 
 type catalogFake struct {
@@ -224,10 +227,14 @@ func (f checkoutFake) GetCheckout(_ context.Context, r *checkoutv1.GetCheckoutRe
 
 func (f orderFake) GetOrder(context.Context, *orderv1.GetOrderRequest) (*orderv1.GetOrderResponse, error) {
 	m := money.USD(100).Proto()
-	return &orderv1.GetOrderResponse{Order: &orderv1.Order{
-		OrderId: "use1-1", Status: orderv1.Status_STATUS_PAID, ItemsTotal: m, Shipping: m, Tax: m, Total: m, Lines: []*orderv1.Line{{Line: 1, Sku: "LAMP", Title: lamp().GetTitle(), Quantity: 2, UnitPrice: m}},
+	o := &orderv1.Order{
+		OrderId: "use1-1", Status: orderv1.Status_STATUS_PAID, PlacedAt: timestamppb.New(now), ShipTo: &postalv1.PostalAddress{RegionCode: "US", PostalCode: "02108", Locality: "Boston"}, ItemsTotal: m, Shipping: m, Tax: m, Total: m, Lines: []*orderv1.Line{{Line: 1, Sku: "LAMP", Title: lamp().GetTitle(), Quantity: 2, UnitPrice: m}},
 		Parcels: []*orderv1.Parcel{{FcId: "bos1", State: orderv1.ParcelState_PARCEL_STATE_REQUESTED, Lines: []*orderv1.ParcelLine{{Line: 1, Quantity: 2}}}}, Events: []*orderv1.Event{{Seq: 1, Kind: "placed"}, {Seq: 2, Kind: "paid"}},
-	}}, f.refused
+	}
+	if f.meanwhile != nil {
+		f.meanwhile(o)
+	}
+	return &orderv1.GetOrderResponse{Order: o}, f.refused
 }
 
 func (s *shop) Guard(next http.Handler) http.Handler {
