@@ -1355,10 +1355,10 @@ FROM unnest($2::text[], $3::text[], $4::text[], $5::int8[], $6::int8[], $7::int8
 ON CONFLICT (region, order_id) DO NOTHING;
 
 -- order.insert_lines (cellar_customer)
-INSERT INTO order_lines (region, order_id, line, sku, title, quantity, unit_price_minor_units, discount_minor_units, tax_minor_units)
-SELECT $1::crdb_internal_region, l.order_id, l.line, l.sku, l.title, l.quantity, l.price, l.discount, l.tax
-FROM unnest($2::text[], $3::int4[], $4::text[], $5::text[], $6::int8[], $7::int8[], $8::int8[], $9::int8[])
-  AS l (order_id, line, sku, title, quantity, price, discount, tax)
+INSERT INTO order_lines (region, order_id, line, sku, title, quantity, unit_price_minor_units, discount_minor_units, tax_minor_units, seller)
+SELECT $1::crdb_internal_region, l.order_id, l.line, l.sku, l.title, l.quantity, l.price, l.discount, l.tax, l.seller
+FROM unnest($2::text[], $3::int4[], $4::text[], $5::text[], $6::int8[], $7::int8[], $8::int8[], $9::int8[], $10::text[])
+  AS l (order_id, line, sku, title, quantity, price, discount, tax, seller)
 WHERE NOT EXISTS (
   SELECT 1
   FROM order_events AS e
@@ -1395,7 +1395,7 @@ JOIN order_events AS e ON e.region = $1 AND e.order_id = o.order_id
 ORDER BY e.order_id, e.seq;
 
 -- order.list_lines (cellar_customer)
-SELECT l.order_id, l.line, l.sku, l.title, l.quantity, l.unit_price_minor_units, l.discount_minor_units, l.tax_minor_units
+SELECT l.order_id, l.line, l.sku, l.title, l.quantity, l.unit_price_minor_units, l.discount_minor_units, l.tax_minor_units, l.seller
 FROM unnest($2::text[]) AS o (order_id)
 JOIN order_lines AS l ON l.region = $1 AND l.order_id = o.order_id
 ORDER BY l.order_id, l.line;

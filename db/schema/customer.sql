@@ -114,6 +114,7 @@ CREATE TABLE IF NOT EXISTS order_lines (
   unit_price_minor_units int8 NOT NULL, -- in the order's currency
   discount_minor_units int8 NOT NULL DEFAULT 0, -- taken off the whole line
   tax_minor_units int8 NOT NULL DEFAULT 0, -- on the whole line, after the discount
+  seller text NOT NULL DEFAULT '', -- who sold it, by the name it was ordered under; empty before there were sellers
   CONSTRAINT order_lines_pk PRIMARY KEY (region, order_id, line),
   CONSTRAINT order_lines_quantity_is_in_range CHECK (quantity BETWEEN 1 AND 999),
   CONSTRAINT order_lines_price_is_not_negative CHECK (unit_price_minor_units >= 0),

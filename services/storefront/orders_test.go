@@ -83,3 +83,19 @@ func TestWhatDependsOnAnOrdersStateIsInWhatItsNewsReplaces(t *testing.T) {
 		t.Error("what has left can still be canceled")
 	}
 }
+
+func TestOrderAndInvoiceSayWhoSoldEachLine(t *testing.T) {
+	s := newShop(t)
+	s.who = guest
+	s.meanwhile = func(o *orderv1.Order) {
+		o.Lines[0].Seller = "Acme & Sons"
+		o.Lines = append(o.Lines, &orderv1.Line{Line: 2, Sku: "OLD", Title: "From before there were sellers", Quantity: 1, UnitPrice: o.GetTotal()})
+	}
+	for _, path := range []string{"/orders/use1-1", "/orders/use1-1/invoice"} {
+		page := s.get(path).Body.String()
+		has(t, page, "Sold by Acme &amp; Sons", "From before there were sellers")
+		if n := strings.Count(page, "Sold by"); n != 1 {
+			t.Errorf("%s names %d sellers", path, n)
+		}
+	}
+}
