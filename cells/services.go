@@ -361,7 +361,7 @@ func (c *Cell) storefront(deps rpc.PublicDeps, calls http.Handler) (*storefront.
 		Accounts: accountv1connect.NewAccountServiceClient(client, here, options), Catalog: catalogv1connect.NewCatalogServiceClient(client, here, options),
 		Search: searchv1connect.NewSearchServiceClient(client, here, options), Carts: cartv1connect.NewCartServiceClient(client, here, options),
 		Checkout: checkoutv1connect.NewCheckoutServiceClient(client, here, options), Orders: orderv1connect.NewOrderServiceClient(client, here, options),
-		Pages: c.services.pages, Stock: c.services.inventory, Planner: c.services.fulfillment, Notifications: notificationv1connect.NewNotificationServiceClient(client, here, options),
+		Pages: c.services.pages, Stock: c.services.inventory, Planner: c.services.fulfillment, Centers: c.services.fulfillment, Notifications: notificationv1connect.NewNotificationServiceClient(client, here, options),
 		Reviews: reviewv1connect.NewReviewServiceClient(client, here, options), Recommendations: recommendationv1connect.NewRecommendationServiceClient(client, here, options),
 	})
 }

@@ -51,6 +51,8 @@ type shop struct {
 	unplanned error
 	// meanwhile is what has happened to the order; may be nil.
 	meanwhile func(*orderv1.Order)
+	// nowhere: nobody says where the centres are.
+	nowhere error
 }
 
 type catalogFake struct {
@@ -122,6 +124,13 @@ func (f plannerFake) PlanOrder(_ context.Context, r *fulfillmentv1.PlanOrderRequ
 	return &fulfillmentv1.PlanOrderResponse{Parcels: []*fulfillmentv1.PlannedParcel{{
 		OrderBy: timestamppb.New(now.Add(200*time.Minute + time.Second)), DeliverDay: "2031-05-06",
 	}}}, f.unplanned
+}
+
+// centersFake has one centre.
+type centersFake struct{ *shop }
+
+func (f centersFake) ListCenters(context.Context, *fulfillmentv1.ListCentersRequest) (*fulfillmentv1.ListCentersResponse, error) {
+	return &fulfillmentv1.ListCentersResponse{Centers: []*fulfillmentv1.Center{{FcId: "bos1", Place: &fulfillmentv1.Place{Name: "Worcester & Sons", Latitude: 42.27, Longitude: -71.8}}}}, f.nowhere
 }
 
 func lamp() *catalogv1.Product {
@@ -271,7 +280,7 @@ func newShop(t testing.TB) *shop {
 	s := &shop{clock: clock.NewManual(now)}
 	service, err := New(Deps{
 		Sessions: s, Catalog: catalogFake{shop: s}, Search: searchFake{shop: s}, Carts: cartFake{shop: s}, Checkout: checkoutFake{shop: s}, Orders: orderFake{shop: s}, Accounts: accountFake{shop: s},
-		Stock: stockFake{}, Planner: plannerFake{s}, Pages: unstored{composer{catalogFake{shop: s}, reviewFake{shop: s}, recommendationFake{shop: s}}}, Notifications: notificationFake{shop: s}, Reviews: reviewFake{shop: s}, Recommendations: recommendationFake{shop: s},
+		Stock: stockFake{}, Planner: plannerFake{s}, Centers: centersFake{s}, Pages: unstored{composer{catalogFake{shop: s}, reviewFake{shop: s}, recommendationFake{shop: s}}}, Notifications: notificationFake{shop: s}, Reviews: reviewFake{shop: s}, Recommendations: recommendationFake{shop: s},
 		Clock: s.clock, Log: slog.New(slog.DiscardHandler), TestCards: true,
 	})
 	if err != nil {

@@ -56,6 +56,11 @@ type Planner interface {
 	PlanOrder(context.Context, *fulfillmentv1.PlanOrderRequest) (*fulfillmentv1.PlanOrderResponse, error)
 }
 
+// Centers knows where the fulfilment centres are.
+type Centers interface {
+	ListCenters(context.Context, *fulfillmentv1.ListCentersRequest) (*fulfillmentv1.ListCentersResponse, error)
+}
+
 // Deps of the service.
 type Deps struct {
 	Sessions Sessions
@@ -72,6 +77,8 @@ type Deps struct {
 	Stock Stock
 	// Planner tells when a product is at the door.
 	Planner Planner
+	// Centers are where an order's parcels come from.
+	Centers Centers
 	// Notifications are what an account's settings are about.
 	Notifications notificationv1connect.NotificationServiceClient
 	// Recommendations are shown where there are any.
