@@ -51,6 +51,8 @@ type shop struct {
 	unplanned error
 	// meanwhile is what has happened to the order; may be nil.
 	meanwhile func(*orderv1.Order)
+	// pictured are the lamp's own pictures.
+	pictured []string
 	// nowhere: nobody says where the centres are.
 	nowhere error
 }
@@ -151,7 +153,9 @@ func (f catalogFake) BatchGetProducts(_ context.Context, r *catalogv1.BatchGetPr
 	if !slices.Contains(r.GetSkus(), "LAMP") {
 		return &catalogv1.BatchGetProductsResponse{}, f.refused
 	}
-	return &catalogv1.BatchGetProductsResponse{Products: []*catalogv1.Product{lamp()}}, f.refused
+	p := lamp()
+	p.ImageUrls = f.pictured
+	return &catalogv1.BatchGetProductsResponse{Products: []*catalogv1.Product{p}}, f.refused
 }
 
 func (f catalogFake) BrowseCategory(context.Context, *catalogv1.BrowseCategoryRequest) (*catalogv1.BrowseCategoryResponse, error) {

@@ -114,16 +114,6 @@ func crumbs(path []string) []crumb {
 	return all
 }
 
-// picture of a product: its own, or a drawn one where it has none that can be fetched.
-func picture(sku string, urls ...string) string {
-	for _, u := range urls {
-		if parsed, err := url.Parse(u); err == nil && parsed.Scheme == "https" && !strings.HasSuffix(parsed.Host, ".example") {
-			return u
-		}
-	}
-	return "/images/" + url.PathEscape(sku) + ".svg"
-}
-
 func cardOf(p *catalogv1.Product) card {
 	return card{SKU: p.GetSku(), Title: p.GetTitle(), Brand: p.GetBrand(), Link: productLink(p.GetSku()), Image: picture(p.GetSku(), p.GetImageUrls()...), Price: price(p.GetPrice())}
 }
