@@ -75,8 +75,13 @@ func New(origins []string, from []byte) (*Party, error) {
 	return &Party{web: web, key: h.Sum(nil)}, nil
 }
 
-// Domain whose passkeys they are.
-func (p *Party) Domain() string { return p.web.Config.RPID }
+// Domain whose passkeys they are; empty of no party.
+func (p *Party) Domain() string {
+	if p == nil {
+		return ""
+	}
+	return p.web.Config.RPID
+}
 
 // owner is a User with the keys that are known.
 type owner struct {

@@ -285,7 +285,7 @@ func newShop(t testing.TB) *shop {
 	service, err := New(Deps{
 		Sessions: s, Catalog: catalogFake{shop: s}, Search: searchFake{shop: s}, Carts: cartFake{shop: s}, Checkout: checkoutFake{shop: s}, Orders: orderFake{shop: s}, Accounts: accountFake{shop: s},
 		Stock: stockFake{}, Planner: plannerFake{s}, Centers: centersFake{s}, Pages: unstored{composer{catalogFake{shop: s}, reviewFake{shop: s}, recommendationFake{shop: s}}}, Notifications: notificationFake{shop: s}, Reviews: reviewFake{shop: s}, Recommendations: recommendationFake{shop: s},
-		Clock: s.clock, Log: slog.New(slog.DiscardHandler), TestCards: true,
+		Clock: s.clock, Log: slog.New(slog.DiscardHandler), TestCards: true, PasskeyDomain: "shop.example",
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -1,5 +1,5 @@
-// What script adds: suggestions while typing, one order for a double click, and live news of an order. Everything works
-// without it.
+// What script adds: suggestions while typing, one order for a double click, live news of an order, and passkeys, which browsers
+// have for scripts only. Everything else works without it.
 (() => {
   "use strict";
 
@@ -66,6 +66,34 @@
     if (button) { button.setAttribute("aria-disabled", "true"); button.textContent = button.dataset.busy || button.textContent; }
   });
   addEventListener("pageshow", () => { for (const form of document.querySelectorAll("[data-sent]")) delete form.dataset.sent; });
+
+  // A form that takes a passkey has the browser make or use one before it is sent. Where it cannot, the form stays hidden.
+  for (const form of document.querySelectorAll("[data-passkey]")) {
+    const { passkey: how, options, domain } = form.dataset;
+    const parse = how === "create" ? "parseCreationOptionsFromJSON" : "parseRequestOptionsFromJSON";
+    if (!globalThis.PublicKeyCredential?.[parse] || !(location.hostname === domain || location.hostname.endsWith("." + domain))) continue;
+    form.hidden = false;
+    const said = form.querySelector("[role=status]");
+    let busy = false;
+    form.addEventListener("submit", async (e) => {
+      e.preventDefault();
+      if (busy) return;
+      busy = true;
+      said.textContent = "";
+      try {
+        const answer = await fetch(options, { headers: { accept: "application/json" } });
+        const told = await answer.json();
+        if (answer.ok) {
+          const made = await navigator.credentials[how]({ publicKey: PublicKeyCredential[parse](told) });
+          form.elements.answer.value = JSON.stringify(made);
+          return form.submit();
+        }
+        said.textContent = told.wrong;
+      } catch (wrong) {
+        said.textContent = wrong.name === "InvalidStateError" ? "This device has a passkey of yours already." : "No passkey was used. Try again, or use your password.";
+      } finally { busy = false; }
+    });
+  }
 
   // What went wrong is read out first.
   document.getElementById("problems")?.focus();
