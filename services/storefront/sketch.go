@@ -87,6 +87,7 @@ func shareGone(x *orderv1.Parcel) float64 {
 			share = 1
 		case orderv1.WayState_WAY_STATE_SENT_BACK:
 			share = 0
+		case orderv1.WayState_WAY_STATE_UNSPECIFIED, orderv1.WayState_WAY_STATE_EXCEPTION: // it is where it was
 		}
 	}
 	return share
