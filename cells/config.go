@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/cellar-commerce/cellar/internal/ident"
+	"github.com/cellar-commerce/cellar/internal/passkey"
 )
 
 // Config of a cell: the environment first (CELLAR_CELL_…), flags override it.
@@ -44,6 +45,7 @@ type Config struct {
 	TestCards     bool          `name:"test-cards" default:"false" usage:"offer the card network's test cards at checkout; only where nothing is sold"`
 	SecureCookies bool          `name:"secure-cookies" default:"false" usage:"mark session cookies Secure; on wherever routers speak TLS"`
 	ShopURL       string        `name:"shop-url" default:"http://localhost:8080" usage:"address of the shop, as shoppers' browsers have it, for links in e-mails"`
+	Passkeys      string        `name:"passkey-origins" usage:"origins of the shop at which passkeys are made and used, https://host separated by commas, all of the first one's domain; empty: there are none"`
 	MailServer    string        `name:"mail-server" usage:"SMTP server, host:port; without it no e-mail is sent"`
 	MailFrom      string        `name:"mail-from" default:"Cellar <no-reply@cellar.example>" usage:"sender of e-mails"`
 	MailUser      string        `name:"mail-user" usage:"name at the SMTP server; empty for none"`
@@ -91,6 +93,9 @@ func (c Config) validate() error {
 	check(c.ShortPicks >= 0 && c.ShortPicks <= 100, "short-picks", "0 to 100")
 	check(c.SessionKey != "" && c.QuoteKey != "" && c.PeerKey != "", "session-key-file, quote-key-file and peer-key-file", "the files of the keys")
 	check(isAddress(c.ShopURL) || c.MailServer == "" && c.SMS == "", "shop-url", "https://host")
+	if _, err := c.passkeys(make([]byte, 32)); err != nil {
+		wrong = append(wrong, fmt.Errorf("passkey-origins: %w", err))
+	}
 	check(c.SMS == "" || isAddress(c.SMS), "sms", "http://host:port")
 	check(c.Quickwit == "" || isAddress(c.Quickwit), "quickwit-url", "http://host:port")
 	check(c.NotifyWebhook == "" || isAddress(c.NotifyWebhook) && c.NotifyKey != "", "notify-webhook-url", "https://host/path, with notify-webhook-key-file")
@@ -115,6 +120,14 @@ func (c Config) validate() error {
 func isAddress(s string) bool {
 	u, err := url.Parse(s)
 	return err == nil && u.Host != ""
+}
+
+// passkeys of the shop, with the key of its sessions; nil for none.
+func (c Config) passkeys(key []byte) (*passkey.Party, error) {
+	if c.Passkeys == "" {
+		return nil, nil //nolint:nilnil // there are none, and nothing is wrong
+	}
+	return passkey.New(strings.Split(c.Passkeys, ","), key)
 }
 
 // brokers by region.

@@ -28,6 +28,7 @@ func TestEverySettingThatIsWrongIsNamed(t *testing.T) {
 		"database-url must be":     func(c *Config) { c.DatabaseURL = "" },
 		"pool-size must be 2":      func(c *Config) { c.PoolSize = 1 },
 		"pool-size must be 2 to":   func(c *Config) { c.PoolSize = 101 },
+		"passkey-origins":          func(c *Config) { c.Passkeys = "https://shop.test,https://evil.test" },
 		"handling-time must be":    func(c *Config) { c.HandlingTime = -1 },
 		"peer-key-file must be":    func(c *Config) { c.PeerKey = "" },
 		"card-network must be":     func(c *Config) { c.CardNetwork = "127.0.0.1" },

@@ -28,6 +28,7 @@ import (
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/search/v1/searchv1connect"
 	"github.com/cellar-commerce/cellar/internal/ident"
 	"github.com/cellar-commerce/cellar/internal/mail"
+	"github.com/cellar-commerce/cellar/internal/passkey"
 	"github.com/cellar-commerce/cellar/internal/postal"
 	"github.com/cellar-commerce/cellar/internal/rpc"
 	"github.com/cellar-commerce/cellar/internal/saga"
@@ -57,6 +58,7 @@ type services struct {
 	sessions *session.Signer
 
 	account     *account.Service
+	passkeys    *passkey.Party // nil: there are none
 	catalog     *catalog.Service
 	search      *search.Service
 	cart        *cart.Service
@@ -159,9 +161,12 @@ func (c *Cell) assembleAccounts() (err error) {
 		DB: c.customers, Fence: s.fence, Clock: c.clock, Log: c.log, Accounts: contacts{c}, Mailer: mailer, SMSURL: c.cfg.SMS, Link: links.Sent, Rings: c.rings,
 		WebhookURL: c.cfg.NotifyWebhook, WebhookKey: c.keys.notifications, ShopURL: strings.TrimSuffix(c.cfg.ShopURL, "/"), Observe: telemetry.NewNoticeMetrics(c.metrics),
 	})
+	if s.passkeys, err = c.cfg.passkeys([]byte(c.keys.session)); err != nil {
+		return err
+	}
 	s.account = account.New(account.Deps{
 		Customers: c.customers, Global: c.global, Fence: s.fence, Sessions: s.sessions, Carts: s.cart, SecureCookies: c.cfg.SecureCookies, Clock: c.clock, Log: c.log,
-		Orders: s.order, Reviews: s.review, Notifications: s.notification, Links: links, Rings: c.rings,
+		Orders: s.order, Reviews: s.review, Notifications: s.notification, Links: links, Passkeys: s.passkeys, Rings: c.rings,
 	})
 	return nil
 }
@@ -357,11 +362,11 @@ func (c *Cell) storefront(deps rpc.PublicDeps, calls http.Handler) (*storefront.
 	const here = "http://cell"
 	client, options := &http.Client{Transport: rpc.Loopback(calls)}, connect.WithClientOptions(rpc.ClientOptions()...)
 	return storefront.New(storefront.Deps{
-		Sessions: rpc.NewPages(deps, storefront.Anywhere), Clock: c.clock, Log: c.log, TestCards: c.cfg.TestCards,
+		Sessions: rpc.NewPages(deps, storefront.Anywhere), Clock: c.clock, Log: c.log, TestCards: c.cfg.TestCards, PasskeyDomain: c.services.passkeys.Domain(),
 		Accounts: accountv1connect.NewAccountServiceClient(client, here, options), Catalog: catalogv1connect.NewCatalogServiceClient(client, here, options),
 		Search: searchv1connect.NewSearchServiceClient(client, here, options), Carts: cartv1connect.NewCartServiceClient(client, here, options),
 		Checkout: checkoutv1connect.NewCheckoutServiceClient(client, here, options), Orders: orderv1connect.NewOrderServiceClient(client, here, options),
-		Pages: c.services.pages, Stock: c.services.inventory, Planner: c.services.fulfillment, Notifications: notificationv1connect.NewNotificationServiceClient(client, here, options),
+		Pages: c.services.pages, Stock: c.services.inventory, Planner: c.services.fulfillment, Centers: c.services.fulfillment, Notifications: notificationv1connect.NewNotificationServiceClient(client, here, options),
 		Reviews: reviewv1connect.NewReviewServiceClient(client, here, options), Recommendations: recommendationv1connect.NewRecommendationServiceClient(client, here, options),
 	})
 }

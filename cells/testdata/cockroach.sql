@@ -1,5 +1,10 @@
 -- Every statement as CockroachDB gets it. Made by: go test ./cells -run CockroachDB -update
 
+-- account.answer_challenge (cellar_customer)
+UPDATE accounts
+SET challenged_at = $3
+WHERE region = $1 AND customer_id = $2 AND erased_at IS NULL AND (challenged_at IS NULL OR challenged_at < $3);
+
 -- account.claim_email (cellar_global)
 INSERT INTO email_directory (email, customer_id, claimed_at)
 VALUES ($1, $2, $3)
@@ -10,6 +15,11 @@ SELECT count(*)
 FROM addresses
 WHERE region = $1 AND customer_id = $2;
 
+-- account.count_passkeys (cellar_customer)
+SELECT count(*)
+FROM passkeys
+WHERE region = $1 AND customer_id = $2;
+
 -- account.count_payment_methods (cellar_customer)
 SELECT count(*)
 FROM payment_methods
@@ -18,6 +28,10 @@ WHERE region = $1 AND customer_id = $2;
 -- account.delete_address (cellar_customer)
 DELETE FROM addresses
 WHERE region = $1 AND customer_id = $2 AND address_id = $3;
+
+-- account.delete_passkey (cellar_customer)
+DELETE FROM passkeys
+WHERE region = $1 AND customer_id = $2 AND passkey_id = $3;
 
 -- account.delete_payment_method (cellar_customer)
 DELETE FROM payment_methods
@@ -33,6 +47,10 @@ WHERE region = $1 AND customer_id = $2;
 
 -- account.erase_links (cellar_customer)
 DELETE FROM account_tokens
+WHERE region = $1 AND customer_id = $2;
+
+-- account.erase_passkeys (cellar_customer)
+DELETE FROM passkeys
 WHERE region = $1 AND customer_id = $2;
 
 -- account.erase_payment_methods (cellar_customer)
@@ -98,6 +116,11 @@ VALUES ($1, $2, $3, $4, $5);
 INSERT INTO account_tokens (region, customer_id, token_id, purpose, hash, expires_at)
 VALUES ($1, $2, $3, $4, $5, $6);
 
+-- account.insert_passkey (cellar_customer)
+INSERT INTO passkeys (region, customer_id, passkey_id, credential_id, public_key, name, uses, syncable, synced, created_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+ON CONFLICT (region, customer_id, passkey_id) DO NOTHING;
+
 -- account.insert_payment_method (cellar_customer)
 INSERT INTO payment_methods (region, customer_id, payment_method_id, card_token, label, created_at)
 VALUES ($1, $2, $3, $4, $5, $6);
@@ -107,6 +130,12 @@ SELECT address_id, address
 FROM addresses
 WHERE region = $1 AND customer_id = $2
 ORDER BY created_at, address_id;
+
+-- account.list_passkeys (cellar_customer)
+SELECT passkey_id, credential_id, public_key, name, uses, syncable, synced, created_at, used_at
+FROM passkeys
+WHERE region = $1 AND customer_id = $2
+ORDER BY created_at, passkey_id;
 
 -- account.list_payment_methods (cellar_customer)
 SELECT payment_method_id, label
@@ -148,6 +177,11 @@ WHERE region = $1 AND customer_id = $2 AND token_id = $3 AND purpose = $4 AND ha
 DELETE FROM email_directory
 WHERE email = $1 AND customer_id = $2;
 
+-- account.rename_passkey (cellar_customer)
+UPDATE passkeys
+SET name = $4
+WHERE region = $1 AND customer_id = $2 AND passkey_id = $3;
+
 -- account.replace_password (cellar_customer)
 UPDATE accounts
 SET password_hash = $3, session_generation = session_generation + 1
@@ -157,6 +191,11 @@ RETURNING session_generation, email;
 -- account.use_link (cellar_customer)
 DELETE FROM account_tokens
 WHERE region = $1 AND customer_id = $2 AND token_id = $3 AND purpose = $4 AND hash = $5 AND expires_at > $6;
+
+-- account.use_passkey (cellar_customer)
+UPDATE passkeys
+SET uses = $4, synced = $5, used_at = $6
+WHERE region = $1 AND customer_id = $2 AND passkey_id = $3 AND (uses < $4 OR uses = 0 AND $4 = 0);
 
 -- account.verify (cellar_customer)
 UPDATE accounts
@@ -1375,10 +1414,10 @@ FROM unnest($2::text[], $3::text[], $4::text[], $5::int8[], $6::int8[], $7::int8
 ON CONFLICT (region, order_id) DO NOTHING;
 
 -- order.insert_lines (cellar_customer)
-INSERT INTO order_lines (region, order_id, line, sku, title, quantity, unit_price_minor_units, discount_minor_units, tax_minor_units)
-SELECT $1::crdb_internal_region, l.order_id, l.line, l.sku, l.title, l.quantity, l.price, l.discount, l.tax
-FROM unnest($2::text[], $3::int4[], $4::text[], $5::text[], $6::int8[], $7::int8[], $8::int8[], $9::int8[])
-  AS l (order_id, line, sku, title, quantity, price, discount, tax)
+INSERT INTO order_lines (region, order_id, line, sku, title, quantity, unit_price_minor_units, discount_minor_units, tax_minor_units, seller)
+SELECT $1::crdb_internal_region, l.order_id, l.line, l.sku, l.title, l.quantity, l.price, l.discount, l.tax, l.seller
+FROM unnest($2::text[], $3::int4[], $4::text[], $5::text[], $6::int8[], $7::int8[], $8::int8[], $9::int8[], $10::text[])
+  AS l (order_id, line, sku, title, quantity, price, discount, tax, seller)
 WHERE NOT EXISTS (
   SELECT 1
   FROM order_events AS e
@@ -1415,7 +1454,7 @@ JOIN order_events AS e ON e.region = $1 AND e.order_id = o.order_id
 ORDER BY e.order_id, e.seq;
 
 -- order.list_lines (cellar_customer)
-SELECT l.order_id, l.line, l.sku, l.title, l.quantity, l.unit_price_minor_units, l.discount_minor_units, l.tax_minor_units
+SELECT l.order_id, l.line, l.sku, l.title, l.quantity, l.unit_price_minor_units, l.discount_minor_units, l.tax_minor_units, l.seller
 FROM unnest($2::text[]) AS o (order_id)
 JOIN order_lines AS l ON l.region = $1 AND l.order_id = o.order_id
 ORDER BY l.order_id, l.line;

@@ -26,6 +26,7 @@ CREATE TABLE IF NOT EXISTS accounts (
   verified_at timestamptz, -- when the customer showed that the e-mail address is theirs
   erased_at timestamptz, -- when the customer erased the account
   erasure_due_at timestamptz, -- when what is left to erase elsewhere is tried next
+  challenged_at timestamptz, -- when the last challenge was asked that one of the passkeys answered
   CONSTRAINT accounts_pk PRIMARY KEY (region, customer_id)
 ) /*@LOCALITY REGIONAL BY ROW AS region@*/;
 
@@ -114,6 +115,7 @@ CREATE TABLE IF NOT EXISTS order_lines (
   unit_price_minor_units int8 NOT NULL, -- in the order's currency
   discount_minor_units int8 NOT NULL DEFAULT 0, -- taken off the whole line
   tax_minor_units int8 NOT NULL DEFAULT 0, -- on the whole line, after the discount
+  seller text NOT NULL DEFAULT '', -- who sold it, by the name it was ordered under; empty before there were sellers
   CONSTRAINT order_lines_pk PRIMARY KEY (region, order_id, line),
   CONSTRAINT order_lines_quantity_is_in_range CHECK (quantity BETWEEN 1 AND 999),
   CONSTRAINT order_lines_price_is_not_negative CHECK (unit_price_minor_units >= 0),
@@ -442,4 +444,21 @@ CREATE TABLE IF NOT EXISTS saved_lines (
   CONSTRAINT saved_lines_pk PRIMARY KEY (region, customer_id, sku),
   CONSTRAINT saved_lines_quantity_is_in_range CHECK (quantity BETWEEN 1 AND 999),
   CONSTRAINT saved_lines_price_is_not_negative CHECK (price_minor_units >= 0)
+) /*@LOCALITY REGIONAL BY ROW AS region@*/;
+
+-- The public halves of what customers sign in with in place of a password.
+CREATE TABLE IF NOT EXISTS passkeys (
+  region crdb_internal_region NOT NULL, -- the customer's ring
+  customer_id text NOT NULL, -- whose
+  passkey_id text NOT NULL, -- made of the credential's id: one passkey is in once
+  credential_id bytea NOT NULL, -- as its authenticator knows it
+  public_key bytea NOT NULL, -- in COSE
+  name text NOT NULL, -- what the customer calls it
+  uses int8 NOT NULL, -- as its authenticator counts them; 0 for ever where it does not
+  syncable bool NOT NULL, -- its maker may copy it to other devices
+  synced bool NOT NULL, -- and has
+  created_at timestamptz NOT NULL, -- when it was added
+  used_at timestamptz, -- when somebody signed in with it last
+  CONSTRAINT passkeys_pk PRIMARY KEY (region, customer_id, passkey_id),
+  CONSTRAINT passkeys_uses_are_not_negative CHECK (uses >= 0)
 ) /*@LOCALITY REGIONAL BY ROW AS region@*/;

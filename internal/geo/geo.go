@@ -2,7 +2,7 @@
 //
 // A destination is found by the longest known prefix of its postal code, falling back to the
 // country's own point. That is right within tens of kilometres, which is all that choosing
-// among centres hundreds of kilometres apart needs; it is never shown to anybody.
+// among centres hundreds of kilometres apart needs. A shopper sees it on the sketch of a parcel's way, which says no more.
 package geo
 
 import (
@@ -26,6 +26,26 @@ func DistanceKM(a, b Point) float64 {
 	h := sinLat*sinLat + math.Cos(lat1)*math.Cos(lat2)*sinLon*sinLon
 	return 2 * earthRadiusKM * math.Asin(math.Min(1, math.Sqrt(h)))
 }
+
+// Between two points on the great circle from a to b, where f, 0 to 1, is the share of the way (E. Williams, "Aviation Formulary",
+// intermediate points). Of points on opposite sides of the earth, between which there is no one way, it is the nearer of the two.
+func Between(a, b Point, f float64) Point {
+	angle := DistanceKM(a, b) / earthRadiusKM
+	if math.Sin(angle) < 1e-9 {
+		if f < 0.5 {
+			return a
+		}
+		return b
+	}
+	atA, atB := math.Sin((1-f)*angle)/math.Sin(angle), math.Sin(f*angle)/math.Sin(angle)
+	lat1, lon1, lat2, lon2 := radians(a.Lat), radians(a.Lon), radians(b.Lat), radians(b.Lon)
+	x := atA*math.Cos(lat1)*math.Cos(lon1) + atB*math.Cos(lat2)*math.Cos(lon2)
+	y := atA*math.Cos(lat1)*math.Sin(lon1) + atB*math.Cos(lat2)*math.Sin(lon2)
+	z := atA*math.Sin(lat1) + atB*math.Sin(lat2)
+	return Point{Lat: degrees(math.Atan2(z, math.Hypot(x, y))), Lon: degrees(math.Atan2(y, x))}
+}
+
+func degrees(radians float64) float64 { return radians * 180 / math.Pi }
 
 func radians(degrees float64) float64 { return degrees * math.Pi / 180 }
 

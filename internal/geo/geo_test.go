@@ -29,6 +29,25 @@ func TestDistanceIsAMetric(t *testing.T) {
 	})
 }
 
+func TestAPlaceBetweenTwoIsOnTheWay(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		place := func(name string) geo.Point {
+			return geo.Point{Lat: rapid.Float64Range(-90, 90).Draw(t, name+" north"), Lon: rapid.Float64Range(-180, 180).Draw(t, name+" east")}
+		}
+		a, b, f := place("a"), place("b"), rapid.Float64Range(0, 1).Draw(t, "share")
+		all, p := geo.DistanceKM(a, b), geo.Between(a, b, f)
+		if all > 20_000 { // nearly opposite: there are many ways
+			return
+		}
+		if gone, ahead := geo.DistanceKM(a, p), geo.DistanceKM(p, b); math.Abs(gone-f*all) > 0.1 || math.Abs(ahead-(1-f)*all) > 0.1 {
+			t.Fatalf("at %v it is %v from one and %v from the other, of %v", f, gone, ahead, all)
+		}
+	})
+	if p := geo.Between(geo.Point{Lat: 0, Lon: 0}, geo.Point{Lat: 0, Lon: 180}, 0.9); p != (geo.Point{Lat: 0, Lon: 180}) {
+		t.Errorf("between opposite places it is %v", p)
+	}
+}
+
 func TestLocateFindsTheRegionOfAPostalCode(t *testing.T) {
 	for _, c := range []struct {
 		country, code string

@@ -93,6 +93,7 @@ var owned = []technology{
 	{"github.com/stripe/", []string{"internal/stripe"}},
 	{"github.com/hashicorp/consul", []string{"cells/topology"}},
 	{"github.com/wneessen/go-mail", []string{"internal/mail"}},
+	{"github.com/go-webauthn/", []string{"internal/passkey"}},
 	{"github.com/emersion/go-smtp", []string{"internal/sandbox"}},
 	{"github.com/spf13/cobra", []string{"internal/cellctl"}},
 	{"golang.org/x/crypto", []string{"services/account"}},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/cellar-commerce/cellar/internal/ident"
@@ -85,6 +86,16 @@ func NewLayout(offset int) Layout {
 		l.ControlPlanes = append(l.ControlPlanes, ControlPlaneSpec{Name: name, Listen: loopback(portControlPlane + i + offset), Admin: loopback(portControlPlaneAdmin + i + offset)})
 	}
 	return l
+}
+
+// PasskeyOrigins are the shop's at every router, by the one name of this machine that browsers allow passkeys for.
+func (l Layout) PasskeyOrigins() string {
+	origins := make([]string, len(l.Routers))
+	for i, r := range l.Routers {
+		_, port, _ := strings.Cut(r.Listen, ":") // as loopback has made it
+		origins[i] = "http://localhost:" + port
+	}
+	return strings.Join(origins, ",")
 }
 
 func loopback(port int) string { return "127.0.0.1:" + strconv.Itoa(port) }

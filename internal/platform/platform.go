@@ -256,7 +256,7 @@ func (p *Platform) cellChildren() []*child {
 			"--card-network", "http://"+p.layout.Sandbox, "--carrier", "http://"+p.layout.Sandbox, "--carrier-events-key-file", keyFile(p.path("keys"), KeyCardEvents), "--track-every", trackEvery.String(), "--collect-every", collectEvery.String(), "--session-key-file", keyFile(p.path("keys"), KeySession),
 			"--quote-key-file", keyFile(p.path("keys"), KeyQuote), "--peer-key-file", keyFile(p.path("keys"), KeyPeer),
 			"--gift-card-key-file", keyFile(p.path("keys"), KeyGiftCards), "--card-events-key-file", keyFile(p.path("keys"), KeyCardEvents), "--test-cards=true",
-			"--mail-server", p.layout.Mail, "--sms", "http://"+p.layout.Sandbox, "--shop-url", "http://"+p.layout.Routers[0].Listen))
+			"--mail-server", p.layout.Mail, "--sms", "http://"+p.layout.Sandbox, "--shop-url", "http://"+p.layout.Routers[0].Listen, "--passkey-origins", p.layout.PasskeyOrigins()))
 		last := all[len(all)-1]
 		last.args = append(last.args, p.cfg.CellFlags...)
 	}

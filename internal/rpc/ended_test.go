@@ -54,7 +54,7 @@ func TestASessionThatWasEndedIsNobodysAnyMore(t *testing.T) {
 	signer, _, page, method := guarded(t)
 	id := ident.NewCustomer("use1")
 	for generation, good := range []bool{false, true, true} {
-		token, _ := signer.Issue(session.Principal{CustomerID: id, SessionID: session.NewIDOf(int64(generation))}, now)
+		token, _ := signer.Issue(session.Principal{CustomerID: id, SessionID: session.NewIDOf(int64(generation), now)}, now)
 		w := ask(page, http.MethodGet, "/orders", token)
 		if strings.Contains(w.Body.String(), string(id)) != good || strings.Contains(w.Header().Get("Set-Cookie"), "Max-Age=0") == good {
 			t.Errorf("generation %d: a page says %q, and %v", generation, w.Body, w.Header()["Set-Cookie"])
@@ -68,7 +68,7 @@ func TestASessionThatWasEndedIsNobodysAnyMore(t *testing.T) {
 
 func TestAPageRenewsASessionThatIsHalfOver(t *testing.T) {
 	signer, c, page, _ := guarded(t)
-	token, _ := signer.Issue(session.Principal{CustomerID: ident.NewCustomer("use1"), SessionID: session.NewIDOf(1)}, now)
+	token, _ := signer.Issue(session.Principal{CustomerID: ident.NewCustomer("use1"), SessionID: session.NewIDOf(1, now)}, now)
 	if w := ask(page, http.MethodGet, "/orders", token); len(w.Result().Cookies()) != 0 {
 		t.Errorf("a fresh one is renewed: %v", w.Header())
 	}

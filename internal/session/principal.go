@@ -4,6 +4,7 @@ import (
 	"context"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/cellar-commerce/cellar/internal/ident"
 	"github.com/cellar-commerce/cellar/internal/problem"
@@ -27,6 +28,19 @@ func (p Principal) Generation() int64 {
 		return 0
 	}
 	return n
+}
+
+// Begun is when the customer signed in, however often the token was renewed since; the zero time where the session does not say.
+func (p Principal) Begun() time.Time {
+	parts := strings.Split(p.SessionID, "-")
+	if len(parts) != 3 {
+		return time.Time{}
+	}
+	at, err := strconv.ParseInt(parts[1], 10, 64)
+	if err != nil {
+		return time.Time{}
+	}
+	return time.Unix(at, 0).UTC()
 }
 
 type contextKey struct{}

@@ -43,14 +43,14 @@ func TestATokenVerifiesUntilItExpires(t *testing.T) {
 
 func TestATokenIsRenewedInTheSecondHalfOfItsLife(t *testing.T) {
 	s := signer(t, "a")
-	p := session.Principal{CustomerID: ident.NewCustomer("use1"), SessionID: session.NewIDOf(7)}
+	p := session.Principal{CustomerID: ident.NewCustomer("use1"), SessionID: session.NewIDOf(7, now)}
 	token, expires := s.Issue(p, now)
 	half := now.Add(session.Lifetime / 2)
 	if _, _, renewed := s.Renew(token, half.Add(-time.Second)); renewed {
 		t.Error("in the first half")
 	}
 	fresh, later, renewed := s.Renew(token, half)
-	if got, err := s.Verify(fresh, expires); !renewed || err != nil || got != p || got.Generation() != 7 || !later.After(expires) {
+	if got, err := s.Verify(fresh, expires); !renewed || err != nil || got != p || got.Generation() != 7 || !got.Begun().Equal(now) || !later.After(expires) {
 		t.Errorf("renewed %v until %s: %v, %v", renewed, later, got, err)
 	}
 	if _, _, renewed := s.Renew(token, expires); renewed {
@@ -60,8 +60,12 @@ func TestATokenIsRenewedInTheSecondHalfOfItsLife(t *testing.T) {
 
 func TestASessionFromBeforeThereWereGenerationsIsOfTheFirst(t *testing.T) {
 	for id, want := range map[string]int64{"": 0, "abc": 0, "x-abc": 0, "3-abc": 3, "-abc": 0} {
-		if got := (session.Principal{SessionID: id}).Generation(); got != want {
+		p := session.Principal{SessionID: id}
+		if got := p.Generation(); got != want {
 			t.Errorf("%q is of generation %d", id, got)
+		}
+		if !p.Begun().IsZero() {
+			t.Errorf("%q began at %s", id, p.Begun())
 		}
 	}
 }

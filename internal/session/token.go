@@ -21,7 +21,7 @@ const (
 	Header = "Cellar-Session"
 	// Lifetime of a token. A guest's cart lives as long.
 	Lifetime = 30 * 24 * time.Hour
-	// maxToken bounds what is looked at: a valid token has 134 characters.
+	// maxToken bounds what is looked at: a valid token has some 130 characters.
 	maxToken = 256
 	// minKey is the least length of a signing key in bytes: as long as the hash.
 	minKey = 32
@@ -46,9 +46,9 @@ func NewSigner(keys ...[]byte) (*Signer, error) {
 // NewID of a session.
 func NewID() string { return ident.NewToken() }
 
-// NewIDOf a session of a customer's generation; see Principal.Generation.
-func NewIDOf(generation int64) string {
-	return strconv.FormatInt(generation, 10) + "-" + ident.NewToken()
+// NewIDOf a session of a customer's generation that begins now; see Principal.Generation and Principal.Begun.
+func NewIDOf(generation int64, now time.Time) string {
+	return strconv.FormatInt(generation, 10) + "-" + strconv.FormatInt(now.Unix(), 10) + "-" + ident.NewToken()
 }
 
 // Issue a token for a principal.

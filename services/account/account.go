@@ -1,6 +1,7 @@
 package account
 
 import (
+	"fmt"
 	"net/mail"
 	"strings"
 	"time"
@@ -19,6 +20,7 @@ const (
 	maxName           = 120
 	maxAddresses      = 50
 	maxPaymentMethods = 20
+	maxPasskeys       = 20
 	maxLabel          = 60
 	maxCardToken      = 100
 )
@@ -152,6 +154,10 @@ func storable(key string) bool {
 
 func validCardToken(s string) bool {
 	return strings.HasPrefix(s, "tok_") && len(s) <= maxCardToken && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r >= 0x7f })
+}
+
+func tooManySaved(limit int) error {
+	return problem.New(problem.Precondition, "TOO_MANY_SAVED", fmt.Sprintf("at most %d can be saved; delete one first", limit))
 }
 
 func badCredentials() error {

@@ -11,6 +11,9 @@
 // wait; an address that fails too often has to pause. Whether an address is known shows neither
 // in the answer nor in its time.
 //
+// A passkey proves a customer too. Its answer names whom it is for, and comes to their owner; its challenge is good once, because the
+// account keeps when the last one was asked, and takes only later ones.
+//
 // Card numbers are refused wherever somebody might type one. Nothing of what this package
 // keeps is ever logged.
 package account

@@ -158,6 +158,9 @@ func (s *Service) exportData(ctx context.Context, id ident.CustomerID) (*account
 	if out.PaymentMethods, err = s.listMethods(ctx, id); err != nil {
 		return nil, fmt.Errorf("export payment methods: %w", err)
 	}
+	if out.Passkeys, err = s.listPasskeys(ctx, id); err != nil {
+		return nil, fmt.Errorf("export passkeys: %w", err)
+	}
 	for token := ""; len(out.GetOrders()) < exportOrders; {
 		page, err := s.deps.Orders.ListOrders(ctx, &orderv1.ListOrdersRequest{PageSize: exportPage, PageToken: token})
 		if err != nil {

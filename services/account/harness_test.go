@@ -16,6 +16,7 @@ import (
 	postalv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/postal/v1"
 	problemv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/problem/v1"
 	"github.com/cellar-commerce/cellar/internal/ident"
+	"github.com/cellar-commerce/cellar/internal/passkey"
 	"github.com/cellar-commerce/cellar/internal/problem"
 	"github.com/cellar-commerce/cellar/internal/session"
 	"github.com/cellar-commerce/cellar/internal/sqldb"
@@ -32,6 +33,7 @@ var opened = time.Date(2031, time.May, 4, 12, 0, 0, 0, time.UTC)
 const (
 	secretWord = "correct horse battery"
 	wrongWord  = "correct horse batterz"
+	shopOrigin = "https://shop.test"
 )
 
 // world is the service of one cell on a clock that stands still, before carts that only take notes.
@@ -55,9 +57,11 @@ func onDB(t testing.TB, customers, global *sqldb.DB, f fence.Fence) world {
 	t.Helper()
 	sessions, err := session.NewSigner(bytes.Repeat([]byte("s"), 32))
 	must(t, err)
+	party, err := passkey.New([]string{shopOrigin}, bytes.Repeat([]byte("p"), 32))
+	must(t, err)
 	w := world{customers: customers, global: global, clock: clock.NewManual(opened), carts: &carts{}, rest: &rest{}, logged: &bytes.Buffer{}, sessions: sessions}
 	w.Service = New(Deps{
-		Customers: customers, Global: global, Fence: f, Orders: w.rest, Reviews: w.rest, Notifications: w.rest, Links: NewLinker(bytes.Repeat([]byte("l"), 32)),
+		Customers: customers, Global: global, Fence: f, Orders: w.rest, Reviews: w.rest, Notifications: w.rest, Links: NewLinker(bytes.Repeat([]byte("l"), 32)), Passkeys: party,
 		Rings: func() ([]ident.Region, uint64) { return []ident.Region{"us-east-1"}, 1 }, Sessions: sessions, Carts: w.carts, Clock: w.clock,
 		Log: slog.New(slog.NewJSONHandler(w.logged, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})

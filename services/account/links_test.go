@@ -300,10 +300,11 @@ func TestAnExportHasEverything(t *testing.T) {
 	must(t, err)
 	_, err = w.saveCard(id, "tok_visa")
 	must(t, err)
+	w.device(t, id)
 	all, err := w.ExportData(as(id), &accountv1.ExportDataRequest{})
 	must(t, err)
 	if all.GetProfile().GetEmail() != "ada@example.com" || len(all.GetAddresses()) != 1 || len(all.GetPaymentMethods()) != 1 || len(all.GetOrders()) != 2 ||
-		len(all.GetReviews().GetContributions()) != 1 || all.GetNotifications().GetPhone() == "" || len(all.GetCart()) != 1 {
+		len(all.GetReviews().GetContributions()) != 1 || all.GetNotifications().GetPhone() == "" || len(all.GetCart()) != 1 || len(all.GetPasskeys()) != 1 {
 		t.Errorf("got %v", all)
 	}
 	if strings.Contains(all.String(), "tok_visa") {

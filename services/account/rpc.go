@@ -118,7 +118,7 @@ func (s *Service) DeleteAddress(ctx context.Context, req *accountv1.DeleteAddres
 	if err != nil {
 		return nil, err
 	}
-	return &accountv1.DeleteAddressResponse{}, s.remove(ctx, p.CustomerID, stmtDeleteAddress, req.GetAddressId(), unknownAddress)
+	return &accountv1.DeleteAddressResponse{}, s.changeOne(ctx, p.CustomerID, stmtDeleteAddress, req.GetAddressId(), unknownAddress)
 }
 
 // AddPaymentMethod implements AccountService.
@@ -159,7 +159,7 @@ func (s *Service) DeletePaymentMethod(ctx context.Context, req *accountv1.Delete
 	if err != nil {
 		return nil, err
 	}
-	return &accountv1.DeletePaymentMethodResponse{}, s.remove(ctx, p.CustomerID, stmtDeleteMethod, req.GetPaymentMethodId(), unknownMethod)
+	return &accountv1.DeletePaymentMethodResponse{}, s.changeOne(ctx, p.CustomerID, stmtDeleteMethod, req.GetPaymentMethodId(), unknownMethod)
 }
 
 // ResolvePaymentMethod implements AccountService.

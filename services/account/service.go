@@ -13,6 +13,7 @@ import (
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/account/v1/accountv1connect"
 	cartv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/cart/v1"
 	"github.com/cellar-commerce/cellar/internal/ident"
+	"github.com/cellar-commerce/cellar/internal/passkey"
 	"github.com/cellar-commerce/cellar/internal/problem"
 	"github.com/cellar-commerce/cellar/internal/session"
 	"github.com/cellar-commerce/cellar/internal/sqldb"
@@ -39,6 +40,8 @@ type Deps struct {
 	Notifications Notifications
 	// Links makes what is sent by e-mail.
 	Links Linker
+	// Passkeys of the shop's origins; nil: there are none here.
+	Passkeys *passkey.Party
 	// Rings in which this cell may own customers.
 	Rings func() (rings []ident.Region, version uint64)
 	// SecureCookies marks the session cookie Secure: on wherever the router speaks TLS.
@@ -174,6 +177,7 @@ func (s *Service) mergeCart(ctx context.Context, id ident.CustomerID) []*account
 }
 
 func (s *Service) newSession(id ident.CustomerID, generation int64) *accountv1.Session {
-	token, expires := s.deps.Sessions.Issue(session.Principal{CustomerID: id, SessionID: session.NewIDOf(generation)}, s.deps.Clock.Now())
+	now := s.deps.Clock.Now()
+	token, expires := s.deps.Sessions.Issue(session.Principal{CustomerID: id, SessionID: session.NewIDOf(generation, now)}, now)
 	return &accountv1.Session{Token: token, CustomerId: string(id), ExpiresAt: timestamppb.New(expires)}
 }

@@ -176,6 +176,46 @@ LIMIT $3`)
 DELETE FROM account_tokens
 WHERE region = $1 AND customer_id = $2 AND token_id = $3`)
 
+	stmtListPasskeys = sqldb.Define(sqldb.Customer, "account.list_passkeys", `
+SELECT passkey_id, credential_id, public_key, name, uses, syncable, synced, created_at, used_at
+FROM passkeys
+WHERE region = $1 AND customer_id = $2
+ORDER BY created_at, passkey_id`)
+
+	stmtCountPasskeys = sqldb.Define(sqldb.Customer, "account.count_passkeys", `
+SELECT count(*)
+FROM passkeys
+WHERE region = $1 AND customer_id = $2`)
+
+	stmtInsertPasskey = sqldb.Define(sqldb.Customer, "account.insert_passkey", `
+INSERT INTO passkeys (region, customer_id, passkey_id, credential_id, public_key, name, uses, syncable, synced, created_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+ON CONFLICT (region, customer_id, passkey_id) DO NOTHING`)
+
+	stmtRenamePasskey = sqldb.Define(sqldb.Customer, "account.rename_passkey", `
+UPDATE passkeys
+SET name = $4
+WHERE region = $1 AND customer_id = $2 AND passkey_id = $3`)
+
+	stmtDeletePasskey = sqldb.Define(sqldb.Customer, "account.delete_passkey", `
+DELETE FROM passkeys
+WHERE region = $1 AND customer_id = $2 AND passkey_id = $3`)
+
+	// Of two uses with one count, the later is of a copy.
+	stmtUsePasskey = sqldb.Define(sqldb.Customer, "account.use_passkey", `
+UPDATE passkeys
+SET uses = $4, synced = $5, used_at = $6
+WHERE region = $1 AND customer_id = $2 AND passkey_id = $3 AND (uses < $4 OR uses = 0 AND $4 = 0)`)
+
+	stmtAnswerChallenge = sqldb.Define(sqldb.Customer, "account.answer_challenge", `
+UPDATE accounts
+SET challenged_at = $3
+WHERE region = $1 AND customer_id = $2 AND erased_at IS NULL AND (challenged_at IS NULL OR challenged_at < $3)`)
+
+	stmtErasePasskeys = sqldb.Define(sqldb.Customer, "account.erase_passkeys", `
+DELETE FROM passkeys
+WHERE region = $1 AND customer_id = $2`)
+
 	stmtDeleteMethod = sqldb.Define(sqldb.Customer, "account.delete_payment_method", `
 DELETE FROM payment_methods
 WHERE region = $1 AND customer_id = $2 AND payment_method_id = $3`)
@@ -243,7 +283,7 @@ func (s *Service) limited(ctx context.Context, id ident.CustomerID, count *sqldb
 			return err
 		}
 		if n >= limit {
-			return problem.New(problem.Precondition, "TOO_MANY_SAVED", fmt.Sprintf("at most %d can be saved; delete one first", limit))
+			return tooManySaved(limit)
 		}
 		return insert(tx)
 	})
@@ -311,13 +351,13 @@ func (s *Service) cardToken(ctx context.Context, id ident.CustomerID, methodID s
 	return token, err
 }
 
-// remove one saved thing; missing is the answer when it is not there.
-func (s *Service) remove(ctx context.Context, id ident.CustomerID, stmt *sqldb.Statement, key string, missing func() error) error {
+// changeOne saved thing; missing is the answer when it is not there.
+func (s *Service) changeOne(ctx context.Context, id ident.CustomerID, stmt *sqldb.Statement, key string, missing func() error, args ...any) error {
 	if !storable(key) {
 		return missing()
 	}
 	return s.deps.Fence.InSlotTx(ctx, id, func(tx sqldb.Tx) error {
-		n, err := tx.Exec(ctx, stmt, string(id.Region()), string(id), key)
+		n, err := tx.Exec(ctx, stmt, append([]any{string(id.Region()), string(id), key}, args...)...)
 		if err == nil && n == 0 {
 			return missing()
 		}
@@ -384,7 +424,7 @@ func markErased(ctx context.Context, tx sqldb.Tx, id ident.CustomerID, now time.
 		return 0, err
 	}
 	var b sqldb.Batch
-	for _, stmt := range []*sqldb.Statement{stmtEraseAddresses, stmtEraseMethods, stmtEraseLinks} {
+	for _, stmt := range []*sqldb.Statement{stmtEraseAddresses, stmtEraseMethods, stmtEraseLinks, stmtErasePasskeys} {
 		b.Queue(stmt, nil, region, customer)
 	}
 	return generation, tx.Send(ctx, &b)

@@ -157,9 +157,15 @@ func TestNoMoreThan200ProductsAreSavedAndAFullCartTakesNoneBack(t *testing.T) {
 	}
 }
 
-func TestALineOfAnOfferNamesConditionAndSellerAndIsPrimeByItself(t *testing.T) {
+func TestALineNamesItsSellerAndOfAnOfferTheConditionAndIsPrimeByItself(t *testing.T) {
 	line := lineOf(Line{SKU: "o1", Quantity: 1}, &catalogv1.Product{Sku: "o1", Title: "Kettle", OfferOf: "kettle", Seller: "Acme", Condition: catalogv1.Condition_CONDITION_LIKE_NEW, Price: money.USD(5).Proto(), Prime: true})
-	if line.GetTitle() != "Kettle (like new, sold by Acme)" || line.GetPrice().GetMinorUnits() != 5 || !line.GetPrime() {
+	if line.GetTitle() != "Kettle (like new)" || line.GetSeller() != "Acme" || line.GetPrice().GetMinorUnits() != 5 || !line.GetPrime() {
 		t.Errorf("it is %v", line)
+	}
+	if own := lineOf(Line{SKU: "kettle", Quantity: 1}, &catalogv1.Product{Sku: "kettle", Title: "Kettle"}); own.GetTitle() != "Kettle" || own.GetSeller() != "Cellar" {
+		t.Errorf("the shop's own is %v", own)
+	}
+	if gone := lineOf(Line{SKU: "kettle", Quantity: 1}, nil); gone.GetSeller() != "" {
+		t.Errorf("what nobody sells is %v", gone)
 	}
 }

@@ -1,6 +1,7 @@
 package cart
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -167,19 +168,22 @@ func (s *Service) showAll(ctx context.Context, id ident.CustomerID, lines, saved
 func lineOf(l Line, p *catalogv1.Product) *cartv1.Line {
 	line := &cartv1.Line{Sku: l.SKU, Quantity: l.Quantity, PriceAtAdd: l.PriceAtAdd.Proto()}
 	if p != nil {
-		line.Title, line.Price, line.AvailableForSale = titleOf(p), p.GetPrice(), true
+		line.Title, line.Seller, line.Price, line.AvailableForSale = titleOf(p), cmp.Or(p.GetSeller(), ownName), p.GetPrice(), true
 		line.Category, line.Prime = strings.Join(p.GetCategoryPath(), " > "), p.GetPrime()
 	}
 	return line
 }
 
-// titleOf a product; of an offer with what tells it apart.
+// ownName is what the shop calls itself as a seller.
+const ownName = "Cellar"
+
+// titleOf a product; of an offer with its condition.
 func titleOf(p *catalogv1.Product) string {
 	if p.GetOfferOf() == "" {
 		return p.GetTitle()
 	}
 	condition := strings.TrimPrefix(p.GetCondition().String(), "CONDITION_")
-	return fmt.Sprintf("%s (%s, sold by %s)", p.GetTitle(), strings.ToLower(strings.ReplaceAll(condition, "_", " ")), p.GetSeller())
+	return fmt.Sprintf("%s (%s)", p.GetTitle(), strings.ToLower(strings.ReplaceAll(condition, "_", " ")))
 }
 
 func plus(sum, price money.Amount, quantity int64) (money.Amount, error) {

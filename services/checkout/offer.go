@@ -48,7 +48,7 @@ func (s *Service) quote(ctx context.Context, w wish) (*checkoutv1.QuoteSnapshot,
 	var categories []string
 	for _, l := range resp.GetCart().GetLines() {
 		if l.GetAvailableForSale() {
-			q.Lines = append(q.Lines, &checkoutv1.QuoteLine{Sku: l.GetSku(), Title: l.GetTitle(), Quantity: l.GetQuantity(), UnitPrice: l.GetPrice(), Prime: l.GetPrime()})
+			q.Lines = append(q.Lines, &checkoutv1.QuoteLine{Sku: l.GetSku(), Title: l.GetTitle(), Seller: l.GetSeller(), Quantity: l.GetQuantity(), UnitPrice: l.GetPrice(), Prime: l.GetPrime()})
 			categories = append(categories, l.GetCategory())
 		}
 	}

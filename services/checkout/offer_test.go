@@ -138,6 +138,30 @@ func TestALineThatNoCentreHasEnoughOfIsPromisedInTwoParcels(t *testing.T) {
 	}
 }
 
+func TestAnOrderNamesTheSellersThatItsCartHadWhenItWasQuoted(t *testing.T) {
+	ale, own := inCart("ale", "Home", 10_00, 1), inCart("stout", "Home", 1_00, 1)
+	ale.Seller, own.Seller = "Acme", "Cellar"
+	n := &neighbours{cart: []*cartv1.Line{ale, own}}
+	n.plan = func(context.Context, *fulfillmentv1.PlanOrderRequest) (*fulfillmentv1.PlanOrderResponse, error) {
+		return &fulfillmentv1.PlanOrderResponse{}, nil
+	}
+	s := n.quoting()
+	resp, err := ask(t, s, &checkoutv1.QuoteRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ale.Seller = "Acme, formerly" // what is signed stays
+	q, err := s.sealer.open(resp.GetQuoteToken())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []string{"Acme", "Cellar"} {
+		if quoted, ordered := resp.GetLines()[i].GetSeller(), orderOf(q, "use1-7KQ2-M8XD-4TRW-C").GetLines()[i].GetSeller(); quoted != want || ordered != want {
+			t.Errorf("line %d: %q is quoted and %q ordered, want %q", i+1, quoted, ordered, want)
+		}
+	}
+}
+
 // Case 3.
 func TestWhatHasSoldOutIsToldAtTheQuoteWithWhatIsLeft(t *testing.T) {
 	n := &neighbours{cart: []*cartv1.Line{inCart("ale", "Home", 10_00, 5)}}

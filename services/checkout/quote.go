@@ -69,7 +69,7 @@ func orderOf(q *checkoutv1.QuoteSnapshot, order string) *orderv1.Order {
 	}
 	for i, l := range q.GetLines() {
 		o.Lines = append(o.Lines, &orderv1.Line{
-			Line: int32(i + 1), Sku: l.GetSku(), Title: l.GetTitle(), Quantity: l.GetQuantity(), UnitPrice: l.GetUnitPrice(),
+			Line: int32(i + 1), Sku: l.GetSku(), Title: l.GetTitle(), Seller: l.GetSeller(), Quantity: l.GetQuantity(), UnitPrice: l.GetUnitPrice(),
 			Discount: l.GetDiscount(), Tax: l.GetTax(),
 		})
 	}

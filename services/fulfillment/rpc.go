@@ -17,6 +17,8 @@ import (
 const (
 	maxLines    = 200
 	maxQuantity = 999
+	// maxCenters in one answer: an order has no more parcels than lines.
+	maxCenters = maxLines
 )
 
 // PlanOrder implements FulfillmentService.
@@ -32,6 +34,26 @@ func (s *Service) PlanOrder(ctx context.Context, req *fulfillmentv1.PlanOrderReq
 	resp := &fulfillmentv1.PlanOrderResponse{Parcels: make([]*fulfillmentv1.PlannedParcel, len(plan.Parcels))}
 	for i := range plan.Parcels {
 		resp.Parcels[i] = plan.Parcels[i].proto(e.to, e.speed)
+	}
+	return resp, nil
+}
+
+// ListCenters implements FulfillmentService.
+func (s *Service) ListCenters(ctx context.Context, req *fulfillmentv1.ListCentersRequest) (*fulfillmentv1.ListCentersResponse, error) {
+	var v problem.Violations
+	v.Check(len(req.GetFcIds()) >= 1 && len(req.GetFcIds()) <= maxCenters, "fc_ids", "must be 1 to 200")
+	if err := v.Err(); err != nil {
+		return nil, err
+	}
+	centers, err := s.Centers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	resp := &fulfillmentv1.ListCentersResponse{}
+	for _, id := range req.GetFcIds() {
+		if c, known := centers[id]; known {
+			resp.Centers = append(resp.Centers, &fulfillmentv1.Center{FcId: c.ID, Region: c.Region, Name: c.Name, Place: place(c.City, c.At)})
+		}
 	}
 	return resp, nil
 }

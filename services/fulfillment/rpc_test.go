@@ -170,6 +170,22 @@ func TestCentersAreReadAgainAfterAMinuteAndKeptWhenTheyCannotBe(t *testing.T) {
 	}
 }
 
+func TestCentersAreToldByTheirIDsWithWhereTheyAre(t *testing.T) {
+	w := newWorld(t, nil)
+	resp, err := w.ListCenters(t.Context(), &fulfillmentv1.ListCentersRequest{FcIds: []string{"nowhere1", "iad1"}})
+	if err != nil || len(resp.GetCenters()) != 1 {
+		t.Fatalf("%v, %v", resp, err)
+	}
+	if c := resp.GetCenters()[0]; c.GetFcId() != "iad1" || c.GetRegion() == "" || c.GetPlace().GetName() == "" || c.GetPlace().GetLatitude() == 0 || c.GetPlace().GetLongitude() == 0 {
+		t.Errorf("it is %v", c)
+	}
+	for _, n := range []int{0, 201} {
+		if _, err := w.ListCenters(t.Context(), &fulfillmentv1.ListCentersRequest{FcIds: make([]string, n)}); problem.KindOf(err) != problem.Invalid {
+			t.Errorf("%d at once: %v", n, err)
+		}
+	}
+}
+
 func TestShipmentsOfAnOrderAreListedByCenter(t *testing.T) {
 	w := newRoad(t)
 	order := ident.NewOrder("use1")

@@ -94,7 +94,7 @@ func (p placement) order() *orderv1.Order {
 	return &orderv1.Order{
 		OrderId: string(p.id), CustomerId: string(p.customer),
 		Lines: []*orderv1.Line{
-			{Line: 1, Sku: "ale", Title: "Pale ale", Quantity: 3, UnitPrice: usd(500), Discount: usd(100), Tax: usd(124)},
+			{Line: 1, Sku: "ale", Title: "Pale ale", Seller: "Acme", Quantity: 3, UnitPrice: usd(500), Discount: usd(100), Tax: usd(124)},
 			{Line: 2, Sku: "port", Title: "Tawny port", Quantity: 1, UnitPrice: usd(2500), Discount: usd(0), Tax: usd(222)},
 		},
 		ShipTo:     &postalv1.PostalAddress{RegionCode: "US", PostalCode: "10001", Lines: []string{"1 Example Street"}},

@@ -31,10 +31,10 @@ ON CONFLICT (region, order_id) DO NOTHING`)
 
 	// The first event is written last: where it is, the order was made before and its lines stay as they are.
 	stmtInsertLines = sqldb.Define(sqldb.Customer, "order.insert_lines", `
-INSERT INTO order_lines (region, order_id, line, sku, title, quantity, unit_price_minor_units, discount_minor_units, tax_minor_units)
-SELECT $1::crdb_internal_region, l.order_id, l.line, l.sku, l.title, l.quantity, l.price, l.discount, l.tax
-FROM unnest($2::text[], $3::int4[], $4::text[], $5::text[], $6::int8[], $7::int8[], $8::int8[], $9::int8[])
-  AS l (order_id, line, sku, title, quantity, price, discount, tax)
+INSERT INTO order_lines (region, order_id, line, sku, title, quantity, unit_price_minor_units, discount_minor_units, tax_minor_units, seller)
+SELECT $1::crdb_internal_region, l.order_id, l.line, l.sku, l.title, l.quantity, l.price, l.discount, l.tax, l.seller
+FROM unnest($2::text[], $3::int4[], $4::text[], $5::text[], $6::int8[], $7::int8[], $8::int8[], $9::int8[], $10::text[])
+  AS l (order_id, line, sku, title, quantity, price, discount, tax, seller)
 WHERE NOT EXISTS (
   SELECT 1
   FROM order_events AS e
@@ -111,7 +111,7 @@ ORDER BY placed_at DESC, order_id DESC
 LIMIT $5`)
 
 	stmtListLines = sqldb.Define(sqldb.Customer, "order.list_lines", `
-SELECT l.order_id, l.line, l.sku, l.title, l.quantity, l.unit_price_minor_units, l.discount_minor_units, l.tax_minor_units
+SELECT l.order_id, l.line, l.sku, l.title, l.quantity, l.unit_price_minor_units, l.discount_minor_units, l.tax_minor_units, l.seller
 FROM unnest($2::text[]) AS o (order_id)
 JOIN order_lines AS l ON l.region = $1 AND l.order_id = o.order_id
 ORDER BY l.order_id, l.line`)
@@ -133,7 +133,7 @@ type newOrder struct {
 
 // opCreate writes orders, their lines and their first events.
 var opCreate = fence.NewOp("order.create", func(b *sqldb.Batch, ring ident.Region, rows []newOrder) {
-	var ids, customers, currencies, owners, skus, titles []string
+	var ids, customers, currencies, owners, skus, titles, sellers []string
 	var items, discounts, shippings, taxes, shippingTaxes, totals, quantities, prices, lineDiscounts, lineTaxes []int64
 	var shipTos [][]byte
 	var at []time.Time
@@ -147,13 +147,14 @@ var opCreate = fence.NewOp("order.create", func(b *sqldb.Batch, ring ident.Regio
 		shipTos, at = append(shipTos, n.shipTo), append(at, n.placedAt)
 		for _, l := range o.GetLines() {
 			owners, lines, skus, titles = append(owners, id), append(lines, l.GetLine()), append(skus, l.GetSku()), append(titles, l.GetTitle())
+			sellers = append(sellers, l.GetSeller())
 			quantities, prices = append(quantities, l.GetQuantity()), append(prices, l.GetUnitPrice().GetMinorUnits())
 			lineDiscounts, lineTaxes = append(lineDiscounts, l.GetDiscount().GetMinorUnits()), append(lineTaxes, l.GetTax().GetMinorUnits())
 		}
 	}
 	region := string(ring)
 	b.Queue(stmtInsertOrder, nil, region, ids, customers, currencies, items, discounts, shippings, taxes, shippingTaxes, totals, shipTos, at)
-	b.Queue(stmtInsertLines, nil, region, owners, lines, skus, titles, quantities, prices, lineDiscounts, lineTaxes)
+	b.Queue(stmtInsertLines, nil, region, owners, lines, skus, titles, quantities, prices, lineDiscounts, lineTaxes, sellers)
 	b.Queue(stmtInsertPlaced, nil, region, ids, at)
 })
 
@@ -361,7 +362,7 @@ type line struct {
 
 func scanLine(row sqldb.Row) (order string, l line, err error) {
 	l.proto = &orderv1.Line{}
-	err = row.Scan(&order, &l.proto.Line, &l.proto.Sku, &l.proto.Title, &l.proto.Quantity, &l.price, &l.discount, &l.tax)
+	err = row.Scan(&order, &l.proto.Line, &l.proto.Sku, &l.proto.Title, &l.proto.Quantity, &l.price, &l.discount, &l.tax, &l.proto.Seller)
 	return order, l, err
 }
 

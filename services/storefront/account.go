@@ -26,7 +26,7 @@ func optional(f field) field {
 var labels = map[string]string{
 	"email": "E-mail address", "password": "Password", "name": "Name", "recipient": "Full name", "line1": "Street address", "line2": "Second line", "locality": "City",
 	"area": "State or province", "postal": "Postal code", "country": "Country", "phone": "Telephone", "voucher": "Voucher code", "gift": "Gift card code", "speed": "Delivery",
-	"old": "Your password", "new": "New password", "erase": "Your password", "rating": "Stars", "title": "Title", "text": "Text", "author": "Name to show",
+	"old": "Your password", "new": "New password", "erase": "Your password", "passkey": "Name", "rating": "Stars", "title": "Title", "text": "Text", "author": "Name to show",
 }
 
 // withWrongs puts what is wrong beside its field.
@@ -56,6 +56,8 @@ type credentials struct {
 	Chrome chrome
 	Fields []field
 	To     string
+	// Passkeys are of this domain; empty where there are none.
+	Passkeys string
 }
 
 func signInFields(email string) []field {
@@ -80,7 +82,7 @@ func (s *Service) drawCredentials(w http.ResponseWriter, r *http.Request, page s
 	}
 	c := s.chromeOf(r)
 	c.NoIndex, c.Problems = true, problems
-	return s.draw(w, r, status, page, credentials{c, withWrongs(fields, problems), localPath(to)})
+	return s.draw(w, r, status, page, credentials{c, withWrongs(fields, problems), localPath(to), s.deps.PasskeyDomain})
 }
 
 func (s *Service) signInForm(w http.ResponseWriter, r *http.Request) error {
@@ -95,6 +97,9 @@ func (s *Service) signUpForm(w http.ResponseWriter, r *http.Request) error {
 var credentialFields = map[string]string{"email": "email", "password": "password", "name": "name"}
 
 func (s *Service) signIn(w http.ResponseWriter, r *http.Request) error {
+	if answer := r.PostFormValue("answer"); answer != "" {
+		return s.signInWithPasskey(w, r, answer)
+	}
 	email := r.PostFormValue("email")
 	resp, err := s.deps.Accounts.SignIn(r.Context(), &accountv1.SignInRequest{Email: email, Password: r.PostFormValue("password")})
 	if refusedForm(err) {
@@ -103,12 +108,16 @@ func (s *Service) signIn(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	notice := "welcome"
-	if len(resp.GetMerged()) > 0 {
-		notice = "merged"
-	}
-	s.welcome(w, r, resp.GetSession(), notice)
+	s.welcome(w, r, resp.GetSession(), greeting(resp.GetMerged()))
 	return nil
+}
+
+// greeting of who signs in: the name of a notice.
+func greeting(merged []*accountv1.MergedLine) string {
+	if len(merged) > 0 {
+		return "merged"
+	}
+	return "welcome"
 }
 
 func (s *Service) signUp(w http.ResponseWriter, r *http.Request) error {
@@ -160,6 +169,10 @@ func (s *Service) drawAccount(w http.ResponseWriter, r *http.Request, status int
 	if err != nil {
 		return err
 	}
+	passkeys, err := s.deps.Accounts.ListPasskeys(r.Context(), &accountv1.ListPasskeysRequest{})
+	if err != nil {
+		return err
+	}
 	c := s.chromeOf(r)
 	c.NoIndex, c.Problems = true, problems
 	return s.draw(w, r, status, "account", struct {
@@ -170,7 +183,10 @@ func (s *Service) drawAccount(w http.ResponseWriter, r *http.Request, status int
 		Fields    []field
 		Countries []choice
 		TestCards []choice
-	}{c, profile, addresses.GetAddresses(), cards.GetPaymentMethods(), withWrongs(fields, problems), countries(r.PostFormValue("country")), s.testCards("")})
+		Passkeys  []*accountv1.Passkey
+		// PasskeyDomain is the passkeys'; empty where none can be added.
+		PasskeyDomain string
+	}{c, profile, addresses.GetAddresses(), cards.GetPaymentMethods(), withWrongs(fields, problems), countries(r.PostFormValue("country")), s.testCards(""), passkeys.GetPasskeys(), s.deps.PasskeyDomain})
 }
 
 func (s *Service) addAddress(w http.ResponseWriter, r *http.Request) error {

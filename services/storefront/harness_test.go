@@ -53,6 +53,12 @@ type shop struct {
 	past       *catalogv1.PriceHistory
 	fallen     []*storefrontv1.Card
 	promotions []*checkoutv1.Promotion
+	// meanwhile is what has happened to the order; may be nil.
+	meanwhile func(*orderv1.Order)
+	// pictured are the lamp's own pictures.
+	pictured []string
+	// nowhere: nobody says where the centres are.
+	nowhere error
 }
 
 type catalogFake struct {
@@ -134,6 +140,13 @@ func (f plannerFake) PlanOrder(_ context.Context, r *fulfillmentv1.PlanOrderRequ
 	}}}, f.unplanned
 }
 
+// centersFake has one centre.
+type centersFake struct{ *shop }
+
+func (f centersFake) ListCenters(context.Context, *fulfillmentv1.ListCentersRequest) (*fulfillmentv1.ListCentersResponse, error) {
+	return &fulfillmentv1.ListCentersResponse{Centers: []*fulfillmentv1.Center{{FcId: "bos1", Place: &fulfillmentv1.Place{Name: "Worcester & Sons", Latitude: 42.27, Longitude: -71.8}}}}, f.nowhere
+}
+
 func lamp() *catalogv1.Product {
 	return &catalogv1.Product{
 		Sku: "LAMP", Title: `A <b>"lamp"</b>`, Brand: "Bright & Sons", CategoryPath: []string{"Home & Kitchen", "Lamps"}, Price: money.USD(123456).Proto(),
@@ -152,7 +165,9 @@ func (f catalogFake) BatchGetProducts(_ context.Context, r *catalogv1.BatchGetPr
 	if !slices.Contains(r.GetSkus(), "LAMP") {
 		return &catalogv1.BatchGetProductsResponse{}, f.refused
 	}
-	return &catalogv1.BatchGetProductsResponse{Products: []*catalogv1.Product{lamp()}}, f.refused
+	p := lamp()
+	p.ImageUrls = f.pictured
+	return &catalogv1.BatchGetProductsResponse{Products: []*catalogv1.Product{p}}, f.refused
 }
 
 func (f catalogFake) BrowseCategory(context.Context, *catalogv1.BrowseCategoryRequest) (*catalogv1.BrowseCategoryResponse, error) {
@@ -249,10 +264,14 @@ func (f checkoutFake) GetCheckout(_ context.Context, r *checkoutv1.GetCheckoutRe
 
 func (f orderFake) GetOrder(context.Context, *orderv1.GetOrderRequest) (*orderv1.GetOrderResponse, error) {
 	m := money.USD(100).Proto()
-	return &orderv1.GetOrderResponse{Order: &orderv1.Order{
-		OrderId: "use1-1", ShipTo: &postalv1.PostalAddress{Recipient: "Ann", Lines: []string{"1 Main St"}, RegionCode: "US"}, Status: orderv1.Status_STATUS_PAID, ItemsTotal: m, Shipping: m, Tax: m, Total: m, Lines: []*orderv1.Line{{Line: 1, Sku: "LAMP", Title: lamp().GetTitle(), Quantity: 2, UnitPrice: m}},
+	o := &orderv1.Order{
+		OrderId: "use1-1", Status: orderv1.Status_STATUS_PAID, PlacedAt: timestamppb.New(now), ShipTo: &postalv1.PostalAddress{RegionCode: "US", PostalCode: "02108", Locality: "Boston"}, ItemsTotal: m, Shipping: m, Tax: m, Total: m, Lines: []*orderv1.Line{{Line: 1, Sku: "LAMP", Title: lamp().GetTitle(), Quantity: 2, UnitPrice: m}},
 		Parcels: []*orderv1.Parcel{{FcId: "bos1", State: orderv1.ParcelState_PARCEL_STATE_REQUESTED, Lines: []*orderv1.ParcelLine{{Line: 1, Quantity: 2}}}}, Events: []*orderv1.Event{{Seq: 1, Kind: "placed"}, {Seq: 2, Kind: "paid"}},
-	}}, f.refused
+	}
+	if f.meanwhile != nil {
+		f.meanwhile(o)
+	}
+	return &orderv1.GetOrderResponse{Order: o}, f.refused
 }
 
 func (s *shop) Guard(next http.Handler) http.Handler {
@@ -289,8 +308,8 @@ func newShop(t testing.TB) *shop {
 	s := &shop{clock: clock.NewManual(now)}
 	service, err := New(Deps{
 		Sessions: s, Catalog: catalogFake{shop: s}, Search: searchFake{shop: s}, Carts: cartFake{shop: s}, Checkout: checkoutFake{shop: s}, Orders: orderFake{shop: s}, Accounts: accountFake{shop: s},
-		Stock: stockFake{}, Planner: plannerFake{s}, Pages: unstored{composer{catalogFake{shop: s}, reviewFake{shop: s}, recommendationFake{shop: s}}}, Notifications: notificationFake{shop: s}, Reviews: reviewFake{shop: s}, Recommendations: recommendationFake{shop: s},
-		Clock: s.clock, Log: slog.New(slog.DiscardHandler), TestCards: true,
+		Stock: stockFake{}, Planner: plannerFake{s}, Centers: centersFake{s}, Pages: unstored{composer{catalogFake{shop: s}, reviewFake{shop: s}, recommendationFake{shop: s}}}, Notifications: notificationFake{shop: s}, Reviews: reviewFake{shop: s}, Recommendations: recommendationFake{shop: s},
+		Clock: s.clock, Log: slog.New(slog.DiscardHandler), TestCards: true, PasskeyDomain: "shop.example",
 	})
 	if err != nil {
 		t.Fatal(err)

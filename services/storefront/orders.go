@@ -107,6 +107,8 @@ type parcel struct {
 	Items  []string
 	// Way of the parcel, oldest first.
 	Way []event
+	// Sketch of the way; nil where none can be drawn.
+	Sketch *sketch
 }
 
 type event struct {
@@ -136,6 +138,7 @@ func (s *Service) drawOrder(w http.ResponseWriter, r *http.Request, status int, 
 	p := pageOf(o)
 	p.Chrome = s.chromeOf(r)
 	p.Chrome.NoIndex, p.Chrome.Problems = true, problems
+	s.sketchWays(r.Context(), &p)
 	p.Placed, p.Key = r.URL.Query().Get("placed") != "", ident.NewToken()
 	return s.draw(w, r, status, "order", p)
 }

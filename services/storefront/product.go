@@ -32,7 +32,8 @@ const (
 // shownProduct is a product's page as everybody sees it.
 type shownProduct struct {
 	Product *catalogv1.Product
-	Image   string
+	// Gallery of its pictures, one at least.
+	Gallery []shot
 	Crumbs  []crumb
 	Facts   []fact
 	// Choices among its family.
@@ -115,7 +116,7 @@ func (s *Service) readProduct(ctx context.Context, sku string) (*shownProduct, e
 	p, soldOut, now := page.GetProduct(), s.soldOut(ctx, page), s.deps.Clock.Now()
 	offers := offersOf(page, soldOut)
 	shown := &shownProduct{
-		Product: p, Image: picture(p.GetSku(), p.GetImageUrls()...), Crumbs: crumbs(p.GetCategoryPath()), reduction: page.GetReduction(), lacking: page.GetLacking(), Data: dataOf(p, offers[0].Price, ratingOf(page.GetOpinion().GetRating())), said: page.GetOpinion(),
+		Product: p, Gallery: galleryOf(p), Crumbs: crumbs(p.GetCategoryPath()), reduction: page.GetReduction(), lacking: page.GetLacking(), Data: dataOf(p, offers[0].Price, ratingOf(page.GetOpinion().GetRating())), said: page.GetOpinion(),
 		Choices: choicesOf(p, page.GetVariants(), soldOut), Best: offers[0], Others: offers[1:],
 	}
 	if shown.Related, err = s.shelf(packedCards(page.GetRelated(), now)); err != nil {

@@ -58,6 +58,11 @@ type Planner interface {
 	PlanOrder(context.Context, *fulfillmentv1.PlanOrderRequest) (*fulfillmentv1.PlanOrderResponse, error)
 }
 
+// Centers knows where the fulfilment centres are.
+type Centers interface {
+	ListCenters(context.Context, *fulfillmentv1.ListCentersRequest) (*fulfillmentv1.ListCentersResponse, error)
+}
+
 // Deps of the service.
 type Deps struct {
 	Sessions Sessions
@@ -74,6 +79,8 @@ type Deps struct {
 	Stock Stock
 	// Planner tells when a product is at the door.
 	Planner Planner
+	// Centers are where an order's parcels come from.
+	Centers Centers
 	// Notifications are what an account's settings are about.
 	Notifications notificationv1connect.NotificationServiceClient
 	// Recommendations are shown where there are any.
@@ -82,6 +89,8 @@ type Deps struct {
 	Log             *slog.Logger
 	// TestCards offers the card network's test cards at checkout: where nobody has real ones.
 	TestCards bool
+	// PasskeyDomain whose passkeys the shop takes; empty for none.
+	PasskeyDomain string
 }
 
 // Service serves the shop's pages.
@@ -131,7 +140,7 @@ func Anywhere(r *http.Request) bool {
 		}
 	}
 	switch r.URL.Path {
-	case "/place", "/signin", "/signup", "/signout", "/reset", "/reset/new", "/verify":
+	case "/place", "/signin", "/signin/passkey", "/signup", "/signout", "/reset", "/reset/new", "/verify":
 		return true
 	}
 	return false
@@ -149,13 +158,14 @@ func (s *Service) mux() *http.ServeMux {
 		"GET /{$}": s.home, "GET /categories": s.categories, "GET /c/{path...}": s.category, "GET /search": s.search, "GET /suggest": s.suggest,
 		"GET /p/{sku}": s.product, "POST /place": s.setPlace, "GET /help": s.help, "GET /deals": s.dealsPage,
 		"GET /cart": s.cart, "POST /cart": s.addToCart, "POST /cart/{sku}": s.changeCart, "POST /cart/{sku}/saved": s.changeSaved,
-		"GET /signin": s.signInForm, "POST /signin": s.signIn, "GET /signup": s.signUpForm, "POST /signup": s.signUp, "POST /signout": s.signOut,
+		"GET /signin": s.signInForm, "GET /signin/passkey": s.optionsToSignIn, "POST /signin": s.signIn, "GET /signup": s.signUpForm, "POST /signup": s.signUp, "POST /signout": s.signOut,
 		"GET /reset": s.resetForm, "POST /reset": s.askReset, "GET /reset/new": s.newPasswordForm, "POST /reset/new": s.setPassword,
 		"GET /verify": s.verifyForm, "POST /verify": s.verify, "POST /account/verify": s.askVerification,
 		"GET /account/privacy": s.privacy, "POST /account/password": s.changePassword, "POST /account/signout": s.signOutEverywhere,
 		"POST /account/notifications": s.setNotifications, "GET /account/export": s.export, "POST /account/erase": s.eraseAccount,
 		"GET /account": s.account, "POST /account/addresses": s.addAddress, "POST /account/addresses/{id}/delete": s.deleteAddress,
 		"POST /account/cards": s.addCard, "POST /account/cards/{id}/delete": s.deleteCard,
+		"GET /account/passkeys/new": s.optionsToAddPasskey, "POST /account/passkeys": s.addPasskey, "POST /account/passkeys/{id}": s.changePasskey,
 		"GET /checkout": s.checkout, "POST /checkout": s.review, "POST /checkout/order": s.placeOrder, "GET /checkout/{key}": s.checkoutStatus,
 		"GET /orders": s.orders, "GET /orders/{id}": s.order, "GET /orders/{id}/invoice": s.invoice, "GET /orders/{id}/news": s.news,
 		"POST /orders/{id}/cancel": s.cancelOrder, "POST /orders/{id}/return": s.returnItems,

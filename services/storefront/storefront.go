@@ -3,6 +3,7 @@ package storefront
 import (
 	"fmt"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -76,15 +77,20 @@ func price(m *moneyv1.Money) string {
 	if minor < 0 {
 		minor, sign = -minor, "−"
 	}
-	whole := fmt.Sprint(minor / 100)
-	for i := len(whole) - 3; i > 0; i -= 3 {
-		whole = whole[:i] + "," + whole[i:]
-	}
-	text := fmt.Sprintf("%s.%02d", whole, minor%100)
+	text := fmt.Sprintf("%s.%02d", grouped(minor/100), minor%100)
 	if s, known := currencySigns[m.GetCurrencyCode()]; known {
 		return sign + s + text
 	}
 	return sign + text + " " + m.GetCurrencyCode()
+}
+
+// grouped digits of a number that is not negative: "1,234".
+func grouped(n int64) string {
+	text := strconv.FormatInt(n, 10)
+	for i := len(text) - 3; i > 0; i -= 3 {
+		text = text[:i] + "," + text[i:]
+	}
+	return text
 }
 
 // day for people: "Tuesday, 3 June".
@@ -126,16 +132,6 @@ func crumbs(path []string) []crumb {
 		all[i] = crumb{Name: path[i], Link: categoryLink(strings.Join(path[:i+1], levels))}
 	}
 	return all
-}
-
-// picture of a product: its own, or a drawn one where it has none that can be fetched.
-func picture(sku string, urls ...string) string {
-	for _, u := range urls {
-		if parsed, err := url.Parse(u); err == nil && parsed.Scheme == "https" && !strings.HasSuffix(parsed.Host, ".example") {
-			return u
-		}
-	}
-	return "/images/" + url.PathEscape(sku) + ".svg"
 }
 
 func cardOf(p *catalogv1.Product) card {

@@ -16,8 +16,9 @@ import (
 var sentences = map[string]string{
 	"BAD_CREDENTIALS":      "The e-mail address or the password is not right.",
 	"EMAIL_TAKEN":          "There is an account with this e-mail address already. Sign in instead.",
-	"TOO_MANY_FAILURES":    "There were too many wrong passwords for this address. Try again in some minutes.",
+	"TOO_MANY_FAILURES":    "There were too many tries that failed. Try again in some minutes.",
 	"TOO_MANY_MAILS":       "A link was asked for several times already. Look into your mailbox, or try again in an hour.",
+	"SIGN_IN_AGAIN":        "You signed in a while ago. Sign in once more, then add the passkey within ten minutes.",
 	"LINK_NOT_GOOD":        "This link has been used or is too old. Ask for another.",
 	"CART_EMPTY":           "Nothing in your cart can be bought right now.",
 	"QUANTITY_LIMIT":       "You can have at most 999 of a product in your cart.",
@@ -108,7 +109,7 @@ func refusedForm(err error) bool {
 	case problem.Invalid, problem.Precondition, problem.AlreadyExists, problem.Exhausted, problem.Aborted:
 		return true
 	case problem.Unauthenticated:
-		return problem.Is(err, "BAD_CREDENTIALS")
+		return problem.Is(err, "BAD_CREDENTIALS") || problem.Is(err, "BAD_PASSKEY") || problem.Is(err, "PASSKEY_COPIED")
 	default:
 		return false
 	}

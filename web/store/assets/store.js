@@ -1,5 +1,5 @@
-// What script adds: suggestions while typing, one order for a double click, and live news of an order. Everything works
-// without it.
+// What script adds: suggestions while typing, one order for a double click, live news of an order, and passkeys, which browsers
+// have for scripts only. Everything else works without it.
 (() => {
   "use strict";
 
@@ -57,28 +57,70 @@
   }
 
   // A form that must be sent once says so; its key makes a second sending harmless all the same.
-  for (const form of document.querySelectorAll("form[data-once]")) {
-    form.addEventListener("submit", (e) => {
-      if (form.dataset.sent) return e.preventDefault();
-      form.dataset.sent = "1";
-      const button = form.querySelector("button[type=submit], button:not([type])");
-      if (button) { button.setAttribute("aria-disabled", "true"); button.textContent = button.dataset.busy || button.textContent; }
+  document.addEventListener("submit", (e) => {
+    const form = e.target;
+    if (!form.matches("[data-once]")) return;
+    if (form.dataset.sent) return e.preventDefault();
+    form.dataset.sent = "1";
+    const button = form.querySelector("button[type=submit], button:not([type])");
+    if (button) { button.setAttribute("aria-disabled", "true"); button.textContent = button.dataset.busy || button.textContent; }
+  });
+  addEventListener("pageshow", () => { for (const form of document.querySelectorAll("[data-sent]")) delete form.dataset.sent; });
+
+  // A form that takes a passkey has the browser make or use one before it is sent. Where it cannot, the form stays hidden.
+  for (const form of document.querySelectorAll("[data-passkey]")) {
+    const { passkey: how, options, domain } = form.dataset;
+    const parse = how === "create" ? "parseCreationOptionsFromJSON" : "parseRequestOptionsFromJSON";
+    if (!globalThis.PublicKeyCredential?.[parse] || !(location.hostname === domain || location.hostname.endsWith("." + domain))) continue;
+    form.hidden = false;
+    const said = form.querySelector("[role=status]");
+    let busy = false;
+    form.addEventListener("submit", async (e) => {
+      e.preventDefault();
+      if (busy) return;
+      busy = true;
+      said.textContent = "";
+      try {
+        const answer = await fetch(options, { headers: { accept: "application/json" } });
+        const told = await answer.json();
+        if (answer.ok) {
+          const made = await navigator.credentials[how]({ publicKey: PublicKeyCredential[parse](told) });
+          form.elements.answer.value = JSON.stringify(made);
+          return form.submit();
+        }
+        said.textContent = told.wrong;
+      } catch (wrong) {
+        said.textContent = wrong.name === "InvalidStateError" ? "This device has a passkey of yours already." : "No passkey was used. Try again, or use your password.";
+      } finally { busy = false; }
     });
-    addEventListener("pageshow", () => { delete form.dataset.sent; });
   }
 
   // What went wrong is read out first.
   document.getElementById("problems")?.focus();
 
-  // An order that is still on its way tells its news.
+  // A part of the page becomes what it is now. What one has opened or typed there, or is at, stays; so does a form's key.
+  const refresh = (part, now) => {
+    const fields = [...part.querySelectorAll("input, select")], at = part.contains(document.activeElement) && document.activeElement;
+    for (const f of fields) if (f.type === "hidden") now.querySelector(`input[name="${f.name}"]`)?.setAttribute("value", f.value);
+    if (part.innerHTML === now.innerHTML) return;
+    const open = [...part.querySelectorAll("details[open]")].map((d) => d.id), typed = fields.filter((f) => f.id).map((f) => [f.id, f.value]);
+    part.replaceChildren(...now.childNodes);
+    const find = (id) => part.querySelector("#" + CSS.escape(id));
+    for (const id of open) find(id)?.setAttribute("open", "");
+    for (const [id, value] of typed) { const f = find(id); if (f) f.value = value; }
+    if (at) { const to = (at.id && find(at.id)) || part; if (to === part) part.tabIndex = -1; to.focus(); }
+  };
+
+  // An order that is still on its way tells its news. While one of its forms is being sent the answer shows them.
   const live = document.querySelector("[data-live]");
   if (live && "EventSource" in window) {
     const source = new EventSource(live.dataset.live);
     source.addEventListener("changed", async () => {
-      const answer = await fetch(location.href, { headers: { accept: "text/html" } });
+      const answer = await fetch(live.dataset.page, { headers: { accept: "text/html" } });
       if (!answer.ok) return;
-      const next = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById(live.id);
-      if (next) live.replaceChildren(...next.childNodes);
+      const next = new DOMParser().parseFromString(await answer.text(), "text/html");
+      if (document.querySelector("[data-sent]")) return;
+      for (const part of document.querySelectorAll("[data-part]")) { const now = next.getElementById(part.id); if (now) refresh(part, now); }
     });
     source.addEventListener("ended", () => source.close());
     addEventListener("pagehide", () => source.close());

@@ -1834,6 +1834,7 @@ type ExportDataResponse struct {
 	Cart []*v14.Line `protobuf:"bytes,7,rep,name=cart,proto3" json:"cart,omitempty"`
 	// Products saved for later.
 	Saved         []*v14.Line `protobuf:"bytes,8,rep,name=saved,proto3" json:"saved,omitempty"`
+	Passkeys      []*Passkey  `protobuf:"bytes,9,rep,name=passkeys,proto3" json:"passkeys,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1924,6 +1925,700 @@ func (x *ExportDataResponse) GetSaved() []*v14.Line {
 	return nil
 }
 
+func (x *ExportDataResponse) GetPasskeys() []*Passkey {
+	if x != nil {
+		return x.Passkeys
+	}
+	return nil
+}
+
+// Passkey that a customer signs in with.
+type Passkey struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	PasskeyId string                 `protobuf:"bytes,1,opt,name=passkey_id,json=passkeyId,proto3" json:"passkey_id,omitempty"`
+	// What the customer calls it.
+	Name      string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	// Absent before it is used.
+	UsedAt *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=used_at,json=usedAt,proto3" json:"used_at,omitempty"`
+	// It is on several devices, by its maker's own means.
+	Synced        bool `protobuf:"varint,5,opt,name=synced,proto3" json:"synced,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Passkey) Reset() {
+	*x = Passkey{}
+	mi := &file_cellar_account_v1_account_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Passkey) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Passkey) ProtoMessage() {}
+
+func (x *Passkey) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_account_v1_account_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Passkey.ProtoReflect.Descriptor instead.
+func (*Passkey) Descriptor() ([]byte, []int) {
+	return file_cellar_account_v1_account_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *Passkey) GetPasskeyId() string {
+	if x != nil {
+		return x.PasskeyId
+	}
+	return ""
+}
+
+func (x *Passkey) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Passkey) GetCreatedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreatedAt
+	}
+	return nil
+}
+
+func (x *Passkey) GetUsedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.UsedAt
+	}
+	return nil
+}
+
+func (x *Passkey) GetSynced() bool {
+	if x != nil {
+		return x.Synced
+	}
+	return false
+}
+
+type PreparePasskeyRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreparePasskeyRequest) Reset() {
+	*x = PreparePasskeyRequest{}
+	mi := &file_cellar_account_v1_account_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreparePasskeyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreparePasskeyRequest) ProtoMessage() {}
+
+func (x *PreparePasskeyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_account_v1_account_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreparePasskeyRequest.ProtoReflect.Descriptor instead.
+func (*PreparePasskeyRequest) Descriptor() ([]byte, []int) {
+	return file_cellar_account_v1_account_proto_rawDescGZIP(), []int{41}
+}
+
+type PreparePasskeyResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// For navigator.credentials.create, as JSON: PublicKeyCredentialCreationOptionsJSON of Web Authentication.
+	Options       string `protobuf:"bytes,1,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreparePasskeyResponse) Reset() {
+	*x = PreparePasskeyResponse{}
+	mi := &file_cellar_account_v1_account_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreparePasskeyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreparePasskeyResponse) ProtoMessage() {}
+
+func (x *PreparePasskeyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_account_v1_account_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreparePasskeyResponse.ProtoReflect.Descriptor instead.
+func (*PreparePasskeyResponse) Descriptor() ([]byte, []int) {
+	return file_cellar_account_v1_account_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *PreparePasskeyResponse) GetOptions() string {
+	if x != nil {
+		return x.Options
+	}
+	return ""
+}
+
+type AddPasskeyRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What the browser made, as JSON: RegistrationResponseJSON. At most 16 KiB.
+	Answer string `protobuf:"bytes,1,opt,name=answer,proto3" json:"answer,omitempty"`
+	// 1 to 60 characters.
+	Name          string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AddPasskeyRequest) Reset() {
+	*x = AddPasskeyRequest{}
+	mi := &file_cellar_account_v1_account_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AddPasskeyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AddPasskeyRequest) ProtoMessage() {}
+
+func (x *AddPasskeyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_account_v1_account_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AddPasskeyRequest.ProtoReflect.Descriptor instead.
+func (*AddPasskeyRequest) Descriptor() ([]byte, []int) {
+	return file_cellar_account_v1_account_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *AddPasskeyRequest) GetAnswer() string {
+	if x != nil {
+		return x.Answer
+	}
+	return ""
+}
+
+func (x *AddPasskeyRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+type AddPasskeyResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Passkey       *Passkey               `protobuf:"bytes,1,opt,name=passkey,proto3" json:"passkey,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AddPasskeyResponse) Reset() {
+	*x = AddPasskeyResponse{}
+	mi := &file_cellar_account_v1_account_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AddPasskeyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AddPasskeyResponse) ProtoMessage() {}
+
+func (x *AddPasskeyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_account_v1_account_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AddPasskeyResponse.ProtoReflect.Descriptor instead.
+func (*AddPasskeyResponse) Descriptor() ([]byte, []int) {
+	return file_cellar_account_v1_account_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *AddPasskeyResponse) GetPasskey() *Passkey {
+	if x != nil {
+		return x.Passkey
+	}
+	return nil
+}
+
+type ListPasskeysRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListPasskeysRequest) Reset() {
+	*x = ListPasskeysRequest{}
+	mi := &file_cellar_account_v1_account_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListPasskeysRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListPasskeysRequest) ProtoMessage() {}
+
+func (x *ListPasskeysRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_account_v1_account_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListPasskeysRequest.ProtoReflect.Descriptor instead.
+func (*ListPasskeysRequest) Descriptor() ([]byte, []int) {
+	return file_cellar_account_v1_account_proto_rawDescGZIP(), []int{45}
+}
+
+type ListPasskeysResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Passkeys      []*Passkey             `protobuf:"bytes,1,rep,name=passkeys,proto3" json:"passkeys,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListPasskeysResponse) Reset() {
+	*x = ListPasskeysResponse{}
+	mi := &file_cellar_account_v1_account_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListPasskeysResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListPasskeysResponse) ProtoMessage() {}
+
+func (x *ListPasskeysResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_account_v1_account_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListPasskeysResponse.ProtoReflect.Descriptor instead.
+func (*ListPasskeysResponse) Descriptor() ([]byte, []int) {
+	return file_cellar_account_v1_account_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *ListPasskeysResponse) GetPasskeys() []*Passkey {
+	if x != nil {
+		return x.Passkeys
+	}
+	return nil
+}
+
+type RenamePasskeyRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	PasskeyId string                 `protobuf:"bytes,1,opt,name=passkey_id,json=passkeyId,proto3" json:"passkey_id,omitempty"`
+	// 1 to 60 characters.
+	Name          string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RenamePasskeyRequest) Reset() {
+	*x = RenamePasskeyRequest{}
+	mi := &file_cellar_account_v1_account_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RenamePasskeyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RenamePasskeyRequest) ProtoMessage() {}
+
+func (x *RenamePasskeyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_account_v1_account_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RenamePasskeyRequest.ProtoReflect.Descriptor instead.
+func (*RenamePasskeyRequest) Descriptor() ([]byte, []int) {
+	return file_cellar_account_v1_account_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *RenamePasskeyRequest) GetPasskeyId() string {
+	if x != nil {
+		return x.PasskeyId
+	}
+	return ""
+}
+
+func (x *RenamePasskeyRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+type RenamePasskeyResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RenamePasskeyResponse) Reset() {
+	*x = RenamePasskeyResponse{}
+	mi := &file_cellar_account_v1_account_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RenamePasskeyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RenamePasskeyResponse) ProtoMessage() {}
+
+func (x *RenamePasskeyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_account_v1_account_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RenamePasskeyResponse.ProtoReflect.Descriptor instead.
+func (*RenamePasskeyResponse) Descriptor() ([]byte, []int) {
+	return file_cellar_account_v1_account_proto_rawDescGZIP(), []int{48}
+}
+
+type DeletePasskeyRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	PasskeyId     string                 `protobuf:"bytes,1,opt,name=passkey_id,json=passkeyId,proto3" json:"passkey_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeletePasskeyRequest) Reset() {
+	*x = DeletePasskeyRequest{}
+	mi := &file_cellar_account_v1_account_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeletePasskeyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeletePasskeyRequest) ProtoMessage() {}
+
+func (x *DeletePasskeyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_account_v1_account_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeletePasskeyRequest.ProtoReflect.Descriptor instead.
+func (*DeletePasskeyRequest) Descriptor() ([]byte, []int) {
+	return file_cellar_account_v1_account_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *DeletePasskeyRequest) GetPasskeyId() string {
+	if x != nil {
+		return x.PasskeyId
+	}
+	return ""
+}
+
+type DeletePasskeyResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeletePasskeyResponse) Reset() {
+	*x = DeletePasskeyResponse{}
+	mi := &file_cellar_account_v1_account_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeletePasskeyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeletePasskeyResponse) ProtoMessage() {}
+
+func (x *DeletePasskeyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_account_v1_account_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeletePasskeyResponse.ProtoReflect.Descriptor instead.
+func (*DeletePasskeyResponse) Descriptor() ([]byte, []int) {
+	return file_cellar_account_v1_account_proto_rawDescGZIP(), []int{50}
+}
+
+type PreparePasskeySignInRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreparePasskeySignInRequest) Reset() {
+	*x = PreparePasskeySignInRequest{}
+	mi := &file_cellar_account_v1_account_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreparePasskeySignInRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreparePasskeySignInRequest) ProtoMessage() {}
+
+func (x *PreparePasskeySignInRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_account_v1_account_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreparePasskeySignInRequest.ProtoReflect.Descriptor instead.
+func (*PreparePasskeySignInRequest) Descriptor() ([]byte, []int) {
+	return file_cellar_account_v1_account_proto_rawDescGZIP(), []int{51}
+}
+
+type PreparePasskeySignInResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// For navigator.credentials.get, as JSON: PublicKeyCredentialRequestOptionsJSON.
+	Options       string `protobuf:"bytes,1,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreparePasskeySignInResponse) Reset() {
+	*x = PreparePasskeySignInResponse{}
+	mi := &file_cellar_account_v1_account_proto_msgTypes[52]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreparePasskeySignInResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreparePasskeySignInResponse) ProtoMessage() {}
+
+func (x *PreparePasskeySignInResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_account_v1_account_proto_msgTypes[52]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreparePasskeySignInResponse.ProtoReflect.Descriptor instead.
+func (*PreparePasskeySignInResponse) Descriptor() ([]byte, []int) {
+	return file_cellar_account_v1_account_proto_rawDescGZIP(), []int{52}
+}
+
+func (x *PreparePasskeySignInResponse) GetOptions() string {
+	if x != nil {
+		return x.Options
+	}
+	return ""
+}
+
+type SignInWithPasskeyRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What the browser answers, as JSON: AuthenticationResponseJSON. At most 16 KiB.
+	Answer        string `protobuf:"bytes,1,opt,name=answer,proto3" json:"answer,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SignInWithPasskeyRequest) Reset() {
+	*x = SignInWithPasskeyRequest{}
+	mi := &file_cellar_account_v1_account_proto_msgTypes[53]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SignInWithPasskeyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SignInWithPasskeyRequest) ProtoMessage() {}
+
+func (x *SignInWithPasskeyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_account_v1_account_proto_msgTypes[53]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SignInWithPasskeyRequest.ProtoReflect.Descriptor instead.
+func (*SignInWithPasskeyRequest) Descriptor() ([]byte, []int) {
+	return file_cellar_account_v1_account_proto_rawDescGZIP(), []int{53}
+}
+
+func (x *SignInWithPasskeyRequest) GetAnswer() string {
+	if x != nil {
+		return x.Answer
+	}
+	return ""
+}
+
+type SignInWithPasskeyResponse struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Session *Session               `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
+	// As of SignIn.
+	Merged        []*MergedLine `protobuf:"bytes,2,rep,name=merged,proto3" json:"merged,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SignInWithPasskeyResponse) Reset() {
+	*x = SignInWithPasskeyResponse{}
+	mi := &file_cellar_account_v1_account_proto_msgTypes[54]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SignInWithPasskeyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SignInWithPasskeyResponse) ProtoMessage() {}
+
+func (x *SignInWithPasskeyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_account_v1_account_proto_msgTypes[54]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SignInWithPasskeyResponse.ProtoReflect.Descriptor instead.
+func (*SignInWithPasskeyResponse) Descriptor() ([]byte, []int) {
+	return file_cellar_account_v1_account_proto_rawDescGZIP(), []int{54}
+}
+
+func (x *SignInWithPasskeyResponse) GetSession() *Session {
+	if x != nil {
+		return x.Session
+	}
+	return nil
+}
+
+func (x *SignInWithPasskeyResponse) GetMerged() []*MergedLine {
+	if x != nil {
+		return x.Merged
+	}
+	return nil
+}
+
 type EraseAccountRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Password      string                 `protobuf:"bytes,1,opt,name=password,proto3" json:"password,omitempty"`
@@ -1933,7 +2628,7 @@ type EraseAccountRequest struct {
 
 func (x *EraseAccountRequest) Reset() {
 	*x = EraseAccountRequest{}
-	mi := &file_cellar_account_v1_account_proto_msgTypes[40]
+	mi := &file_cellar_account_v1_account_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1945,7 +2640,7 @@ func (x *EraseAccountRequest) String() string {
 func (*EraseAccountRequest) ProtoMessage() {}
 
 func (x *EraseAccountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_account_v1_account_proto_msgTypes[40]
+	mi := &file_cellar_account_v1_account_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1958,7 +2653,7 @@ func (x *EraseAccountRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EraseAccountRequest.ProtoReflect.Descriptor instead.
 func (*EraseAccountRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_account_v1_account_proto_rawDescGZIP(), []int{40}
+	return file_cellar_account_v1_account_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *EraseAccountRequest) GetPassword() string {
@@ -1976,7 +2671,7 @@ type EraseAccountResponse struct {
 
 func (x *EraseAccountResponse) Reset() {
 	*x = EraseAccountResponse{}
-	mi := &file_cellar_account_v1_account_proto_msgTypes[41]
+	mi := &file_cellar_account_v1_account_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1988,7 +2683,7 @@ func (x *EraseAccountResponse) String() string {
 func (*EraseAccountResponse) ProtoMessage() {}
 
 func (x *EraseAccountResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_account_v1_account_proto_msgTypes[41]
+	mi := &file_cellar_account_v1_account_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2001,7 +2696,7 @@ func (x *EraseAccountResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EraseAccountResponse.ProtoReflect.Descriptor instead.
 func (*EraseAccountResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_account_v1_account_proto_rawDescGZIP(), []int{41}
+	return file_cellar_account_v1_account_proto_rawDescGZIP(), []int{56}
 }
 
 type ResolveContactRequest struct {
@@ -2013,7 +2708,7 @@ type ResolveContactRequest struct {
 
 func (x *ResolveContactRequest) Reset() {
 	*x = ResolveContactRequest{}
-	mi := &file_cellar_account_v1_account_proto_msgTypes[42]
+	mi := &file_cellar_account_v1_account_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2025,7 +2720,7 @@ func (x *ResolveContactRequest) String() string {
 func (*ResolveContactRequest) ProtoMessage() {}
 
 func (x *ResolveContactRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_account_v1_account_proto_msgTypes[42]
+	mi := &file_cellar_account_v1_account_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2038,7 +2733,7 @@ func (x *ResolveContactRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolveContactRequest.ProtoReflect.Descriptor instead.
 func (*ResolveContactRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_account_v1_account_proto_rawDescGZIP(), []int{42}
+	return file_cellar_account_v1_account_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *ResolveContactRequest) GetCustomerId() string {
@@ -2059,7 +2754,7 @@ type ResolveContactResponse struct {
 
 func (x *ResolveContactResponse) Reset() {
 	*x = ResolveContactResponse{}
-	mi := &file_cellar_account_v1_account_proto_msgTypes[43]
+	mi := &file_cellar_account_v1_account_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2071,7 +2766,7 @@ func (x *ResolveContactResponse) String() string {
 func (*ResolveContactResponse) ProtoMessage() {}
 
 func (x *ResolveContactResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_account_v1_account_proto_msgTypes[43]
+	mi := &file_cellar_account_v1_account_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2084,7 +2779,7 @@ func (x *ResolveContactResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolveContactResponse.ProtoReflect.Descriptor instead.
 func (*ResolveContactResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_account_v1_account_proto_rawDescGZIP(), []int{43}
+	return file_cellar_account_v1_account_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *ResolveContactResponse) GetEmail() string {
@@ -2202,7 +2897,7 @@ const file_cellar_account_v1_account_proto_rawDesc = "" +
 	"\asession\x18\x01 \x01(\v2\x1a.cellar.account.v1.SessionR\asession\"\x1a\n" +
 	"\x18SignOutEverywhereRequest\"\x1b\n" +
 	"\x19SignOutEverywhereResponse\"\x13\n" +
-	"\x11ExportDataRequest\"\xea\x03\n" +
+	"\x11ExportDataRequest\"\xa2\x04\n" +
 	"\x12ExportDataResponse\x12?\n" +
 	"\aprofile\x18\x01 \x01(\v2%.cellar.account.v1.GetProfileResponseR\aprofile\x128\n" +
 	"\taddresses\x18\x02 \x03(\v2\x1a.cellar.account.v1.AddressR\taddresses\x12I\n" +
@@ -2211,7 +2906,44 @@ const file_cellar_account_v1_account_proto_rawDesc = "" +
 	"\areviews\x18\x05 \x01(\v2&.cellar.review.v1.ExportAuthorResponseR\areviews\x12F\n" +
 	"\rnotifications\x18\x06 \x01(\v2 .cellar.notification.v1.SettingsR\rnotifications\x12(\n" +
 	"\x04cart\x18\a \x03(\v2\x14.cellar.cart.v1.LineR\x04cart\x12*\n" +
-	"\x05saved\x18\b \x03(\v2\x14.cellar.cart.v1.LineR\x05saved\"6\n" +
+	"\x05saved\x18\b \x03(\v2\x14.cellar.cart.v1.LineR\x05saved\x126\n" +
+	"\bpasskeys\x18\t \x03(\v2\x1a.cellar.account.v1.PasskeyR\bpasskeys\"\xc4\x01\n" +
+	"\aPasskey\x12\x1d\n" +
+	"\n" +
+	"passkey_id\x18\x01 \x01(\tR\tpasskeyId\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x129\n" +
+	"\n" +
+	"created_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x123\n" +
+	"\aused_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x06usedAt\x12\x16\n" +
+	"\x06synced\x18\x05 \x01(\bR\x06synced\"\x17\n" +
+	"\x15PreparePasskeyRequest\"2\n" +
+	"\x16PreparePasskeyResponse\x12\x18\n" +
+	"\aoptions\x18\x01 \x01(\tR\aoptions\"D\n" +
+	"\x11AddPasskeyRequest\x12\x1b\n" +
+	"\x06answer\x18\x01 \x01(\tB\x03\x80\x01\x01R\x06answer\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\"J\n" +
+	"\x12AddPasskeyResponse\x124\n" +
+	"\apasskey\x18\x01 \x01(\v2\x1a.cellar.account.v1.PasskeyR\apasskey\"\x15\n" +
+	"\x13ListPasskeysRequest\"N\n" +
+	"\x14ListPasskeysResponse\x126\n" +
+	"\bpasskeys\x18\x01 \x03(\v2\x1a.cellar.account.v1.PasskeyR\bpasskeys\"I\n" +
+	"\x14RenamePasskeyRequest\x12\x1d\n" +
+	"\n" +
+	"passkey_id\x18\x01 \x01(\tR\tpasskeyId\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\"\x17\n" +
+	"\x15RenamePasskeyResponse\"5\n" +
+	"\x14DeletePasskeyRequest\x12\x1d\n" +
+	"\n" +
+	"passkey_id\x18\x01 \x01(\tR\tpasskeyId\"\x17\n" +
+	"\x15DeletePasskeyResponse\"\x1d\n" +
+	"\x1bPreparePasskeySignInRequest\"8\n" +
+	"\x1cPreparePasskeySignInResponse\x12\x18\n" +
+	"\aoptions\x18\x01 \x01(\tR\aoptions\"7\n" +
+	"\x18SignInWithPasskeyRequest\x12\x1b\n" +
+	"\x06answer\x18\x01 \x01(\tB\x03\x80\x01\x01R\x06answer\"\x88\x01\n" +
+	"\x19SignInWithPasskeyResponse\x124\n" +
+	"\asession\x18\x01 \x01(\v2\x1a.cellar.account.v1.SessionR\asession\x125\n" +
+	"\x06merged\x18\x02 \x03(\v2\x1d.cellar.account.v1.MergedLineR\x06merged\"6\n" +
 	"\x13EraseAccountRequest\x12\x1f\n" +
 	"\bpassword\x18\x01 \x01(\tB\x03\x80\x01\x01R\bpassword\"\x16\n" +
 	"\x14EraseAccountResponse\"8\n" +
@@ -2220,7 +2952,7 @@ const file_cellar_account_v1_account_proto_rawDesc = "" +
 	"customerId\"L\n" +
 	"\x16ResolveContactResponse\x12\x19\n" +
 	"\x05email\x18\x01 \x01(\tB\x03\x80\x01\x01R\x05email\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tB\x03\x80\x01\x01R\x04name2\xd6\x11\n" +
+	"\x04name\x18\x02 \x01(\tB\x03\x80\x01\x01R\x04name2\xf9\x17\n" +
 	"\x0eAccountService\x12W\n" +
 	"\x06SignUp\x12 .cellar.account.v1.SignUpRequest\x1a!.cellar.account.v1.SignUpResponse\"\b\x88\xa6\x1d\x01\x90\xa6\x1d\x02\x12Z\n" +
 	"\x06SignIn\x12 .cellar.account.v1.SignInRequest\x1a!.cellar.account.v1.SignInResponse\"\v\x88\xa6\x1d\x01\x90\xa6\x1d\x02\x90\x02\x02\x12f\n" +
@@ -2238,7 +2970,15 @@ const file_cellar_account_v1_account_proto_rawDesc = "" +
 	"\fRequestReset\x12&.cellar.account.v1.RequestResetRequest\x1a'.cellar.account.v1.RequestResetResponse\"\b\x88\xa6\x1d\x01\x90\xa6\x1d\x02\x12l\n" +
 	"\rResetPassword\x12'.cellar.account.v1.ResetPasswordRequest\x1a(.cellar.account.v1.ResetPasswordResponse\"\b\x88\xa6\x1d\x01\x90\xa6\x1d\x02\x12o\n" +
 	"\x0eChangePassword\x12(.cellar.account.v1.ChangePasswordRequest\x1a).cellar.account.v1.ChangePasswordResponse\"\b\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x12x\n" +
-	"\x11SignOutEverywhere\x12+.cellar.account.v1.SignOutEverywhereRequest\x1a,.cellar.account.v1.SignOutEverywhereResponse\"\b\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x12f\n" +
+	"\x11SignOutEverywhere\x12+.cellar.account.v1.SignOutEverywhereRequest\x1a,.cellar.account.v1.SignOutEverywhereResponse\"\b\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x12r\n" +
+	"\x0ePreparePasskey\x12(.cellar.account.v1.PreparePasskeyRequest\x1a).cellar.account.v1.PreparePasskeyResponse\"\v\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x90\x02\x02\x12c\n" +
+	"\n" +
+	"AddPasskey\x12$.cellar.account.v1.AddPasskeyRequest\x1a%.cellar.account.v1.AddPasskeyResponse\"\b\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x12l\n" +
+	"\fListPasskeys\x12&.cellar.account.v1.ListPasskeysRequest\x1a'.cellar.account.v1.ListPasskeysResponse\"\v\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x90\x02\x01\x12o\n" +
+	"\rRenamePasskey\x12'.cellar.account.v1.RenamePasskeyRequest\x1a(.cellar.account.v1.RenamePasskeyResponse\"\v\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x90\x02\x02\x12l\n" +
+	"\rDeletePasskey\x12'.cellar.account.v1.DeletePasskeyRequest\x1a(.cellar.account.v1.DeletePasskeyResponse\"\b\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x12\x80\x01\n" +
+	"\x14PreparePasskeySignIn\x12..cellar.account.v1.PreparePasskeySignInRequest\x1a/.cellar.account.v1.PreparePasskeySignInResponse\"\a\x88\xa6\x1d\x01\x90\x02\x02\x12x\n" +
+	"\x11SignInWithPasskey\x12+.cellar.account.v1.SignInWithPasskeyRequest\x1a,.cellar.account.v1.SignInWithPasskeyResponse\"\b\x88\xa6\x1d\x01\x90\xa6\x1d\x02\x12f\n" +
 	"\n" +
 	"ExportData\x12$.cellar.account.v1.ExportDataRequest\x1a%.cellar.account.v1.ExportDataResponse\"\v\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x90\x02\x01\x12i\n" +
 	"\fEraseAccount\x12&.cellar.account.v1.EraseAccountRequest\x1a'.cellar.account.v1.EraseAccountResponse\"\b\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x12r\n" +
@@ -2259,7 +2999,7 @@ func file_cellar_account_v1_account_proto_rawDescGZIP() []byte {
 	return file_cellar_account_v1_account_proto_rawDescData
 }
 
-var file_cellar_account_v1_account_proto_msgTypes = make([]protoimpl.MessageInfo, 44)
+var file_cellar_account_v1_account_proto_msgTypes = make([]protoimpl.MessageInfo, 59)
 var file_cellar_account_v1_account_proto_goTypes = []any{
 	(*SignUpRequest)(nil),                // 0: cellar.account.v1.SignUpRequest
 	(*SignUpResponse)(nil),               // 1: cellar.account.v1.SignUpResponse
@@ -2301,84 +3041,120 @@ var file_cellar_account_v1_account_proto_goTypes = []any{
 	(*SignOutEverywhereResponse)(nil),    // 37: cellar.account.v1.SignOutEverywhereResponse
 	(*ExportDataRequest)(nil),            // 38: cellar.account.v1.ExportDataRequest
 	(*ExportDataResponse)(nil),           // 39: cellar.account.v1.ExportDataResponse
-	(*EraseAccountRequest)(nil),          // 40: cellar.account.v1.EraseAccountRequest
-	(*EraseAccountResponse)(nil),         // 41: cellar.account.v1.EraseAccountResponse
-	(*ResolveContactRequest)(nil),        // 42: cellar.account.v1.ResolveContactRequest
-	(*ResolveContactResponse)(nil),       // 43: cellar.account.v1.ResolveContactResponse
-	(*timestamppb.Timestamp)(nil),        // 44: google.protobuf.Timestamp
-	(*v1.PostalAddress)(nil),             // 45: cellar.postal.v1.PostalAddress
-	(*v11.Order)(nil),                    // 46: cellar.order.v1.Order
-	(*v12.ExportAuthorResponse)(nil),     // 47: cellar.review.v1.ExportAuthorResponse
-	(*v13.Settings)(nil),                 // 48: cellar.notification.v1.Settings
-	(*v14.Line)(nil),                     // 49: cellar.cart.v1.Line
+	(*Passkey)(nil),                      // 40: cellar.account.v1.Passkey
+	(*PreparePasskeyRequest)(nil),        // 41: cellar.account.v1.PreparePasskeyRequest
+	(*PreparePasskeyResponse)(nil),       // 42: cellar.account.v1.PreparePasskeyResponse
+	(*AddPasskeyRequest)(nil),            // 43: cellar.account.v1.AddPasskeyRequest
+	(*AddPasskeyResponse)(nil),           // 44: cellar.account.v1.AddPasskeyResponse
+	(*ListPasskeysRequest)(nil),          // 45: cellar.account.v1.ListPasskeysRequest
+	(*ListPasskeysResponse)(nil),         // 46: cellar.account.v1.ListPasskeysResponse
+	(*RenamePasskeyRequest)(nil),         // 47: cellar.account.v1.RenamePasskeyRequest
+	(*RenamePasskeyResponse)(nil),        // 48: cellar.account.v1.RenamePasskeyResponse
+	(*DeletePasskeyRequest)(nil),         // 49: cellar.account.v1.DeletePasskeyRequest
+	(*DeletePasskeyResponse)(nil),        // 50: cellar.account.v1.DeletePasskeyResponse
+	(*PreparePasskeySignInRequest)(nil),  // 51: cellar.account.v1.PreparePasskeySignInRequest
+	(*PreparePasskeySignInResponse)(nil), // 52: cellar.account.v1.PreparePasskeySignInResponse
+	(*SignInWithPasskeyRequest)(nil),     // 53: cellar.account.v1.SignInWithPasskeyRequest
+	(*SignInWithPasskeyResponse)(nil),    // 54: cellar.account.v1.SignInWithPasskeyResponse
+	(*EraseAccountRequest)(nil),          // 55: cellar.account.v1.EraseAccountRequest
+	(*EraseAccountResponse)(nil),         // 56: cellar.account.v1.EraseAccountResponse
+	(*ResolveContactRequest)(nil),        // 57: cellar.account.v1.ResolveContactRequest
+	(*ResolveContactResponse)(nil),       // 58: cellar.account.v1.ResolveContactResponse
+	(*timestamppb.Timestamp)(nil),        // 59: google.protobuf.Timestamp
+	(*v1.PostalAddress)(nil),             // 60: cellar.postal.v1.PostalAddress
+	(*v11.Order)(nil),                    // 61: cellar.order.v1.Order
+	(*v12.ExportAuthorResponse)(nil),     // 62: cellar.review.v1.ExportAuthorResponse
+	(*v13.Settings)(nil),                 // 63: cellar.notification.v1.Settings
+	(*v14.Line)(nil),                     // 64: cellar.cart.v1.Line
 }
 var file_cellar_account_v1_account_proto_depIdxs = []int32{
 	5,  // 0: cellar.account.v1.SignUpResponse.session:type_name -> cellar.account.v1.Session
 	5,  // 1: cellar.account.v1.SignInResponse.session:type_name -> cellar.account.v1.Session
 	4,  // 2: cellar.account.v1.SignInResponse.merged:type_name -> cellar.account.v1.MergedLine
-	44, // 3: cellar.account.v1.Session.expires_at:type_name -> google.protobuf.Timestamp
-	44, // 4: cellar.account.v1.GetProfileResponse.created_at:type_name -> google.protobuf.Timestamp
-	45, // 5: cellar.account.v1.AddAddressRequest.address:type_name -> cellar.postal.v1.PostalAddress
+	59, // 3: cellar.account.v1.Session.expires_at:type_name -> google.protobuf.Timestamp
+	59, // 4: cellar.account.v1.GetProfileResponse.created_at:type_name -> google.protobuf.Timestamp
+	60, // 5: cellar.account.v1.AddAddressRequest.address:type_name -> cellar.postal.v1.PostalAddress
 	10, // 6: cellar.account.v1.AddAddressResponse.address:type_name -> cellar.account.v1.Address
-	45, // 7: cellar.account.v1.Address.address:type_name -> cellar.postal.v1.PostalAddress
+	60, // 7: cellar.account.v1.Address.address:type_name -> cellar.postal.v1.PostalAddress
 	10, // 8: cellar.account.v1.ListAddressesResponse.addresses:type_name -> cellar.account.v1.Address
 	17, // 9: cellar.account.v1.AddPaymentMethodResponse.payment_method:type_name -> cellar.account.v1.PaymentMethod
 	17, // 10: cellar.account.v1.ListPaymentMethodsResponse.payment_methods:type_name -> cellar.account.v1.PaymentMethod
-	45, // 11: cellar.account.v1.ResolveAddressResponse.address:type_name -> cellar.postal.v1.PostalAddress
+	60, // 11: cellar.account.v1.ResolveAddressResponse.address:type_name -> cellar.postal.v1.PostalAddress
 	5,  // 12: cellar.account.v1.ChangePasswordResponse.session:type_name -> cellar.account.v1.Session
 	7,  // 13: cellar.account.v1.ExportDataResponse.profile:type_name -> cellar.account.v1.GetProfileResponse
 	10, // 14: cellar.account.v1.ExportDataResponse.addresses:type_name -> cellar.account.v1.Address
 	17, // 15: cellar.account.v1.ExportDataResponse.payment_methods:type_name -> cellar.account.v1.PaymentMethod
-	46, // 16: cellar.account.v1.ExportDataResponse.orders:type_name -> cellar.order.v1.Order
-	47, // 17: cellar.account.v1.ExportDataResponse.reviews:type_name -> cellar.review.v1.ExportAuthorResponse
-	48, // 18: cellar.account.v1.ExportDataResponse.notifications:type_name -> cellar.notification.v1.Settings
-	49, // 19: cellar.account.v1.ExportDataResponse.cart:type_name -> cellar.cart.v1.Line
-	49, // 20: cellar.account.v1.ExportDataResponse.saved:type_name -> cellar.cart.v1.Line
-	0,  // 21: cellar.account.v1.AccountService.SignUp:input_type -> cellar.account.v1.SignUpRequest
-	2,  // 22: cellar.account.v1.AccountService.SignIn:input_type -> cellar.account.v1.SignInRequest
-	6,  // 23: cellar.account.v1.AccountService.GetProfile:input_type -> cellar.account.v1.GetProfileRequest
-	8,  // 24: cellar.account.v1.AccountService.AddAddress:input_type -> cellar.account.v1.AddAddressRequest
-	11, // 25: cellar.account.v1.AccountService.ListAddresses:input_type -> cellar.account.v1.ListAddressesRequest
-	13, // 26: cellar.account.v1.AccountService.DeleteAddress:input_type -> cellar.account.v1.DeleteAddressRequest
-	15, // 27: cellar.account.v1.AccountService.AddPaymentMethod:input_type -> cellar.account.v1.AddPaymentMethodRequest
-	18, // 28: cellar.account.v1.AccountService.ListPaymentMethods:input_type -> cellar.account.v1.ListPaymentMethodsRequest
-	20, // 29: cellar.account.v1.AccountService.DeletePaymentMethod:input_type -> cellar.account.v1.DeletePaymentMethodRequest
-	26, // 30: cellar.account.v1.AccountService.RequestVerification:input_type -> cellar.account.v1.RequestVerificationRequest
-	28, // 31: cellar.account.v1.AccountService.VerifyEmail:input_type -> cellar.account.v1.VerifyEmailRequest
-	30, // 32: cellar.account.v1.AccountService.RequestReset:input_type -> cellar.account.v1.RequestResetRequest
-	32, // 33: cellar.account.v1.AccountService.ResetPassword:input_type -> cellar.account.v1.ResetPasswordRequest
-	34, // 34: cellar.account.v1.AccountService.ChangePassword:input_type -> cellar.account.v1.ChangePasswordRequest
-	36, // 35: cellar.account.v1.AccountService.SignOutEverywhere:input_type -> cellar.account.v1.SignOutEverywhereRequest
-	38, // 36: cellar.account.v1.AccountService.ExportData:input_type -> cellar.account.v1.ExportDataRequest
-	40, // 37: cellar.account.v1.AccountService.EraseAccount:input_type -> cellar.account.v1.EraseAccountRequest
-	42, // 38: cellar.account.v1.AccountService.ResolveContact:input_type -> cellar.account.v1.ResolveContactRequest
-	22, // 39: cellar.account.v1.AccountService.ResolvePaymentMethod:input_type -> cellar.account.v1.ResolvePaymentMethodRequest
-	24, // 40: cellar.account.v1.AccountService.ResolveAddress:input_type -> cellar.account.v1.ResolveAddressRequest
-	1,  // 41: cellar.account.v1.AccountService.SignUp:output_type -> cellar.account.v1.SignUpResponse
-	3,  // 42: cellar.account.v1.AccountService.SignIn:output_type -> cellar.account.v1.SignInResponse
-	7,  // 43: cellar.account.v1.AccountService.GetProfile:output_type -> cellar.account.v1.GetProfileResponse
-	9,  // 44: cellar.account.v1.AccountService.AddAddress:output_type -> cellar.account.v1.AddAddressResponse
-	12, // 45: cellar.account.v1.AccountService.ListAddresses:output_type -> cellar.account.v1.ListAddressesResponse
-	14, // 46: cellar.account.v1.AccountService.DeleteAddress:output_type -> cellar.account.v1.DeleteAddressResponse
-	16, // 47: cellar.account.v1.AccountService.AddPaymentMethod:output_type -> cellar.account.v1.AddPaymentMethodResponse
-	19, // 48: cellar.account.v1.AccountService.ListPaymentMethods:output_type -> cellar.account.v1.ListPaymentMethodsResponse
-	21, // 49: cellar.account.v1.AccountService.DeletePaymentMethod:output_type -> cellar.account.v1.DeletePaymentMethodResponse
-	27, // 50: cellar.account.v1.AccountService.RequestVerification:output_type -> cellar.account.v1.RequestVerificationResponse
-	29, // 51: cellar.account.v1.AccountService.VerifyEmail:output_type -> cellar.account.v1.VerifyEmailResponse
-	31, // 52: cellar.account.v1.AccountService.RequestReset:output_type -> cellar.account.v1.RequestResetResponse
-	33, // 53: cellar.account.v1.AccountService.ResetPassword:output_type -> cellar.account.v1.ResetPasswordResponse
-	35, // 54: cellar.account.v1.AccountService.ChangePassword:output_type -> cellar.account.v1.ChangePasswordResponse
-	37, // 55: cellar.account.v1.AccountService.SignOutEverywhere:output_type -> cellar.account.v1.SignOutEverywhereResponse
-	39, // 56: cellar.account.v1.AccountService.ExportData:output_type -> cellar.account.v1.ExportDataResponse
-	41, // 57: cellar.account.v1.AccountService.EraseAccount:output_type -> cellar.account.v1.EraseAccountResponse
-	43, // 58: cellar.account.v1.AccountService.ResolveContact:output_type -> cellar.account.v1.ResolveContactResponse
-	23, // 59: cellar.account.v1.AccountService.ResolvePaymentMethod:output_type -> cellar.account.v1.ResolvePaymentMethodResponse
-	25, // 60: cellar.account.v1.AccountService.ResolveAddress:output_type -> cellar.account.v1.ResolveAddressResponse
-	41, // [41:61] is the sub-list for method output_type
-	21, // [21:41] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	61, // 16: cellar.account.v1.ExportDataResponse.orders:type_name -> cellar.order.v1.Order
+	62, // 17: cellar.account.v1.ExportDataResponse.reviews:type_name -> cellar.review.v1.ExportAuthorResponse
+	63, // 18: cellar.account.v1.ExportDataResponse.notifications:type_name -> cellar.notification.v1.Settings
+	64, // 19: cellar.account.v1.ExportDataResponse.cart:type_name -> cellar.cart.v1.Line
+	64, // 20: cellar.account.v1.ExportDataResponse.saved:type_name -> cellar.cart.v1.Line
+	40, // 21: cellar.account.v1.ExportDataResponse.passkeys:type_name -> cellar.account.v1.Passkey
+	59, // 22: cellar.account.v1.Passkey.created_at:type_name -> google.protobuf.Timestamp
+	59, // 23: cellar.account.v1.Passkey.used_at:type_name -> google.protobuf.Timestamp
+	40, // 24: cellar.account.v1.AddPasskeyResponse.passkey:type_name -> cellar.account.v1.Passkey
+	40, // 25: cellar.account.v1.ListPasskeysResponse.passkeys:type_name -> cellar.account.v1.Passkey
+	5,  // 26: cellar.account.v1.SignInWithPasskeyResponse.session:type_name -> cellar.account.v1.Session
+	4,  // 27: cellar.account.v1.SignInWithPasskeyResponse.merged:type_name -> cellar.account.v1.MergedLine
+	0,  // 28: cellar.account.v1.AccountService.SignUp:input_type -> cellar.account.v1.SignUpRequest
+	2,  // 29: cellar.account.v1.AccountService.SignIn:input_type -> cellar.account.v1.SignInRequest
+	6,  // 30: cellar.account.v1.AccountService.GetProfile:input_type -> cellar.account.v1.GetProfileRequest
+	8,  // 31: cellar.account.v1.AccountService.AddAddress:input_type -> cellar.account.v1.AddAddressRequest
+	11, // 32: cellar.account.v1.AccountService.ListAddresses:input_type -> cellar.account.v1.ListAddressesRequest
+	13, // 33: cellar.account.v1.AccountService.DeleteAddress:input_type -> cellar.account.v1.DeleteAddressRequest
+	15, // 34: cellar.account.v1.AccountService.AddPaymentMethod:input_type -> cellar.account.v1.AddPaymentMethodRequest
+	18, // 35: cellar.account.v1.AccountService.ListPaymentMethods:input_type -> cellar.account.v1.ListPaymentMethodsRequest
+	20, // 36: cellar.account.v1.AccountService.DeletePaymentMethod:input_type -> cellar.account.v1.DeletePaymentMethodRequest
+	26, // 37: cellar.account.v1.AccountService.RequestVerification:input_type -> cellar.account.v1.RequestVerificationRequest
+	28, // 38: cellar.account.v1.AccountService.VerifyEmail:input_type -> cellar.account.v1.VerifyEmailRequest
+	30, // 39: cellar.account.v1.AccountService.RequestReset:input_type -> cellar.account.v1.RequestResetRequest
+	32, // 40: cellar.account.v1.AccountService.ResetPassword:input_type -> cellar.account.v1.ResetPasswordRequest
+	34, // 41: cellar.account.v1.AccountService.ChangePassword:input_type -> cellar.account.v1.ChangePasswordRequest
+	36, // 42: cellar.account.v1.AccountService.SignOutEverywhere:input_type -> cellar.account.v1.SignOutEverywhereRequest
+	41, // 43: cellar.account.v1.AccountService.PreparePasskey:input_type -> cellar.account.v1.PreparePasskeyRequest
+	43, // 44: cellar.account.v1.AccountService.AddPasskey:input_type -> cellar.account.v1.AddPasskeyRequest
+	45, // 45: cellar.account.v1.AccountService.ListPasskeys:input_type -> cellar.account.v1.ListPasskeysRequest
+	47, // 46: cellar.account.v1.AccountService.RenamePasskey:input_type -> cellar.account.v1.RenamePasskeyRequest
+	49, // 47: cellar.account.v1.AccountService.DeletePasskey:input_type -> cellar.account.v1.DeletePasskeyRequest
+	51, // 48: cellar.account.v1.AccountService.PreparePasskeySignIn:input_type -> cellar.account.v1.PreparePasskeySignInRequest
+	53, // 49: cellar.account.v1.AccountService.SignInWithPasskey:input_type -> cellar.account.v1.SignInWithPasskeyRequest
+	38, // 50: cellar.account.v1.AccountService.ExportData:input_type -> cellar.account.v1.ExportDataRequest
+	55, // 51: cellar.account.v1.AccountService.EraseAccount:input_type -> cellar.account.v1.EraseAccountRequest
+	57, // 52: cellar.account.v1.AccountService.ResolveContact:input_type -> cellar.account.v1.ResolveContactRequest
+	22, // 53: cellar.account.v1.AccountService.ResolvePaymentMethod:input_type -> cellar.account.v1.ResolvePaymentMethodRequest
+	24, // 54: cellar.account.v1.AccountService.ResolveAddress:input_type -> cellar.account.v1.ResolveAddressRequest
+	1,  // 55: cellar.account.v1.AccountService.SignUp:output_type -> cellar.account.v1.SignUpResponse
+	3,  // 56: cellar.account.v1.AccountService.SignIn:output_type -> cellar.account.v1.SignInResponse
+	7,  // 57: cellar.account.v1.AccountService.GetProfile:output_type -> cellar.account.v1.GetProfileResponse
+	9,  // 58: cellar.account.v1.AccountService.AddAddress:output_type -> cellar.account.v1.AddAddressResponse
+	12, // 59: cellar.account.v1.AccountService.ListAddresses:output_type -> cellar.account.v1.ListAddressesResponse
+	14, // 60: cellar.account.v1.AccountService.DeleteAddress:output_type -> cellar.account.v1.DeleteAddressResponse
+	16, // 61: cellar.account.v1.AccountService.AddPaymentMethod:output_type -> cellar.account.v1.AddPaymentMethodResponse
+	19, // 62: cellar.account.v1.AccountService.ListPaymentMethods:output_type -> cellar.account.v1.ListPaymentMethodsResponse
+	21, // 63: cellar.account.v1.AccountService.DeletePaymentMethod:output_type -> cellar.account.v1.DeletePaymentMethodResponse
+	27, // 64: cellar.account.v1.AccountService.RequestVerification:output_type -> cellar.account.v1.RequestVerificationResponse
+	29, // 65: cellar.account.v1.AccountService.VerifyEmail:output_type -> cellar.account.v1.VerifyEmailResponse
+	31, // 66: cellar.account.v1.AccountService.RequestReset:output_type -> cellar.account.v1.RequestResetResponse
+	33, // 67: cellar.account.v1.AccountService.ResetPassword:output_type -> cellar.account.v1.ResetPasswordResponse
+	35, // 68: cellar.account.v1.AccountService.ChangePassword:output_type -> cellar.account.v1.ChangePasswordResponse
+	37, // 69: cellar.account.v1.AccountService.SignOutEverywhere:output_type -> cellar.account.v1.SignOutEverywhereResponse
+	42, // 70: cellar.account.v1.AccountService.PreparePasskey:output_type -> cellar.account.v1.PreparePasskeyResponse
+	44, // 71: cellar.account.v1.AccountService.AddPasskey:output_type -> cellar.account.v1.AddPasskeyResponse
+	46, // 72: cellar.account.v1.AccountService.ListPasskeys:output_type -> cellar.account.v1.ListPasskeysResponse
+	48, // 73: cellar.account.v1.AccountService.RenamePasskey:output_type -> cellar.account.v1.RenamePasskeyResponse
+	50, // 74: cellar.account.v1.AccountService.DeletePasskey:output_type -> cellar.account.v1.DeletePasskeyResponse
+	52, // 75: cellar.account.v1.AccountService.PreparePasskeySignIn:output_type -> cellar.account.v1.PreparePasskeySignInResponse
+	54, // 76: cellar.account.v1.AccountService.SignInWithPasskey:output_type -> cellar.account.v1.SignInWithPasskeyResponse
+	39, // 77: cellar.account.v1.AccountService.ExportData:output_type -> cellar.account.v1.ExportDataResponse
+	56, // 78: cellar.account.v1.AccountService.EraseAccount:output_type -> cellar.account.v1.EraseAccountResponse
+	58, // 79: cellar.account.v1.AccountService.ResolveContact:output_type -> cellar.account.v1.ResolveContactResponse
+	23, // 80: cellar.account.v1.AccountService.ResolvePaymentMethod:output_type -> cellar.account.v1.ResolvePaymentMethodResponse
+	25, // 81: cellar.account.v1.AccountService.ResolveAddress:output_type -> cellar.account.v1.ResolveAddressResponse
+	55, // [55:82] is the sub-list for method output_type
+	28, // [28:55] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_cellar_account_v1_account_proto_init() }
@@ -2392,7 +3168,7 @@ func file_cellar_account_v1_account_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cellar_account_v1_account_proto_rawDesc), len(file_cellar_account_v1_account_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   44,
+			NumMessages:   59,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -99,7 +99,7 @@ func (x *Cart) GetSaved() []*Line {
 type Line struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Sku   string                 `protobuf:"bytes,1,opt,name=sku,proto3" json:"sku,omitempty"`
-	// Of an offer it names condition and seller too, and so do quote and order: "Kettle (good, sold by Acme)".
+	// Of an offer it names the condition too, and so do quote and order: "Kettle (good)".
 	Title string `protobuf:"bytes,2,opt,name=title,proto3" json:"title,omitempty"`
 	// 1 to 999.
 	Quantity int64 `protobuf:"varint,3,opt,name=quantity,proto3" json:"quantity,omitempty"`
@@ -111,6 +111,8 @@ type Line struct {
 	AvailableForSale bool `protobuf:"varint,6,opt,name=available_for_sale,json=availableForSale,proto3" json:"available_for_sale,omitempty"`
 	// Path of the product's category from the root, levels joined by " > "; empty when it is not for sale.
 	Category string `protobuf:"bytes,7,opt,name=category,proto3" json:"category,omitempty"`
+	// Who sells it, for people; empty when it is not for sale.
+	Seller string `protobuf:"bytes,8,opt,name=seller,proto3" json:"seller,omitempty"`
 	// Whether the product is Prime now: see cellar.catalog.v1.Product.
 	Prime         bool `protobuf:"varint,9,opt,name=prime,proto3" json:"prime,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -192,6 +194,13 @@ func (x *Line) GetAvailableForSale() bool {
 func (x *Line) GetCategory() string {
 	if x != nil {
 		return x.Category
+	}
+	return ""
+}
+
+func (x *Line) GetSeller() string {
+	if x != nil {
+		return x.Seller
 	}
 	return ""
 }
@@ -1313,7 +1322,7 @@ const file_cellar_cart_v1_cart_proto_rawDesc = "" +
 	"customerId\x12*\n" +
 	"\x05lines\x18\x02 \x03(\v2\x14.cellar.cart.v1.LineR\x05lines\x122\n" +
 	"\bsubtotal\x18\x03 \x01(\v2\x16.cellar.money.v1.MoneyR\bsubtotal\x12*\n" +
-	"\x05saved\x18\x04 \x03(\v2\x14.cellar.cart.v1.LineR\x05saved\"\x92\x02\n" +
+	"\x05saved\x18\x04 \x03(\v2\x14.cellar.cart.v1.LineR\x05saved\"\xaa\x02\n" +
 	"\x04Line\x12\x10\n" +
 	"\x03sku\x18\x01 \x01(\tR\x03sku\x12\x14\n" +
 	"\x05title\x18\x02 \x01(\tR\x05title\x12\x1a\n" +
@@ -1322,7 +1331,8 @@ const file_cellar_cart_v1_cart_proto_rawDesc = "" +
 	"priceAtAdd\x12,\n" +
 	"\x05price\x18\x05 \x01(\v2\x16.cellar.money.v1.MoneyR\x05price\x12,\n" +
 	"\x12available_for_sale\x18\x06 \x01(\bR\x10availableForSale\x12\x1a\n" +
-	"\bcategory\x18\a \x01(\tR\bcategory\x12\x14\n" +
+	"\bcategory\x18\a \x01(\tR\bcategory\x12\x16\n" +
+	"\x06seller\x18\b \x01(\tR\x06seller\x12\x14\n" +
 	"\x05prime\x18\t \x01(\bR\x05prime\"\x10\n" +
 	"\x0eGetCartRequest\";\n" +
 	"\x0fGetCartResponse\x12(\n" +

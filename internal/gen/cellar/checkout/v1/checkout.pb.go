@@ -444,6 +444,8 @@ type QuoteLine struct {
 	Discount *v11.Money `protobuf:"bytes,5,opt,name=discount,proto3" json:"discount,omitempty"`
 	// On the whole line, after the discount.
 	Tax *v11.Money `protobuf:"bytes,6,opt,name=tax,proto3" json:"tax,omitempty"`
+	// Who sells it, for people.
+	Seller string `protobuf:"bytes,7,opt,name=seller,proto3" json:"seller,omitempty"`
 	// Whether the product was Prime when it was quoted. Where every line is, shipping costs nothing, whatever the speed.
 	Prime         bool `protobuf:"varint,8,opt,name=prime,proto3" json:"prime,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -520,6 +522,13 @@ func (x *QuoteLine) GetTax() *v11.Money {
 		return x.Tax
 	}
 	return nil
+}
+
+func (x *QuoteLine) GetSeller() string {
+	if x != nil {
+		return x.Seller
+	}
+	return ""
 }
 
 func (x *QuoteLine) GetPrime() bool {
@@ -1987,7 +1996,7 @@ const file_cellar_checkout_v1_checkout_proto_rawDesc = "" +
 	"\n" +
 	"deliver_by\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\tdeliverBy\x12\x1f\n" +
 	"\vdeliver_day\x18\x03 \x01(\tR\n" +
-	"deliverDay\"\xfa\x01\n" +
+	"deliverDay\"\x92\x02\n" +
 	"\tQuoteLine\x12\x10\n" +
 	"\x03sku\x18\x01 \x01(\tR\x03sku\x12\x14\n" +
 	"\x05title\x18\x02 \x01(\tR\x05title\x12\x1a\n" +
@@ -1995,7 +2004,8 @@ const file_cellar_checkout_v1_checkout_proto_rawDesc = "" +
 	"\n" +
 	"unit_price\x18\x04 \x01(\v2\x16.cellar.money.v1.MoneyR\tunitPrice\x122\n" +
 	"\bdiscount\x18\x05 \x01(\v2\x16.cellar.money.v1.MoneyR\bdiscount\x12(\n" +
-	"\x03tax\x18\x06 \x01(\v2\x16.cellar.money.v1.MoneyR\x03tax\x12\x14\n" +
+	"\x03tax\x18\x06 \x01(\v2\x16.cellar.money.v1.MoneyR\x03tax\x12\x16\n" +
+	"\x06seller\x18\a \x01(\tR\x06seller\x12\x14\n" +
 	"\x05prime\x18\b \x01(\bR\x05prime\"\xd5\x01\n" +
 	"\x11PlaceOrderRequest\x12\x1f\n" +
 	"\vquote_token\x18\x01 \x01(\tR\n" +

@@ -986,6 +986,168 @@ func (x *Wave) GetPacked() int64 {
 	return 0
 }
 
+type ListCentersRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 1 to 200.
+	FcIds         []string `protobuf:"bytes,1,rep,name=fc_ids,json=fcIds,proto3" json:"fc_ids,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListCentersRequest) Reset() {
+	*x = ListCentersRequest{}
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListCentersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListCentersRequest) ProtoMessage() {}
+
+func (x *ListCentersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListCentersRequest.ProtoReflect.Descriptor instead.
+func (*ListCentersRequest) Descriptor() ([]byte, []int) {
+	return file_cellar_fulfillment_v1_fulfillment_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ListCentersRequest) GetFcIds() []string {
+	if x != nil {
+		return x.FcIds
+	}
+	return nil
+}
+
+type ListCentersResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In the order of the ids.
+	Centers       []*Center `protobuf:"bytes,1,rep,name=centers,proto3" json:"centers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListCentersResponse) Reset() {
+	*x = ListCentersResponse{}
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListCentersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListCentersResponse) ProtoMessage() {}
+
+func (x *ListCentersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListCentersResponse.ProtoReflect.Descriptor instead.
+func (*ListCentersResponse) Descriptor() ([]byte, []int) {
+	return file_cellar_fulfillment_v1_fulfillment_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *ListCentersResponse) GetCenters() []*Center {
+	if x != nil {
+		return x.Centers
+	}
+	return nil
+}
+
+// Center is an FC.
+type Center struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	FcId  string                 `protobuf:"bytes,1,opt,name=fc_id,json=fcId,proto3" json:"fc_id,omitempty"`
+	// Region its rows are homed in.
+	Region string `protobuf:"bytes,2,opt,name=region,proto3" json:"region,omitempty"`
+	// For people.
+	Name string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	// By the name of its city.
+	Place         *Place `protobuf:"bytes,4,opt,name=place,proto3" json:"place,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Center) Reset() {
+	*x = Center{}
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Center) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Center) ProtoMessage() {}
+
+func (x *Center) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Center.ProtoReflect.Descriptor instead.
+func (*Center) Descriptor() ([]byte, []int) {
+	return file_cellar_fulfillment_v1_fulfillment_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *Center) GetFcId() string {
+	if x != nil {
+		return x.FcId
+	}
+	return ""
+}
+
+func (x *Center) GetRegion() string {
+	if x != nil {
+		return x.Region
+	}
+	return ""
+}
+
+func (x *Center) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Center) GetPlace() *Place {
+	if x != nil {
+		return x.Place
+	}
+	return nil
+}
+
 type ListShipmentsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	OrderId       string                 `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
@@ -995,7 +1157,7 @@ type ListShipmentsRequest struct {
 
 func (x *ListShipmentsRequest) Reset() {
 	*x = ListShipmentsRequest{}
-	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[14]
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1007,7 +1169,7 @@ func (x *ListShipmentsRequest) String() string {
 func (*ListShipmentsRequest) ProtoMessage() {}
 
 func (x *ListShipmentsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[14]
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1020,7 +1182,7 @@ func (x *ListShipmentsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListShipmentsRequest.ProtoReflect.Descriptor instead.
 func (*ListShipmentsRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_fulfillment_v1_fulfillment_proto_rawDescGZIP(), []int{14}
+	return file_cellar_fulfillment_v1_fulfillment_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ListShipmentsRequest) GetOrderId() string {
@@ -1039,7 +1201,7 @@ type ListShipmentsResponse struct {
 
 func (x *ListShipmentsResponse) Reset() {
 	*x = ListShipmentsResponse{}
-	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[15]
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1051,7 +1213,7 @@ func (x *ListShipmentsResponse) String() string {
 func (*ListShipmentsResponse) ProtoMessage() {}
 
 func (x *ListShipmentsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[15]
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1064,7 +1226,7 @@ func (x *ListShipmentsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListShipmentsResponse.ProtoReflect.Descriptor instead.
 func (*ListShipmentsResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_fulfillment_v1_fulfillment_proto_rawDescGZIP(), []int{15}
+	return file_cellar_fulfillment_v1_fulfillment_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ListShipmentsResponse) GetShipments() []*Shipment {
@@ -1101,7 +1263,7 @@ type Shipment struct {
 
 func (x *Shipment) Reset() {
 	*x = Shipment{}
-	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[16]
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1113,7 +1275,7 @@ func (x *Shipment) String() string {
 func (*Shipment) ProtoMessage() {}
 
 func (x *Shipment) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[16]
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1126,7 +1288,7 @@ func (x *Shipment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Shipment.ProtoReflect.Descriptor instead.
 func (*Shipment) Descriptor() ([]byte, []int) {
-	return file_cellar_fulfillment_v1_fulfillment_proto_rawDescGZIP(), []int{16}
+	return file_cellar_fulfillment_v1_fulfillment_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Shipment) GetShipmentId() string {
@@ -1239,7 +1401,7 @@ type ShipmentShipped struct {
 
 func (x *ShipmentShipped) Reset() {
 	*x = ShipmentShipped{}
-	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[17]
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1251,7 +1413,7 @@ func (x *ShipmentShipped) String() string {
 func (*ShipmentShipped) ProtoMessage() {}
 
 func (x *ShipmentShipped) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[17]
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1264,7 +1426,7 @@ func (x *ShipmentShipped) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShipmentShipped.ProtoReflect.Descriptor instead.
 func (*ShipmentShipped) Descriptor() ([]byte, []int) {
-	return file_cellar_fulfillment_v1_fulfillment_proto_rawDescGZIP(), []int{17}
+	return file_cellar_fulfillment_v1_fulfillment_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ShipmentShipped) GetOrderId() string {
@@ -1346,7 +1508,7 @@ type ShipmentShort struct {
 
 func (x *ShipmentShort) Reset() {
 	*x = ShipmentShort{}
-	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[18]
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1358,7 +1520,7 @@ func (x *ShipmentShort) String() string {
 func (*ShipmentShort) ProtoMessage() {}
 
 func (x *ShipmentShort) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[18]
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1371,7 +1533,7 @@ func (x *ShipmentShort) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShipmentShort.ProtoReflect.Descriptor instead.
 func (*ShipmentShort) Descriptor() ([]byte, []int) {
-	return file_cellar_fulfillment_v1_fulfillment_proto_rawDescGZIP(), []int{18}
+	return file_cellar_fulfillment_v1_fulfillment_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ShipmentShort) GetOrderId() string {
@@ -1426,7 +1588,7 @@ type ShortPicks struct {
 
 func (x *ShortPicks) Reset() {
 	*x = ShortPicks{}
-	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[19]
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1438,7 +1600,7 @@ func (x *ShortPicks) String() string {
 func (*ShortPicks) ProtoMessage() {}
 
 func (x *ShortPicks) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[19]
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1451,7 +1613,7 @@ func (x *ShortPicks) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShortPicks.ProtoReflect.Descriptor instead.
 func (*ShortPicks) Descriptor() ([]byte, []int) {
-	return file_cellar_fulfillment_v1_fulfillment_proto_rawDescGZIP(), []int{19}
+	return file_cellar_fulfillment_v1_fulfillment_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ShortPicks) GetShortPicks() []*v11.ShortPick {
@@ -1474,7 +1636,7 @@ type ShipmentScanned struct {
 
 func (x *ShipmentScanned) Reset() {
 	*x = ShipmentScanned{}
-	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[20]
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1486,7 +1648,7 @@ func (x *ShipmentScanned) String() string {
 func (*ShipmentScanned) ProtoMessage() {}
 
 func (x *ShipmentScanned) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[20]
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1499,7 +1661,7 @@ func (x *ShipmentScanned) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShipmentScanned.ProtoReflect.Descriptor instead.
 func (*ShipmentScanned) Descriptor() ([]byte, []int) {
-	return file_cellar_fulfillment_v1_fulfillment_proto_rawDescGZIP(), []int{20}
+	return file_cellar_fulfillment_v1_fulfillment_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ShipmentScanned) GetShipment() *ShipmentShipped {
@@ -1532,7 +1694,7 @@ type Booking struct {
 
 func (x *Booking) Reset() {
 	*x = Booking{}
-	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[21]
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1544,7 +1706,7 @@ func (x *Booking) String() string {
 func (*Booking) ProtoMessage() {}
 
 func (x *Booking) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[21]
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1557,7 +1719,7 @@ func (x *Booking) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Booking.ProtoReflect.Descriptor instead.
 func (*Booking) Descriptor() ([]byte, []int) {
-	return file_cellar_fulfillment_v1_fulfillment_proto_rawDescGZIP(), []int{21}
+	return file_cellar_fulfillment_v1_fulfillment_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Booking) GetKey() string {
@@ -1607,7 +1769,7 @@ type Place struct {
 
 func (x *Place) Reset() {
 	*x = Place{}
-	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[22]
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1619,7 +1781,7 @@ func (x *Place) String() string {
 func (*Place) ProtoMessage() {}
 
 func (x *Place) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[22]
+	mi := &file_cellar_fulfillment_v1_fulfillment_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1632,7 +1794,7 @@ func (x *Place) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Place.ProtoReflect.Descriptor instead.
 func (*Place) Descriptor() ([]byte, []int) {
-	return file_cellar_fulfillment_v1_fulfillment_proto_rawDescGZIP(), []int{22}
+	return file_cellar_fulfillment_v1_fulfillment_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Place) GetName() string {
@@ -1720,7 +1882,16 @@ const file_cellar_fulfillment_v1_fulfillment_proto_rawDesc = "" +
 	"pickedFrom\x12\x1c\n" +
 	"\trequested\x18\x04 \x01(\x03R\trequested\x12\x14\n" +
 	"\x05short\x18\x05 \x01(\x03R\x05short\x12\x16\n" +
-	"\x06packed\x18\x06 \x01(\x03R\x06packed\"1\n" +
+	"\x06packed\x18\x06 \x01(\x03R\x06packed\"+\n" +
+	"\x12ListCentersRequest\x12\x15\n" +
+	"\x06fc_ids\x18\x01 \x03(\tR\x05fcIds\"N\n" +
+	"\x13ListCentersResponse\x127\n" +
+	"\acenters\x18\x01 \x03(\v2\x1d.cellar.fulfillment.v1.CenterR\acenters\"}\n" +
+	"\x06Center\x12\x13\n" +
+	"\x05fc_id\x18\x01 \x01(\tR\x04fcId\x12\x16\n" +
+	"\x06region\x18\x02 \x01(\tR\x06region\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\x122\n" +
+	"\x05place\x18\x04 \x01(\v2\x1c.cellar.fulfillment.v1.PlaceR\x05place\"1\n" +
 	"\x14ListShipmentsRequest\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\"V\n" +
 	"\x15ListShipmentsResponse\x12=\n" +
@@ -1796,13 +1967,14 @@ const file_cellar_fulfillment_v1_fulfillment_proto_rawDesc = "" +
 	"\x16SHIPMENT_STATE_SHIPPED\x10\x02\x12\x19\n" +
 	"\x15SHIPMENT_STATE_PACKED\x10\x03\x12\x1b\n" +
 	"\x17SHIPMENT_STATE_CANCELED\x10\x04\x12\x18\n" +
-	"\x14SHIPMENT_STATE_SHORT\x10\x052\xb1\x05\n" +
+	"\x14SHIPMENT_STATE_SHORT\x10\x052\xa0\x06\n" +
 	"\x12FulfillmentService\x12d\n" +
 	"\tPlanOrder\x12'.cellar.fulfillment.v1.PlanOrderRequest\x1a(.cellar.fulfillment.v1.PlanOrderResponse\"\x04\x88\xa6\x1d\x02\x12s\n" +
 	"\x0eCancelShipment\x12,.cellar.fulfillment.v1.CancelShipmentRequest\x1a-.cellar.fulfillment.v1.CancelShipmentResponse\"\x04\x88\xa6\x1d\x02\x12v\n" +
 	"\x0fReportShortPick\x12-.cellar.fulfillment.v1.ReportShortPickRequest\x1a..cellar.fulfillment.v1.ReportShortPickResponse\"\x04\x88\xa6\x1d\x02\x12j\n" +
 	"\vRecordScans\x12).cellar.fulfillment.v1.RecordScansRequest\x1a*.cellar.fulfillment.v1.RecordScansResponse\"\x04\x88\xa6\x1d\x02\x12g\n" +
-	"\tListWaves\x12'.cellar.fulfillment.v1.ListWavesRequest\x1a(.cellar.fulfillment.v1.ListWavesResponse\"\a\x88\xa6\x1d\x02\x90\x02\x01\x12s\n" +
+	"\tListWaves\x12'.cellar.fulfillment.v1.ListWavesRequest\x1a(.cellar.fulfillment.v1.ListWavesResponse\"\a\x88\xa6\x1d\x02\x90\x02\x01\x12m\n" +
+	"\vListCenters\x12).cellar.fulfillment.v1.ListCentersRequest\x1a*.cellar.fulfillment.v1.ListCentersResponse\"\a\x88\xa6\x1d\x02\x90\x02\x01\x12s\n" +
 	"\rListShipments\x12+.cellar.fulfillment.v1.ListShipmentsRequest\x1a,.cellar.fulfillment.v1.ListShipmentsResponse\"\a\x88\xa6\x1d\x02\x90\x02\x01B\xf7\x01\n" +
 	"\x19com.cellar.fulfillment.v1B\x10FulfillmentProtoP\x01ZRgithub.com/cellar-commerce/cellar/internal/gen/cellar/fulfillment/v1;fulfillmentv1\xa2\x02\x03CFX\xaa\x02\x15Cellar.Fulfillment.V1\xca\x02\x15Cellar\\Fulfillment\\V1\xe2\x02!Cellar\\Fulfillment\\V1\\GPBMetadata\xea\x02\x17Cellar::Fulfillment::V1b\x06proto3"
 
@@ -1819,7 +1991,7 @@ func file_cellar_fulfillment_v1_fulfillment_proto_rawDescGZIP() []byte {
 }
 
 var file_cellar_fulfillment_v1_fulfillment_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_cellar_fulfillment_v1_fulfillment_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_cellar_fulfillment_v1_fulfillment_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_cellar_fulfillment_v1_fulfillment_proto_goTypes = []any{
 	(Speed)(0),                      // 0: cellar.fulfillment.v1.Speed
 	(ShipmentState)(0),              // 1: cellar.fulfillment.v1.ShipmentState
@@ -1837,74 +2009,81 @@ var file_cellar_fulfillment_v1_fulfillment_proto_goTypes = []any{
 	(*ListWavesRequest)(nil),        // 13: cellar.fulfillment.v1.ListWavesRequest
 	(*ListWavesResponse)(nil),       // 14: cellar.fulfillment.v1.ListWavesResponse
 	(*Wave)(nil),                    // 15: cellar.fulfillment.v1.Wave
-	(*ListShipmentsRequest)(nil),    // 16: cellar.fulfillment.v1.ListShipmentsRequest
-	(*ListShipmentsResponse)(nil),   // 17: cellar.fulfillment.v1.ListShipmentsResponse
-	(*Shipment)(nil),                // 18: cellar.fulfillment.v1.Shipment
-	(*ShipmentShipped)(nil),         // 19: cellar.fulfillment.v1.ShipmentShipped
-	(*ShipmentShort)(nil),           // 20: cellar.fulfillment.v1.ShipmentShort
-	(*ShortPicks)(nil),              // 21: cellar.fulfillment.v1.ShortPicks
-	(*ShipmentScanned)(nil),         // 22: cellar.fulfillment.v1.ShipmentScanned
-	(*Booking)(nil),                 // 23: cellar.fulfillment.v1.Booking
-	(*Place)(nil),                   // 24: cellar.fulfillment.v1.Place
-	(*v1.PostalAddress)(nil),        // 25: cellar.postal.v1.PostalAddress
-	(*v11.ParcelLine)(nil),          // 26: cellar.order.v1.ParcelLine
-	(*timestamppb.Timestamp)(nil),   // 27: google.protobuf.Timestamp
-	(*v12.Money)(nil),               // 28: cellar.money.v1.Money
-	(*v11.ShortPick)(nil),           // 29: cellar.order.v1.ShortPick
-	(*v11.Scan)(nil),                // 30: cellar.order.v1.Scan
-	(v11.WayState)(0),               // 31: cellar.order.v1.WayState
+	(*ListCentersRequest)(nil),      // 16: cellar.fulfillment.v1.ListCentersRequest
+	(*ListCentersResponse)(nil),     // 17: cellar.fulfillment.v1.ListCentersResponse
+	(*Center)(nil),                  // 18: cellar.fulfillment.v1.Center
+	(*ListShipmentsRequest)(nil),    // 19: cellar.fulfillment.v1.ListShipmentsRequest
+	(*ListShipmentsResponse)(nil),   // 20: cellar.fulfillment.v1.ListShipmentsResponse
+	(*Shipment)(nil),                // 21: cellar.fulfillment.v1.Shipment
+	(*ShipmentShipped)(nil),         // 22: cellar.fulfillment.v1.ShipmentShipped
+	(*ShipmentShort)(nil),           // 23: cellar.fulfillment.v1.ShipmentShort
+	(*ShortPicks)(nil),              // 24: cellar.fulfillment.v1.ShortPicks
+	(*ShipmentScanned)(nil),         // 25: cellar.fulfillment.v1.ShipmentScanned
+	(*Booking)(nil),                 // 26: cellar.fulfillment.v1.Booking
+	(*Place)(nil),                   // 27: cellar.fulfillment.v1.Place
+	(*v1.PostalAddress)(nil),        // 28: cellar.postal.v1.PostalAddress
+	(*v11.ParcelLine)(nil),          // 29: cellar.order.v1.ParcelLine
+	(*timestamppb.Timestamp)(nil),   // 30: google.protobuf.Timestamp
+	(*v12.Money)(nil),               // 31: cellar.money.v1.Money
+	(*v11.ShortPick)(nil),           // 32: cellar.order.v1.ShortPick
+	(*v11.Scan)(nil),                // 33: cellar.order.v1.Scan
+	(v11.WayState)(0),               // 34: cellar.order.v1.WayState
 }
 var file_cellar_fulfillment_v1_fulfillment_proto_depIdxs = []int32{
-	25, // 0: cellar.fulfillment.v1.PlanOrderRequest.ship_to:type_name -> cellar.postal.v1.PostalAddress
+	28, // 0: cellar.fulfillment.v1.PlanOrderRequest.ship_to:type_name -> cellar.postal.v1.PostalAddress
 	3,  // 1: cellar.fulfillment.v1.PlanOrderRequest.lines:type_name -> cellar.fulfillment.v1.PlanLine
 	0,  // 2: cellar.fulfillment.v1.PlanOrderRequest.speed:type_name -> cellar.fulfillment.v1.Speed
 	5,  // 3: cellar.fulfillment.v1.PlanOrderResponse.parcels:type_name -> cellar.fulfillment.v1.PlannedParcel
-	26, // 4: cellar.fulfillment.v1.PlannedParcel.lines:type_name -> cellar.order.v1.ParcelLine
-	27, // 5: cellar.fulfillment.v1.PlannedParcel.ship_by:type_name -> google.protobuf.Timestamp
-	27, // 6: cellar.fulfillment.v1.PlannedParcel.deliver_by:type_name -> google.protobuf.Timestamp
-	28, // 7: cellar.fulfillment.v1.PlannedParcel.cost:type_name -> cellar.money.v1.Money
-	27, // 8: cellar.fulfillment.v1.PlannedParcel.order_by:type_name -> google.protobuf.Timestamp
+	29, // 4: cellar.fulfillment.v1.PlannedParcel.lines:type_name -> cellar.order.v1.ParcelLine
+	30, // 5: cellar.fulfillment.v1.PlannedParcel.ship_by:type_name -> google.protobuf.Timestamp
+	30, // 6: cellar.fulfillment.v1.PlannedParcel.deliver_by:type_name -> google.protobuf.Timestamp
+	31, // 7: cellar.fulfillment.v1.PlannedParcel.cost:type_name -> cellar.money.v1.Money
+	30, // 8: cellar.fulfillment.v1.PlannedParcel.order_by:type_name -> google.protobuf.Timestamp
 	1,  // 9: cellar.fulfillment.v1.CancelShipmentResponse.state:type_name -> cellar.fulfillment.v1.ShipmentState
 	9,  // 10: cellar.fulfillment.v1.ReportShortPickRequest.lines:type_name -> cellar.fulfillment.v1.FoundLine
-	29, // 11: cellar.fulfillment.v1.ReportShortPickResponse.short_pick:type_name -> cellar.order.v1.ShortPick
-	30, // 12: cellar.fulfillment.v1.RecordScansRequest.scans:type_name -> cellar.order.v1.Scan
+	32, // 11: cellar.fulfillment.v1.ReportShortPickResponse.short_pick:type_name -> cellar.order.v1.ShortPick
+	33, // 12: cellar.fulfillment.v1.RecordScansRequest.scans:type_name -> cellar.order.v1.Scan
 	15, // 13: cellar.fulfillment.v1.ListWavesResponse.waves:type_name -> cellar.fulfillment.v1.Wave
-	27, // 14: cellar.fulfillment.v1.Wave.ship_by:type_name -> google.protobuf.Timestamp
-	27, // 15: cellar.fulfillment.v1.Wave.picked_from:type_name -> google.protobuf.Timestamp
-	18, // 16: cellar.fulfillment.v1.ListShipmentsResponse.shipments:type_name -> cellar.fulfillment.v1.Shipment
-	1,  // 17: cellar.fulfillment.v1.Shipment.state:type_name -> cellar.fulfillment.v1.ShipmentState
-	26, // 18: cellar.fulfillment.v1.Shipment.lines:type_name -> cellar.order.v1.ParcelLine
-	27, // 19: cellar.fulfillment.v1.Shipment.shipped_at:type_name -> google.protobuf.Timestamp
-	31, // 20: cellar.fulfillment.v1.Shipment.way:type_name -> cellar.order.v1.WayState
-	30, // 21: cellar.fulfillment.v1.Shipment.scans:type_name -> cellar.order.v1.Scan
-	29, // 22: cellar.fulfillment.v1.Shipment.short_picks:type_name -> cellar.order.v1.ShortPick
-	27, // 23: cellar.fulfillment.v1.Shipment.ship_by:type_name -> google.protobuf.Timestamp
-	27, // 24: cellar.fulfillment.v1.ShipmentShipped.shipped_at:type_name -> google.protobuf.Timestamp
-	29, // 25: cellar.fulfillment.v1.ShipmentShipped.short_picks:type_name -> cellar.order.v1.ShortPick
-	29, // 26: cellar.fulfillment.v1.ShipmentShort.short_picks:type_name -> cellar.order.v1.ShortPick
-	29, // 27: cellar.fulfillment.v1.ShortPicks.short_picks:type_name -> cellar.order.v1.ShortPick
-	19, // 28: cellar.fulfillment.v1.ShipmentScanned.shipment:type_name -> cellar.fulfillment.v1.ShipmentShipped
-	30, // 29: cellar.fulfillment.v1.ShipmentScanned.scans:type_name -> cellar.order.v1.Scan
-	24, // 30: cellar.fulfillment.v1.Booking.from:type_name -> cellar.fulfillment.v1.Place
-	24, // 31: cellar.fulfillment.v1.Booking.to:type_name -> cellar.fulfillment.v1.Place
-	27, // 32: cellar.fulfillment.v1.Booking.promised_by:type_name -> google.protobuf.Timestamp
-	2,  // 33: cellar.fulfillment.v1.FulfillmentService.PlanOrder:input_type -> cellar.fulfillment.v1.PlanOrderRequest
-	6,  // 34: cellar.fulfillment.v1.FulfillmentService.CancelShipment:input_type -> cellar.fulfillment.v1.CancelShipmentRequest
-	8,  // 35: cellar.fulfillment.v1.FulfillmentService.ReportShortPick:input_type -> cellar.fulfillment.v1.ReportShortPickRequest
-	11, // 36: cellar.fulfillment.v1.FulfillmentService.RecordScans:input_type -> cellar.fulfillment.v1.RecordScansRequest
-	13, // 37: cellar.fulfillment.v1.FulfillmentService.ListWaves:input_type -> cellar.fulfillment.v1.ListWavesRequest
-	16, // 38: cellar.fulfillment.v1.FulfillmentService.ListShipments:input_type -> cellar.fulfillment.v1.ListShipmentsRequest
-	4,  // 39: cellar.fulfillment.v1.FulfillmentService.PlanOrder:output_type -> cellar.fulfillment.v1.PlanOrderResponse
-	7,  // 40: cellar.fulfillment.v1.FulfillmentService.CancelShipment:output_type -> cellar.fulfillment.v1.CancelShipmentResponse
-	10, // 41: cellar.fulfillment.v1.FulfillmentService.ReportShortPick:output_type -> cellar.fulfillment.v1.ReportShortPickResponse
-	12, // 42: cellar.fulfillment.v1.FulfillmentService.RecordScans:output_type -> cellar.fulfillment.v1.RecordScansResponse
-	14, // 43: cellar.fulfillment.v1.FulfillmentService.ListWaves:output_type -> cellar.fulfillment.v1.ListWavesResponse
-	17, // 44: cellar.fulfillment.v1.FulfillmentService.ListShipments:output_type -> cellar.fulfillment.v1.ListShipmentsResponse
-	39, // [39:45] is the sub-list for method output_type
-	33, // [33:39] is the sub-list for method input_type
-	33, // [33:33] is the sub-list for extension type_name
-	33, // [33:33] is the sub-list for extension extendee
-	0,  // [0:33] is the sub-list for field type_name
+	30, // 14: cellar.fulfillment.v1.Wave.ship_by:type_name -> google.protobuf.Timestamp
+	30, // 15: cellar.fulfillment.v1.Wave.picked_from:type_name -> google.protobuf.Timestamp
+	18, // 16: cellar.fulfillment.v1.ListCentersResponse.centers:type_name -> cellar.fulfillment.v1.Center
+	27, // 17: cellar.fulfillment.v1.Center.place:type_name -> cellar.fulfillment.v1.Place
+	21, // 18: cellar.fulfillment.v1.ListShipmentsResponse.shipments:type_name -> cellar.fulfillment.v1.Shipment
+	1,  // 19: cellar.fulfillment.v1.Shipment.state:type_name -> cellar.fulfillment.v1.ShipmentState
+	29, // 20: cellar.fulfillment.v1.Shipment.lines:type_name -> cellar.order.v1.ParcelLine
+	30, // 21: cellar.fulfillment.v1.Shipment.shipped_at:type_name -> google.protobuf.Timestamp
+	34, // 22: cellar.fulfillment.v1.Shipment.way:type_name -> cellar.order.v1.WayState
+	33, // 23: cellar.fulfillment.v1.Shipment.scans:type_name -> cellar.order.v1.Scan
+	32, // 24: cellar.fulfillment.v1.Shipment.short_picks:type_name -> cellar.order.v1.ShortPick
+	30, // 25: cellar.fulfillment.v1.Shipment.ship_by:type_name -> google.protobuf.Timestamp
+	30, // 26: cellar.fulfillment.v1.ShipmentShipped.shipped_at:type_name -> google.protobuf.Timestamp
+	32, // 27: cellar.fulfillment.v1.ShipmentShipped.short_picks:type_name -> cellar.order.v1.ShortPick
+	32, // 28: cellar.fulfillment.v1.ShipmentShort.short_picks:type_name -> cellar.order.v1.ShortPick
+	32, // 29: cellar.fulfillment.v1.ShortPicks.short_picks:type_name -> cellar.order.v1.ShortPick
+	22, // 30: cellar.fulfillment.v1.ShipmentScanned.shipment:type_name -> cellar.fulfillment.v1.ShipmentShipped
+	33, // 31: cellar.fulfillment.v1.ShipmentScanned.scans:type_name -> cellar.order.v1.Scan
+	27, // 32: cellar.fulfillment.v1.Booking.from:type_name -> cellar.fulfillment.v1.Place
+	27, // 33: cellar.fulfillment.v1.Booking.to:type_name -> cellar.fulfillment.v1.Place
+	30, // 34: cellar.fulfillment.v1.Booking.promised_by:type_name -> google.protobuf.Timestamp
+	2,  // 35: cellar.fulfillment.v1.FulfillmentService.PlanOrder:input_type -> cellar.fulfillment.v1.PlanOrderRequest
+	6,  // 36: cellar.fulfillment.v1.FulfillmentService.CancelShipment:input_type -> cellar.fulfillment.v1.CancelShipmentRequest
+	8,  // 37: cellar.fulfillment.v1.FulfillmentService.ReportShortPick:input_type -> cellar.fulfillment.v1.ReportShortPickRequest
+	11, // 38: cellar.fulfillment.v1.FulfillmentService.RecordScans:input_type -> cellar.fulfillment.v1.RecordScansRequest
+	13, // 39: cellar.fulfillment.v1.FulfillmentService.ListWaves:input_type -> cellar.fulfillment.v1.ListWavesRequest
+	16, // 40: cellar.fulfillment.v1.FulfillmentService.ListCenters:input_type -> cellar.fulfillment.v1.ListCentersRequest
+	19, // 41: cellar.fulfillment.v1.FulfillmentService.ListShipments:input_type -> cellar.fulfillment.v1.ListShipmentsRequest
+	4,  // 42: cellar.fulfillment.v1.FulfillmentService.PlanOrder:output_type -> cellar.fulfillment.v1.PlanOrderResponse
+	7,  // 43: cellar.fulfillment.v1.FulfillmentService.CancelShipment:output_type -> cellar.fulfillment.v1.CancelShipmentResponse
+	10, // 44: cellar.fulfillment.v1.FulfillmentService.ReportShortPick:output_type -> cellar.fulfillment.v1.ReportShortPickResponse
+	12, // 45: cellar.fulfillment.v1.FulfillmentService.RecordScans:output_type -> cellar.fulfillment.v1.RecordScansResponse
+	14, // 46: cellar.fulfillment.v1.FulfillmentService.ListWaves:output_type -> cellar.fulfillment.v1.ListWavesResponse
+	17, // 47: cellar.fulfillment.v1.FulfillmentService.ListCenters:output_type -> cellar.fulfillment.v1.ListCentersResponse
+	20, // 48: cellar.fulfillment.v1.FulfillmentService.ListShipments:output_type -> cellar.fulfillment.v1.ListShipmentsResponse
+	42, // [42:49] is the sub-list for method output_type
+	35, // [35:42] is the sub-list for method input_type
+	35, // [35:35] is the sub-list for extension type_name
+	35, // [35:35] is the sub-list for extension extendee
+	0,  // [0:35] is the sub-list for field type_name
 }
 
 func init() { file_cellar_fulfillment_v1_fulfillment_proto_init() }
@@ -1918,7 +2097,7 @@ func file_cellar_fulfillment_v1_fulfillment_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cellar_fulfillment_v1_fulfillment_proto_rawDesc), len(file_cellar_fulfillment_v1_fulfillment_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   23,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -587,8 +587,10 @@ type Line struct {
 	// On the whole line, after the discount.
 	Tax *v11.Money `protobuf:"bytes,7,opt,name=tax,proto3" json:"tax,omitempty"`
 	// Units whose parcel was canceled or that no FC has any more, and units that came back.
-	Canceled      int64 `protobuf:"varint,8,opt,name=canceled,proto3" json:"canceled,omitempty"`
-	Returned      int64 `protobuf:"varint,9,opt,name=returned,proto3" json:"returned,omitempty"`
+	Canceled int64 `protobuf:"varint,8,opt,name=canceled,proto3" json:"canceled,omitempty"`
+	Returned int64 `protobuf:"varint,9,opt,name=returned,proto3" json:"returned,omitempty"`
+	// Who sold it, by the name it was ordered under; empty for lines of releases that kept no seller.
+	Seller        string `protobuf:"bytes,10,opt,name=seller,proto3" json:"seller,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -684,6 +686,13 @@ func (x *Line) GetReturned() int64 {
 		return x.Returned
 	}
 	return 0
+}
+
+func (x *Line) GetSeller() string {
+	if x != nil {
+		return x.Seller
+	}
+	return ""
 }
 
 // Parcel is what one FC ships for an order.
@@ -3968,7 +3977,7 @@ const file_cellar_order_v1_order_proto_rawDesc = "" +
 	"\brefunded\x18\x12 \x01(\v2\x16.cellar.money.v1.MoneyR\brefunded\x121\n" +
 	"\areturns\x18\x13 \x03(\v2\x17.cellar.order.v1.ReturnR\areturns\x12;\n" +
 	"\vshort_picks\x18\x14 \x03(\v2\x1a.cellar.order.v1.ShortPickR\n" +
-	"shortPicks\"\xab\x02\n" +
+	"shortPicks\"\xc3\x02\n" +
 	"\x04Line\x12\x12\n" +
 	"\x04line\x18\x01 \x01(\x05R\x04line\x12\x10\n" +
 	"\x03sku\x18\x02 \x01(\tR\x03sku\x12\x14\n" +
@@ -3979,7 +3988,9 @@ const file_cellar_order_v1_order_proto_rawDesc = "" +
 	"\bdiscount\x18\x06 \x01(\v2\x16.cellar.money.v1.MoneyR\bdiscount\x12(\n" +
 	"\x03tax\x18\a \x01(\v2\x16.cellar.money.v1.MoneyR\x03tax\x12\x1a\n" +
 	"\bcanceled\x18\b \x01(\x03R\bcanceled\x12\x1a\n" +
-	"\breturned\x18\t \x01(\x03R\breturned\"\x95\x03\n" +
+	"\breturned\x18\t \x01(\x03R\breturned\x12\x16\n" +
+	"\x06seller\x18\n" +
+	" \x01(\tR\x06seller\"\x95\x03\n" +
 	"\x06Parcel\x12\x13\n" +
 	"\x05fc_id\x18\x01 \x01(\tR\x04fcId\x12\x16\n" +
 	"\x06region\x18\x06 \x01(\tR\x06region\x121\n" +

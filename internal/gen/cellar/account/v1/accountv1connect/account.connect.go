@@ -76,6 +76,27 @@ const (
 	// AccountServiceSignOutEverywhereProcedure is the fully-qualified name of the AccountService's
 	// SignOutEverywhere RPC.
 	AccountServiceSignOutEverywhereProcedure = "/cellar.account.v1.AccountService/SignOutEverywhere"
+	// AccountServicePreparePasskeyProcedure is the fully-qualified name of the AccountService's
+	// PreparePasskey RPC.
+	AccountServicePreparePasskeyProcedure = "/cellar.account.v1.AccountService/PreparePasskey"
+	// AccountServiceAddPasskeyProcedure is the fully-qualified name of the AccountService's AddPasskey
+	// RPC.
+	AccountServiceAddPasskeyProcedure = "/cellar.account.v1.AccountService/AddPasskey"
+	// AccountServiceListPasskeysProcedure is the fully-qualified name of the AccountService's
+	// ListPasskeys RPC.
+	AccountServiceListPasskeysProcedure = "/cellar.account.v1.AccountService/ListPasskeys"
+	// AccountServiceRenamePasskeyProcedure is the fully-qualified name of the AccountService's
+	// RenamePasskey RPC.
+	AccountServiceRenamePasskeyProcedure = "/cellar.account.v1.AccountService/RenamePasskey"
+	// AccountServiceDeletePasskeyProcedure is the fully-qualified name of the AccountService's
+	// DeletePasskey RPC.
+	AccountServiceDeletePasskeyProcedure = "/cellar.account.v1.AccountService/DeletePasskey"
+	// AccountServicePreparePasskeySignInProcedure is the fully-qualified name of the AccountService's
+	// PreparePasskeySignIn RPC.
+	AccountServicePreparePasskeySignInProcedure = "/cellar.account.v1.AccountService/PreparePasskeySignIn"
+	// AccountServiceSignInWithPasskeyProcedure is the fully-qualified name of the AccountService's
+	// SignInWithPasskey RPC.
+	AccountServiceSignInWithPasskeyProcedure = "/cellar.account.v1.AccountService/SignInWithPasskey"
 	// AccountServiceExportDataProcedure is the fully-qualified name of the AccountService's ExportData
 	// RPC.
 	AccountServiceExportDataProcedure = "/cellar.account.v1.AccountService/ExportData"
@@ -128,6 +149,26 @@ type AccountServiceClient interface {
 	ChangePassword(context.Context, *v1.ChangePasswordRequest) (*v1.ChangePasswordResponse, error)
 	// SignOutEverywhere ends every session of the customer in the session, this one too.
 	SignOutEverywhere(context.Context, *v1.SignOutEverywhereRequest) (*v1.SignOutEverywhereResponse, error)
+	// PreparePasskey gives what the browser of the session's customer makes a passkey with. FAILED_PRECONDITION: SIGN_IN_AGAIN when the
+	// sign-in is older than ten minutes, PASSKEYS_OFF where the shop has none, TOO_MANY_SAVED with 20 of them.
+	PreparePasskey(context.Context, *v1.PreparePasskeyRequest) (*v1.PreparePasskeyResponse, error)
+	// AddPasskey that the browser has made. FAILED_PRECONDITION as for PreparePasskey, CHALLENGE_NOT_GOOD when it took more than five
+	// minutes or was sent before, WRONG_ORIGIN when another page has asked for it. INVALID_ARGUMENT (PASSKEY_REFUSED).
+	// ALREADY_EXISTS (PASSKEY_KNOWN).
+	AddPasskey(context.Context, *v1.AddPasskeyRequest) (*v1.AddPasskeyResponse, error)
+	// ListPasskeys of the customer in the session, oldest first.
+	ListPasskeys(context.Context, *v1.ListPasskeysRequest) (*v1.ListPasskeysResponse, error)
+	// RenamePasskey. NOT_FOUND (UNKNOWN_PASSKEY).
+	RenamePasskey(context.Context, *v1.RenamePasskeyRequest) (*v1.RenamePasskeyResponse, error)
+	// DeletePasskey: nobody signs in with it any more. NOT_FOUND (UNKNOWN_PASSKEY).
+	DeletePasskey(context.Context, *v1.DeletePasskeyRequest) (*v1.DeletePasskeyResponse, error)
+	// PreparePasskeySignIn gives what a browser uses any passkey of this shop with: nobody says who signs in. PASSKEYS_OFF as above.
+	PreparePasskeySignIn(context.Context, *v1.PreparePasskeySignInRequest) (*v1.PreparePasskeySignInResponse, error)
+	// SignInWithPasskey proves a customer by a passkey, whose answer names them, and merges the guest cart as SignIn does.
+	// UNAUTHENTICATED: BAD_PASSKEY for an unknown customer, an unknown passkey and a wrong signature alike; PASSKEY_COPIED when its
+	// count has not grown. FAILED_PRECONDITION: CHALLENGE_NOT_GOOD, WRONG_ORIGIN, PASSKEYS_OFF. RESOURCE_EXHAUSTED
+	// (TOO_MANY_FAILURES) after ten failures for one customer in a quarter of an hour.
+	SignInWithPasskey(context.Context, *v1.SignInWithPasskeyRequest) (*v1.SignInWithPasskeyResponse, error)
 	// ExportData gives everything that is kept about the customer in the session.
 	ExportData(context.Context, *v1.ExportDataRequest) (*v1.ExportDataResponse, error)
 	// EraseAccount of the customer in the session, who gives the password: at once nobody can sign in any more, and whatever is
@@ -246,6 +287,52 @@ func NewAccountServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 			connect.WithSchema(accountServiceMethods.ByName("SignOutEverywhere")),
 			connect.WithClientOptions(opts...),
 		),
+		preparePasskey: connect.NewClient[v1.PreparePasskeyRequest, v1.PreparePasskeyResponse](
+			httpClient,
+			baseURL+AccountServicePreparePasskeyProcedure,
+			connect.WithSchema(accountServiceMethods.ByName("PreparePasskey")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
+		addPasskey: connect.NewClient[v1.AddPasskeyRequest, v1.AddPasskeyResponse](
+			httpClient,
+			baseURL+AccountServiceAddPasskeyProcedure,
+			connect.WithSchema(accountServiceMethods.ByName("AddPasskey")),
+			connect.WithClientOptions(opts...),
+		),
+		listPasskeys: connect.NewClient[v1.ListPasskeysRequest, v1.ListPasskeysResponse](
+			httpClient,
+			baseURL+AccountServiceListPasskeysProcedure,
+			connect.WithSchema(accountServiceMethods.ByName("ListPasskeys")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		renamePasskey: connect.NewClient[v1.RenamePasskeyRequest, v1.RenamePasskeyResponse](
+			httpClient,
+			baseURL+AccountServiceRenamePasskeyProcedure,
+			connect.WithSchema(accountServiceMethods.ByName("RenamePasskey")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
+		deletePasskey: connect.NewClient[v1.DeletePasskeyRequest, v1.DeletePasskeyResponse](
+			httpClient,
+			baseURL+AccountServiceDeletePasskeyProcedure,
+			connect.WithSchema(accountServiceMethods.ByName("DeletePasskey")),
+			connect.WithClientOptions(opts...),
+		),
+		preparePasskeySignIn: connect.NewClient[v1.PreparePasskeySignInRequest, v1.PreparePasskeySignInResponse](
+			httpClient,
+			baseURL+AccountServicePreparePasskeySignInProcedure,
+			connect.WithSchema(accountServiceMethods.ByName("PreparePasskeySignIn")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
+		signInWithPasskey: connect.NewClient[v1.SignInWithPasskeyRequest, v1.SignInWithPasskeyResponse](
+			httpClient,
+			baseURL+AccountServiceSignInWithPasskeyProcedure,
+			connect.WithSchema(accountServiceMethods.ByName("SignInWithPasskey")),
+			connect.WithClientOptions(opts...),
+		),
 		exportData: connect.NewClient[v1.ExportDataRequest, v1.ExportDataResponse](
 			httpClient,
 			baseURL+AccountServiceExportDataProcedure,
@@ -300,6 +387,13 @@ type accountServiceClient struct {
 	resetPassword        *connect.Client[v1.ResetPasswordRequest, v1.ResetPasswordResponse]
 	changePassword       *connect.Client[v1.ChangePasswordRequest, v1.ChangePasswordResponse]
 	signOutEverywhere    *connect.Client[v1.SignOutEverywhereRequest, v1.SignOutEverywhereResponse]
+	preparePasskey       *connect.Client[v1.PreparePasskeyRequest, v1.PreparePasskeyResponse]
+	addPasskey           *connect.Client[v1.AddPasskeyRequest, v1.AddPasskeyResponse]
+	listPasskeys         *connect.Client[v1.ListPasskeysRequest, v1.ListPasskeysResponse]
+	renamePasskey        *connect.Client[v1.RenamePasskeyRequest, v1.RenamePasskeyResponse]
+	deletePasskey        *connect.Client[v1.DeletePasskeyRequest, v1.DeletePasskeyResponse]
+	preparePasskeySignIn *connect.Client[v1.PreparePasskeySignInRequest, v1.PreparePasskeySignInResponse]
+	signInWithPasskey    *connect.Client[v1.SignInWithPasskeyRequest, v1.SignInWithPasskeyResponse]
 	exportData           *connect.Client[v1.ExportDataRequest, v1.ExportDataResponse]
 	eraseAccount         *connect.Client[v1.EraseAccountRequest, v1.EraseAccountResponse]
 	resolveContact       *connect.Client[v1.ResolveContactRequest, v1.ResolveContactResponse]
@@ -442,6 +536,69 @@ func (c *accountServiceClient) SignOutEverywhere(ctx context.Context, req *v1.Si
 	return nil, err
 }
 
+// PreparePasskey calls cellar.account.v1.AccountService.PreparePasskey.
+func (c *accountServiceClient) PreparePasskey(ctx context.Context, req *v1.PreparePasskeyRequest) (*v1.PreparePasskeyResponse, error) {
+	response, err := c.preparePasskey.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// AddPasskey calls cellar.account.v1.AccountService.AddPasskey.
+func (c *accountServiceClient) AddPasskey(ctx context.Context, req *v1.AddPasskeyRequest) (*v1.AddPasskeyResponse, error) {
+	response, err := c.addPasskey.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ListPasskeys calls cellar.account.v1.AccountService.ListPasskeys.
+func (c *accountServiceClient) ListPasskeys(ctx context.Context, req *v1.ListPasskeysRequest) (*v1.ListPasskeysResponse, error) {
+	response, err := c.listPasskeys.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// RenamePasskey calls cellar.account.v1.AccountService.RenamePasskey.
+func (c *accountServiceClient) RenamePasskey(ctx context.Context, req *v1.RenamePasskeyRequest) (*v1.RenamePasskeyResponse, error) {
+	response, err := c.renamePasskey.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// DeletePasskey calls cellar.account.v1.AccountService.DeletePasskey.
+func (c *accountServiceClient) DeletePasskey(ctx context.Context, req *v1.DeletePasskeyRequest) (*v1.DeletePasskeyResponse, error) {
+	response, err := c.deletePasskey.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// PreparePasskeySignIn calls cellar.account.v1.AccountService.PreparePasskeySignIn.
+func (c *accountServiceClient) PreparePasskeySignIn(ctx context.Context, req *v1.PreparePasskeySignInRequest) (*v1.PreparePasskeySignInResponse, error) {
+	response, err := c.preparePasskeySignIn.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// SignInWithPasskey calls cellar.account.v1.AccountService.SignInWithPasskey.
+func (c *accountServiceClient) SignInWithPasskey(ctx context.Context, req *v1.SignInWithPasskeyRequest) (*v1.SignInWithPasskeyResponse, error) {
+	response, err := c.signInWithPasskey.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // ExportData calls cellar.account.v1.AccountService.ExportData.
 func (c *accountServiceClient) ExportData(ctx context.Context, req *v1.ExportDataRequest) (*v1.ExportDataResponse, error) {
 	response, err := c.exportData.CallUnary(ctx, connect.NewRequest(req))
@@ -522,6 +679,26 @@ type AccountServiceHandler interface {
 	ChangePassword(context.Context, *v1.ChangePasswordRequest) (*v1.ChangePasswordResponse, error)
 	// SignOutEverywhere ends every session of the customer in the session, this one too.
 	SignOutEverywhere(context.Context, *v1.SignOutEverywhereRequest) (*v1.SignOutEverywhereResponse, error)
+	// PreparePasskey gives what the browser of the session's customer makes a passkey with. FAILED_PRECONDITION: SIGN_IN_AGAIN when the
+	// sign-in is older than ten minutes, PASSKEYS_OFF where the shop has none, TOO_MANY_SAVED with 20 of them.
+	PreparePasskey(context.Context, *v1.PreparePasskeyRequest) (*v1.PreparePasskeyResponse, error)
+	// AddPasskey that the browser has made. FAILED_PRECONDITION as for PreparePasskey, CHALLENGE_NOT_GOOD when it took more than five
+	// minutes or was sent before, WRONG_ORIGIN when another page has asked for it. INVALID_ARGUMENT (PASSKEY_REFUSED).
+	// ALREADY_EXISTS (PASSKEY_KNOWN).
+	AddPasskey(context.Context, *v1.AddPasskeyRequest) (*v1.AddPasskeyResponse, error)
+	// ListPasskeys of the customer in the session, oldest first.
+	ListPasskeys(context.Context, *v1.ListPasskeysRequest) (*v1.ListPasskeysResponse, error)
+	// RenamePasskey. NOT_FOUND (UNKNOWN_PASSKEY).
+	RenamePasskey(context.Context, *v1.RenamePasskeyRequest) (*v1.RenamePasskeyResponse, error)
+	// DeletePasskey: nobody signs in with it any more. NOT_FOUND (UNKNOWN_PASSKEY).
+	DeletePasskey(context.Context, *v1.DeletePasskeyRequest) (*v1.DeletePasskeyResponse, error)
+	// PreparePasskeySignIn gives what a browser uses any passkey of this shop with: nobody says who signs in. PASSKEYS_OFF as above.
+	PreparePasskeySignIn(context.Context, *v1.PreparePasskeySignInRequest) (*v1.PreparePasskeySignInResponse, error)
+	// SignInWithPasskey proves a customer by a passkey, whose answer names them, and merges the guest cart as SignIn does.
+	// UNAUTHENTICATED: BAD_PASSKEY for an unknown customer, an unknown passkey and a wrong signature alike; PASSKEY_COPIED when its
+	// count has not grown. FAILED_PRECONDITION: CHALLENGE_NOT_GOOD, WRONG_ORIGIN, PASSKEYS_OFF. RESOURCE_EXHAUSTED
+	// (TOO_MANY_FAILURES) after ten failures for one customer in a quarter of an hour.
+	SignInWithPasskey(context.Context, *v1.SignInWithPasskeyRequest) (*v1.SignInWithPasskeyResponse, error)
 	// ExportData gives everything that is kept about the customer in the session.
 	ExportData(context.Context, *v1.ExportDataRequest) (*v1.ExportDataResponse, error)
 	// EraseAccount of the customer in the session, who gives the password: at once nobody can sign in any more, and whatever is
@@ -636,6 +813,52 @@ func NewAccountServiceHandler(svc AccountServiceHandler, opts ...connect.Handler
 		connect.WithSchema(accountServiceMethods.ByName("SignOutEverywhere")),
 		connect.WithHandlerOptions(opts...),
 	)
+	accountServicePreparePasskeyHandler := connect.NewUnaryHandlerSimple(
+		AccountServicePreparePasskeyProcedure,
+		svc.PreparePasskey,
+		connect.WithSchema(accountServiceMethods.ByName("PreparePasskey")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
+	accountServiceAddPasskeyHandler := connect.NewUnaryHandlerSimple(
+		AccountServiceAddPasskeyProcedure,
+		svc.AddPasskey,
+		connect.WithSchema(accountServiceMethods.ByName("AddPasskey")),
+		connect.WithHandlerOptions(opts...),
+	)
+	accountServiceListPasskeysHandler := connect.NewUnaryHandlerSimple(
+		AccountServiceListPasskeysProcedure,
+		svc.ListPasskeys,
+		connect.WithSchema(accountServiceMethods.ByName("ListPasskeys")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	accountServiceRenamePasskeyHandler := connect.NewUnaryHandlerSimple(
+		AccountServiceRenamePasskeyProcedure,
+		svc.RenamePasskey,
+		connect.WithSchema(accountServiceMethods.ByName("RenamePasskey")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
+	accountServiceDeletePasskeyHandler := connect.NewUnaryHandlerSimple(
+		AccountServiceDeletePasskeyProcedure,
+		svc.DeletePasskey,
+		connect.WithSchema(accountServiceMethods.ByName("DeletePasskey")),
+		connect.WithHandlerOptions(opts...),
+	)
+	accountServicePreparePasskeySignInHandler := connect.NewUnaryHandlerSimple(
+		AccountServicePreparePasskeySignInProcedure,
+		svc.PreparePasskeySignIn,
+		connect.WithSchema(accountServiceMethods.ByName("PreparePasskeySignIn")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
+	accountServiceSignInWithPasskeyHandler := connect.NewUnaryHandlerSimple(
+		AccountServiceSignInWithPasskeyProcedure,
+		svc.SignInWithPasskey,
+		connect.WithSchema(accountServiceMethods.ByName("SignInWithPasskey")),
+		connect.WithHandlerOptions(opts...),
+	)
 	accountServiceExportDataHandler := connect.NewUnaryHandlerSimple(
 		AccountServiceExportDataProcedure,
 		svc.ExportData,
@@ -702,6 +925,20 @@ func NewAccountServiceHandler(svc AccountServiceHandler, opts ...connect.Handler
 			accountServiceChangePasswordHandler.ServeHTTP(w, r)
 		case AccountServiceSignOutEverywhereProcedure:
 			accountServiceSignOutEverywhereHandler.ServeHTTP(w, r)
+		case AccountServicePreparePasskeyProcedure:
+			accountServicePreparePasskeyHandler.ServeHTTP(w, r)
+		case AccountServiceAddPasskeyProcedure:
+			accountServiceAddPasskeyHandler.ServeHTTP(w, r)
+		case AccountServiceListPasskeysProcedure:
+			accountServiceListPasskeysHandler.ServeHTTP(w, r)
+		case AccountServiceRenamePasskeyProcedure:
+			accountServiceRenamePasskeyHandler.ServeHTTP(w, r)
+		case AccountServiceDeletePasskeyProcedure:
+			accountServiceDeletePasskeyHandler.ServeHTTP(w, r)
+		case AccountServicePreparePasskeySignInProcedure:
+			accountServicePreparePasskeySignInHandler.ServeHTTP(w, r)
+		case AccountServiceSignInWithPasskeyProcedure:
+			accountServiceSignInWithPasskeyHandler.ServeHTTP(w, r)
 		case AccountServiceExportDataProcedure:
 			accountServiceExportDataHandler.ServeHTTP(w, r)
 		case AccountServiceEraseAccountProcedure:
@@ -779,6 +1016,34 @@ func (UnimplementedAccountServiceHandler) ChangePassword(context.Context, *v1.Ch
 
 func (UnimplementedAccountServiceHandler) SignOutEverywhere(context.Context, *v1.SignOutEverywhereRequest) (*v1.SignOutEverywhereResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.account.v1.AccountService.SignOutEverywhere is not implemented"))
+}
+
+func (UnimplementedAccountServiceHandler) PreparePasskey(context.Context, *v1.PreparePasskeyRequest) (*v1.PreparePasskeyResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.account.v1.AccountService.PreparePasskey is not implemented"))
+}
+
+func (UnimplementedAccountServiceHandler) AddPasskey(context.Context, *v1.AddPasskeyRequest) (*v1.AddPasskeyResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.account.v1.AccountService.AddPasskey is not implemented"))
+}
+
+func (UnimplementedAccountServiceHandler) ListPasskeys(context.Context, *v1.ListPasskeysRequest) (*v1.ListPasskeysResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.account.v1.AccountService.ListPasskeys is not implemented"))
+}
+
+func (UnimplementedAccountServiceHandler) RenamePasskey(context.Context, *v1.RenamePasskeyRequest) (*v1.RenamePasskeyResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.account.v1.AccountService.RenamePasskey is not implemented"))
+}
+
+func (UnimplementedAccountServiceHandler) DeletePasskey(context.Context, *v1.DeletePasskeyRequest) (*v1.DeletePasskeyResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.account.v1.AccountService.DeletePasskey is not implemented"))
+}
+
+func (UnimplementedAccountServiceHandler) PreparePasskeySignIn(context.Context, *v1.PreparePasskeySignInRequest) (*v1.PreparePasskeySignInResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.account.v1.AccountService.PreparePasskeySignIn is not implemented"))
+}
+
+func (UnimplementedAccountServiceHandler) SignInWithPasskey(context.Context, *v1.SignInWithPasskeyRequest) (*v1.SignInWithPasskeyResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.account.v1.AccountService.SignInWithPasskey is not implemented"))
 }
 
 func (UnimplementedAccountServiceHandler) ExportData(context.Context, *v1.ExportDataRequest) (*v1.ExportDataResponse, error) {

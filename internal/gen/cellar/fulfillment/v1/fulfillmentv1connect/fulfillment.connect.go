@@ -48,6 +48,9 @@ const (
 	// FulfillmentServiceListWavesProcedure is the fully-qualified name of the FulfillmentService's
 	// ListWaves RPC.
 	FulfillmentServiceListWavesProcedure = "/cellar.fulfillment.v1.FulfillmentService/ListWaves"
+	// FulfillmentServiceListCentersProcedure is the fully-qualified name of the FulfillmentService's
+	// ListCenters RPC.
+	FulfillmentServiceListCentersProcedure = "/cellar.fulfillment.v1.FulfillmentService/ListCenters"
 	// FulfillmentServiceListShipmentsProcedure is the fully-qualified name of the FulfillmentService's
 	// ListShipments RPC.
 	FulfillmentServiceListShipmentsProcedure = "/cellar.fulfillment.v1.FulfillmentService/ListShipments"
@@ -76,6 +79,8 @@ type FulfillmentServiceClient interface {
 	// ListWaves that are open at this region's FCs: parcels still to be packed or sent, by the collection they are to leave with, the
 	// next one first.
 	ListWaves(context.Context, *v1.ListWavesRequest) (*v1.ListWavesResponse, error)
+	// ListCenters by their ids, wherever they are; those that do not exist are left out.
+	ListCenters(context.Context, *v1.ListCentersRequest) (*v1.ListCentersResponse, error)
 	// ListShipments of an order in this region's FCs.
 	ListShipments(context.Context, *v1.ListShipmentsRequest) (*v1.ListShipmentsResponse, error)
 }
@@ -122,6 +127,13 @@ func NewFulfillmentServiceClient(httpClient connect.HTTPClient, baseURL string, 
 			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
+		listCenters: connect.NewClient[v1.ListCentersRequest, v1.ListCentersResponse](
+			httpClient,
+			baseURL+FulfillmentServiceListCentersProcedure,
+			connect.WithSchema(fulfillmentServiceMethods.ByName("ListCenters")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
 		listShipments: connect.NewClient[v1.ListShipmentsRequest, v1.ListShipmentsResponse](
 			httpClient,
 			baseURL+FulfillmentServiceListShipmentsProcedure,
@@ -139,6 +151,7 @@ type fulfillmentServiceClient struct {
 	reportShortPick *connect.Client[v1.ReportShortPickRequest, v1.ReportShortPickResponse]
 	recordScans     *connect.Client[v1.RecordScansRequest, v1.RecordScansResponse]
 	listWaves       *connect.Client[v1.ListWavesRequest, v1.ListWavesResponse]
+	listCenters     *connect.Client[v1.ListCentersRequest, v1.ListCentersResponse]
 	listShipments   *connect.Client[v1.ListShipmentsRequest, v1.ListShipmentsResponse]
 }
 
@@ -187,6 +200,15 @@ func (c *fulfillmentServiceClient) ListWaves(ctx context.Context, req *v1.ListWa
 	return nil, err
 }
 
+// ListCenters calls cellar.fulfillment.v1.FulfillmentService.ListCenters.
+func (c *fulfillmentServiceClient) ListCenters(ctx context.Context, req *v1.ListCentersRequest) (*v1.ListCentersResponse, error) {
+	response, err := c.listCenters.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // ListShipments calls cellar.fulfillment.v1.FulfillmentService.ListShipments.
 func (c *fulfillmentServiceClient) ListShipments(ctx context.Context, req *v1.ListShipmentsRequest) (*v1.ListShipmentsResponse, error) {
 	response, err := c.listShipments.CallUnary(ctx, connect.NewRequest(req))
@@ -220,6 +242,8 @@ type FulfillmentServiceHandler interface {
 	// ListWaves that are open at this region's FCs: parcels still to be packed or sent, by the collection they are to leave with, the
 	// next one first.
 	ListWaves(context.Context, *v1.ListWavesRequest) (*v1.ListWavesResponse, error)
+	// ListCenters by their ids, wherever they are; those that do not exist are left out.
+	ListCenters(context.Context, *v1.ListCentersRequest) (*v1.ListCentersResponse, error)
 	// ListShipments of an order in this region's FCs.
 	ListShipments(context.Context, *v1.ListShipmentsRequest) (*v1.ListShipmentsResponse, error)
 }
@@ -262,6 +286,13 @@ func NewFulfillmentServiceHandler(svc FulfillmentServiceHandler, opts ...connect
 		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
+	fulfillmentServiceListCentersHandler := connect.NewUnaryHandlerSimple(
+		FulfillmentServiceListCentersProcedure,
+		svc.ListCenters,
+		connect.WithSchema(fulfillmentServiceMethods.ByName("ListCenters")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
 	fulfillmentServiceListShipmentsHandler := connect.NewUnaryHandlerSimple(
 		FulfillmentServiceListShipmentsProcedure,
 		svc.ListShipments,
@@ -281,6 +312,8 @@ func NewFulfillmentServiceHandler(svc FulfillmentServiceHandler, opts ...connect
 			fulfillmentServiceRecordScansHandler.ServeHTTP(w, r)
 		case FulfillmentServiceListWavesProcedure:
 			fulfillmentServiceListWavesHandler.ServeHTTP(w, r)
+		case FulfillmentServiceListCentersProcedure:
+			fulfillmentServiceListCentersHandler.ServeHTTP(w, r)
 		case FulfillmentServiceListShipmentsProcedure:
 			fulfillmentServiceListShipmentsHandler.ServeHTTP(w, r)
 		default:
@@ -310,6 +343,10 @@ func (UnimplementedFulfillmentServiceHandler) RecordScans(context.Context, *v1.R
 
 func (UnimplementedFulfillmentServiceHandler) ListWaves(context.Context, *v1.ListWavesRequest) (*v1.ListWavesResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.fulfillment.v1.FulfillmentService.ListWaves is not implemented"))
+}
+
+func (UnimplementedFulfillmentServiceHandler) ListCenters(context.Context, *v1.ListCentersRequest) (*v1.ListCentersResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.fulfillment.v1.FulfillmentService.ListCenters is not implemented"))
 }
 
 func (UnimplementedFulfillmentServiceHandler) ListShipments(context.Context, *v1.ListShipmentsRequest) (*v1.ListShipmentsResponse, error) {
