@@ -1134,6 +1134,8 @@ type PlacementState struct {
 	// Drawn on before the card.
 	GiftCardCodes []string `protobuf:"bytes,11,rep,name=gift_card_codes,json=giftCardCodes,proto3" json:"gift_card_codes,omitempty"`
 	UseWallet     bool     `protobuf:"varint,12,opt,name=use_wallet,json=useWallet,proto3" json:"use_wallet,omitempty"`
+	// When the order was placed; absent in placements of older releases.
+	PlacedAt      *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=placed_at,json=placedAt,proto3" json:"placed_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1250,6 +1252,13 @@ func (x *PlacementState) GetUseWallet() bool {
 		return x.UseWallet
 	}
 	return false
+}
+
+func (x *PlacementState) GetPlacedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.PlacedAt
+	}
+	return nil
 }
 
 // FulfillmentCenter names an FC and the region its rows are homed in.
@@ -1883,7 +1892,7 @@ const file_cellar_checkout_v1_checkout_proto_rawDesc = "" +
 	"\n" +
 	"deliver_by\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tdeliverBy\x12\x1f\n" +
 	"\vdeliver_day\x18\x05 \x01(\tR\n" +
-	"deliverDay\"\xac\x04\n" +
+	"deliverDay\"\xe5\x04\n" +
 	"\x0ePlacementState\x127\n" +
 	"\x05quote\x18\x01 \x01(\v2!.cellar.checkout.v1.QuoteSnapshotR\x05quote\x12\x19\n" +
 	"\border_id\x18\x02 \x01(\tR\aorderId\x12\"\n" +
@@ -1899,7 +1908,8 @@ const file_cellar_checkout_v1_checkout_proto_rawDesc = "" +
 	" \x01(\v2\x16.cellar.order.v1.OrderR\x06placed\x12+\n" +
 	"\x0fgift_card_codes\x18\v \x03(\tB\x03\x80\x01\x01R\rgiftCardCodes\x12\x1d\n" +
 	"\n" +
-	"use_wallet\x18\f \x01(\bR\tuseWallet\"@\n" +
+	"use_wallet\x18\f \x01(\bR\tuseWallet\x127\n" +
+	"\tplaced_at\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\bplacedAt\"@\n" +
 	"\x11FulfillmentCenter\x12\x16\n" +
 	"\x06region\x18\x01 \x01(\tR\x06region\x12\x13\n" +
 	"\x05fc_id\x18\x02 \x01(\tR\x04fcId\"v\n" +
@@ -2047,34 +2057,35 @@ var file_cellar_checkout_v1_checkout_proto_depIdxs = []int32{
 	14, // 37: cellar.checkout.v1.PlacementState.asked_fcs:type_name -> cellar.checkout.v1.FulfillmentCenter
 	25, // 38: cellar.checkout.v1.PlacementState.holds_expire_at:type_name -> google.protobuf.Timestamp
 	27, // 39: cellar.checkout.v1.PlacementState.placed:type_name -> cellar.order.v1.Order
-	14, // 40: cellar.checkout.v1.Allocation.fc:type_name -> cellar.checkout.v1.FulfillmentCenter
-	26, // 41: cellar.checkout.v1.Allocation.lines:type_name -> cellar.order.v1.ParcelLine
-	24, // 42: cellar.checkout.v1.Voucher.amount_off:type_name -> cellar.money.v1.Money
-	24, // 43: cellar.checkout.v1.Voucher.minimum:type_name -> cellar.money.v1.Money
-	25, // 44: cellar.checkout.v1.Voucher.valid_from:type_name -> google.protobuf.Timestamp
-	25, // 45: cellar.checkout.v1.Voucher.valid_until:type_name -> google.protobuf.Timestamp
-	25, // 46: cellar.checkout.v1.Voucher.created_at:type_name -> google.protobuf.Timestamp
-	16, // 47: cellar.checkout.v1.CreateVoucherRequest.voucher:type_name -> cellar.checkout.v1.Voucher
-	16, // 48: cellar.checkout.v1.CreateVoucherResponse.voucher:type_name -> cellar.checkout.v1.Voucher
-	16, // 49: cellar.checkout.v1.GetVoucherResponse.voucher:type_name -> cellar.checkout.v1.Voucher
-	16, // 50: cellar.checkout.v1.DisableVoucherResponse.voucher:type_name -> cellar.checkout.v1.Voucher
-	2,  // 51: cellar.checkout.v1.CheckoutService.Quote:input_type -> cellar.checkout.v1.QuoteRequest
-	6,  // 52: cellar.checkout.v1.CheckoutService.PlaceOrder:input_type -> cellar.checkout.v1.PlaceOrderRequest
-	8,  // 53: cellar.checkout.v1.CheckoutService.GetCheckout:input_type -> cellar.checkout.v1.GetCheckoutRequest
-	17, // 54: cellar.checkout.v1.CheckoutService.CreateVoucher:input_type -> cellar.checkout.v1.CreateVoucherRequest
-	19, // 55: cellar.checkout.v1.CheckoutService.GetVoucher:input_type -> cellar.checkout.v1.GetVoucherRequest
-	21, // 56: cellar.checkout.v1.CheckoutService.DisableVoucher:input_type -> cellar.checkout.v1.DisableVoucherRequest
-	3,  // 57: cellar.checkout.v1.CheckoutService.Quote:output_type -> cellar.checkout.v1.QuoteResponse
-	7,  // 58: cellar.checkout.v1.CheckoutService.PlaceOrder:output_type -> cellar.checkout.v1.PlaceOrderResponse
-	9,  // 59: cellar.checkout.v1.CheckoutService.GetCheckout:output_type -> cellar.checkout.v1.GetCheckoutResponse
-	18, // 60: cellar.checkout.v1.CheckoutService.CreateVoucher:output_type -> cellar.checkout.v1.CreateVoucherResponse
-	20, // 61: cellar.checkout.v1.CheckoutService.GetVoucher:output_type -> cellar.checkout.v1.GetVoucherResponse
-	22, // 62: cellar.checkout.v1.CheckoutService.DisableVoucher:output_type -> cellar.checkout.v1.DisableVoucherResponse
-	57, // [57:63] is the sub-list for method output_type
-	51, // [51:57] is the sub-list for method input_type
-	51, // [51:51] is the sub-list for extension type_name
-	51, // [51:51] is the sub-list for extension extendee
-	0,  // [0:51] is the sub-list for field type_name
+	25, // 40: cellar.checkout.v1.PlacementState.placed_at:type_name -> google.protobuf.Timestamp
+	14, // 41: cellar.checkout.v1.Allocation.fc:type_name -> cellar.checkout.v1.FulfillmentCenter
+	26, // 42: cellar.checkout.v1.Allocation.lines:type_name -> cellar.order.v1.ParcelLine
+	24, // 43: cellar.checkout.v1.Voucher.amount_off:type_name -> cellar.money.v1.Money
+	24, // 44: cellar.checkout.v1.Voucher.minimum:type_name -> cellar.money.v1.Money
+	25, // 45: cellar.checkout.v1.Voucher.valid_from:type_name -> google.protobuf.Timestamp
+	25, // 46: cellar.checkout.v1.Voucher.valid_until:type_name -> google.protobuf.Timestamp
+	25, // 47: cellar.checkout.v1.Voucher.created_at:type_name -> google.protobuf.Timestamp
+	16, // 48: cellar.checkout.v1.CreateVoucherRequest.voucher:type_name -> cellar.checkout.v1.Voucher
+	16, // 49: cellar.checkout.v1.CreateVoucherResponse.voucher:type_name -> cellar.checkout.v1.Voucher
+	16, // 50: cellar.checkout.v1.GetVoucherResponse.voucher:type_name -> cellar.checkout.v1.Voucher
+	16, // 51: cellar.checkout.v1.DisableVoucherResponse.voucher:type_name -> cellar.checkout.v1.Voucher
+	2,  // 52: cellar.checkout.v1.CheckoutService.Quote:input_type -> cellar.checkout.v1.QuoteRequest
+	6,  // 53: cellar.checkout.v1.CheckoutService.PlaceOrder:input_type -> cellar.checkout.v1.PlaceOrderRequest
+	8,  // 54: cellar.checkout.v1.CheckoutService.GetCheckout:input_type -> cellar.checkout.v1.GetCheckoutRequest
+	17, // 55: cellar.checkout.v1.CheckoutService.CreateVoucher:input_type -> cellar.checkout.v1.CreateVoucherRequest
+	19, // 56: cellar.checkout.v1.CheckoutService.GetVoucher:input_type -> cellar.checkout.v1.GetVoucherRequest
+	21, // 57: cellar.checkout.v1.CheckoutService.DisableVoucher:input_type -> cellar.checkout.v1.DisableVoucherRequest
+	3,  // 58: cellar.checkout.v1.CheckoutService.Quote:output_type -> cellar.checkout.v1.QuoteResponse
+	7,  // 59: cellar.checkout.v1.CheckoutService.PlaceOrder:output_type -> cellar.checkout.v1.PlaceOrderResponse
+	9,  // 60: cellar.checkout.v1.CheckoutService.GetCheckout:output_type -> cellar.checkout.v1.GetCheckoutResponse
+	18, // 61: cellar.checkout.v1.CheckoutService.CreateVoucher:output_type -> cellar.checkout.v1.CreateVoucherResponse
+	20, // 62: cellar.checkout.v1.CheckoutService.GetVoucher:output_type -> cellar.checkout.v1.GetVoucherResponse
+	22, // 63: cellar.checkout.v1.CheckoutService.DisableVoucher:output_type -> cellar.checkout.v1.DisableVoucherResponse
+	58, // [58:64] is the sub-list for method output_type
+	52, // [52:58] is the sub-list for method input_type
+	52, // [52:52] is the sub-list for extension type_name
+	52, // [52:52] is the sub-list for extension extendee
+	0,  // [0:52] is the sub-list for field type_name
 }
 
 func init() { file_cellar_checkout_v1_checkout_proto_init() }
