@@ -131,7 +131,7 @@ func (c *Cell) assembleServices() (err error) {
 	s.checkout, err = checkout.New(checkout.Deps{
 		DB: c.customers, Global: c.global, Fence: s.fence, Clock: c.clock, Log: c.log, Tax: tax.Published(), PrimaryRegion: primary(), Accounts: s.account, Carts: s.cart, Products: s.catalog, Planner: s.fulfillment,
 		Stock: c.stockCommandsOf(), Payments: s.payment, Orders: s.order, ValidateAddress: postal.Validate,
-		CaptureOnShipment: c.cfg.Capture == CaptureOnShipment, QuoteKey: []byte(c.keys.quote), Cell: c.cfg.Cell, Rings: c.rings, Observe: c.metrics, ObserveSagas: c.sagaMetrics,
+		CaptureOnShipment: c.cfg.Capture == CaptureOnShipment, QuoteKey: []byte(c.keys.quote), Committed: c.relays.customers.Nudge, Cell: c.cfg.Cell, Rings: c.rings, Observe: c.metrics, ObserveSagas: c.sagaMetrics,
 	})
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package placement
 
 import (
+	"context"
 	"sync"
 	"time"
 
@@ -61,11 +62,26 @@ func hanging(t reporter, s shopper) func(string) {
 	}
 }
 
+// unended: the transaction that would end the placement is refused, because the cart knows of the order already.
+func unended(t reporter, s shopper) func(string) {
+	t.Helper()
+	fromTwoRegions(t, s)
+	return func(point string) {
+		if point == "before Commit" {
+			must(t, s.customers.ExecText(context.Background(), `
+INSERT INTO cart_changes (region, customer_id, cause, changed_at, result)
+SELECT region, customer_id, 'order/' || saga_id, created_at, '' FROM sagas WHERE customer_id = '`+string(s.id)+`'
+ON CONFLICT DO NOTHING`))
+		}
+	}
+}
+
 var stories = []story{
 	{"an order from two regions", goodCard, fromTwoRegions, "PLACED", ""},
 	{"an order whose card is declined", "tok_declined", fromTwoRegions, "FAILED PAYMENT_DECLINED", ""},
 	{"an order that is planned anew", goodCard, losing(map[string]int64{"fra1": 1}), "PLACED", ""},
 	{"an order that is sold out after its plan", goodCard, losing(nil), "FAILED OUT_OF_STOCK", ""},
+	{"an order whose last steps are done one by one", goodCard, unended, "PLACED", ""},
 	{"an order whose holds run out while the money is taken", goodCard, hanging, "FAILED HOLD_EXPIRED", "PLACED"}, // it holds anew what is still there,
 }
 

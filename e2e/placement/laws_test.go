@@ -18,6 +18,7 @@ func TestAPlacementKeepsTheLawsOfSagas(t *testing.T) {
 	steps := w.cell(t, "use1-b")
 	sagatest.Laws(t, sagatest.Harness{
 		Definition: steps.checkout.Placement(),
+		Done:       "create_order",
 		Begin:      func(context.Context) (string, error) { return w.begun(t), nil },
 		Run:        w.sweepBy,
 		Complete: func(_ context.Context, order string) error {

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	accountv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/account/v1"
 	checkoutv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/checkout/v1"
 	orderv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1"
@@ -54,6 +56,21 @@ func TestWhatIsQuotedIsChargedOnceSoldAndTakenOutOfTheCart(t *testing.T) {
 		t.Errorf("GetCheckout tells %s of %s", state, order)
 	}
 	w.consistent(t)
+}
+
+// The answer is made before the order is written, in the same transaction.
+func TestTheAnswerIsTheOrderAsItIsKept(t *testing.T) {
+	w := newWorld(t)
+	for _, st := range []story{stories[0], stories[4]} { // ended in one transaction, and one by one
+		c := w.cell(t, "use1-a")
+		s := c.shopper()
+		c.faults.meanwhile = st.prepare(t, s)
+		o := s.mustPlace(t, "key-1", payBy(s.quote(t), goodCard))
+		kept, err := c.orders.GetOrder(s.context(), &orderv1.GetOrderRequest{OrderId: o.GetOrderId()})
+		if err != nil || !proto.Equal(o, kept.GetOrder()) {
+			t.Errorf("%s: answered is\n%v\nand kept\n%v, %v", st.name, o, kept.GetOrder(), err)
+		}
+	}
 }
 
 func TestASavedAddressAndCardAreAsGoodAsOnesGivenInFull(t *testing.T) {

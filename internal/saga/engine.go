@@ -131,7 +131,11 @@ func (e *Engine) Part(kind string, in Begun) (Ticket, fence.Part, error) {
 		return Ticket{}, fence.Part{}, fmt.Errorf("saga: begin %s: %w", in.ID, err)
 	}
 	now := e.deps.Clock.Now()
-	t := Ticket{holder: e.holder(), in: Instance{ID: in.ID, Kind: kind, CustomerID: in.CustomerID, Status: Running, Step: d.Steps[0].Name, State: state, CreatedAt: now}}
+	first := d.index(in.Done) + 1
+	if first == len(d.Steps) || (in.Done != "" && first == 0) {
+		return Ticket{}, fence.Part{}, fmt.Errorf("saga: no step of %s follows %q", kind, in.Done)
+	}
+	t := Ticket{holder: e.holder(), in: Instance{ID: in.ID, Kind: kind, CustomerID: in.CustomerID, Status: Running, Step: d.Steps[first].Name, State: state, CreatedAt: now}}
 	t.in.DueAt = now.Add(holdTime)
 	return t, opInsert.Part(held{t.in, t.holder, now}), nil
 }
@@ -142,6 +146,8 @@ type Begun struct {
 	ID         string
 	CustomerID ident.CustomerID
 	State      proto.Message
+	// Done names a step that the caller does in the same transaction, with all before it; empty for none.
+	Done string
 }
 
 func (e *Engine) holder() string { return e.deps.Cell + "/" + ident.NewToken() }
@@ -226,6 +232,11 @@ func (r *run) try(ctx context.Context, work func(context.Context, proto.Message)
 func (r *run) forward(ctx context.Context, at int) error {
 	r.in.Attempts, r.in.LastError = 0, ""
 	running := r.in.Status == Running
+	if running && r.def.Steps[at].Ending != nil {
+		if ended, err := r.end(ctx, at); ended || err != nil {
+			return err
+		}
+	}
 	switch {
 	case r.in.Status == Running && at+1 < len(r.def.Steps):
 		r.in.Step = r.def.Steps[at+1].Name
@@ -243,6 +254,24 @@ func (r *run) forward(ctx context.Context, at int) error {
 		return nil
 	}
 	return r.save(ctx, holdTime, r.def.Steps[at].With)
+}
+
+// end the saga together with all that is left to do, and tell whether that went well. Whatever refuses it is met again by the
+// steps one by one; but for another run, or cell, that has the saga now.
+func (r *run) end(ctx context.Context, at int) (bool, error) {
+	from, begun := r.in, r.engine.deps.Clock.Now()
+	r.in.Step, r.in.Status = r.def.Steps[len(r.def.Steps)-1].Name, Done
+	err := r.save(ctx, holdTime, r.def.Steps[at].Ending)
+	r.engine.deps.Observe.StepTried(r.in.Kind, "end", err == nil, r.engine.deps.Clock.Now().Sub(begun))
+	if err == nil {
+		return true, nil
+	}
+	r.in = from
+	if Lost(err) || problem.Is(err, fence.ReasonWrongCell) || ctx.Err() != nil {
+		return false, err
+	}
+	r.engine.deps.Log.WarnContext(ctx, "a saga is not ended in one transaction; its last steps are done one by one", "saga", r.in.ID, "kind", r.in.Kind, "error", err)
+	return false, nil
 }
 
 // turnBack starts undoing with the step that refused: it may have been half done. A run that took the saga over does not

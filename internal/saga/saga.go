@@ -42,6 +42,10 @@ type Step struct {
 	// With gives what is committed together with the end of this step; may be nil. Only for a step that is not quiet, and
 	// for rows of the saga's own customer.
 	With func(state proto.Message) ([]fence.Part, error)
+	// Ending gives what all steps after this one would write, to be committed together with the saga's end; may be nil. Only
+	// where they leave nothing but rows of the saga's own customer. Where it gives an error, or the transaction is refused, they
+	// are done one by one.
+	Ending func(state proto.Message) ([]fence.Part, error)
 	// Forward marks a step from which there is no way back: whatever it answers, it is tried again, and parked in
 	// the end. Every step after it must be one too.
 	Forward bool

@@ -116,6 +116,22 @@ func (s *Service) RemoveOrdered(ctx context.Context, req *cartv1.RemoveOrderedRe
 	if err != nil {
 		return nil, problem.Wrap(err, problem.Invalid, "MALFORMED_ORDER_ID", "the order id is malformed")
 	}
+	skus, quantities, err := ordered(req)
+	if err != nil {
+		return nil, err
+	}
+	return &cartv1.RemoveOrderedResponse{}, s.removeOrdered(ctx, customer, order, skus, quantities)
+}
+
+// OrderedPart is RemoveOrdered for a transaction of the same customer that is still to come. It is refused when the order's
+// lines were taken out before.
+func (s *Service) OrderedPart(req *cartv1.RemoveOrderedRequest) (fence.Part, error) {
+	skus, quantities, err := ordered(req)
+	return opBought.Part(bought{ident.CustomerID(req.GetCustomerId()), ident.OrderID(req.GetOrderId()), skus, quantities, s.deps.Clock.Now()}), err
+}
+
+// ordered units by SKU.
+func ordered(req *cartv1.RemoveOrderedRequest) (skus []string, quantities []int64, err error) {
 	var v problem.Violations
 	v.Check(len(req.GetOrdered()) >= 1 && len(req.GetOrdered()) <= maxLines, "ordered", "must be 1 to 200")
 	sums := map[string]int64{}
@@ -126,13 +142,12 @@ func (s *Service) RemoveOrdered(ctx context.Context, req *cartv1.RemoveOrderedRe
 		sums[o.GetSku()] += o.GetQuantity()
 	}
 	if err := v.Err(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	skus, quantities := make([]string, 0, len(sums)), make([]int64, 0, len(sums))
 	for sku, n := range sums {
 		skus, quantities = append(skus, sku), append(quantities, n)
 	}
-	return &cartv1.RemoveOrderedResponse{}, s.removeOrdered(ctx, customer, order, skus, quantities)
+	return skus, quantities, nil
 }
 
 // ReadCart implements CartService.

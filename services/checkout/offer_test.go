@@ -156,7 +156,7 @@ func TestAnOrderNamesTheSellersThatItsCartHadWhenItWasQuoted(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, want := range []string{"Acme", "Cellar"} {
-		if quoted, ordered := resp.GetLines()[i].GetSeller(), orderOf(q, "use1-7KQ2-M8XD-4TRW-C").GetLines()[i].GetSeller(); quoted != want || ordered != want {
+		if quoted, ordered := resp.GetLines()[i].GetSeller(), orderOf(&checkoutv1.PlacementState{Quote: q, OrderId: "use1-7KQ2-M8XD-4TRW-C"}).GetLines()[i].GetSeller(); quoted != want || ordered != want {
 			t.Errorf("line %d: %q is quoted and %q ordered, want %q", i+1, quoted, ordered, want)
 		}
 	}

@@ -2,6 +2,7 @@ package checkout
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/cellar-commerce/cellar/internal/fence"
 	cartv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/cart/v1"
 	checkoutv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/checkout/v1"
 	fulfillmentv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/fulfillment/v1"
@@ -24,8 +26,9 @@ import (
 )
 
 const (
-	// kindPlacement names the saga in its rows.
+	// kindPlacement names the saga in its rows, stepCreate the step that is done when it begins.
 	kindPlacement = "placement"
+	stepCreate    = "create_order"
 	// holdFor is how long stock is held for an order that is being placed.
 	holdFor = 15 * time.Minute
 	// extendBelow is how little may be left of the holds when payment starts.
@@ -53,14 +56,14 @@ func (s *Service) Placement() *saga.Definition {
 		Kind:     kindPlacement,
 		NewState: func() proto.Message { return &checkoutv1.PlacementState{} },
 		Steps: []saga.Step{
-			// Every step gives the same again: only new plans, and the point of no return, are stored.
-			{Name: "create_order", Do: step(s.createOrder), Undo: step(s.failOrder), Quiet: true},
+			// The order is made in the transaction that begins the saga. Every step gives the same again: only new plans, and the point of no return, are stored.
+			{Name: stepCreate, Do: step(s.createOrder), Undo: step(s.failOrder), Quiet: true},
 			// Release belongs to the plan: one that is made anew, because a hold was lost, may be refused while others stand.
 			{Name: "plan", Do: step(s.plan), Undo: step(s.release), Quiet: true},
 			{Name: "reserve", Do: step(s.reserve), Quiet: true},
 			{Name: "redeem_voucher", Do: step(s.redeemVoucher), Undo: step(s.unredeemVoucher), Quiet: true},
 			{Name: "capture", Do: step(s.capture), Undo: step(s.refund), Quiet: true},
-			{Name: "commit", Do: step(s.commit)}, // undone by release, which takes committed stock back too
+			{Name: "commit", Do: step(s.commit), Ending: s.ending}, // undone by release, which takes committed stock back too
 			{Name: "mark_paid", Do: step(s.markPaid), Forward: true, Quiet: true},
 			{Name: "empty_cart", Do: step(s.emptyCart), Forward: true, Quiet: true},
 			{Name: "answer", With: s.answer, Forward: true},
@@ -74,7 +77,7 @@ func (s *Service) Placement() *saga.Definition {
 }
 
 func (s *Service) createOrder(ctx context.Context, p *checkoutv1.PlacementState) error {
-	_, err := s.deps.Orders.CreateOrder(ctx, &orderv1.CreateOrderRequest{Order: orderOf(p.GetQuote(), p.GetOrderId())})
+	_, err := s.deps.Orders.CreateOrder(ctx, &orderv1.CreateOrderRequest{Order: orderOf(p)})
 	return err
 }
 
@@ -317,24 +320,56 @@ func (s *Service) commit(ctx context.Context, p *checkoutv1.PlacementState) erro
 }
 
 func (s *Service) markPaid(ctx context.Context, p *checkoutv1.PlacementState) error {
+	resp, err := s.deps.Orders.MarkPaid(ctx, s.paid(p))
+	p.Placed = resp.GetOrder()
+	return err
+}
+
+// paid order of a placement.
+func (s *Service) paid(p *checkoutv1.PlacementState) *orderv1.MarkPaidRequest {
 	req := &orderv1.MarkPaidRequest{CustomerId: p.GetQuote().GetCustomerId(), OrderId: p.GetOrderId(), ShipTo: p.GetQuote().GetShipTo(), PromisedAt: p.GetQuote().GetIssuedAt()}
 	req.Authorized = s.deps.CaptureOnShipment && p.GetQuote().GetTotal().GetMinorUnits() > 0
 	req.Express = speeds[p.GetQuote().GetSpeed()] == fulfillmentv1.Speed_SPEED_EXPRESS
 	for _, a := range p.GetAllocations() {
 		req.Parcels = append(req.Parcels, &orderv1.Parcel{FcId: a.GetFc().GetFcId(), Region: a.GetFc().GetRegion(), Lines: a.GetLines()})
 	}
-	resp, err := s.deps.Orders.MarkPaid(ctx, req)
-	p.Placed = resp.GetOrder()
-	return err
+	return req
 }
 
 func (s *Service) emptyCart(ctx context.Context, p *checkoutv1.PlacementState) error {
+	_, err := s.deps.Carts.RemoveOrdered(ctx, bought(p))
+	return err
+}
+
+// bought by a placement.
+func bought(p *checkoutv1.PlacementState) *cartv1.RemoveOrderedRequest {
 	req := &cartv1.RemoveOrderedRequest{CustomerId: p.GetQuote().GetCustomerId(), OrderId: p.GetOrderId()}
 	for _, l := range p.GetQuote().GetLines() {
 		req.Ordered = append(req.Ordered, &cartv1.RemoveOrderedRequest_Ordered{Sku: l.GetSku(), Quantity: l.GetQuantity()})
 	}
-	_, err := s.deps.Carts.RemoveOrdered(ctx, req)
-	return err
+	return req
+}
+
+// ending does at once what mark_paid, empty_cart and answer do: all of it is rows of the customer's.
+func (s *Service) ending(m proto.Message) ([]fence.Part, error) {
+	p, ok := m.(*checkoutv1.PlacementState)
+	if !ok {
+		return nil, fmt.Errorf("a placement has a state of type %T", m)
+	}
+	if p.GetPlacedAt() == nil {
+		return nil, errors.New("a placement of an older release does not know when it began")
+	}
+	paid, placed, err := s.deps.Orders.PaidPart(orderOf(p), s.paid(p))
+	if err != nil {
+		return nil, err
+	}
+	p.Placed = placed
+	emptied, err := s.deps.Carts.OrderedPart(bought(p))
+	if err != nil {
+		return nil, err
+	}
+	answered, err := s.answer(p)
+	return append([]fence.Part{paid, emptied}, answered...), err
 }
 
 // eachFC calls every fulfilment centre of the plan, some at once, and stops at the first error.

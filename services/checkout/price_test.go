@@ -328,7 +328,7 @@ func TestAQuoteToNewYork(t *testing.T) {
 	if !slices.Equal(got, want) || q.GetLines()[0].GetDiscount().GetMinorUnits() != 3_57 || !slices.Equal(q.GetPromotions(), []string{"HOME-10"}) || q.GetVoucherCode() != "TWO-OFF" {
 		t.Errorf("got %v, want %v; %v", got, want, q)
 	}
-	o := orderOf(q, "use1-7KQ2-M8XD-4TRW-C")
+	o := orderOf(&checkoutv1.PlacementState{Quote: q, OrderId: "use1-7KQ2-M8XD-4TRW-C"})
 	if o.GetOrderId() == "" || len(o.GetLines()) != 2 || o.GetLines()[0].GetLine() != 1 || !proto.Equal(o.GetLines()[1].GetDiscount(), q.GetLines()[1].GetDiscount()) ||
 		!proto.Equal(o.GetLines()[0].GetTax(), q.GetLines()[0].GetTax()) || !proto.Equal(o.GetDiscount(), q.GetDiscount()) || !proto.Equal(o.GetShippingTax(), q.GetShippingTax()) ||
 		!proto.Equal(o.GetTax(), q.GetTax()) || !proto.Equal(o.GetTotal(), q.GetTotal()) || !proto.Equal(o.GetItemsTotal(), q.GetItemsTotal()) || !proto.Equal(o.GetShipping(), q.GetShipping()) {

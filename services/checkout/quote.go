@@ -62,9 +62,10 @@ func (s sealer) mac(encoded string) string {
 }
 
 // orderOf a quote: what the order keeps of it, for CreateOrder. Every amount is the quote's; nothing is computed again.
-func orderOf(q *checkoutv1.QuoteSnapshot, order string) *orderv1.Order {
+func orderOf(p *checkoutv1.PlacementState) *orderv1.Order {
+	q := p.GetQuote()
 	o := &orderv1.Order{
-		OrderId: order, CustomerId: q.GetCustomerId(), ShipTo: q.GetShipTo(), ItemsTotal: q.GetItemsTotal(), Discount: q.GetDiscount(),
+		OrderId: p.GetOrderId(), PlacedAt: p.GetPlacedAt(), CustomerId: q.GetCustomerId(), ShipTo: q.GetShipTo(), ItemsTotal: q.GetItemsTotal(), Discount: q.GetDiscount(),
 		Shipping: q.GetShipping(), Tax: q.GetTax(), ShippingTax: q.GetShippingTax(), Total: q.GetTotal(),
 	}
 	for i, l := range q.GetLines() {

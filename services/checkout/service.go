@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/protobuf/types/known/timestamppb"
+
 	"github.com/cellar-commerce/cellar/internal/clock"
 	"github.com/cellar-commerce/cellar/internal/fence"
 	accountv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/account/v1"
@@ -38,6 +40,7 @@ type (
 	Carts interface {
 		ReadCart(context.Context, *cartv1.ReadCartRequest) (*cartv1.ReadCartResponse, error)
 		RemoveOrdered(context.Context, *cartv1.RemoveOrderedRequest) (*cartv1.RemoveOrderedResponse, error)
+		OrderedPart(*cartv1.RemoveOrderedRequest) (fence.Part, error)
 	}
 	// Products knows today's prices.
 	Products interface {
@@ -60,8 +63,10 @@ type (
 		Capture(context.Context, *paymentv1.CaptureRequest) (*paymentv1.CaptureResponse, error)
 		Refund(context.Context, *paymentv1.RefundRequest) (*paymentv1.RefundResponse, error)
 	}
-	// Orders keeps the order.
+	// Orders keeps the order. What the parts write is committed with what this service writes of the same customer.
 	Orders interface {
+		CreatePart(*orderv1.Order) (fence.Part, error)
+		PaidPart(agreed *orderv1.Order, req *orderv1.MarkPaidRequest) (fence.Part, *orderv1.Order, error)
 		CreateOrder(context.Context, *orderv1.CreateOrderRequest) (*orderv1.CreateOrderResponse, error)
 		MarkPaid(context.Context, *orderv1.MarkPaidRequest) (*orderv1.MarkPaidResponse, error)
 		MarkFailed(context.Context, *orderv1.MarkFailedRequest) (*orderv1.MarkFailedResponse, error)
@@ -98,6 +103,8 @@ type Deps struct {
 	// Cell and Rings are for the saga engine.
 	Cell  string
 	Rings func() (rings []ident.Region, version uint64)
+	// Committed is called after a placement has left events in the outbox; may be nil.
+	Committed func()
 	// Observe is told how placements end, ObserveSagas how their steps do; may be nil.
 	Observe      Observer
 	ObserveSagas saga.Observer
@@ -131,6 +138,9 @@ func New(deps Deps) (*Service, error) {
 	}
 	if deps.Tax == nil {
 		return nil, errors.New("checkout: there is no tax engine")
+	}
+	if deps.Committed == nil {
+		deps.Committed = func() {}
 	}
 	s := &Service{deps: deps, sealer: sealer{deps.QuoteKey}, vouchers: newVouchers(deps), limit: limiter{live: map[ident.CustomerID]map[string]int{}}, attached: make(chan struct{}, maxAttached)}
 	s.sagas = saga.New(saga.Deps{
@@ -171,7 +181,10 @@ func (s *Service) place(ctx context.Context, p placement) (*orderv1.Order, error
 		return nil, tooMany()
 	}
 	order := ident.NewOrder(p.customer.Ring())
-	state := &checkoutv1.PlacementState{Quote: p.quote, OrderId: string(order), CardToken: p.cardToken, IdempotencyKey: p.key, GiftCardCodes: p.giftCards, UseWallet: p.wallet}
+	state := &checkoutv1.PlacementState{
+		Quote: p.quote, OrderId: string(order), CardToken: p.cardToken, IdempotencyKey: p.key, GiftCardCodes: p.giftCards, UseWallet: p.wallet,
+		PlacedAt: timestamppb.New(start.Truncate(time.Microsecond)), // as the database keeps it
+	}
 	s.planAsQuoted(state)
 	ticket, known, err := s.begin(ctx, p, state)
 	if err != nil || known != nil {
@@ -273,6 +286,7 @@ func (s *Service) run(ctx context.Context, customer ident.CustomerID, ticket sag
 	p, ok := state.(*checkoutv1.PlacementState)
 	switch {
 	case ok && status == saga.Done:
+		s.deps.Committed()
 		return p.GetPlaced(), nil
 	case ok && status == saga.Undone:
 		return nil, problem.Decode(p.GetRefusal())

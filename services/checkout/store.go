@@ -141,20 +141,30 @@ func (k *keyed) matches(fingerprint []byte) error {
 // errKnown ends begin's transaction without effect: the key is known.
 var errKnown = errors.New("the key is known")
 
-// begin writes the key, the use of the quote, and the saga in one transaction. A key that is known already is given
+// begin writes the key, the use of the quote, the order and the saga in one transaction. A key that is known already is given
 // back instead, and nothing is written. Nearly always all is new, and one round trip is enough; whatever comes in its way
 // is looked at closely in a second try.
 func (s *Service) begin(ctx context.Context, p placement, state *checkoutv1.PlacementState) (ticket saga.Ticket, known *keyed, err error) {
-	ticket, part, err := s.sagas.Part(kindPlacement, saga.Begun{ID: state.GetOrderId(), CustomerID: p.customer, State: state})
+	ticket, parts, err := s.placing(p, state)
 	if err != nil {
 		return ticket, nil, err
 	}
-	err = s.deps.Fence.Join(ctx, p.customer, opBegin.Part(begun{p, state.GetOrderId(), s.deps.Clock.Now()}), part)
+	err = s.deps.Fence.Join(ctx, p.customer, append([]fence.Part{opBegin.Part(begun{p, state.GetOrderId(), s.deps.Clock.Now()})}, parts...)...)
 	_, taken := sqldb.UniqueViolation(err)
 	if err == nil || (!taken && !sqldb.GuardFailed(err)) {
 		return ticket, nil, err
 	}
 	return s.beginCarefully(ctx, p, state)
+}
+
+// placing an order: the saga, and the order.
+func (s *Service) placing(p placement, state *checkoutv1.PlacementState) (saga.Ticket, []fence.Part, error) {
+	created, err := s.deps.Orders.CreatePart(orderOf(state))
+	if err != nil {
+		return saga.Ticket{}, nil, err
+	}
+	ticket, part, err := s.sagas.Part(kindPlacement, saga.Begun{ID: state.GetOrderId(), CustomerID: p.customer, State: state, Done: stepCreate})
+	return ticket, []fence.Part{created, part}, err
 }
 
 func (s *Service) beginCarefully(ctx context.Context, p placement, state *checkoutv1.PlacementState) (ticket saga.Ticket, known *keyed, err error) {
@@ -189,8 +199,14 @@ func (s *Service) beginCarefully(ctx context.Context, p placement, state *checko
 		if live > maxLive {
 			return tooMany()
 		}
-		ticket, err = s.sagas.Begin(ctx, tx, kindPlacement, saga.Begun{ID: state.GetOrderId(), CustomerID: p.customer, State: state})
-		return err
+		begins, parts, err := s.placing(p, state)
+		if err != nil {
+			return err
+		}
+		ticket = begins
+		var all sqldb.Batch
+		fence.Queue(&all, p.customer.Region(), parts)
+		return tx.Send(ctx, &all)
 	})
 	if errors.Is(err, errKnown) {
 		return ticket, known, nil

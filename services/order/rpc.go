@@ -239,6 +239,14 @@ func (s *Service) MarkPaid(ctx context.Context, req *orderv1.MarkPaidRequest) (*
 	if err != nil {
 		return nil, err
 	}
+	if err := validParcels(req); err != nil {
+		return nil, err
+	}
+	o, err := s.markPaid(ctx, customer, id, req)
+	return &orderv1.MarkPaidResponse{Order: o}, err
+}
+
+func validParcels(req *orderv1.MarkPaidRequest) error {
 	var v problem.Violations
 	v.Check(len(req.GetParcels()) > 0, "parcels", "must not be empty")
 	seen := map[string]bool{}
@@ -247,11 +255,7 @@ func (s *Service) MarkPaid(ctx context.Context, req *orderv1.MarkPaidRequest) (*
 		v.Check(ok, "parcels["+strconv.Itoa(i)+"]", "must have an FC, each once, its region and lines")
 		seen[p.GetFcId()] = true
 	}
-	if err := v.Err(); err != nil {
-		return nil, err
-	}
-	o, err := s.markPaid(ctx, customer, id, req)
-	return &orderv1.MarkPaidResponse{Order: o}, err
+	return v.Err()
 }
 
 // MarkFailed implements OrderService.

@@ -105,11 +105,24 @@ func (s *Service) Sagas() *saga.Engine { return s.sagas }
 
 // create records a new order; again, it changes nothing.
 func (s *Service) create(ctx context.Context, id ident.OrderID, customer ident.CustomerID, o *orderv1.Order) error {
+	part, err := s.creation(id, customer, o)
+	if err != nil {
+		return err
+	}
+	return s.deps.Fence.Join(ctx, customer, part)
+}
+
+// creation of an order, placed when it says, or now.
+func (s *Service) creation(id ident.OrderID, customer ident.CustomerID, o *orderv1.Order) (fence.Part, error) {
 	shipTo, err := packAddress(o.GetShipTo())
 	if err != nil {
-		return fmt.Errorf("create order %s: %w", id, err)
+		return fence.Part{}, fmt.Errorf("create order %s: %w", id, err)
 	}
-	return s.deps.Fence.Join(ctx, customer, opCreate.Part(newOrder{id: id, customer: customer, order: o, shipTo: shipTo, placedAt: s.deps.Clock.Now()}))
+	at := s.deps.Clock.Now()
+	if o.GetPlacedAt().IsValid() {
+		at = o.GetPlacedAt().AsTime()
+	}
+	return opCreate.Part(newOrder{id: id, customer: customer, order: o, shipTo: shipTo, placedAt: at}), nil
 }
 
 // fact is an event that a command wants to append.
@@ -292,14 +305,26 @@ func promisedAt(req *orderv1.MarkPaidRequest, now time.Time) time.Time {
 
 // markPaidBlind is markPaid in one transaction, shared with others; errNotJustPlaced when the order is not as it was placed.
 func (s *Service) markPaidBlind(ctx context.Context, customer ident.CustomerID, id ident.OrderID, req *orderv1.MarkPaidRequest) (*orderv1.Order, error) {
-	now := s.deps.Clock.Now()
-	detail, err := proto.Marshal(&orderv1.Paid{Parcels: req.GetParcels(), Authorized: req.GetAuthorized()})
+	written, err := s.justPaid(customer, id, req)
 	if err != nil {
 		return nil, fmt.Errorf("mark %s paid: %w", id, err)
 	}
+	if err := s.deps.Fence.Join(ctx, customer, opPay.Part(written)); err != nil {
+		return nil, notJustPlaced(err)
+	}
+	return written.show()
+}
+
+// justPaid is what marks an order paid that has only been placed.
+func (s *Service) justPaid(customer ident.CustomerID, id ident.OrderID, req *orderv1.MarkPaidRequest) (*justPaid, error) {
+	now := s.deps.Clock.Now()
+	detail, err := proto.Marshal(&orderv1.Paid{Parcels: req.GetParcels(), Authorized: req.GetAuthorized()})
+	if err != nil {
+		return nil, err
+	}
 	shipTo, err := packAddress(req.GetShipTo())
 	if err != nil {
-		return nil, fmt.Errorf("mark %s paid: %w", id, err)
+		return nil, err
 	}
 	to := request{order: string(id), customer: string(customer), shipTo: req.GetShipTo(), paidAt: now, promisedAt: promisedAt(req, now), express: req.GetExpress()}
 	sends, err := outbox.Pack(to.events(req.GetParcels()))
@@ -312,16 +337,13 @@ func (s *Service) markPaidBlind(ctx context.Context, customer ident.CustomerID, 
 		return nil, err
 	}
 	packed, err := notice.Pack(told)
-	if err != nil {
-		return nil, err
-	}
-	written := &justPaid{id: id, customer: customer, shipTo: shipTo, paid: paid, sends: sends, told: packed}
-	if err := s.deps.Fence.Join(ctx, customer, opPay.Part(written)); err != nil {
-		return nil, notJustPlaced(err)
-	}
-	agreed := written.agreed
-	events := []Event{{Seq: 1, Kind: kindPlaced, Cause: causePlaced, At: agreed.GetPlacedAt().AsTime()}, paid}
-	p, err := project(agreed, events)
+	return &justPaid{id: id, customer: customer, shipTo: shipTo, paid: paid, sends: sends, told: packed}, err
+}
+
+// show the order as it stands when it has been paid.
+func (w *justPaid) show() (*orderv1.Order, error) {
+	events := []Event{{Seq: 1, Kind: kindPlaced, Cause: causePlaced, At: w.agreed.GetPlacedAt().AsTime()}, w.paid}
+	p, err := project(w.agreed, events)
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,8 @@ package order
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -182,8 +184,9 @@ type justPaid struct {
 	paid     Event
 	sends    []outbox.Packed
 	told     []notice.Packed
-	// agreed is what was ordered; read when the payment has been written.
+	// agreed is what was ordered; unless the caller knows it, it is read when the payment has been written.
 	agreed *orderv1.Order
+	known  bool
 }
 
 // errNotJustPlaced: something has happened to the order since it was placed, or it is not the one it is taken for.
@@ -193,30 +196,34 @@ var errNotJustPlaced = errors.New("the order is not as it was placed")
 var opPay = fence.NewOp("order.pay", func(b *sqldb.Batch, ring ident.Region, rows []*justPaid) {
 	n := len(rows)
 	ids, customers, shipTos, at, details := make([]string, n), make([]string, n), make([][]byte, n), make([]time.Time, n), make([][]byte, n)
-	byID := make(map[string]*justPaid, n)
+	unread := make(map[string]*justPaid, n)
 	var sends []outbox.Packed
 	var told []notice.Packed
 	for i, r := range rows {
 		ids[i], customers[i], shipTos[i], at[i], details[i] = string(r.id), string(r.customer), r.shipTo, r.paid.At, r.paid.Detail
-		byID[ids[i]], r.agreed = r, nil
+		if !r.known {
+			unread[ids[i]], r.agreed = r, nil
+		}
 		sends, told = append(sends, r.sends...), append(told, r.told...)
 	}
 	region := string(ring)
 	b.QueueRead(stmtPay, sqldb.Each(func(r sqldb.Row) error {
 		o, err := scanOrder(r)
-		if err == nil {
-			byID[o.GetOrderId()].agreed = o
+		if paid := unread[o.GetOrderId()]; paid != nil && err == nil {
+			paid.agreed = o
 		}
 		return err
 	}), region, ids, customers, shipTos)
 	b.Queue(stmtInsertPaid, nil, region, ids, customers, shipTos, at, details)
-	b.QueueRead(stmtListLines, sqldb.Each(func(r sqldb.Row) error {
-		id, l, err := scanLine(r)
-		if o := byID[id].agreed; o != nil && err == nil {
-			o.Lines = append(o.Lines, l.of(o.GetTotal().GetCurrencyCode()))
-		}
-		return err
-	}), region, ids)
+	if len(unread) > 0 {
+		b.QueueRead(stmtListLines, sqldb.Each(func(r sqldb.Row) error {
+			id, l, err := scanLine(r)
+			if o := unread[id].agreed; o != nil && err == nil {
+				o.Lines = append(o.Lines, l.of(o.GetTotal().GetCurrencyCode()))
+			}
+			return err
+		}), region, slices.Collect(maps.Keys(unread)))
+	}
 	outbox.QueuePacked(b, ring, at[0], sends)
 	notice.QueuePacked(b, ring, at[0], told)
 })

@@ -10,6 +10,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/cellar-commerce/cellar/internal/fence"
 	"github.com/cellar-commerce/cellar/internal/problem"
 	"github.com/cellar-commerce/cellar/internal/saga"
 )
@@ -18,6 +19,8 @@ import (
 type Harness struct {
 	// Definition to be held against the laws.
 	Definition *saga.Definition
+	// Done is the last step that Begin does itself; empty for none.
+	Done string
 	// Begin a saga that shares nothing with those begun before. It does not run yet.
 	Begin func(ctx context.Context) (id string, err error)
 	// Run the saga by this definition, with as many runs and sweeps as it takes, and tell how it ended.
@@ -31,7 +34,7 @@ type Harness struct {
 // Laws holds the definition against every law, each case as a subtest.
 func Laws(t *testing.T, h Harness) {
 	t.Helper()
-	for _, c := range Cases(h.Definition) {
+	for _, c := range Cases(h.Definition, h.Done) {
 		t.Run(c.Name, func(t *testing.T) {
 			if err := h.Try(t.Context(), c); err != nil {
 				t.Error(err)
@@ -79,9 +82,10 @@ var (
 // work of a step, in either direction.
 type work = func(context.Context, proto.Message) error
 
-// Cases of all laws for a definition.
-func Cases(d *saga.Definition) []Case {
+// Cases of all laws for a definition whose sagas begin with a step done; empty for none.
+func Cases(d *saga.Definition, done string) []Case {
 	var all []Case
+	first := 1 + slices.IndexFunc(d.Steps, func(s saga.Step) bool { return done != "" && s.Name == done })
 	last := -1 // step that can be undone
 	for i, s := range d.Steps {
 		if !s.Forward {
@@ -92,6 +96,12 @@ func Cases(d *saga.Definition) []Case {
 		all = append(all, Case{Name: d.Steps[i].Name + " " + name, Ends: ends, befall: around(mishap, i, false)})
 	}
 	for i, s := range d.Steps {
+		if i < first {
+			continue
+		}
+		if s.Ending != nil {
+			all = append(all, Case{Name: d.Steps[i].Name + " has an ending that is refused", Ends: saga.Done, befall: unended(i)})
+		}
 		do(i, "is done twice", saga.Done, twice)
 		do(i, "is done again from the state before", saga.Done, fromBefore)
 		do(i, "fails once before it is done", saga.Done, before(errFault, 1))
@@ -120,12 +130,25 @@ func around(mishap func(work) work, at int, undo bool) func(*saga.Definition) *s
 	return func(d *saga.Definition) *saga.Definition {
 		c := *d
 		c.Steps = slices.Clone(d.Steps)
+		for i := range at {
+			c.Steps[i].Ending = nil // it would pass the step over
+		}
 		s := &c.Steps[at]
 		if undo {
 			s.Undo = mishap(something(s.Undo))
 		} else {
 			s.Do = mishap(something(s.Do))
 		}
+		return &c
+	}
+}
+
+// unended makes the ending of a step fail, so that the steps after it are done one by one.
+func unended(at int) func(*saga.Definition) *saga.Definition {
+	return func(d *saga.Definition) *saga.Definition {
+		c := *d
+		c.Steps = slices.Clone(d.Steps)
+		c.Steps[at].Ending = func(proto.Message) ([]fence.Part, error) { return nil, errFault }
 		return &c
 	}
 }

@@ -154,7 +154,7 @@ func TestADefinitionThatBreaksALawIsFound(t *testing.T) {
 		spoil(def.Steps)
 		h := d.harness(def)
 		var broken []string
-		for _, c := range sagatest.Cases(def) {
+		for _, c := range sagatest.Cases(def, "") {
 			if h.Try(t.Context(), c) != nil {
 				broken = append(broken, c.Name)
 			}

@@ -1152,6 +1152,8 @@ type PlacementState struct {
 	// Drawn on before the card.
 	GiftCardCodes []string `protobuf:"bytes,11,rep,name=gift_card_codes,json=giftCardCodes,proto3" json:"gift_card_codes,omitempty"`
 	UseWallet     bool     `protobuf:"varint,12,opt,name=use_wallet,json=useWallet,proto3" json:"use_wallet,omitempty"`
+	// When the order was placed; absent in placements of older releases.
+	PlacedAt      *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=placed_at,json=placedAt,proto3" json:"placed_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1268,6 +1270,13 @@ func (x *PlacementState) GetUseWallet() bool {
 		return x.UseWallet
 	}
 	return false
+}
+
+func (x *PlacementState) GetPlacedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.PlacedAt
+	}
+	return nil
 }
 
 // FulfillmentCenter names an FC and the region its rows are homed in.
@@ -2063,7 +2072,7 @@ const file_cellar_checkout_v1_checkout_proto_rawDesc = "" +
 	"\n" +
 	"deliver_by\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tdeliverBy\x12\x1f\n" +
 	"\vdeliver_day\x18\x05 \x01(\tR\n" +
-	"deliverDay\"\xac\x04\n" +
+	"deliverDay\"\xe5\x04\n" +
 	"\x0ePlacementState\x127\n" +
 	"\x05quote\x18\x01 \x01(\v2!.cellar.checkout.v1.QuoteSnapshotR\x05quote\x12\x19\n" +
 	"\border_id\x18\x02 \x01(\tR\aorderId\x12\"\n" +
@@ -2079,7 +2088,8 @@ const file_cellar_checkout_v1_checkout_proto_rawDesc = "" +
 	" \x01(\v2\x16.cellar.order.v1.OrderR\x06placed\x12+\n" +
 	"\x0fgift_card_codes\x18\v \x03(\tB\x03\x80\x01\x01R\rgiftCardCodes\x12\x1d\n" +
 	"\n" +
-	"use_wallet\x18\f \x01(\bR\tuseWallet\"@\n" +
+	"use_wallet\x18\f \x01(\bR\tuseWallet\x127\n" +
+	"\tplaced_at\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\bplacedAt\"@\n" +
 	"\x11FulfillmentCenter\x12\x16\n" +
 	"\x06region\x18\x01 \x01(\tR\x06region\x12\x13\n" +
 	"\x05fc_id\x18\x02 \x01(\tR\x04fcId\"v\n" +
@@ -2246,39 +2256,40 @@ var file_cellar_checkout_v1_checkout_proto_depIdxs = []int32{
 	14, // 37: cellar.checkout.v1.PlacementState.asked_fcs:type_name -> cellar.checkout.v1.FulfillmentCenter
 	28, // 38: cellar.checkout.v1.PlacementState.holds_expire_at:type_name -> google.protobuf.Timestamp
 	30, // 39: cellar.checkout.v1.PlacementState.placed:type_name -> cellar.order.v1.Order
-	14, // 40: cellar.checkout.v1.Allocation.fc:type_name -> cellar.checkout.v1.FulfillmentCenter
-	29, // 41: cellar.checkout.v1.Allocation.lines:type_name -> cellar.order.v1.ParcelLine
-	27, // 42: cellar.checkout.v1.Voucher.amount_off:type_name -> cellar.money.v1.Money
-	27, // 43: cellar.checkout.v1.Voucher.minimum:type_name -> cellar.money.v1.Money
-	28, // 44: cellar.checkout.v1.Voucher.valid_from:type_name -> google.protobuf.Timestamp
-	28, // 45: cellar.checkout.v1.Voucher.valid_until:type_name -> google.protobuf.Timestamp
-	28, // 46: cellar.checkout.v1.Voucher.created_at:type_name -> google.protobuf.Timestamp
-	16, // 47: cellar.checkout.v1.CreateVoucherRequest.voucher:type_name -> cellar.checkout.v1.Voucher
-	16, // 48: cellar.checkout.v1.CreateVoucherResponse.voucher:type_name -> cellar.checkout.v1.Voucher
-	16, // 49: cellar.checkout.v1.GetVoucherResponse.voucher:type_name -> cellar.checkout.v1.Voucher
-	16, // 50: cellar.checkout.v1.DisableVoucherResponse.voucher:type_name -> cellar.checkout.v1.Voucher
-	25, // 51: cellar.checkout.v1.ListPromotionsResponse.promotions:type_name -> cellar.checkout.v1.Promotion
-	28, // 52: cellar.checkout.v1.Promotion.valid_from:type_name -> google.protobuf.Timestamp
-	28, // 53: cellar.checkout.v1.Promotion.valid_until:type_name -> google.protobuf.Timestamp
-	2,  // 54: cellar.checkout.v1.CheckoutService.Quote:input_type -> cellar.checkout.v1.QuoteRequest
-	6,  // 55: cellar.checkout.v1.CheckoutService.PlaceOrder:input_type -> cellar.checkout.v1.PlaceOrderRequest
-	8,  // 56: cellar.checkout.v1.CheckoutService.GetCheckout:input_type -> cellar.checkout.v1.GetCheckoutRequest
-	23, // 57: cellar.checkout.v1.CheckoutService.ListPromotions:input_type -> cellar.checkout.v1.ListPromotionsRequest
-	17, // 58: cellar.checkout.v1.CheckoutService.CreateVoucher:input_type -> cellar.checkout.v1.CreateVoucherRequest
-	19, // 59: cellar.checkout.v1.CheckoutService.GetVoucher:input_type -> cellar.checkout.v1.GetVoucherRequest
-	21, // 60: cellar.checkout.v1.CheckoutService.DisableVoucher:input_type -> cellar.checkout.v1.DisableVoucherRequest
-	3,  // 61: cellar.checkout.v1.CheckoutService.Quote:output_type -> cellar.checkout.v1.QuoteResponse
-	7,  // 62: cellar.checkout.v1.CheckoutService.PlaceOrder:output_type -> cellar.checkout.v1.PlaceOrderResponse
-	9,  // 63: cellar.checkout.v1.CheckoutService.GetCheckout:output_type -> cellar.checkout.v1.GetCheckoutResponse
-	24, // 64: cellar.checkout.v1.CheckoutService.ListPromotions:output_type -> cellar.checkout.v1.ListPromotionsResponse
-	18, // 65: cellar.checkout.v1.CheckoutService.CreateVoucher:output_type -> cellar.checkout.v1.CreateVoucherResponse
-	20, // 66: cellar.checkout.v1.CheckoutService.GetVoucher:output_type -> cellar.checkout.v1.GetVoucherResponse
-	22, // 67: cellar.checkout.v1.CheckoutService.DisableVoucher:output_type -> cellar.checkout.v1.DisableVoucherResponse
-	61, // [61:68] is the sub-list for method output_type
-	54, // [54:61] is the sub-list for method input_type
-	54, // [54:54] is the sub-list for extension type_name
-	54, // [54:54] is the sub-list for extension extendee
-	0,  // [0:54] is the sub-list for field type_name
+	28, // 40: cellar.checkout.v1.PlacementState.placed_at:type_name -> google.protobuf.Timestamp
+	14, // 41: cellar.checkout.v1.Allocation.fc:type_name -> cellar.checkout.v1.FulfillmentCenter
+	29, // 42: cellar.checkout.v1.Allocation.lines:type_name -> cellar.order.v1.ParcelLine
+	27, // 43: cellar.checkout.v1.Voucher.amount_off:type_name -> cellar.money.v1.Money
+	27, // 44: cellar.checkout.v1.Voucher.minimum:type_name -> cellar.money.v1.Money
+	28, // 45: cellar.checkout.v1.Voucher.valid_from:type_name -> google.protobuf.Timestamp
+	28, // 46: cellar.checkout.v1.Voucher.valid_until:type_name -> google.protobuf.Timestamp
+	28, // 47: cellar.checkout.v1.Voucher.created_at:type_name -> google.protobuf.Timestamp
+	16, // 48: cellar.checkout.v1.CreateVoucherRequest.voucher:type_name -> cellar.checkout.v1.Voucher
+	16, // 49: cellar.checkout.v1.CreateVoucherResponse.voucher:type_name -> cellar.checkout.v1.Voucher
+	16, // 50: cellar.checkout.v1.GetVoucherResponse.voucher:type_name -> cellar.checkout.v1.Voucher
+	16, // 51: cellar.checkout.v1.DisableVoucherResponse.voucher:type_name -> cellar.checkout.v1.Voucher
+	25, // 52: cellar.checkout.v1.ListPromotionsResponse.promotions:type_name -> cellar.checkout.v1.Promotion
+	28, // 53: cellar.checkout.v1.Promotion.valid_from:type_name -> google.protobuf.Timestamp
+	28, // 54: cellar.checkout.v1.Promotion.valid_until:type_name -> google.protobuf.Timestamp
+	2,  // 55: cellar.checkout.v1.CheckoutService.Quote:input_type -> cellar.checkout.v1.QuoteRequest
+	6,  // 56: cellar.checkout.v1.CheckoutService.PlaceOrder:input_type -> cellar.checkout.v1.PlaceOrderRequest
+	8,  // 57: cellar.checkout.v1.CheckoutService.GetCheckout:input_type -> cellar.checkout.v1.GetCheckoutRequest
+	23, // 58: cellar.checkout.v1.CheckoutService.ListPromotions:input_type -> cellar.checkout.v1.ListPromotionsRequest
+	17, // 59: cellar.checkout.v1.CheckoutService.CreateVoucher:input_type -> cellar.checkout.v1.CreateVoucherRequest
+	19, // 60: cellar.checkout.v1.CheckoutService.GetVoucher:input_type -> cellar.checkout.v1.GetVoucherRequest
+	21, // 61: cellar.checkout.v1.CheckoutService.DisableVoucher:input_type -> cellar.checkout.v1.DisableVoucherRequest
+	3,  // 62: cellar.checkout.v1.CheckoutService.Quote:output_type -> cellar.checkout.v1.QuoteResponse
+	7,  // 63: cellar.checkout.v1.CheckoutService.PlaceOrder:output_type -> cellar.checkout.v1.PlaceOrderResponse
+	9,  // 64: cellar.checkout.v1.CheckoutService.GetCheckout:output_type -> cellar.checkout.v1.GetCheckoutResponse
+	24, // 65: cellar.checkout.v1.CheckoutService.ListPromotions:output_type -> cellar.checkout.v1.ListPromotionsResponse
+	18, // 66: cellar.checkout.v1.CheckoutService.CreateVoucher:output_type -> cellar.checkout.v1.CreateVoucherResponse
+	20, // 67: cellar.checkout.v1.CheckoutService.GetVoucher:output_type -> cellar.checkout.v1.GetVoucherResponse
+	22, // 68: cellar.checkout.v1.CheckoutService.DisableVoucher:output_type -> cellar.checkout.v1.DisableVoucherResponse
+	62, // [62:69] is the sub-list for method output_type
+	55, // [55:62] is the sub-list for method input_type
+	55, // [55:55] is the sub-list for extension type_name
+	55, // [55:55] is the sub-list for extension extendee
+	0,  // [0:55] is the sub-list for field type_name
 }
 
 func init() { file_cellar_checkout_v1_checkout_proto_init() }
