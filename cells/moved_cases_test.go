@@ -13,6 +13,7 @@ import (
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/notification/v1/notificationv1connect"
 	postalv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/postal/v1"
 	"github.com/cellar-commerce/cellar/internal/ident"
+	"github.com/cellar-commerce/cellar/internal/passkey/passkeytest"
 	"github.com/cellar-commerce/cellar/internal/session"
 	"github.com/cellar-commerce/cellar/services/account"
 )
@@ -70,7 +71,37 @@ func (s *stale) shopping() []moved {
 		{procedure: cartv1connect.CartServiceMergeGuestCartProcedure, before: makeGuest, req: func() proto.Message {
 			return &cartv1.MergeGuestCartRequest{CustomerId: s.id, GuestId: string(guestID)}
 		}},
-	}, append(s.securing(), s.placing()...)...)
+	}, append(append(s.passkeys(), s.securing()...), s.placing()...)...)
+}
+
+// shopOrigin is where passkeys are made and used.
+const shopOrigin = "https://shop.test"
+
+// passkeys of a device: made, signed in with, and deleted.
+func (s *stale) passkeys() []moved {
+	device, added, in := passkeytest.New(s, shopOrigin), &accountv1.AddPasskeyResponse{}, &accountv1.SignInWithPasskeyResponse{}
+	var answer string
+	return []moved{
+		// It only reads, as any cell may for a moment; what is made with it is written by the owner.
+		{procedure: accountv1connect.AccountServicePreparePasskeyProcedure, token: s.session, req: always(&accountv1.PreparePasskeyRequest{}), silent: true, idle: true},
+		{procedure: accountv1connect.AccountServiceAddPasskeyProcedure, token: s.session, into: added, before: func() {
+			to := &accountv1.PreparePasskeyResponse{}
+			s.ask(accountv1connect.AccountServicePreparePasskeyProcedure, s.session(), nil, &accountv1.PreparePasskeyRequest{}, to)
+			answer = device.Make(s, to.GetOptions())
+		}, req: func() proto.Message { return &accountv1.AddPasskeyRequest{Answer: answer, Name: "Phone"} }},
+		{procedure: accountv1connect.AccountServiceRenamePasskeyProcedure, token: s.session,
+			req: func() proto.Message {
+				return &accountv1.RenamePasskeyRequest{PasskeyId: added.GetPasskey().GetPasskeyId(), Name: "Telephone"}
+			}},
+		{procedure: accountv1connect.AccountServiceSignInWithPasskeyProcedure, into: in, before: func() {
+			to := &accountv1.PreparePasskeySignInResponse{}
+			s.ask(accountv1connect.AccountServicePreparePasskeySignInProcedure, "", nil, &accountv1.PreparePasskeySignInRequest{}, to)
+			answer = device.Use(s, to.GetOptions())
+		}, req: func() proto.Message { return &accountv1.SignInWithPasskeyRequest{Answer: answer} }},
+		{procedure: accountv1connect.AccountServiceDeletePasskeyProcedure, token: s.session, req: func() proto.Message {
+			return &accountv1.DeletePasskeyRequest{PasskeyId: added.GetPasskey().GetPasskeyId()}
+		}},
+	}
 }
 
 // securing an account: links by e-mail, passwords and settings. Whoever erases one is another customer.

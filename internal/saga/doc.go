@@ -19,6 +19,9 @@
 // the same cell or another. A run that merely slept too long finds another holder's name in
 // the row and stops. No transaction is ever open while a step calls somebody.
 //
+// A step may have an ending: all that is left to do, as one transaction with the saga's end. Where that is refused, the steps
+// after it are done one by one.
+//
 // Which sagas are a cell's is for the slots' rows to say, overrides of single customers included, as it is for the fence. Under
 // a slot's next epoch the runs of the owner before are not waited for: the fence lets them write nothing any more. They are
 // looked for when the map is new, at once if the engine is nudged; what this engine runs itself goes on. The

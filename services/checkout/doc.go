@@ -9,12 +9,14 @@
 //	      ▲           ▲______│ another FC                              ┊ no way back from here
 //	      └──── any refusal undoes, in reverse: refund, voucher given back, release, order FAILED
 //
-// The idempotency key, the quote's use and the saga are written in one transaction, before
+// The idempotency key, the quote's use, the order and the saga are written in one transaction, before
 // anything else happens: from then on the order ends, PAID or FAILED, whoever dies. The
 // answer, also a refusal, is stored under the key and given again; a request that comes with
 // the key before that attaches to the saga, whichever cell began it. When the customer's slot
 // moves in the middle, the request is redirected and attaches at the new owner, which has
 // taken the saga over. A quote is good for one order; after a failed one it may be used again.
+//
+// What comes after commit is written in one transaction with the saga's end; the steps are for when that is refused.
 //
 // Vouchers and promotions are defined here, read everywhere, and counted in a voucher's home.
 //

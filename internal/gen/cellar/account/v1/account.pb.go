@@ -2952,7 +2952,7 @@ const file_cellar_account_v1_account_proto_rawDesc = "" +
 	"customerId\"L\n" +
 	"\x16ResolveContactResponse\x12\x19\n" +
 	"\x05email\x18\x01 \x01(\tB\x03\x80\x01\x01R\x05email\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tB\x03\x80\x01\x01R\x04name2\xf9\x17\n" +
+	"\x04name\x18\x02 \x01(\tB\x03\x80\x01\x01R\x04name2\xf2\x17\n" +
 	"\x0eAccountService\x12W\n" +
 	"\x06SignUp\x12 .cellar.account.v1.SignUpRequest\x1a!.cellar.account.v1.SignUpResponse\"\b\x88\xa6\x1d\x01\x90\xa6\x1d\x02\x12Z\n" +
 	"\x06SignIn\x12 .cellar.account.v1.SignInRequest\x1a!.cellar.account.v1.SignInResponse\"\v\x88\xa6\x1d\x01\x90\xa6\x1d\x02\x90\x02\x02\x12f\n" +
@@ -2970,14 +2970,14 @@ const file_cellar_account_v1_account_proto_rawDesc = "" +
 	"\fRequestReset\x12&.cellar.account.v1.RequestResetRequest\x1a'.cellar.account.v1.RequestResetResponse\"\b\x88\xa6\x1d\x01\x90\xa6\x1d\x02\x12l\n" +
 	"\rResetPassword\x12'.cellar.account.v1.ResetPasswordRequest\x1a(.cellar.account.v1.ResetPasswordResponse\"\b\x88\xa6\x1d\x01\x90\xa6\x1d\x02\x12o\n" +
 	"\x0eChangePassword\x12(.cellar.account.v1.ChangePasswordRequest\x1a).cellar.account.v1.ChangePasswordResponse\"\b\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x12x\n" +
-	"\x11SignOutEverywhere\x12+.cellar.account.v1.SignOutEverywhereRequest\x1a,.cellar.account.v1.SignOutEverywhereResponse\"\b\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x12r\n" +
-	"\x0ePreparePasskey\x12(.cellar.account.v1.PreparePasskeyRequest\x1a).cellar.account.v1.PreparePasskeyResponse\"\v\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x90\x02\x02\x12c\n" +
+	"\x11SignOutEverywhere\x12+.cellar.account.v1.SignOutEverywhereRequest\x1a,.cellar.account.v1.SignOutEverywhereResponse\"\b\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x12o\n" +
+	"\x0ePreparePasskey\x12(.cellar.account.v1.PreparePasskeyRequest\x1a).cellar.account.v1.PreparePasskeyResponse\"\b\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x12c\n" +
 	"\n" +
 	"AddPasskey\x12$.cellar.account.v1.AddPasskeyRequest\x1a%.cellar.account.v1.AddPasskeyResponse\"\b\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x12l\n" +
 	"\fListPasskeys\x12&.cellar.account.v1.ListPasskeysRequest\x1a'.cellar.account.v1.ListPasskeysResponse\"\v\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x90\x02\x01\x12o\n" +
 	"\rRenamePasskey\x12'.cellar.account.v1.RenamePasskeyRequest\x1a(.cellar.account.v1.RenamePasskeyResponse\"\v\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x90\x02\x02\x12l\n" +
-	"\rDeletePasskey\x12'.cellar.account.v1.DeletePasskeyRequest\x1a(.cellar.account.v1.DeletePasskeyResponse\"\b\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x12\x80\x01\n" +
-	"\x14PreparePasskeySignIn\x12..cellar.account.v1.PreparePasskeySignInRequest\x1a/.cellar.account.v1.PreparePasskeySignInResponse\"\a\x88\xa6\x1d\x01\x90\x02\x02\x12x\n" +
+	"\rDeletePasskey\x12'.cellar.account.v1.DeletePasskeyRequest\x1a(.cellar.account.v1.DeletePasskeyResponse\"\b\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x12}\n" +
+	"\x14PreparePasskeySignIn\x12..cellar.account.v1.PreparePasskeySignInRequest\x1a/.cellar.account.v1.PreparePasskeySignInResponse\"\x04\x88\xa6\x1d\x01\x12x\n" +
 	"\x11SignInWithPasskey\x12+.cellar.account.v1.SignInWithPasskeyRequest\x1a,.cellar.account.v1.SignInWithPasskeyResponse\"\b\x88\xa6\x1d\x01\x90\xa6\x1d\x02\x12f\n" +
 	"\n" +
 	"ExportData\x12$.cellar.account.v1.ExportDataRequest\x1a%.cellar.account.v1.ExportDataResponse\"\v\x88\xa6\x1d\x01\x90\xa6\x1d\x01\x90\x02\x01\x12i\n" +

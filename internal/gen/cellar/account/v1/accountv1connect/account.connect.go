@@ -291,7 +291,6 @@ func NewAccountServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 			httpClient,
 			baseURL+AccountServicePreparePasskeyProcedure,
 			connect.WithSchema(accountServiceMethods.ByName("PreparePasskey")),
-			connect.WithIdempotency(connect.IdempotencyIdempotent),
 			connect.WithClientOptions(opts...),
 		),
 		addPasskey: connect.NewClient[v1.AddPasskeyRequest, v1.AddPasskeyResponse](
@@ -324,7 +323,6 @@ func NewAccountServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 			httpClient,
 			baseURL+AccountServicePreparePasskeySignInProcedure,
 			connect.WithSchema(accountServiceMethods.ByName("PreparePasskeySignIn")),
-			connect.WithIdempotency(connect.IdempotencyIdempotent),
 			connect.WithClientOptions(opts...),
 		),
 		signInWithPasskey: connect.NewClient[v1.SignInWithPasskeyRequest, v1.SignInWithPasskeyResponse](
@@ -817,7 +815,6 @@ func NewAccountServiceHandler(svc AccountServiceHandler, opts ...connect.Handler
 		AccountServicePreparePasskeyProcedure,
 		svc.PreparePasskey,
 		connect.WithSchema(accountServiceMethods.ByName("PreparePasskey")),
-		connect.WithIdempotency(connect.IdempotencyIdempotent),
 		connect.WithHandlerOptions(opts...),
 	)
 	accountServiceAddPasskeyHandler := connect.NewUnaryHandlerSimple(
@@ -850,7 +847,6 @@ func NewAccountServiceHandler(svc AccountServiceHandler, opts ...connect.Handler
 		AccountServicePreparePasskeySignInProcedure,
 		svc.PreparePasskeySignIn,
 		connect.WithSchema(accountServiceMethods.ByName("PreparePasskeySignIn")),
-		connect.WithIdempotency(connect.IdempotencyIdempotent),
 		connect.WithHandlerOptions(opts...),
 	)
 	accountServiceSignInWithPasskeyHandler := connect.NewUnaryHandlerSimple(
