@@ -58,6 +58,17 @@ func (a Amount) Times(quantity int64) (Amount, error) {
 	return Amount{Minor: int64(lo), Currency: a.Currency}, nil
 }
 
+// WholePercent is 100 % in basis points.
+const WholePercent = 10_000
+
+// PercentOf an amount in minor units, not negative, in basis points, rounded half up: from 0 to the amount.
+func PercentOf(minor int64, basisPoints int32) int64 {
+	hi, lo := bits.Mul64(uint64(minor), uint64(min(max(basisPoints, 0), WholePercent)))
+	lo, carry := bits.Add64(lo, WholePercent/2, 0)
+	q, _ := bits.Div64(hi+carry, lo, WholePercent)
+	return int64(q)
+}
+
 // String is for logs and tables, for example "12.99 USD". Every currency Cellar sells in has two decimals.
 func (a Amount) String() string {
 	sign, minor := "", a.Minor

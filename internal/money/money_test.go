@@ -33,6 +33,18 @@ func agree(t *rapid.T, want *big.Int, got money.Amount, err error) {
 	}
 }
 
+func TestAPercentageIsRoundedHalfUpAndIsPartOfTheAmount(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		minor, points := rapid.Int64Min(0).Draw(t, "minor"), rapid.Int32Range(-1, money.WholePercent+1).Draw(t, "points")
+		within := min(max(points, 0), money.WholePercent)
+		want := new(big.Int).Mul(big.NewInt(minor), big.NewInt(int64(within)))
+		want.Add(want, big.NewInt(money.WholePercent/2)).Div(want, big.NewInt(money.WholePercent))
+		if got := money.PercentOf(minor, points); want.Cmp(big.NewInt(got)) != 0 {
+			t.Fatalf("got %d, want %s", got, want)
+		}
+	})
+}
+
 func TestCurrenciesDoNotMix(t *testing.T) {
 	if _, err := money.USD(1).Add(money.Zero("EUR")); !errors.Is(err, money.ErrCurrencyMismatch) {
 		t.Fatalf("got %v", err)

@@ -1,8 +1,6 @@
 package passkey
 
 import (
-	"crypto/hmac"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,6 +14,7 @@ import (
 	"github.com/go-webauthn/webauthn/webauthn"
 
 	"github.com/cellar-commerce/cellar/internal/problem"
+	"github.com/cellar-commerce/cellar/internal/secret"
 )
 
 // maxAnswer of a browser in bytes: with the largest keys and an authenticator's longest id it is a quarter of it.
@@ -70,9 +69,7 @@ func New(origins []string, from []byte) (*Party, error) {
 	if err != nil {
 		return nil, fmt.Errorf("passkeys: %w", err)
 	}
-	h := hmac.New(sha256.New, from)
-	h.Write([]byte("challenges of passkeys"))
-	return &Party{web: web, key: h.Sum(nil)}, nil
+	return &Party{web: web, key: secret.Derive(from, "challenges of passkeys")}, nil
 }
 
 // Domain whose passkeys they are; empty of no party.

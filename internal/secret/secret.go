@@ -1,8 +1,10 @@
-// Package secret keeps keys in files: one key a file, as hexadecimal digits, for its owner's eyes only.
+// Package secret keeps keys in files: one key a file, as hexadecimal digits, for its owner's eyes only; and derives others from them.
 package secret
 
 import (
+	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -56,4 +58,12 @@ func Read(path string) (string, error) {
 		return "", fmt.Errorf("read key %s: it must be one line of at least %d characters", path, minLength)
 	}
 	return key, nil
+}
+
+// Derive a key of 32 bytes from another one, of at least as many, for a purpose: who knows the one that is derived learns nothing of
+// the other (HMAC-SHA256).
+func Derive(from []byte, purpose string) []byte {
+	mac := hmac.New(sha256.New, from)
+	mac.Write([]byte(purpose))
+	return mac.Sum(nil)
 }

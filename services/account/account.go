@@ -54,9 +54,12 @@ func normalEmail(s string) (string, bool) {
 	return s, strings.Contains(domain, ".")
 }
 
-func validName(s string) bool {
+func validName(s string) bool { return oneLine(s, maxName) }
+
+// oneLine tells whether a text says something, in one line of at most so many characters.
+func oneLine(s string, most int) bool {
 	n := utf8.RuneCountInString(s)
-	return utf8.ValidString(s) && n >= 1 && n <= maxName && strings.TrimSpace(s) != "" && !strings.ContainsFunc(s, unicode.IsControl)
+	return utf8.ValidString(s) && n >= 1 && n <= most && strings.TrimSpace(s) != "" && !strings.ContainsFunc(s, unicode.IsControl)
 }
 
 func validPassword(s string) bool {
@@ -130,8 +133,7 @@ func luhn(digits []byte) bool {
 
 // validLabel keeps a payment method's name from saying more than the last four digits.
 func validLabel(s string) bool {
-	n := utf8.RuneCountInString(s)
-	if !utf8.ValidString(s) || n < 1 || n > maxLabel || strings.TrimSpace(s) == "" || strings.ContainsFunc(s, unicode.IsControl) {
+	if !oneLine(s, maxLabel) {
 		return false
 	}
 	digits := 0

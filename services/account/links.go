@@ -13,6 +13,7 @@ import (
 	"github.com/cellar-commerce/cellar/internal/ident"
 	"github.com/cellar-commerce/cellar/internal/notice"
 	"github.com/cellar-commerce/cellar/internal/problem"
+	"github.com/cellar-commerce/cellar/internal/secret"
 	"github.com/cellar-commerce/cellar/internal/sqldb"
 )
 
@@ -46,9 +47,7 @@ type Linker struct{ key []byte }
 
 // NewLinker with a key that is derived from another one, of at least 32 bytes, and used for nothing else.
 func NewLinker(from []byte) Linker {
-	mac := hmac.New(sha256.New, from)
-	mac.Write([]byte("links in e-mails"))
-	return Linker{mac.Sum(nil)}
+	return Linker{secret.Derive(from, "links in e-mails")}
 }
 
 // Token of a link: <customer id>.<token id>.<secret>. The router reads nothing of it; the cell finds the customer's owner.

@@ -5,10 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
-	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -158,9 +155,8 @@ func answered(ctx context.Context, tx sqldb.Tx, id ident.CustomerID, asked time.
 }
 
 func checkPasskeyName(name string) error {
-	n := utf8.RuneCountInString(name)
 	var v problem.Violations
-	v.Check(utf8.ValidString(name) && n >= 1 && n <= maxLabel && strings.TrimSpace(name) != "" && !strings.ContainsFunc(name, unicode.IsControl), "name", "must be 1 to 60 characters")
+	v.Check(oneLine(name, maxLabel), "name", "must be 1 to 60 characters")
 	if err := v.Err(); err != nil {
 		return err
 	}

@@ -51,17 +51,6 @@ func shippingOf(q *checkoutv1.QuoteSnapshot, worth int64) int64 {
 	return shippingFee(q.GetSpeed(), worth)
 }
 
-// wholePercent is 100 % in basis points.
-const wholePercent = 10_000
-
-// percentOf an amount in basis points, rounded half up: from 0 to the amount.
-func percentOf(minor int64, basisPoints int32) int64 {
-	hi, lo := bits.Mul64(uint64(minor), uint64(min(max(basisPoints, 0), wholePercent)))
-	lo, carry := bits.Add64(lo, wholePercent/2, 0)
-	q, _ := bits.Div64(hi+carry, lo, wholePercent)
-	return int64(q)
-}
-
 // spread an amount by weights, none negative and one positive, by the method of the largest remainder: the shares add up
 // to the amount. No share exceeds its weight when the amount does not exceed their sum.
 func spread(amount int64, weights []int64) []int64 {
@@ -139,7 +128,7 @@ func (s *sums) takeOff(q *checkoutv1.QuoteSnapshot) {
 	for i := range s.nets {
 		terms := termsOf(q, i)
 		for _, p := range terms.GetPercentOff() {
-			s.nets[i] -= percentOf(s.nets[i], p)
+			s.nets[i] -= money.PercentOf(s.nets[i], p)
 		}
 		fits := min(terms.GetAmountOff(), s.nets[i])
 		s.nets[i] -= fits

@@ -184,12 +184,12 @@ func agreed(t *rapid.T) (q *checkoutv1.QuoteSnapshot, voucher *promotion, catego
 	}
 	var standing []promotion
 	for i := range rapid.IntRange(0, 2).Draw(t, "standing") {
-		standing = append(standing, promotion{code: fmt.Sprint("S", i), automatic: true, percent: rapid.Int32Range(1, wholePercent).Draw(t, "percent"), categories: draw(t, paths)})
+		standing = append(standing, promotion{code: fmt.Sprint("S", i), automatic: true, percent: rapid.Int32Range(1, money.WholePercent).Draw(t, "percent"), categories: draw(t, paths)})
 	}
 	if rapid.Bool().Draw(t, "voucher") {
 		voucher = &promotion{code: "V", categories: draw(t, paths), minimum: money.USD(rapid.Int64Range(0, 20_00).Draw(t, "minimum"))}
 		if rapid.Bool().Draw(t, "by percent") {
-			voucher.percent = rapid.Int32Range(1, wholePercent).Draw(t, "percent")
+			voucher.percent = rapid.Int32Range(1, money.WholePercent).Draw(t, "percent")
 		} else {
 			voucher.amount = money.USD(cents.Draw(t, "amount") + 1)
 		}
@@ -284,7 +284,7 @@ func TestAnAmountIsTakenOffToTheCentAndOnlyOffWhatItIsFor(t *testing.T) {
 		for i, l := range q.GetLines() {
 			terms, before := q.GetTerms()[i], l.GetUnitPrice().GetMinorUnits()*l.GetQuantity()
 			for _, p := range terms.GetPercentOff() {
-				before -= percentOf(before, p)
+				before -= money.PercentOf(before, p)
 			}
 			if voucher.isFor(categories[i]) {
 				worth += before
@@ -338,7 +338,7 @@ func TestAQuoteToNewYork(t *testing.T) {
 
 func TestGoodsThatCostNothingMakeDeliveryTaxableAlike(t *testing.T) {
 	q := &checkoutv1.QuoteSnapshot{Lines: []*checkoutv1.QuoteLine{line(10_00, 1), line(10_00, 1)}, Speed: express}
-	all := &promotion{code: "ALL", percent: wholePercent}
+	all := &promotion{code: "ALL", percent: money.WholePercent}
 	if err := offer(q, []string{"", ""}, nil, all, tax.Assessment{Rates: []tax.Rate{20_000, 0}, Shipping: true}, noon); err != nil {
 		t.Fatal(err)
 	}

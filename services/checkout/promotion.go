@@ -56,7 +56,7 @@ func (p promotion) validate(v *problem.Violations) {
 	v.Check(codeForm.MatchString(p.code), "voucher.code", "must be 3 to 32 of A-Z, 0-9 and '-'")
 	byPercent, byAmount := p.percent != 0, p.amount != money.Amount{}
 	v.Check(byPercent != byAmount, "voucher.percent_basis_points", "either a percentage or an amount must be given")
-	v.Check(p.percent >= 0 && p.percent <= wholePercent, "voucher.percent_basis_points", "must be 1 to 10,000")
+	v.Check(p.percent >= 0 && p.percent <= money.WholePercent, "voucher.percent_basis_points", "must be 1 to 10,000")
 	v.Check(!byAmount || (p.amount.Minor >= 1 && p.amount.Minor <= maxAmountOff && currencyForm.MatchString(p.amount.Currency)), "voucher.amount_off", "must be 0.01 to 1,000,000.00 of a currency")
 	v.Check(p.minimum == money.Amount{} || (p.minimum.Minor >= 0 && p.minimum.Minor <= maxAmountOff && currencyForm.MatchString(p.minimum.Currency)), "voucher.minimum", "must be 0 to 1,000,000.00 of a currency")
 	v.Check(p.amount.Currency == "" || p.minimum.Currency == "" || p.amount.Currency == p.minimum.Currency, "voucher.minimum", "must be of the currency of the amount")

@@ -106,7 +106,7 @@ func TestWhatIsNoVoucherIsRefusedByField(t *testing.T) {
 		"a code with a gap": percent(func(v *checkoutv1.Voucher) { v.Code = "A B C" }),
 		"neither":           percent(func(v *checkoutv1.Voucher) { v.PercentBasisPoints = 0 }),
 		"both":              percent(func(v *checkoutv1.Voucher) { v.AmountOff = money.USD(1).Proto() }),
-		"more than all":     percent(func(v *checkoutv1.Voucher) { v.PercentBasisPoints = wholePercent + 1 }),
+		"more than all":     percent(func(v *checkoutv1.Voucher) { v.PercentBasisPoints = money.WholePercent + 1 }),
 		"less than nothing": percent(func(v *checkoutv1.Voucher) { v.PercentBasisPoints = -1 }),
 		"a fee": percent(func(v *checkoutv1.Voucher) {
 			v.PercentBasisPoints, v.AmountOff = 0, money.USD(-1).Proto()

@@ -78,13 +78,7 @@ func (s *Service) home(w http.ResponseWriter, r *http.Request) error {
 			Categories     []crumb
 		}{c, reduced, liked, seen, forYou, categories})
 	}
-	var page drawnPage
-	var err error
-	if c.plain() && len(seen)+len(c.Missing) == 0 {
-		page, err = s.front.get(frontPage{liked, reduced, tops}, render)
-	} else {
-		page, err = render()
-	}
+	page, err := s.front.getIf(c.plain() && len(seen)+len(c.Missing) == 0, frontPage{liked, reduced, tops}, render)
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 	moneyv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/money/v1"
 	searchv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/search/v1"
 	storefrontv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/storefront/v1"
+	"github.com/cellar-commerce/cellar/internal/money"
 )
 
 const (
@@ -193,7 +194,7 @@ func (s *Service) promotedIn(ctx context.Context, p *checkoutv1.Promotion, categ
 	var all []deal
 	for i, c := range hitCards(found.GetHits()) {
 		cost := found.GetHits()[i].GetPrice()
-		was, left := cost, &moneyv1.Money{CurrencyCode: cost.GetCurrencyCode(), MinorUnits: cost.GetMinorUnits() - percentOf(cost.GetMinorUnits(), p.GetPercentBasisPoints())}
+		was, left := cost, &moneyv1.Money{CurrencyCode: cost.GetCurrencyCode(), MinorUnits: cost.GetMinorUnits() - money.PercentOf(cost.GetMinorUnits(), p.GetPercentBasisPoints())}
 		percent := int64(p.GetPercentBasisPoints()) / 100
 		if low := lowest(histories[c.SKU], p.GetValidFrom().AsTime()); low != nil && low.GetMinorUnits() < was.GetMinorUnits() {
 			was, percent = low, percentBelow(left, low)
@@ -208,12 +209,6 @@ func (s *Service) promotedIn(ctx context.Context, p *checkoutv1.Promotion, categ
 		}
 	}
 	return all, nil
-}
-
-// percentOf an amount in basis points, rounded half up, as checkout takes it off one unit.
-func percentOf(minor int64, basisPoints int32) int64 {
-	const whole = 10_000
-	return (minor*int64(basisPoints) + whole/2) / whole
 }
 
 // standing deals, at this moment.

@@ -22,6 +22,14 @@ func (s *same[K, V]) get(of K, build func() (V, error)) (V, error) {
 	return what, err
 }
 
+// getIf it is to be kept; else it is made for this once.
+func (s *same[K, V]) getIf(keep bool, of K, build func() (V, error)) (V, error) {
+	if !keep {
+		return build()
+	}
+	return s.get(of, build)
+}
+
 // plain tells whether nothing around a page is its shopper's own: no account, nothing in the cart, no notice. Such a page is kept as it
 // was drawn, where what is within is everybody's too. Nothing of a session shows in it, and no form has a secret of its own (see
 // rpc.Pages), so that it is the same for strangers and for guests. Who may keep it, and which cookies go with it, is found out for each

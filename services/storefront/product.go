@@ -95,12 +95,7 @@ func (s *Service) product(w http.ResponseWriter, r *http.Request) error {
 			Countries []choice
 		}{c, shown, s.opinionOf(r, sku, shown.said), there, saves, productLink(sku), countries(country)})
 	}
-	var page drawnPage
-	if there == nil && c.plain() {
-		page, err = shown.plain.get(saves != nil, render)
-	} else {
-		page, err = render()
-	}
+	page, err := shown.plain.getIf(there == nil && c.plain(), saves != nil, render)
 	if err != nil {
 		return err
 	}
