@@ -36,6 +36,8 @@ type CheckoutConfig struct {
 	BinDir string
 	// PortOffset of the private platform.
 	PortOffset int
+	// CellsPerRegion of the private platform; 0 means the usual number.
+	CellsPerRegion int
 	// Rate is how many carts a second are filled beforehand: more than can be ordered.
 	Rate int
 	// PlacementsOnly leaves out the comparison of an order's commit.
@@ -69,7 +71,7 @@ func Checkout(ctx context.Context, cfg CheckoutConfig) (r Report, err error) {
 	b := &checkoutBench{cfg: cfg, report: Report{Name: "checkout", Machine: machine(), Ratios: map[string]float64{}, Goals: map[string]Goal{}}}
 	b.say("starting a platform with %d products", checkoutProducts)
 	p, err := platform.Start(ctx, platform.Config{
-		Dir: filepath.Join(dir, "platform"), BinDir: cfg.BinDir, PortOffset: cfg.PortOffset, Fill: b.fill, CellFlags: []string{"--handling-time", handlingTime, "--pool-size", poolSize},
+		Dir: filepath.Join(dir, "platform"), BinDir: cfg.BinDir, PortOffset: cfg.PortOffset, CellsPerRegion: cfg.CellsPerRegion, Fill: b.fill, CellFlags: []string{"--handling-time", handlingTime, "--pool-size", poolSize},
 	})
 	if err != nil {
 		return r, err

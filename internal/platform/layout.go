@@ -11,7 +11,7 @@ import (
 	"github.com/cellar-commerce/cellar/internal/ident"
 )
 
-// CellsPerRegion of the local platform.
+// CellsPerRegion of the local platform, if nothing else is said.
 const CellsPerRegion = 2
 
 // Ports before the offset. Those of cells are followed by one for each further cell.
@@ -67,14 +67,16 @@ type Layout struct {
 }
 
 // NewLayout with every port moved by offset.
-func NewLayout(offset int) Layout {
+func NewLayout(offset int) Layout { return layoutWith(offset, CellsPerRegion) }
+
+func layoutWith(offset, cellsPerRegion int) Layout {
 	l := Layout{Brokers: map[ident.Region]int{}, Sandbox: loopback(portSandbox + offset), Mail: loopback(portMail + offset), Database: portDatabase + offset}
 	n := 0
 	for i, region := range ident.Regions() {
 		code, _ := region.Code() // Regions lists only those that have one
 		l.Brokers[region] = portBroker + i + offset
 		l.Routers = append(l.Routers, RouterSpec{Region: region, Listen: loopback(portRouter + i + offset), Admin: loopback(portRouterAdmin + i + offset)})
-		for c := range CellsPerRegion {
+		for c := range cellsPerRegion {
 			l.Cells = append(l.Cells, CellSpec{
 				ID: string(code) + "-" + string(rune('a'+c)), Region: region,
 				Public: loopback(portCellPublic + n + offset), Internal: loopback(portCellInternal + n + offset), Admin: loopback(portCellAdmin + n + offset),

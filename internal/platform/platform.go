@@ -1,6 +1,7 @@
 package platform
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,6 +27,8 @@ type Config struct {
 	BinDir string
 	// PortOffset moves every port.
 	PortOffset int
+	// CellsPerRegion is how many cells each region has; 0 means the usual number.
+	CellsPerRegion int
 	// DatabaseURL of a SQL server that is there already; empty starts one.
 	DatabaseURL string
 	// Cockroach starts a CockroachDB cluster in place of PostgreSQL.
@@ -71,7 +74,7 @@ func Start(ctx context.Context, cfg Config) (*Platform, error) {
 	if cfg.Out == nil {
 		cfg.Out = io.Discard
 	}
-	p := &Platform{cfg: cfg, layout: NewLayout(cfg.PortOffset)}
+	p := &Platform{cfg: cfg, layout: layoutWith(cfg.PortOffset, cmp.Or(cfg.CellsPerRegion, CellsPerRegion))}
 	if err := p.checkPrograms(); err != nil {
 		return nil, err
 	}
