@@ -11,6 +11,7 @@ import (
 
 	accountv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/account/v1"
 	checkoutv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/checkout/v1"
+	orderv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1"
 	postalv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/postal/v1"
 	"github.com/cellar-commerce/cellar/internal/ident"
 	"github.com/cellar-commerce/cellar/internal/problem"
@@ -88,34 +89,30 @@ func (s *Service) PlaceOrder(ctx context.Context, req *checkoutv1.PlaceOrderRequ
 	if err != nil {
 		return nil, err
 	}
-	// A key that is known is answered before anything else is looked at: the quote may have expired since.
-	known, err := s.recall(ctx, s.deps.DB, who.CustomerID, key)
-	if err != nil {
-		return nil, err
-	}
-	if known != nil {
-		if err := known.matches(fingerprint); err != nil {
-			return nil, err
-		}
-		o, err := s.attach(ctx, who.CustomerID, key, known)
-		return &checkoutv1.PlaceOrderResponse{Order: o}, err
-	}
 	p := placement{customer: who.CustomerID, key: key, fingerprint: fingerprint}
-	if p.quote, err = s.openQuote(who.CustomerID, req.GetQuoteToken()); err != nil {
-		return nil, err
+	err = s.prepare(ctx, &p, req)
+	var o *orderv1.Order
+	if err == nil {
+		o, err = s.place(ctx, p)
+	} else {
+		o, err = s.answerOr(ctx, p, err)
 	}
-	if p.cardToken, err = s.card(ctx, who.CustomerID, req); err != nil {
-		return nil, err
-	}
-	p.giftCards, p.wallet = req.GetGiftCardCodes(), req.GetUseWallet()
-	if err := s.passOnPrices(ctx, p.quote); err != nil {
-		return nil, err
-	}
-	o, err := s.place(ctx, p)
 	if err != nil {
 		return nil, err
 	}
 	return &checkoutv1.PlaceOrderResponse{Order: o}, nil
+}
+
+// prepare a placement of what is asked for.
+func (s *Service) prepare(ctx context.Context, p *placement, req *checkoutv1.PlaceOrderRequest) (err error) {
+	if p.quote, err = s.openQuote(p.customer, req.GetQuoteToken()); err != nil {
+		return err
+	}
+	if p.cardToken, err = s.card(ctx, p.customer, req); err != nil {
+		return err
+	}
+	p.giftCards, p.wallet = req.GetGiftCardCodes(), req.GetUseWallet()
+	return s.passOnPrices(ctx, p.quote)
 }
 
 // keyOf a request: bare, or quoted as a structured field string.

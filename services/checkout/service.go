@@ -178,7 +178,7 @@ type placement struct {
 func (s *Service) place(ctx context.Context, p placement) (*orderv1.Order, error) {
 	start := s.deps.Clock.Now()
 	if !s.limit.enter(p.customer, p.key) {
-		return nil, tooMany()
+		return s.answerOr(ctx, p, tooMany())
 	}
 	order := ident.NewOrder(p.customer.Ring())
 	state := &checkoutv1.PlacementState{
@@ -219,6 +219,22 @@ func (s *Service) place(ctx context.Context, p placement) (*orderv1.Order, error
 	case <-waiting.Done():
 		return nil, inProgress()
 	}
+}
+
+// answerOr gives what the request's key was answered, and where it is not known the refusal of a request that cannot be placed: its quote may have expired
+// since, or a price risen.
+func (s *Service) answerOr(ctx context.Context, p placement, refusal error) (*orderv1.Order, error) {
+	known, err := s.recall(ctx, s.deps.DB, p.customer, p.key)
+	if err != nil {
+		return nil, err
+	}
+	if known == nil {
+		return nil, refusal
+	}
+	if err := known.matches(p.fingerprint); err != nil {
+		return nil, err
+	}
+	return s.attach(ctx, p.customer, p.key, known)
 }
 
 const (

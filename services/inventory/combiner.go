@@ -36,7 +36,9 @@ type command struct {
 	ctx   context.Context
 	fc    string
 	order ident.OrderID
+	kind  kind
 	lines []line // of a reserve, by number
+	until time.Time
 	// touches tells that the command moves units of rows that are there already, so that their stock has to be locked.
 	touches bool
 	// apply it to the FC's book. It may run several times, each on a fresh book: the last one counts.
@@ -44,6 +46,18 @@ type command struct {
 	answer answer
 	done   chan struct{}
 }
+
+// kind of a command, for those that may be written without a look.
+type kind int
+
+const (
+	// looking is any other.
+	looking kind = iota
+	// taking holds lines until a time.
+	taking
+	// selling turns all that an order holds here into sold stock.
+	selling
+)
 
 // answer of a command.
 type answer struct {
@@ -72,6 +86,7 @@ type lane struct {
 	mu      sync.Mutex
 	queue   []*command
 	running bool
+	memory  memory // of who drains it
 }
 
 // do a command, and wait until its transaction has ended. When ctx ends before it was begun, it has no effect.
@@ -97,7 +112,7 @@ func (c *combiner) laneOf(fc string) *lane {
 // drain a lane until its queue is empty.
 func (c *combiner) drain(l *lane) {
 	for batch := l.take(); batch != nil; batch = l.take() {
-		c.run(batch)
+		c.run(&l.memory, batch)
 	}
 }
 
@@ -146,17 +161,18 @@ func (cmd *command) finish(a answer) {
 }
 
 // run a batch, and answer everybody. Should it fail for a reason that may be one command's alone, each is run by itself.
-func (c *combiner) run(batch []*command) {
-	answers, err := c.transact(batch)
+func (c *combiner) run(m *memory, batch []*command) {
+	answers, err := c.transact(m, batch)
 	switch {
 	case err == nil:
 		c.batched(len(batch))
+		m.learn(batch, answers)
 		for i, cmd := range batch {
 			cmd.finish(answers[i])
 		}
 	case len(batch) > 1 && !retriedAlike(err):
 		for _, cmd := range batch {
-			c.run([]*command{cmd})
+			c.run(m, []*command{cmd})
 		}
 	default:
 		for _, cmd := range batch {
@@ -171,9 +187,12 @@ func retriedAlike(err error) bool {
 }
 
 // transact runs a batch in one transaction and gives each command's answer.
-func (c *combiner) transact(batch []*command) (answers []answer, err error) {
+func (c *combiner) transact(m *memory, batch []*command) (answers []answer, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), batchTimeout)
 	defer cancel()
+	if answers, done, err := c.tryBlindly(ctx, m, batch); done {
+		return answers, err
+	}
 	locks := map[spot]bool{}
 	for range maxRestarts {
 		announced := false

@@ -17,9 +17,10 @@ import (
 	"github.com/cellar-commerce/cellar/internal/sqldb/sqldbtest"
 )
 
-// machine drives the service and a model of each FC side by side.
+// machine drives the service, in two cells, and a model of each FC side by side.
 type machine struct {
 	world
+	cells  []*Service
 	fcs    []string
 	skus   []string
 	orders []string
@@ -31,6 +32,9 @@ func TestEveryCommandDoesWhatTheModelDoesAndTheBooksStayRight(t *testing.T) {
 	orders := []string{newOrder(), newOrder(), newOrder(), newOrder()}
 	rapid.Check(t, func(t *rapid.T) {
 		m := &machine{world: onDB(db, nil), orders: orders, models: map[string]*model{}}
+		other := onDB(db, nil).deps
+		other.Clock = m.clock
+		m.cells = []*Service{m.Service, New(other)}
 		run := ident.NewToken()[:8] // FCs and products of its own keep each run apart in the one database
 		m.skus = []string{"ale-" + run, "cider-" + run, "port-" + run}
 		for i := range 2 {
@@ -51,7 +55,9 @@ func TestEveryCommandDoesWhatTheModelDoesAndTheBooksStayRight(t *testing.T) {
 	})
 }
 
+// drawPlace, and the cell that is asked there: what one remembers the other may have changed.
 func (m *machine) drawPlace(t *rapid.T) (*model, string, string) {
+	m.Service = rapid.SampledFrom(m.cells).Draw(t, "cell")
 	fc := rapid.SampledFrom(m.fcs).Draw(t, "fc")
 	return m.models[fc], fc, rapid.SampledFrom(m.orders).Draw(t, "order")
 }

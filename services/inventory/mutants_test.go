@@ -32,6 +32,13 @@ var mutants = []mutant{
 	{"held units are listed", "store.go", "r.sku = i.sku AND r.state = 'HELD' AND r.expires_at <= $3\n), 0)::int8 AS available\nFROM inventory AS i", "r.sku = i.sku AND r.state = 'HELD' AND $3::timestamptz IS NOT NULL\n), 0)::int8 AS available\nFROM inventory AS i"},
 	{"units that have moved are not written", "store.go", "SET available = excluded.available, reserved = excluded.reserved", "SET available = excluded.available"},
 	{"commands that find too little are done twice", "combiner.go", "\t\tif b, err = d.load(ctx, stock, orders); err != nil {", "\t\tif err != nil {"},
+	{"what is taken blindly is more than there is", "store.go", "WHERE i.available >= m.units AND width_bucket(i.available, $5::int8[]) = width_bucket(i.available - m.units, $5::int8[])\n  ON", "WHERE i.available >= 0 AND $5::int8[] IS NOT NULL\n  ON"},
+	{"what is taken blindly is not told when it gets low", "store.go", "WHERE i.available >= m.units AND width_bucket(i.available, $5::int8[]) = width_bucket(i.available - m.units, $5::int8[])\n  ON", "WHERE i.available >= m.units AND $5::int8[] IS NOT NULL\n  ON"},
+	{"an order is held blindly after its tombstone", "quick.go", "\t\tout.Queue(stmtAllNew,", "\t\tvar none sqldb.Batch\n\t\tnone.Queue(stmtAllNew,"},
+	{"a hold is sold blindly that has run out", "store.go", "state = 'HELD' AND expires_at > $7\n    FOR UPDATE", "state = 'HELD' AND $7::timestamptz IS NOT NULL\n    FOR UPDATE"},
+	{"a hold is sold blindly that was given back", "store.go", "AND sku = n.sku AND quantity = n.quantity AND state = 'HELD' AND expires_at > $7\n    FOR", "AND sku = n.sku AND quantity = n.quantity AND expires_at > $7\n    FOR"},
+	{"a tombstone does not keep a hold from being sold blindly", "store.go", "WHERE tombstone.n = 0\n", "WHERE tombstone.n >= 0\n"},
+	{"what another batch has written is remembered as held", "quick.go", "delete(m.held, key)", "_ = key"},
 	{"answers go to others", "combiner.go", "cmd.finish(answers[i])", "cmd.finish(answers[len(answers)-1-i])"},
 }
 
@@ -77,7 +84,7 @@ func (m mutant) run(t *testing.T) (out string, caught bool) {
 	if built, err := exec.CommandContext(t.Context(), "go", "test", "-c", "-overlay", overlay, "-o", test, ".").CombinedOutput(); err != nil {
 		t.Fatalf("the defect does not compile: %v\n%s", err, built)
 	}
-	cmd := exec.CommandContext(t.Context(), test, "-test.run", "EveryHistory|EveryCommand", "-test.failfast", "-test.timeout", "5m", "-rapid.nofailfile")
+	cmd := exec.CommandContext(t.Context(), test, "-test.run", "EveryHistory|EveryCommand|Blindly", "-test.failfast", "-test.timeout", "5m", "-rapid.nofailfile")
 	cmd.Env = append(os.Environ(), "CELLAR_SEEDS=3")
 	all, err := cmd.CombinedOutput()
 	return string(all), err != nil

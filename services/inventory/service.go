@@ -91,7 +91,7 @@ type at struct {
 
 func (s *Service) reserve(ctx context.Context, a at, d demand) (grant, error) {
 	d.lines = sortLines(d.lines)
-	got := s.combiner.do(&command{ctx: ctx, fc: a.fc, order: a.order, lines: d.lines, apply: func(b *book) (out answer) {
+	got := s.combiner.do(&command{ctx: ctx, fc: a.fc, order: a.order, kind: taking, lines: d.lines, until: d.until, apply: func(b *book) (out answer) {
 		out.grant, out.err = b.reserve(string(a.order), d)
 		return out
 	}})
@@ -106,7 +106,7 @@ func (s *Service) extend(ctx context.Context, a at, expiresAt time.Time) error {
 }
 
 func (s *Service) commit(ctx context.Context, a at) error {
-	return s.combiner.do(&command{ctx: ctx, fc: a.fc, order: a.order, apply: func(b *book) answer { return answer{err: b.commit(string(a.order))} }}).err
+	return s.combiner.do(&command{ctx: ctx, fc: a.fc, order: a.order, kind: selling, apply: func(b *book) answer { return answer{err: b.commit(string(a.order))} }}).err
 }
 
 // release gives back what is held or committed and leaves the tombstone. A reserve of another cell that is under way and

@@ -85,6 +85,80 @@ FROM unnest($2::text[], $3::text[], $4::int8[], $5::int8[]) AS m (fc_id, sku, av
 ON CONFLICT (region, fc_id, sku) DO UPDATE
 SET available = excluded.available, reserved = excluded.reserved`)
 
+	// A guard that takes units: it divides by zero unless all lie there and none of the counts changes its level, which others
+	// would have to be told.
+	stmtTakeBlindly = sqldb.Define(sqldb.Regional, "inventory.take_blindly", `
+WITH moved AS (
+  /*@PG INSERT INTO inventory (region, fc_id, sku, available, reserved)
+  SELECT $1::crdb_internal_region, m.fc_id, m.sku, i.available - m.units, i.reserved + m.units
+  FROM unnest($2::text[], $3::text[], $4::int8[]) AS m (fc_id, sku, units)
+  CROSS JOIN LATERAL (
+    SELECT available, reserved
+    FROM inventory
+    WHERE region = $1 AND fc_id = m.fc_id AND sku = m.sku
+    FOR UPDATE
+  ) AS i
+  WHERE i.available >= m.units AND width_bucket(i.available, $5::int8[]) = width_bucket(i.available - m.units, $5::int8[])
+  ON CONFLICT (region, fc_id, sku) DO UPDATE
+  SET available = excluded.available, reserved = excluded.reserved @*/
+  /*@CRDB UPDATE inventory AS i
+  SET available = i.available - m.units, reserved = i.reserved + m.units
+  FROM unnest($2::text[], $3::text[], $4::int8[]) AS m (fc_id, sku, units)
+  WHERE i.region = $1 AND i.fc_id = m.fc_id AND i.sku = m.sku
+    AND i.available >= m.units AND width_bucket(i.available, $5::int8[]) = width_bucket(i.available - m.units, $5::int8[]) @*/
+  RETURNING 1
+)
+SELECT 1 / (count(*) = $6)::int
+FROM moved`)
+
+	// A guard: it divides by zero when one of the orders is known at its FC, be it by its tombstone.
+	stmtAllNew = sqldb.Define(sqldb.Regional, "inventory.all_new", `
+SELECT 1 / (count(*) = 0)::int
+FROM unnest($2::text[], $3::text[]) AS o (fc_id, order_id)
+/*@PG CROSS JOIN LATERAL (
+  SELECT line
+  FROM reservations
+  WHERE region = $1 AND fc_id = o.fc_id AND order_id = o.order_id
+  OFFSET 0
+) AS r @*/
+/*@CRDB INNER LOOKUP JOIN reservations AS r ON r.region = $1 AND r.fc_id = o.fc_id AND r.order_id = o.order_id @*/`)
+
+	// A guard that sells holds: it divides by zero unless all are as they are remembered, and none has run out or was given back.
+	stmtSellBlindly = sqldb.Define(sqldb.Regional, "inventory.sell_blindly", `
+WITH sold AS (
+  /*@PG INSERT INTO reservations (region, fc_id, order_id, line, sku, quantity, state, expires_at, changed_at)
+  SELECT $1::crdb_internal_region, n.fc_id, n.order_id, n.line, n.sku, n.quantity, 'COMMITTED', r.expires_at, $7
+  FROM unnest($2::text[], $3::text[], $4::int4[], $5::text[], $6::int8[]) AS n (fc_id, order_id, line, sku, quantity)
+  CROSS JOIN LATERAL (
+    SELECT count(*) AS n
+    FROM reservations
+    WHERE region = $1 AND fc_id = n.fc_id AND order_id = n.order_id AND line = 0
+  ) AS tombstone
+  CROSS JOIN LATERAL (
+    SELECT expires_at
+    FROM reservations
+    WHERE region = $1 AND fc_id = n.fc_id AND order_id = n.order_id AND line = n.line
+      AND sku = n.sku AND quantity = n.quantity AND state = 'HELD' AND expires_at > $7
+    FOR UPDATE
+  ) AS r
+  WHERE tombstone.n = 0
+  ON CONFLICT (region, fc_id, order_id, line) DO UPDATE
+  SET state = excluded.state, changed_at = excluded.changed_at @*/
+  /*@CRDB UPDATE reservations AS r
+  SET state = 'COMMITTED', changed_at = $7
+  FROM unnest($2::text[], $3::text[], $4::int4[], $5::text[], $6::int8[]) AS n (fc_id, order_id, line, sku, quantity)
+  WHERE r.region = $1 AND r.fc_id = n.fc_id AND r.order_id = n.order_id AND r.line = n.line
+    AND r.sku = n.sku AND r.quantity = n.quantity AND r.state = 'HELD' AND r.expires_at > $7
+    AND NOT EXISTS (
+      SELECT 1
+      FROM reservations AS t
+      WHERE t.region = $1 AND t.fc_id = n.fc_id AND t.order_id = n.order_id AND t.line = 0
+    ) @*/
+  RETURNING 1
+)
+SELECT 1 / (count(*) = $8)::int
+FROM sold`)
+
 	// Holds that another transaction is working on are left to it. The order is that of the index of holds: by the order
 	// of the primary key PostgreSQL would walk all that an FC has ever reserved, to be spared the sorting.
 	stmtRunOut = sqldb.Define(sqldb.Regional, "inventory.run_out", `

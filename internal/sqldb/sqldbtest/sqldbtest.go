@@ -89,6 +89,9 @@ func WithFaults(f sqldb.Faults) Option { return func(c *sqldb.Config) { c.Faults
 // WithMaxConns sets the size of the pool.
 func WithMaxConns(n int) Option { return func(c *sqldb.Config) { c.MaxConns = n } }
 
+// WithObserver is told what goes to the server.
+func WithObserver(o sqldb.Observer) Option { return func(c *sqldb.Config) { c.Observe = o } }
+
 // New is a fresh, migrated database of a kind; it is dropped when the test ends.
 func New(t testing.TB, database sqldb.Database, options ...Option) *sqldb.DB {
 	t.Helper()

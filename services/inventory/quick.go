@@ -1,0 +1,155 @@
+package inventory
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"github.com/cellar-commerce/cellar/internal/ident"
+	"github.com/cellar-commerce/cellar/internal/sqldb"
+)
+
+// Nearly always a batch only takes what lies there in plenty, for orders that are new here, or sells what this process has just
+// held. That needs no look beforehand: the batch is written blindly, in one round trip, behind guards that end the transaction
+// where any of it is not so. Then the batch is run as any other. What is written is the same.
+
+const (
+	// maxRemembered holds of a lane: beyond it all are forgotten, and sold after a look.
+	maxRemembered = 8192
+	// maxResting batches of a lane that has failed blindly again and again are not tried blindly.
+	maxResting = 64
+)
+
+// levels begin at these counts; see level.
+var levels = func() (begin []int64) {
+	for n := int64(1); n > 0 && len(begin) < maxLevel; n *= 4 {
+		begin = append(begin, n)
+	}
+	return begin
+}()
+
+// memory of a lane, touched only by who drains it.
+type memory struct {
+	// held are the lines that orders were given at an FC, and have not yet bought.
+	held map[spot][]line
+	// resting counts the batches that are not to be tried blindly, pause how many it will be after the next failure.
+	resting, pause int
+}
+
+func (m *memory) remember(key spot, lines []line) {
+	if m.held == nil || len(m.held) >= maxRemembered {
+		m.held = map[spot][]line{}
+	}
+	m.held[key] = lines
+}
+
+// learn from a batch that has been written.
+func (m *memory) learn(batch []*command, answers []answer) {
+	for i, cmd := range batch {
+		key := spot{cmd.fc, string(cmd.order)}
+		if cmd.kind == taking && answers[i].err == nil {
+			m.remember(key, answers[i].grant.lines)
+		} else {
+			delete(m.held, key)
+		}
+	}
+}
+
+// blind is what a batch writes if all of it is as it is believed to be.
+type blind struct {
+	stock          map[spot]int64 // units to take
+	made, sold     []*holdRow
+	answers        []answer
+	ordersTakenFor []spot
+}
+
+// blindly tells what to write for a batch; false when it needs a look.
+func (m *memory) blindly(batch []*command) (blind, bool) {
+	if m.resting > 0 {
+		m.resting--
+		return blind{}, false
+	}
+	b, seen := blind{stock: map[spot]int64{}}, map[spot]bool{}
+	for _, cmd := range batch {
+		key := spot{cmd.fc, string(cmd.order)}
+		if seen[key] {
+			return blind{}, false
+		}
+		seen[key] = true
+		switch cmd.kind {
+		case taking:
+			b.take(cmd)
+		case selling:
+			lines, known := m.held[key]
+			if !known {
+				return blind{}, false
+			}
+			for _, l := range lines {
+				b.sold = append(b.sold, &holdRow{reservation: reservation{line: l, state: Committed}, fc: cmd.fc, order: string(cmd.order)})
+			}
+			b.answers = append(b.answers, answer{})
+		case looking:
+			return blind{}, false
+		}
+	}
+	return b, true
+}
+
+func (b *blind) take(cmd *command) {
+	for _, l := range cmd.lines {
+		b.stock[spot{cmd.fc, l.sku}] += l.quantity
+		b.made = append(b.made, &holdRow{reservation: reservation{line: l, state: Held, expiresAt: cmd.until}, fc: cmd.fc, order: string(cmd.order)})
+	}
+	b.ordersTakenFor = append(b.ordersTakenFor, spot{cmd.fc, string(cmd.order)})
+	b.answers = append(b.answers, answer{grant: grant{cmd.lines, cmd.until}})
+}
+
+// queue the writes, in the order in which rows are locked everywhere: stock, then reservations.
+func (b *blind) queue(out *sqldb.Batch, region ident.Region, now time.Time) {
+	if len(b.made) > 0 {
+		spots := make([]spot, 0, len(b.stock))
+		for s := range b.stock {
+			spots = append(spots, s)
+		}
+		spots = sortedSpots(spots)
+		fcs, skus := spotColumns(spots)
+		units := make([]int64, len(spots))
+		for i, s := range spots {
+			units[i] = b.stock[s]
+		}
+		out.Queue(stmtTakeBlindly, nil, string(region), fcs, skus, units, levels, len(spots))
+		orderFCs, orders := spotColumns(b.ordersTakenFor)
+		out.Queue(stmtAllNew, nil, string(region), orderFCs, orders)
+		c := columnsOf(b.made)
+		out.Queue(stmtInsertReservations, nil, string(region), c.fcs, c.orders, c.lines, c.skus, c.quantities, c.states, c.expiries, now)
+	}
+	if len(b.sold) > 0 {
+		slices.SortFunc(b.sold, func(x, y *holdRow) int {
+			return cmp.Or(cmp.Compare(x.fc, y.fc), cmp.Compare(x.order, y.order), cmp.Compare(x.number, y.number))
+		})
+		c := columnsOf(b.sold)
+		out.Queue(stmtSellBlindly, nil, string(region), c.fcs, c.orders, c.lines, c.skus, c.quantities, now, len(b.sold))
+	}
+}
+
+// tryBlindly writes a batch without a look. False, and no error, when it has to be run as any other: nothing is written then.
+func (c *combiner) tryBlindly(ctx context.Context, m *memory, batch []*command) (answers []answer, done bool, err error) {
+	b, ok := m.blindly(batch)
+	if !ok {
+		return nil, false, nil
+	}
+	var out sqldb.Batch
+	b.queue(&out, c.region, c.now())
+	err = c.db.Send(ctx, &out)
+	_, known := sqldb.UniqueViolation(err)
+	if known || sqldb.GuardFailed(err) {
+		m.pause = min(2*m.pause+1, maxResting)
+		m.resting = m.pause
+		return nil, false, nil
+	}
+	if err == nil {
+		m.pause = 0
+	}
+	return b.answers, true, err
+}
