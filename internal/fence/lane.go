@@ -3,6 +3,7 @@ package fence
 import (
 	"context"
 	"errors"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -14,9 +15,10 @@ import (
 )
 
 const (
-	// lanes of a ring. Each has one transaction under way: with one the database would rest while a commit is written, and
-	// more make the groups smaller than they save.
-	lanes = 2
+	// maxLanes of a ring. Each has one transaction under way: with one the database would rest while a commit is written, and
+	// more make the groups smaller than they save. A process that has one core for itself shares the others with the database,
+	// which does not rest then: one lane makes the largest groups.
+	maxLanes = 2
 	// maxWaiting joins in a lane; whoever comes then is told to come back. At a group in some milliseconds that is a wait
 	// of a few hundred.
 	maxWaiting = 4096
@@ -44,6 +46,9 @@ type lane struct {
 	queue   []*join
 	running bool
 }
+
+// lanes of a ring in this process.
+var lanes = min(runtime.GOMAXPROCS(0), maxLanes)
 
 // laneOf a customer.
 func (f *SlotFence) laneOf(id ident.CustomerID) *lane {

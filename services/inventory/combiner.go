@@ -15,9 +15,10 @@ import (
 )
 
 const (
-	// lanes of one process. Each has at most one transaction under way: one would leave the database idle while a commit
-	// is written, and more than two make the batches smaller than they save (measured with 16 and 64 callers).
-	lanes = 2
+	// maxLanes of one process. Each has at most one transaction under way: one would leave the database idle while a commit
+	// is written, and more than two make the batches smaller than they save (measured with 16 and 64 callers). A process that
+	// has one core for itself shares the others with the database, which has enough to do: one lane makes the largest batches.
+	maxLanes = 2
 	// maxQueue commands wait in a lane; whoever comes then is told to come back. At the rate of one batch in some
 	// milliseconds that is a wait of some hundred milliseconds.
 	maxQueue = 4096
@@ -79,7 +80,7 @@ type combiner struct {
 	batched func(commands int)
 	// committed is called after a transaction that left events in the outbox.
 	committed func()
-	lanes     [lanes]lane
+	lanes     []lane
 }
 
 type lane struct {
@@ -106,7 +107,7 @@ func (c *combiner) do(cmd *command) answer {
 func (c *combiner) laneOf(fc string) *lane {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(fc)) // it cannot fail
-	return &c.lanes[h.Sum32()%lanes]
+	return &c.lanes[h.Sum32()%uint32(len(c.lanes))]
 }
 
 // drain a lane until its queue is empty.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -76,6 +77,7 @@ func New(deps Deps) *Service {
 	}
 	return &Service{deps: deps, combiner: &combiner{
 		db: deps.DB, region: deps.Region, now: deps.Clock.Now, batched: deps.Observe.CommandsCombined, committed: deps.Committed,
+		lanes: make([]lane, min(runtime.GOMAXPROCS(0), maxLanes)),
 	}}
 }
 
