@@ -367,6 +367,12 @@ FROM cart_lines
 WHERE region = $1 AND customer_id = $2
 ORDER BY added_at, sku;
 
+-- cart.list_all (cellar_customer)
+SELECT customer_id, sku, quantity, price_minor_units, currency, added_at
+FROM cart_lines
+WHERE region = $1 AND customer_id = ANY ($2::text[])
+ORDER BY customer_id, added_at, sku;
+
 -- cart.list_saved (cellar_customer)
 SELECT sku, quantity, price_minor_units, currency, saved_at
 FROM saved_lines
@@ -1127,6 +1133,12 @@ ORDER BY a.fc_id, a.sku
 ON CONFLICT (region, fc_id, sku) DO UPDATE
 SET available = inventory.available + excluded.available;
 
+-- inventory.all_new (cellar_regional)
+SELECT 1 / (count(*) = 0)::int
+FROM unnest($2::text[], $3::text[]) AS o (fc_id, order_id)
+
+INNER LOOKUP JOIN reservations AS r ON r.region = $1 AND r.fc_id = o.fc_id AND r.order_id = o.order_id;
+
 -- inventory.concerned (cellar_regional)
 SELECT r.fc_id, r.sku
 FROM unnest($2::text[], $3::text[]) AS o (fc_id, order_id)
@@ -1285,10 +1297,41 @@ INNER LOOKUP JOIN reservations AS r ON r.region = $1 AND r.fc_id = s.fc_id AND r
 LIMIT $5
 FOR UPDATE OF r SKIP LOCKED;
 
+-- inventory.sell_blindly (cellar_regional)
+WITH sold AS (
+  
+  UPDATE reservations AS r
+  SET state = 'COMMITTED', changed_at = $7
+  FROM unnest($2::text[], $3::text[], $4::int4[], $5::text[], $6::int8[]) AS n (fc_id, order_id, line, sku, quantity)
+  WHERE r.region = $1 AND r.fc_id = n.fc_id AND r.order_id = n.order_id AND r.line = n.line
+    AND r.sku = n.sku AND r.quantity = n.quantity AND r.state = 'HELD' AND r.expires_at > $7
+    AND NOT EXISTS (
+      SELECT 1
+      FROM reservations AS t
+      WHERE t.region = $1 AND t.fc_id = n.fc_id AND t.order_id = n.order_id AND t.line = 0
+    )
+  RETURNING 1
+)
+SELECT 1 / (count(*) = $8)::int
+FROM sold;
+
 -- inventory.summarize (cellar_regional)
 SELECT fc_id, sku, available
 FROM inventory
 WHERE region = $1 AND sku = ANY ($2::text[]) AND available > 0;
+
+-- inventory.take_blindly (cellar_regional)
+WITH moved AS (
+  
+  UPDATE inventory AS i
+  SET available = i.available - m.units, reserved = i.reserved + m.units
+  FROM unnest($2::text[], $3::text[], $4::int8[]) AS m (fc_id, sku, units)
+  WHERE i.region = $1 AND i.fc_id = m.fc_id AND i.sku = m.sku
+    AND i.available >= m.units AND width_bucket(i.available, $5::int8[]) = width_bucket(i.available - m.units, $5::int8[])
+  RETURNING 1
+)
+SELECT 1 / (count(*) = $6)::int
+FROM moved;
 
 -- inventory.update_reservations (cellar_regional)
 INSERT INTO reservations (region, fc_id, order_id, line, sku, quantity, state, expires_at, changed_at)

@@ -5,9 +5,11 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/cellar-commerce/cellar/internal/clock"
 	"github.com/cellar-commerce/cellar/internal/fence"
+	"github.com/cellar-commerce/cellar/internal/gather"
 	cartv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/cart/v1"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/cart/v1/cartv1connect"
 	catalogv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/catalog/v1"
@@ -34,12 +36,27 @@ type Deps struct {
 // Service implements cellar.cart.v1.CartService.
 type Service struct {
 	deps Deps
+	// carts as they stand.
+	carts *gather.Reader[ident.CustomerID, []Line]
 }
+
+const (
+	// maxGathered carts are read at once for customers who look at the same time.
+	maxGathered = 100
+	// readTimeout bounds one reading.
+	readTimeout = 5 * time.Second
+)
 
 var _ cartv1connect.CartServiceHandler = (*Service)(nil)
 
 // New service.
-func New(deps Deps) *Service { return &Service{deps: deps} }
+func New(deps Deps) *Service {
+	return &Service{deps: deps, carts: gather.New(gather.Config[ident.CustomerID, []Line]{
+		MaxKeys: maxGathered, Timeout: readTimeout, Read: func(ctx context.Context, customers []ident.CustomerID) (map[ident.CustomerID][]Line, error) {
+			return readCarts(ctx, deps.DB, customers)
+		},
+	})}
+}
 
 // price of a product that is for sale; UNKNOWN_PRODUCT for any other.
 func (s *Service) price(ctx context.Context, sku string) (money.Amount, error) {
@@ -127,11 +144,11 @@ func (s *Service) readAll(ctx context.Context, id ident.CustomerID) (*cartv1.Car
 }
 
 func (s *Service) read(ctx context.Context, id ident.CustomerID) (*cartv1.Cart, error) {
-	lines, err := readLines(ctx, s.deps.DB, id)
+	carts, err := s.carts.Of(ctx, id)
 	if err != nil {
 		return nil, fmt.Errorf("read cart: %w", err)
 	}
-	return s.show(ctx, id, lines)
+	return s.show(ctx, id, carts[id])
 }
 
 // show a cart with today's prices.

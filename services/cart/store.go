@@ -20,6 +20,12 @@ FROM cart_lines
 WHERE region = $1 AND customer_id = $2
 ORDER BY added_at, sku`)
 
+	stmtListAll = sqldb.Define(sqldb.Customer, "cart.list_all", `
+SELECT customer_id, sku, quantity, price_minor_units, currency, added_at
+FROM cart_lines
+WHERE region = $1 AND customer_id = ANY ($2::text[])
+ORDER BY customer_id, added_at, sku`)
+
 	// A row of its own is locked, so that two changes of one cart follow each other also when it is empty.
 	stmtHold = sqldb.Define(sqldb.Customer, "cart.hold", `
 INSERT INTO cart_changes (region, customer_id, cause, changed_at, result)
@@ -110,6 +116,27 @@ WHERE region = $1 AND customer_id = $2 AND cause = $3`)
 
 func readSaved(ctx context.Context, q sqldb.Querier, id ident.CustomerID) ([]Line, error) {
 	return sqldb.Collect(ctx, q, stmtListSaved, scanLine, string(id.Region()), string(id))
+}
+
+// readCarts of customers of any rings.
+func readCarts(ctx context.Context, q sqldb.Querier, customers []ident.CustomerID) (map[ident.CustomerID][]Line, error) {
+	carts, rings := make(map[ident.CustomerID][]Line, len(customers)), map[ident.Region][]string{}
+	for _, id := range customers {
+		rings[id.Region()] = append(rings[id.Region()], string(id))
+	}
+	for ring, ids := range rings {
+		_, err := sqldb.Collect(ctx, q, stmtListAll, func(r sqldb.Row) (none struct{}, err error) {
+			var id ident.CustomerID
+			var l Line
+			err = r.Scan(&id, &l.SKU, &l.Quantity, &l.PriceAtAdd.Minor, &l.PriceAtAdd.Currency, &l.AddedAt)
+			carts[id] = append(carts[id], l)
+			return none, err
+		}, string(ring), ids)
+		if err != nil {
+			return nil, err
+		}
+	}
+	return carts, nil
 }
 
 func readLines(ctx context.Context, q sqldb.Querier, id ident.CustomerID) ([]Line, error) {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/cellar-commerce/cellar/internal/cache"
 	"github.com/cellar-commerce/cellar/internal/clock"
+	"github.com/cellar-commerce/cellar/internal/gather"
 	catalogv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/catalog/v1"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/catalog/v1/catalogv1connect"
 	"github.com/cellar-commerce/cellar/internal/ident"
@@ -39,6 +40,8 @@ type Deps struct {
 type Service struct {
 	deps  Deps
 	cache *cache.Cache[string, *catalogv1.Product]
+	// rows of products, past the cache.
+	rows *gather.Reader[string, *catalogv1.Product]
 
 	categories struct {
 		sync.Mutex
@@ -54,7 +57,17 @@ func New(deps Deps) *Service {
 	if deps.Committed == nil {
 		deps.Committed = func() {}
 	}
-	return &Service{deps: deps, cache: cache.New[string, *catalogv1.Product](cache.Config{Size: cacheSize, Fresh: cacheFresh, LoadTime: cacheLoad, Clock: deps.Clock})}
+	return &Service{
+		deps: deps, cache: cache.New[string, *catalogv1.Product](cache.Config{Size: cacheSize, Fresh: cacheFresh, LoadTime: cacheLoad, Clock: deps.Clock}),
+		rows: gather.New(gather.Config[string, *catalogv1.Product]{MaxKeys: maxGathered, Timeout: cacheLoad, Read: func(ctx context.Context, skus []string) (map[string]*catalogv1.Product, error) {
+			products, err := readProducts(ctx, deps.DB, skus)
+			bySKU := make(map[string]*catalogv1.Product, len(products))
+			for _, p := range products {
+				bySKU[p.GetSku()] = p
+			}
+			return bySKU, err
+		}}),
+	}
 }
 
 const (
@@ -64,6 +77,8 @@ const (
 	cacheFresh = 5 * time.Second
 	// cacheLoad bounds the reading of one row.
 	cacheLoad = 5 * time.Second
+	// maxGathered products are read at once for those who ask at the same time.
+	maxGathered = 500
 )
 
 // get one product, from the cache if it may.
@@ -80,11 +95,18 @@ func (s *Service) get(ctx context.Context, sku string) (*catalogv1.Product, erro
 	})
 }
 
-// batch reads products from their rows, past the cache: carts and checkout decide on prices by it.
+// batch reads products from their rows, past the cache: carts and checkout decide on prices by it. Others who ask at the same time
+// are given the same products: nobody may change one.
 func (s *Service) batch(ctx context.Context, skus []string) ([]*catalogv1.Product, error) {
-	products, err := readProducts(ctx, s.deps.DB, skus)
+	found, err := s.rows.Of(ctx, skus...)
 	if err != nil {
 		return nil, fmt.Errorf("read %d products: %w", len(skus), err)
+	}
+	products, seen := make([]*catalogv1.Product, 0, len(skus)), make(map[string]bool, len(skus))
+	for _, sku := range skus {
+		if p := found[sku]; p != nil && !seen[sku] {
+			seen[sku], products = true, append(products, p)
+		}
 	}
 	return products, nil
 }
