@@ -86,7 +86,7 @@ func Checkout(ctx context.Context, cfg CheckoutConfig) (r Report, err error) {
 		return r, err
 	}
 	if !cfg.PlacementsOnly {
-		if err := b.orders(ctx, p.DatabaseURL()); err != nil {
+		if err := b.commits(ctx, p.DatabaseURL()); err != nil {
 			return r, err
 		}
 	}
@@ -99,7 +99,8 @@ type checkoutBench struct {
 	router string
 	meter  *meter
 	skus   []string
-	http   *http.Client
+	carts  cartv1connect.CartServiceClient
+	orders checkoutv1connect.CheckoutServiceClient
 	report Report
 }
 
@@ -118,7 +119,9 @@ func (b *checkoutBench) fill(ctx context.Context, url string) error {
 
 // measure the orders of shoppers whose carts are full.
 func (b *checkoutBench) measure(ctx context.Context) error {
-	b.http = &http.Client{Timeout: 15 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: b.cfg.Shoppers, IdleConnTimeout: time.Minute}}
+	client := &http.Client{Timeout: 15 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: b.cfg.Shoppers, IdleConnTimeout: time.Minute}}
+	plain := connect.WithAcceptCompression("gzip", nil, nil)
+	b.carts, b.orders = cartv1connect.NewCartServiceClient(client, b.router, plain), checkoutv1connect.NewCheckoutServiceClient(client, b.router, plain)
 	carts := int(b.cfg.Seconds * float64(b.cfg.Rate))
 	b.say("filling %d carts", carts)
 	sessions := make([]string, carts)
@@ -267,7 +270,7 @@ func (b *checkoutBench) fillCart(ctx context.Context, random *rand.Rand) (token 
 		if token != "" {
 			info.RequestHeader().Set("Authorization", "Bearer "+token)
 		}
-		if _, err := b.carts().AddItem(call, &cartv1.AddItemRequest{Sku: b.skus[random.IntN(len(b.skus))], Quantity: 1}); err != nil {
+		if _, err := b.carts.AddItem(call, &cartv1.AddItemRequest{Sku: b.skus[random.IntN(len(b.skus))], Quantity: 1}); err != nil {
 			return "", err
 		}
 		if fresh := info.ResponseHeader().Get(session.Header); fresh != "" {
@@ -277,23 +280,18 @@ func (b *checkoutBench) fillCart(ctx context.Context, random *rand.Rand) (token 
 	return token, nil
 }
 
-func (b *checkoutBench) carts() cartv1connect.CartServiceClient {
-	return cartv1connect.NewCartServiceClient(b.http, b.router, connect.WithAcceptCompression("gzip", nil, nil))
-}
-
 // order what is in a session's cart.
 func (b *checkoutBench) order(ctx context.Context, token string, n int) error {
-	client := checkoutv1connect.NewCheckoutServiceClient(b.http, b.router, connect.WithAcceptCompression("gzip", nil, nil))
 	call, info := connect.NewClientContext(ctx)
 	info.RequestHeader().Set("Authorization", "Bearer "+token)
-	quote, err := client.Quote(call, &checkoutv1.QuoteRequest{Destination: &checkoutv1.QuoteRequest_Address{Address: checkoutAddresses[n%len(checkoutAddresses)]}})
+	quote, err := b.orders.Quote(call, &checkoutv1.QuoteRequest{Destination: &checkoutv1.QuoteRequest_Address{Address: checkoutAddresses[n%len(checkoutAddresses)]}})
 	if err != nil {
 		return fmt.Errorf("quote: %w", err)
 	}
 	call, info = connect.NewClientContext(ctx)
 	info.RequestHeader().Set("Authorization", "Bearer "+token)
 	info.RequestHeader().Set("Idempotency-Key", ident.NewToken())
-	_, err = client.PlaceOrder(call, &checkoutv1.PlaceOrderRequest{QuoteToken: quote.GetQuoteToken(), Payment: &checkoutv1.PlaceOrderRequest_CardToken{CardToken: "tok_visa"}})
+	_, err = b.orders.PlaceOrder(call, &checkoutv1.PlaceOrderRequest{QuoteToken: quote.GetQuoteToken(), Payment: &checkoutv1.PlaceOrderRequest_CardToken{CardToken: "tok_visa"}})
 	if err != nil {
 		return fmt.Errorf("place: %w", err)
 	}

@@ -66,9 +66,9 @@ func orderLines() (lines []*orderv1.Line, total int64) {
 	return lines, total
 }
 
-// orders measures the commit of an order with three lines and its first event, through the service and statement by
+// commits measures the commit of an order with three lines and its first event, through the service and statement by
 // statement, in the same database.
-func (b *checkoutBench) orders(ctx context.Context, url string) error {
+func (b *checkoutBench) commits(ctx context.Context, url string) error {
 	owned := map[ident.Slot]bool{}
 	admin, err := sqldb.Open(ctx, sqldb.Config{URL: url, Database: sqldb.Customer, MaxConns: 1})
 	if err != nil {

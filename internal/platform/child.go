@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -85,13 +86,19 @@ func (c *child) start(onEnd func(*child, error)) error {
 // machineShares is how many processes want a core at once when the platform has much to do: its cells.
 const machineShares = 6
 
-// share of the machine's cores that a Go program takes for the whole, as its environment says it. One that believes all of
-// them to be its own keeps waking threads on those where the others run. What the operator has set, given, stays.
-func share(given string, cores int) []string {
-	if given != "" {
-		return nil
+// collectLess is Go's GOGC for the platform's programs: half the collections, for some tens of MB in each.
+const collectLess = "200"
+
+// share of the machine that a Go program takes for the whole, as its environment says it. One that believes all cores to be its own
+// keeps waking threads on those where the others run. What the operator has set, as given gives it, stays.
+func share(given func(name string) string, cores int) (env []string) {
+	for name, value := range map[string]string{"GOMAXPROCS": strconv.Itoa(max(1, cores/machineShares)), "GOGC": collectLess} {
+		if given(name) == "" {
+			env = append(env, name+"="+value)
+		}
 	}
-	return []string{"GOMAXPROCS=" + strconv.Itoa(max(1, cores/machineShares))}
+	slices.Sort(env)
+	return env
 }
 
 // running tells the process id, or that there is none.

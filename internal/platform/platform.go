@@ -206,7 +206,7 @@ func (p *Platform) ended(c *child, err error) {
 func (p *Platform) child(name, program, ready string, args ...string) *child {
 	c := &child{name: name, program: p.program(program), args: args, logs: p.path("logs"), ready: ready}
 	if program != "router" { // of which every request of its region needs some
-		c.env = share(os.Getenv("GOMAXPROCS"), runtime.NumCPU())
+		c.env = share(os.Getenv, runtime.NumCPU())
 	}
 	return c
 }

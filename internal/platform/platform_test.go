@@ -191,13 +191,29 @@ func TestMissingProgramsAreNamedBeforeAnythingStarts(t *testing.T) {
 	}
 }
 
-func TestAProcessTakesItsShareOfTheCoresUnlessTheOperatorSays(t *testing.T) {
-	for cores, want := range map[int]string{1: "GOMAXPROCS=1", 2: "GOMAXPROCS=1", 12: "GOMAXPROCS=2"} {
-		if got := share("", cores); len(got) != 1 || got[0] != want {
-			t.Errorf("of %d cores: %v, not %s", cores, got, want)
+func TestAProcessTakesItsShareOfTheMachineUnlessTheOperatorSays(t *testing.T) {
+	given := func(set ...string) func(string) string {
+		return func(name string) string {
+			if slices.Contains(set, name) {
+				return "4"
+			}
+			return ""
 		}
 	}
-	if got := share("4", 2); got != nil {
-		t.Errorf("what is set is overridden by %v", got)
+	for _, c := range []struct {
+		set   []string
+		cores int
+		want  []string
+	}{
+		{nil, 1, []string{"GOGC=200", "GOMAXPROCS=1"}},
+		{nil, 2, []string{"GOGC=200", "GOMAXPROCS=1"}},
+		{nil, 12, []string{"GOGC=200", "GOMAXPROCS=2"}},
+		{[]string{"GOMAXPROCS"}, 2, []string{"GOGC=200"}},
+		{[]string{"GOGC"}, 2, []string{"GOMAXPROCS=1"}},
+		{[]string{"GOGC", "GOMAXPROCS"}, 2, nil},
+	} {
+		if got := share(given(c.set...), c.cores); !slices.Equal(got, c.want) {
+			t.Errorf("of %d cores, with %v set: %v, want %v", c.cores, c.set, got, c.want)
+		}
 	}
 }
