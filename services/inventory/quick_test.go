@@ -123,6 +123,14 @@ VALUES ('us-east-1', 'iad1', '%s', 0, '', 0, 'RELEASED', now(), now())`, order))
 				t.Fatal(err)
 			}
 		}, "HOLD_RELEASED"},
+		{"sold and shipped already", func(t *testing.T, _, other world, order string) {
+			if err := other.sellAt("iad1", order); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := other.Ship(t.Context(), &inventoryv1.ShipRequest{FcId: "iad1", OrderId: order}); err != nil {
+				t.Fatal(err)
+			}
+		}, ""},
 		{"sold already", func(t *testing.T, _, other world, order string) {
 			if err := other.sellAt("iad1", order); err != nil {
 				t.Fatal(err)
@@ -137,7 +145,11 @@ VALUES ('us-east-1', 'iad1', '%s', 0, '', 0, 'RELEASED', now(), now())`, order))
 			w.mustRestock(t, "iad1", sku, 20)
 			w.mustReserve(t, w.request("iad1", order, wants(sku, 1), time.Hour))
 			c.do(t, w, other, order)
+			before := rowsOf(t, db, "iad1")
 			err := w.sellAt("iad1", order)
+			if after := rowsOf(t, db, "iad1"); after != before {
+				t.Errorf("rows before:\n%s\nand after:\n%s", before, after)
+			}
 			if (c.reason == "") != (err == nil) || (err != nil && !problem.Is(err, c.reason)) {
 				t.Errorf("a commit gives %v, want %q", err, c.reason)
 			}
