@@ -26,6 +26,7 @@ type Config struct {
 	ConsulMode    string        `name:"consul-mode" default:"stale" usage:"whose word Consul's reads take: stale, default or consistent"`
 	DatabaseURL   string        `name:"database-url" usage:"SQL cluster, postgres://…; the three logical databases are on it"`
 	PoolSize      int           `name:"pool-size" default:"8" usage:"connections to each logical database"`
+	Lanes         int           `name:"lanes" default:"2" usage:"shared transactions, and shared readings, of one kind under way at once: 1 makes the largest groups, where the database is busy anyway"`
 	Brokers       string        `name:"brokers" usage:"NATS server of each region, region=nats://host:port, separated by commas"`
 	BrokerCreds   string        `name:"broker-credentials" usage:"file of this region's credential for the brokers, an nkey seed or nsc's .creds; or one for each region's broker, region=file, separated by commas; empty: brokers take anybody"`
 	CardNetwork   string        `name:"card-network" usage:"address of the card network, http://host:port"`
@@ -84,6 +85,7 @@ func (c Config) validate() error {
 	check(c.Map != "", "map", "the file of the last good map")
 	check(c.MapKey != "", "map-key-file", "the file of the map's public keys")
 	check(c.DatabaseURL != "", "database-url", "the address of the SQL cluster")
+	check(c.Lanes >= 1 && c.Lanes <= 8, "lanes", "1 to 8")
 	check(c.PoolSize >= 2 && c.PoolSize <= 100, "pool-size", "2 to 100")
 	check(c.Carrier == "" || isAddress(c.Carrier), "carrier", "http://host:port")
 	check(c.Carrier == "" || c.TrackEvery > 0, "track-every", "above 0")

@@ -10,7 +10,7 @@ import (
 
 func goodConfig() Config {
 	return Config{
-		Cell: "use1-a", Region: "us-east-1", Map: "map", MapKey: "map.pub", DatabaseURL: "postgres://x", PoolSize: 8, Brokers: "us-east-1=nats://127.0.0.1:4222",
+		Cell: "use1-a", Region: "us-east-1", Map: "map", MapKey: "map.pub", DatabaseURL: "postgres://x", PoolSize: 8, Lanes: 2, Brokers: "us-east-1=nats://127.0.0.1:4222",
 		CardNetwork: "http://127.0.0.1:8070", SessionKey: "a", QuoteKey: "b", PeerKey: "c", GiftCardKey: "d",
 		CardProvider: ProviderNetwork, Capture: CaptureAtOnce,
 	}
@@ -26,6 +26,7 @@ func TestEverySettingThatIsWrongIsNamed(t *testing.T) {
 		"map must be":              func(c *Config) { c.Map = "" },
 		"map-key-file must":        func(c *Config) { c.MapKey = "" },
 		"database-url must be":     func(c *Config) { c.DatabaseURL = "" },
+		"lanes must be 1 to 8":     func(c *Config) { c.Lanes = 9 },
 		"pool-size must be 2":      func(c *Config) { c.PoolSize = 1 },
 		"pool-size must be 2 to":   func(c *Config) { c.PoolSize = 101 },
 		"passkey-origins":          func(c *Config) { c.Passkeys = "https://shop.test,https://evil.test" },

@@ -146,7 +146,7 @@ func (s *stale) config(url string) Config {
 	return Config{
 		Quickwit: "http://127.0.0.1:1", // nothing is there
 		Passkeys: shopOrigin,
-		Cell:     loser, Region: string(ringOf), Map: at, MapKey: keys, DatabaseURL: url, PoolSize: 4, Brokers: string(ringOf) + "=nats://127.0.0.1:1", CardNetwork: cards.URL,
+		Cell:     loser, Region: string(ringOf), Map: at, MapKey: keys, DatabaseURL: url, PoolSize: 4, Lanes: 2, Brokers: string(ringOf) + "=nats://127.0.0.1:1", CardNetwork: cards.URL,
 		CardProvider: ProviderNetwork, CardEventsKey: key("events"), GiftCardKey: key("gifts"), Capture: CaptureAtOnce, SessionKey: key("session"), QuoteKey: key("quote"), PeerKey: key("peer"),
 	}
 }

@@ -88,7 +88,7 @@ func (c *Cell) assembleServices() (err error) {
 	if s.sessions, err = session.NewSigner([]byte(c.keys.session)); err != nil {
 		return err
 	}
-	if s.fence, err = fence.New(fence.Deps{DB: c.customers, Cell: c.cfg.Cell, Region: c.region, Owners: c.maps, Overridden: c.maps.Overridden}); err != nil {
+	if s.fence, err = fence.New(fence.Deps{DB: c.customers, Cell: c.cfg.Cell, Region: c.region, Owners: c.maps, Overridden: c.maps.Overridden, Lanes: c.cfg.Lanes}); err != nil {
 		return err
 	}
 	s.events = events.New(events.Deps{
@@ -99,11 +99,11 @@ func (c *Cell) assembleServices() (err error) {
 	if err != nil {
 		return err
 	}
-	s.catalog = catalog.New(catalog.Deps{DB: c.global, Clock: c.clock, PrimaryRegion: primary(), Regions: ident.Regions(), Committed: c.nudgeGlobal})
+	s.catalog = catalog.New(catalog.Deps{DB: c.global, Clock: c.clock, PrimaryRegion: primary(), Regions: ident.Regions(), Committed: c.nudgeGlobal, Lanes: c.cfg.Lanes})
 	s.search = search.New(search.Deps{
 		Engine: engine, Source: s.catalog, Log: c.log, Publisher: c.bus, ObserveLog: c.feedMetrics, Clock: c.clock, Region: c.region, Cell: c.cfg.Cell,
 	})
-	s.cart = cart.New(cart.Deps{DB: c.customers, Fence: s.fence, Products: s.catalog, Clock: c.clock})
+	s.cart = cart.New(cart.Deps{DB: c.customers, Fence: s.fence, Products: s.catalog, Clock: c.clock, Lanes: c.cfg.Lanes})
 	if err := c.assemblePayment(); err != nil {
 		return err
 	}
@@ -190,7 +190,8 @@ func (c *Cell) assembleStock() error {
 	}
 	peers := stockOf[inventory.Peer](c) // without this region: its service does not exist yet
 	s.inventory = inventory.New(inventory.Deps{
-		DB: c.regional, Region: c.region, Regions: ident.Regions(), Peers: peers, Committed: c.relays.regional.Nudge, Clock: c.clock, Log: c.log, Observe: c.metrics, Swept: c.keptCenters,
+		Lanes: c.cfg.Lanes,
+		DB:    c.regional, Region: c.region, Regions: ident.Regions(), Peers: peers, Committed: c.relays.regional.Nudge, Clock: c.clock, Log: c.log, Observe: c.metrics, Swept: c.keptCenters,
 		FC:      func(ctx context.Context, id string) (ident.Region, bool) { return s.fulfillment.FC(ctx, id) },
 		Ordinal: func(ctx context.Context, id string) (int, bool) { return s.fulfillment.Ordinal(ctx, id) },
 	})

@@ -1,6 +1,7 @@
 package fence
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -57,6 +58,8 @@ type Deps struct {
 	Owners Owners
 	// Overridden tells whether the map has the customer served by another cell than the owner of the slot; nil is never.
 	Overridden func(ident.CustomerID) bool
+	// Lanes of a ring, with one shared transaction under way in each; 0 is two.
+	Lanes int
 }
 
 // SlotFence is the Fence of one cell.
@@ -76,6 +79,7 @@ func New(deps Deps) (*SlotFence, error) {
 	if deps.Overridden == nil {
 		deps.Overridden = func(ident.CustomerID) bool { return false }
 	}
+	deps.Lanes = cmp.Or(deps.Lanes, usualLanes)
 	ring, ok := deps.Region.Code()
 	if !ok {
 		return nil, fmt.Errorf("fence: region %q has no ring", deps.Region)

@@ -3,7 +3,6 @@ package fence
 import (
 	"context"
 	"errors"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -15,10 +14,9 @@ import (
 )
 
 const (
-	// maxLanes of a ring. Each has one transaction under way: with one the database would rest while a commit is written, and
-	// more make the groups smaller than they save. A process that has one core for itself shares the others with the database,
-	// which does not rest then: one lane makes the largest groups.
-	maxLanes = 2
+	// usualLanes of a ring. Each has one transaction under way: with one the database would rest while a commit is written, and
+	// more make the groups smaller than they save.
+	usualLanes = 2
 	// maxWaiting joins in a lane; whoever comes then is told to come back. At a group in some milliseconds that is a wait
 	// of a few hundred.
 	maxWaiting = 4096
@@ -47,21 +45,18 @@ type lane struct {
 	running bool
 }
 
-// lanes of a ring in this process.
-var lanes = min(runtime.GOMAXPROCS(0), maxLanes)
-
 // laneOf a customer.
 func (f *SlotFence) laneOf(id ident.CustomerID) *lane {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	ring := id.Region()
 	if f.lanes[ring] == nil {
-		f.lanes[ring] = make([]*lane, lanes)
+		f.lanes[ring] = make([]*lane, f.deps.Lanes)
 		for i := range f.lanes[ring] {
 			f.lanes[ring][i] = &lane{}
 		}
 	}
-	return f.lanes[ring][int(id.Slot())%lanes]
+	return f.lanes[ring][int(id.Slot())%f.deps.Lanes]
 }
 
 // Join implements Fence.

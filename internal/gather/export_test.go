@@ -11,4 +11,4 @@ func (r *Reader[K, V]) Waiting() int {
 }
 
 // Limit the readings under way at once.
-func (r *Reader[K, V]) Limit(n int) { r.most = n }
+func (r *Reader[K, V]) Limit(n int) { r.cfg.Lanes = n }

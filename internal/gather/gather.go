@@ -1,9 +1,9 @@
 package gather
 
 import (
+	"cmp"
 	"context"
 	"fmt"
-	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -12,8 +12,8 @@ import (
 )
 
 const (
-	// maxUnderWay readings of one kind at once, if the process has as many cores: one would leave the store idle between two.
-	maxUnderWay = 2
+	// usualLanes: with one reading at a time the store would rest between two.
+	usualLanes = 2
 	// maxWaiting askers; whoever comes then is told to come back.
 	maxWaiting = 4096
 )
@@ -26,6 +26,8 @@ type Config[K comparable, V any] struct {
 	MaxKeys int
 	// Timeout of one reading: it does not end with one of those who wait for it.
 	Timeout time.Duration
+	// Lanes are how many readings are under way at once; 0 is two.
+	Lanes int
 }
 
 // Reader of values by key.
@@ -35,7 +37,6 @@ type Reader[K comparable, V any] struct {
 	mu       sync.Mutex
 	waiting  []*asker[K, V]
 	underWay int
-	most     int
 }
 
 type asker[K comparable, V any] struct {
@@ -51,7 +52,8 @@ func New[K comparable, V any](cfg Config[K, V]) *Reader[K, V] {
 	if cfg.Read == nil || cfg.MaxKeys <= 0 || cfg.Timeout <= 0 {
 		panic(fmt.Sprintf("gather: a reader of %d keys in %s is not complete", cfg.MaxKeys, cfg.Timeout))
 	}
-	return &Reader[K, V]{cfg: cfg, most: min(runtime.GOMAXPROCS(0), maxUnderWay)}
+	cfg.Lanes = cmp.Or(cfg.Lanes, usualLanes)
+	return &Reader[K, V]{cfg: cfg}
 }
 
 // Of keys: the values there are, perhaps among others. Askers are given the same values and the same map, which nobody may change;
@@ -64,7 +66,7 @@ func (r *Reader[K, V]) Of(ctx context.Context, keys ...K) (map[K]V, error) {
 		return nil, problem.New(problem.Unavailable, "READS_CROWDED", "too much is waiting to be read; try again in a moment")
 	}
 	r.waiting = append(r.waiting, a)
-	if r.underWay < r.most {
+	if r.underWay < r.cfg.Lanes {
 		r.underWay++
 		go r.drain()
 	}

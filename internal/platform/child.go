@@ -101,6 +101,9 @@ func share(given func(name string) string, cores int) (env []string) {
 	return env
 }
 
+// lanesOn a machine with so many cores, for a cell: where cells and database share a few, the database does not rest anyway.
+func lanesOn(cores int) string { return strconv.Itoa(min(max(1, cores/machineShares), 2)) }
+
 // running tells the process id, or that there is none.
 func (c *child) running() (pid int, ok bool) {
 	c.mu.Lock()

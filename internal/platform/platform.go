@@ -254,7 +254,7 @@ func (p *Platform) cellChildren() []*child {
 	var all []*child
 	for _, c := range p.layout.Cells {
 		all = append(all, p.child("cell-"+c.ID, "cell", "http://"+c.Admin+"/readyz",
-			"--id", c.ID, "--region", string(c.Region), "--public", c.Public, "--internal", c.Internal, "--admin", c.Admin,
+			"--id", c.ID, "--lanes", lanesOn(runtime.NumCPU()), "--region", string(c.Region), "--public", c.Public, "--internal", c.Internal, "--admin", c.Admin,
 			"--map", processMap(p.cfg.Dir, "cell-"+c.ID), "--map-key-file", publicKeyFile(p.path("keys")), "--control-plane", p.controlPlanes(), "--database-url", p.database.URL(), "--brokers", cells.FormatBrokers(p.layout.BrokerURLs()), "--broker-credentials", credentialFile(p.path("keys"), c.Region),
 			"--card-network", "http://"+p.layout.Sandbox, "--carrier", "http://"+p.layout.Sandbox, "--carrier-events-key-file", keyFile(p.path("keys"), KeyCardEvents), "--track-every", trackEvery.String(), "--collect-every", collectEvery.String(), "--session-key-file", keyFile(p.path("keys"), KeySession),
 			"--quote-key-file", keyFile(p.path("keys"), KeyQuote), "--peer-key-file", keyFile(p.path("keys"), KeyPeer),

@@ -31,6 +31,8 @@ type Deps struct {
 	Fence    fence.Fence
 	Products Products
 	Clock    clock.Clock
+	// Lanes are how many readings for those who look at the same time are under way at once; 0 is two.
+	Lanes int
 }
 
 // Service implements cellar.cart.v1.CartService.
@@ -52,7 +54,7 @@ var _ cartv1connect.CartServiceHandler = (*Service)(nil)
 // New service.
 func New(deps Deps) *Service {
 	return &Service{deps: deps, carts: gather.New(gather.Config[ident.CustomerID, []Line]{
-		MaxKeys: maxGathered, Timeout: readTimeout, Read: func(ctx context.Context, customers []ident.CustomerID) (map[ident.CustomerID][]Line, error) {
+		MaxKeys: maxGathered, Timeout: readTimeout, Lanes: deps.Lanes, Read: func(ctx context.Context, customers []ident.CustomerID) (map[ident.CustomerID][]Line, error) {
 			return readCarts(ctx, deps.DB, customers)
 		},
 	})}

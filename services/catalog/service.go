@@ -32,6 +32,8 @@ type Deps struct {
 	PrimaryRegion ident.Region
 	// Regions are told of changes.
 	Regions []ident.Region
+	// Lanes are how many readings for those who ask at the same time are under way at once; 0 is two.
+	Lanes int
 	// Committed is called after a transaction that left events in the outbox; may be nil.
 	Committed func()
 }
@@ -59,7 +61,7 @@ func New(deps Deps) *Service {
 	}
 	return &Service{
 		deps: deps, cache: cache.New[string, *catalogv1.Product](cache.Config{Size: cacheSize, Fresh: cacheFresh, LoadTime: cacheLoad, Clock: deps.Clock}),
-		rows: gather.New(gather.Config[string, *catalogv1.Product]{MaxKeys: maxGathered, Timeout: cacheLoad, Read: func(ctx context.Context, skus []string) (map[string]*catalogv1.Product, error) {
+		rows: gather.New(gather.Config[string, *catalogv1.Product]{MaxKeys: maxGathered, Timeout: cacheLoad, Lanes: deps.Lanes, Read: func(ctx context.Context, skus []string) (map[string]*catalogv1.Product, error) {
 			products, err := readProducts(ctx, deps.DB, skus)
 			bySKU := make(map[string]*catalogv1.Product, len(products))
 			for _, p := range products {

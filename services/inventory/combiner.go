@@ -15,10 +15,9 @@ import (
 )
 
 const (
-	// maxLanes of one process. Each has at most one transaction under way: one would leave the database idle while a commit
-	// is written, and more than two make the batches smaller than they save (measured with 16 and 64 callers). A process that
-	// has one core for itself shares the others with the database, which has enough to do: one lane makes the largest batches.
-	maxLanes = 2
+	// usualLanes of one process. Each has at most one transaction under way: one would leave the database idle while a commit
+	// is written, and more than two make the batches smaller than they save (measured with 16 and 64 callers).
+	usualLanes = 2
 	// maxQueue commands wait in a lane; whoever comes then is told to come back. At the rate of one batch in some
 	// milliseconds that is a wait of some hundred milliseconds.
 	maxQueue = 4096

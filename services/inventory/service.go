@@ -1,10 +1,10 @@
 package inventory
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
-	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -43,6 +43,8 @@ type Deps struct {
 	Log   *slog.Logger
 	// Observe is told of batches; may be nil.
 	Observe Observer
+	// Lanes, with one batch under way in each; 0 is two.
+	Lanes int
 }
 
 // Observer is told what the combiner does.
@@ -77,7 +79,7 @@ func New(deps Deps) *Service {
 	}
 	return &Service{deps: deps, combiner: &combiner{
 		db: deps.DB, region: deps.Region, now: deps.Clock.Now, batched: deps.Observe.CommandsCombined, committed: deps.Committed,
-		lanes: make([]lane, min(runtime.GOMAXPROCS(0), maxLanes)),
+		lanes: make([]lane, cmp.Or(deps.Lanes, usualLanes)),
 	}}
 }
 
