@@ -111,7 +111,7 @@ type Line struct {
 	AvailableForSale bool `protobuf:"varint,6,opt,name=available_for_sale,json=availableForSale,proto3" json:"available_for_sale,omitempty"`
 	// Path of the product's category from the root, levels joined by " > "; empty when it is not for sale.
 	Category string `protobuf:"bytes,7,opt,name=category,proto3" json:"category,omitempty"`
-	// Who sells it, for people; empty when it is not for sale.
+	// Who sells it, for people; empty when there is no such product.
 	Seller string `protobuf:"bytes,8,opt,name=seller,proto3" json:"seller,omitempty"`
 	// Whether the product is Prime now: see cellar.catalog.v1.Product.
 	Prime bool `protobuf:"varint,9,opt,name=prime,proto3" json:"prime,omitempty"`
