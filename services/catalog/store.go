@@ -27,22 +27,22 @@ const (
 
 var (
 	stmtGet = sqldb.Define(sqldb.Global, "catalog.get", `
-SELECT ` + given + `, ` + withdrawn + `
+SELECT `+given+`, `+withdrawn+`
 FROM products
 WHERE sku = ANY ($1::text[])`)
 
 	stmtScan = sqldb.Define(sqldb.Global, "catalog.scan", `
-SELECT ` + given + `, ` + withdrawn + `
+SELECT `+given+`, `+withdrawn+`
 FROM products
 WHERE sku > $1
 ORDER BY sku
 LIMIT $2`)
 
 	stmtFamilies = sqldb.Define(sqldb.Global, "catalog.families", `
-SELECT ` + given + `, withdrawn_at
+SELECT `+given+`, withdrawn_at
 FROM unnest($1::text[]) AS f (name)
 CROSS JOIN LATERAL (
-  SELECT ` + given + `, withdrawn_at
+  SELECT `+given+`, withdrawn_at
   FROM products
   WHERE family = f.name AND family <> '' AND withdrawn_at IS NULL
   ORDER BY sku
@@ -50,12 +50,12 @@ CROSS JOIN LATERAL (
 ) AS p`)
 
 	stmtOffers = sqldb.Define(sqldb.Global, "catalog.offers", `
-SELECT ` + given + `, withdrawn_at
+SELECT `+given+`, withdrawn_at
 FROM unnest($1::text[]) AS f (product)
 CROSS JOIN LATERAL (
-  SELECT ` + given + `, withdrawn_at
+  SELECT `+given+`, withdrawn_at
   FROM products
-  WHERE offer_of = f.product AND offer_of <> '' AND ` + withdrawn + ` IS NULL
+  WHERE offer_of = f.product AND offer_of <> '' AND `+withdrawn+` IS NULL
   ORDER BY condition, price_minor_units, sku
   LIMIT $2
 ) AS p`)
@@ -76,7 +76,7 @@ ORDER BY category
 LIMIT $1`)
 
 	stmtLock = sqldb.Define(sqldb.Global, "catalog.lock", `
-SELECT ` + given + `, withdrawn_at
+SELECT `+given+`, withdrawn_at
 FROM products
 WHERE sku = $1
 FOR UPDATE`)
@@ -91,9 +91,9 @@ FOR UPDATE`)
 
 	// Which of some products are withdrawn.
 	stmtWithdrawn = sqldb.Define(sqldb.Global, "catalog.withdrawn", `
-SELECT sku, ` + withdrawn + `
+SELECT sku, `+withdrawn+`
 FROM products
-WHERE sku = ANY ($1::text[]) AND ` + withdrawn + ` IS NOT NULL`)
+WHERE sku = ANY ($1::text[]) AND `+withdrawn+` IS NOT NULL`)
 
 	stmtWithdraw = sqldb.Define(sqldb.Global, "catalog.withdraw", `
 UPDATE products
@@ -118,7 +118,7 @@ ON CONFLICT (sku) DO UPDATE
 SET history = excluded.history`)
 
 	stmtUpsert = sqldb.Define(sqldb.Global, "catalog.upsert", `
-INSERT INTO products (` + given + `)
+INSERT INTO products (`+given+`)
 SELECT p.sku, p.title, p.description, p.brand, p.category, p.price, p.currency,
   ARRAY (SELECT jsonb_array_elements_text(p.image_urls)), p.attributes, p.weight, p.popularity, 1, $12,
   p.family, ARRAY (SELECT jsonb_array_elements_text(p.varies_by)), p.offer_of, p.seller, p.condition, p.prime
