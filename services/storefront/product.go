@@ -76,6 +76,9 @@ func (s *Service) product(w http.ResponseWriter, r *http.Request) error {
 		http.Redirect(w, r, productLink(of), http.StatusFound)
 		return nil
 	}
+	if shown.Product.GetWithdrawnAt() != nil {
+		return s.gone(w, r, shown)
+	}
 	sku := shown.Product.GetSku()
 	c := s.chromeOf(r)
 	c.Canonical, c.Description, c.Missing = productLink(sku), shown.Product.GetDescription(), shown.lacking
