@@ -130,7 +130,8 @@ func (s *Service) readProduct(ctx context.Context, sku string) (*shownProduct, e
 	return shown, nil
 }
 
-// Rebuilt takes PagesRebuilt events: what is in memory of these pages is old.
+// Rebuilt takes PagesRebuilt events: what is in memory of these pages is old, and so are the lists that everybody sees when one of them
+// is withdrawn.
 func (s *Service) Rebuilt(_ context.Context, payload []byte) error {
 	var e storefrontv1.PagesRebuilt
 	if err := proto.Unmarshal(payload, &e); err != nil {
@@ -138,6 +139,10 @@ func (s *Service) Rebuilt(_ context.Context, payload []byte) error {
 	}
 	for _, sku := range e.GetSkus() {
 		s.shown.Forget(sku)
+	}
+	if e.GetWithdrawn() {
+		s.liked.Forget(struct{}{})
+		s.deals.Forget(struct{}{})
 	}
 	return nil
 }

@@ -14,6 +14,7 @@ import (
 	storefrontv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/storefront/v1"
 	"github.com/cellar-commerce/cellar/internal/money"
 	"github.com/cellar-commerce/cellar/internal/problem"
+	"github.com/cellar-commerce/cellar/internal/sqldb/sqldbtest"
 )
 
 // become withdrawn or restored, as the event tells.
@@ -213,5 +214,30 @@ func TestCardsOfEarlierRowsAreShown(t *testing.T) {
 	got := anew(old, map[string]*storefrontv1.Card{"B": {Sku: "B", Withdrawn: true}, "C": {Sku: "C", Title: "new"}})
 	if len(got) != 2 || got[0].GetSku() != "A" || got[1].GetTitle() != "new" {
 		t.Errorf("it shows %v", got)
+	}
+}
+
+func TestListsThatAreKeptAreLookedForAnewWhenSomethingIsWithdrawn(t *testing.T) {
+	rows := newShelf(t)
+	event := func() []byte {
+		return []byte(sqldbtest.Texts(t, rows.deps.DB, "SELECT encode(payload, 'escape') FROM outbox ORDER BY id DESC LIMIT 1")[0])
+	}
+	s := newShop(t)
+	s.fallen = []*storefrontv1.Card{fallenCard("PAN", "")}
+	shows := func() bool { return strings.Contains(s.get("/").Body.String(), "The PAN") }
+	if !shows() {
+		t.Fatal("there is no deal to begin with")
+	}
+	s.fallen, s.query = nil, ""
+	must(t, rows.Rebuild(t.Context(), "LAMP"))
+	must(t, s.Rebuilt(t.Context(), event()))
+	if !shows() || s.query != "" {
+		t.Error("each page that is made anew has everything looked for")
+	}
+	rows.of.withdrawn["LAMP"] = true
+	must(t, rows.Rebuild(t.Context(), "LAMP", "SHADE"))
+	must(t, s.Rebuilt(t.Context(), event()))
+	if shows() || s.query == "" {
+		t.Error("what is withdrawn is shown as long as any")
 	}
 }

@@ -452,7 +452,9 @@ func (x *Card) GetWithdrawn() bool {
 type PagesRebuilt struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// At most 64.
-	Skus          []string `protobuf:"bytes,1,rep,name=skus,proto3" json:"skus,omitempty"`
+	Skus []string `protobuf:"bytes,1,rep,name=skus,proto3" json:"skus,omitempty"`
+	// Whether one of them is of a product that is withdrawn: lists that are kept may show it.
+	Withdrawn     bool `protobuf:"varint,2,opt,name=withdrawn,proto3" json:"withdrawn,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -492,6 +494,13 @@ func (x *PagesRebuilt) GetSkus() []string {
 		return x.Skus
 	}
 	return nil
+}
+
+func (x *PagesRebuilt) GetWithdrawn() bool {
+	if x != nil {
+		return x.Withdrawn
+	}
+	return false
 }
 
 var File_cellar_storefront_v1_storefront_proto protoreflect.FileDescriptor
@@ -534,9 +543,10 @@ const file_cellar_storefront_v1_storefront_proto_rawDesc = "" +
 	"\x06family\x18\n" +
 	" \x01(\tR\x06family\x12\x14\n" +
 	"\x05prime\x18\a \x01(\bR\x05prime\x12\x1c\n" +
-	"\twithdrawn\x18\v \x01(\bR\twithdrawn\"\"\n" +
+	"\twithdrawn\x18\v \x01(\bR\twithdrawn\"@\n" +
 	"\fPagesRebuilt\x12\x12\n" +
-	"\x04skus\x18\x01 \x03(\tR\x04skusB\xef\x01\n" +
+	"\x04skus\x18\x01 \x03(\tR\x04skus\x12\x1c\n" +
+	"\twithdrawn\x18\x02 \x01(\bR\twithdrawnB\xef\x01\n" +
 	"\x18com.cellar.storefront.v1B\x0fStorefrontProtoP\x01ZPgithub.com/cellar-commerce/cellar/internal/gen/cellar/storefront/v1;storefrontv1\xa2\x02\x03CSX\xaa\x02\x14Cellar.Storefront.V1\xca\x02\x14Cellar\\Storefront\\V1\xe2\x02 Cellar\\Storefront\\V1\\GPBMetadata\xea\x02\x16Cellar::Storefront::V1b\x06proto3"
 
 var (
