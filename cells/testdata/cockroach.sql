@@ -449,18 +449,18 @@ ORDER BY category
 LIMIT $1;
 
 -- catalog.families (cellar_global)
-SELECT p.sku, p.title, p.description, p.brand, p.category, p.price_minor_units, p.currency, p.image_urls, p.attributes, p.weight_grams, p.popularity, p.version, p.updated_at, p.family, p.varies_by, p.offer_of, p.seller, p.condition, p.prime
-FROM unnest($1::text[]) AS f (family)
+SELECT sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by, offer_of, seller, condition, prime, withdrawn_at
+FROM unnest($1::text[]) AS f (name)
 CROSS JOIN LATERAL (
-  SELECT sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by, offer_of, seller, condition, prime
+  SELECT sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by, offer_of, seller, condition, prime, withdrawn_at
   FROM products
-  WHERE family = f.family AND family <> ''
+  WHERE family = f.name AND family <> '' AND withdrawn_at IS NULL
   ORDER BY sku
   LIMIT $2
 ) AS p;
 
 -- catalog.get (cellar_global)
-SELECT sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by, offer_of, seller, condition, prime
+SELECT sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by, offer_of, seller, condition, prime, coalesce(withdrawn_at, (SELECT o.withdrawn_at FROM products AS o WHERE o.sku = products.offer_of AND products.offer_of <> ''))
 FROM products
 WHERE sku = ANY ($1::text[]);
 
@@ -478,18 +478,18 @@ FROM unnest($1::text[], $2::int4[], $3::text[]) AS l (category, popularity, sku)
 ON CONFLICT (category, popularity, sku) DO NOTHING;
 
 -- catalog.lock (cellar_global)
-SELECT sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by, offer_of, seller, condition, prime
+SELECT sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by, offer_of, seller, condition, prime, withdrawn_at
 FROM products
 WHERE sku = $1
 FOR UPDATE;
 
 -- catalog.offers (cellar_global)
-SELECT p.sku, p.title, p.description, p.brand, p.category, p.price_minor_units, p.currency, p.image_urls, p.attributes, p.weight_grams, p.popularity, p.version, p.updated_at, p.family, p.varies_by, p.offer_of, p.seller, p.condition, p.prime
-FROM unnest($1::text[]) AS f (sku)
+SELECT sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by, offer_of, seller, condition, prime, withdrawn_at
+FROM unnest($1::text[]) AS f (product)
 CROSS JOIN LATERAL (
-  SELECT sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by, offer_of, seller, condition, prime
+  SELECT sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by, offer_of, seller, condition, prime, withdrawn_at
   FROM products
-  WHERE offer_of = f.sku AND offer_of <> ''
+  WHERE offer_of = f.product AND offer_of <> '' AND coalesce(withdrawn_at, (SELECT o.withdrawn_at FROM products AS o WHERE o.sku = products.offer_of AND products.offer_of <> '')) IS NULL
   ORDER BY condition, price_minor_units, sku
   LIMIT $2
 ) AS p;
@@ -506,8 +506,13 @@ WHERE sku = ANY ($1::text[])
 ORDER BY sku
 FOR UPDATE;
 
+-- catalog.restore (cellar_global)
+UPDATE products
+SET withdrawn_at = NULL, version = version + 1, updated_at = $2
+WHERE sku = $1 AND withdrawn_at IS NOT NULL;
+
 -- catalog.scan (cellar_global)
-SELECT sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by, offer_of, seller, condition, prime
+SELECT sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by, offer_of, seller, condition, prime, coalesce(withdrawn_at, (SELECT o.withdrawn_at FROM products AS o WHERE o.sku = products.offer_of AND products.offer_of <> ''))
 FROM products
 WHERE sku > $1
 ORDER BY sku
@@ -532,6 +537,16 @@ SET title = excluded.title, description = excluded.description, brand = excluded
   family = excluded.family, varies_by = excluded.varies_by, offer_of = excluded.offer_of, seller = excluded.seller, condition = excluded.condition, prime = excluded.prime,
   version = products.version + 1, updated_at = excluded.updated_at
 RETURNING sku, version;
+
+-- catalog.withdraw (cellar_global)
+UPDATE products
+SET withdrawn_at = $2, version = version + 1, updated_at = $2
+WHERE sku = $1 AND withdrawn_at IS NULL;
+
+-- catalog.withdrawn (cellar_global)
+SELECT sku, coalesce(withdrawn_at, (SELECT o.withdrawn_at FROM products AS o WHERE o.sku = products.offer_of AND products.offer_of <> ''))
+FROM products
+WHERE sku = ANY ($1::text[]) AND coalesce(withdrawn_at, (SELECT o.withdrawn_at FROM products AS o WHERE o.sku = products.offer_of AND products.offer_of <> '')) IS NOT NULL;
 
 -- checkout.answer (cellar_customer)
 UPDATE idempotency_keys AS k

@@ -22,6 +22,7 @@ CREATE TABLE IF NOT EXISTS products (
   seller text NOT NULL DEFAULT '', -- who sells the offer; empty for a product itself
   condition int2 NOT NULL DEFAULT 0, -- of an offer, the better the lower: number of cellar.catalog.v1.Condition
   prime bool NOT NULL DEFAULT false, -- delivered free of charge, by express too, in an order of nothing but such products
+  withdrawn_at timestamptz, -- since when it is not sold any more; NULL while it is
   CONSTRAINT products_pk PRIMARY KEY (sku),
   CONSTRAINT products_price_is_not_negative CHECK (price_minor_units >= 0),
   CONSTRAINT products_popularity_is_in_range CHECK (popularity BETWEEN 0 AND 1000000),

@@ -5,7 +5,10 @@ import (
 	"testing"
 	"time"
 
+	cartv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/cart/v1"
+	catalogv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/catalog/v1"
 	checkoutv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/checkout/v1"
+	orderv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1"
 	problemv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/problem/v1"
 	"github.com/cellar-commerce/cellar/internal/problem"
 	"github.com/cellar-commerce/cellar/internal/sqldb/sqldbtest"
@@ -71,6 +74,27 @@ func TestAPriceThatHasChangedSinceTheQuote(t *testing.T) {
 		s.untouched(t, "key-1")
 		_, err = s.tryQuote()
 		refused(t, err, problem.Precondition, "CART_EMPTY")
+	})
+	t.Run("is refused while something that is withdrawn is in the cart", func(t *testing.T) {
+		s, early, gone, sold := c.shopper(), c.shopper(), w.stocked(t, map[string]int64{"ewr1": 9}), w.stocked(t, map[string]int64{"ewr1": 9})
+		before := early.mustPlace(t, "key-1", payBy(early.quoteOf(t, gone, 2), goodCard))
+		s.add(t, sold, 1)
+		q := s.quoteOf(t, gone, 1)
+		_, err := w.catalog.WithdrawProduct(t.Context(), &catalogv1.WithdrawProductRequest{Sku: gone})
+		must(t, err)
+		_, err = s.place("key-1", payBy(q, goodCard))
+		refused(t, err, problem.Precondition, "PRODUCT_WITHDRAWN")
+		s.untouched(t, "key-1")
+		_, err = s.tryQuote()
+		refused(t, err, problem.Precondition, "PRODUCT_WITHDRAWN")
+		_, err = s.carts.RemoveItem(s.context(), &cartv1.RemoveItemRequest{Sku: gone})
+		must(t, err)
+		if o := s.mustPlace(t, "key-1", payBy(s.quote(t), goodCard)); len(o.GetLines()) != 1 {
+			t.Errorf("ordered are %v", o.GetLines())
+		}
+		if status, _ := early.status(t, before.GetOrderId()); status != orderv1.Status_STATUS_PAID { // what was ordered stays ordered
+			t.Errorf("the order from before is %s", status)
+		}
 	})
 	w.consistent(t)
 }

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
+	"time"
 
 	moneyv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/money/v1"
 )
@@ -20,6 +21,10 @@ type Amount struct {
 	// Currency is the ISO 4217 code, three capital letters.
 	Currency string
 }
+
+// ReductionWindow is how far back the lowest price counts that a reduction of a price is told by: the least that article 6a of directive
+// 98/6/EC (price indications, as amended by directive (EU) 2019/2161) allows. Past prices are kept as long.
+const ReductionWindow = 30 * 24 * time.Hour
 
 var (
 	// ErrCurrencyMismatch: the two amounts are in different currencies.

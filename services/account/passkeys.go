@@ -5,12 +5,15 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	accountv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/account/v1"
+	notificationv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/notification/v1"
 	"github.com/cellar-commerce/cellar/internal/ident"
+	"github.com/cellar-commerce/cellar/internal/notice"
 	"github.com/cellar-commerce/cellar/internal/passkey"
 	"github.com/cellar-commerce/cellar/internal/problem"
 	"github.com/cellar-commerce/cellar/internal/session"
@@ -136,7 +139,10 @@ func (s *Service) AddPasskey(ctx context.Context, req *accountv1.AddPasskeyReque
 		if err == nil && n == 0 {
 			return problem.New(problem.AlreadyExists, "PASSKEY_KNOWN", "this passkey is yours already")
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return passkeyChanged(ctx, tx, id, notificationv1.Kind_KIND_PASSKEY_ADDED, added.GetPasskeyId(), now)
 	})
 	if err != nil {
 		return nil, err
@@ -191,7 +197,19 @@ func (s *Service) DeletePasskey(ctx context.Context, req *accountv1.DeletePasske
 	if err != nil {
 		return nil, err
 	}
-	return &accountv1.DeletePasskeyResponse{}, s.changeOne(ctx, p.CustomerID, stmtDeletePasskey, req.GetPasskeyId(), unknownPasskey)
+	now := s.deps.Clock.Now()
+	return &accountv1.DeletePasskeyResponse{}, s.deps.Fence.InSlotTx(ctx, p.CustomerID, func(tx sqldb.Tx) error {
+		if err := changeOneIn(ctx, tx, p.CustomerID, stmtDeletePasskey, req.GetPasskeyId(), unknownPasskey); err != nil {
+			return err
+		}
+		return passkeyChanged(ctx, tx, p.CustomerID, notificationv1.Kind_KIND_PASSKEY_REMOVED, req.GetPasskeyId(), now)
+	})
+}
+
+// passkeyChanged tells the customer. Without the passkey's name: whoever has got at the account may have written it, and the letter is the shop's.
+func passkeyChanged(ctx context.Context, tx sqldb.Tx, id ident.CustomerID, kind notificationv1.Kind, passkeyID string, now time.Time) error {
+	cause := fmt.Sprintf("account/passkey/%s/%d/%d", passkeyID, kind, now.UnixMicro()) // one may be added again once it is removed
+	return notice.Write(ctx, tx, id.Region(), now, notice.Notice{Customer: id, Cause: cause, Detail: &notificationv1.Notice{Kind: kind}})
 }
 
 func unknownPasskey() error {

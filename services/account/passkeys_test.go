@@ -325,3 +325,42 @@ func TestWithoutAnOriginThereAreNoPasskeys(t *testing.T) {
 	_, err = w.toAdd(id)
 	refused(t, err, problem.Precondition, "PASSKEYS_OFF")
 }
+
+func TestACustomerIsToldOfEachPasskeyThatIsAddedOrRemoved(t *testing.T) {
+	w := newWorld(t)
+	id, other := w.member(t), w.member(t)
+	told := func() string {
+		return strings.Join(sqldbtest.Texts(t, w.customers, "SELECT kind FROM notifications WHERE customer_id = $1 AND kind LIKE '%PASSKEY%' ORDER BY kind", string(id)), " ")
+	}
+	a := passkeytest.New(t, shopOrigin)
+	options, err := w.toAdd(id)
+	must(t, err)
+	added, err := w.add(id, a.Make(t, options))
+	must(t, err)
+	if got := told(); got != "KIND_PASSKEY_ADDED" {
+		t.Errorf("added, they are told %s", got)
+	}
+	_, err = w.RenamePasskey(as(id), &accountv1.RenamePasskeyRequest{PasskeyId: added.GetPasskeyId(), Name: "Laptop"})
+	must(t, err)
+	_, err = w.add(id, a.Make(t, options)) // a challenge that is answered already
+	refused(t, err, problem.Precondition, "CHALLENGE_NOT_GOOD")
+	_, err = w.DeletePasskey(as(other), &accountv1.DeletePasskeyRequest{PasskeyId: added.GetPasskeyId()})
+	refused(t, err, problem.NotFound, "UNKNOWN_PASSKEY")
+	if got := told(); got != "KIND_PASSKEY_ADDED" {
+		t.Errorf("of what has changed nothing of the kind they are told %s", got)
+	}
+	for range 2 {
+		_, err = w.DeletePasskey(as(id), &accountv1.DeletePasskeyRequest{PasskeyId: added.GetPasskeyId()})
+	}
+	refused(t, err, problem.NotFound, "UNKNOWN_PASSKEY")
+	if got := told(); got != "KIND_PASSKEY_ADDED KIND_PASSKEY_REMOVED" {
+		t.Errorf("removed, they are told %s", got)
+	}
+	options, err = w.toAdd(id)
+	must(t, err)
+	_, err = w.add(id, a.Make(t, options))
+	must(t, err)
+	if got := told(); got != "KIND_PASSKEY_ADDED KIND_PASSKEY_ADDED KIND_PASSKEY_REMOVED" {
+		t.Errorf("added again, they are told %s", got)
+	}
+}

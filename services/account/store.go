@@ -353,16 +353,18 @@ func (s *Service) cardToken(ctx context.Context, id ident.CustomerID, methodID s
 
 // changeOne saved thing; missing is the answer when it is not there.
 func (s *Service) changeOne(ctx context.Context, id ident.CustomerID, stmt *sqldb.Statement, key string, missing func() error, args ...any) error {
+	return s.deps.Fence.InSlotTx(ctx, id, func(tx sqldb.Tx) error { return changeOneIn(ctx, tx, id, stmt, key, missing, args...) })
+}
+
+func changeOneIn(ctx context.Context, tx sqldb.Tx, id ident.CustomerID, stmt *sqldb.Statement, key string, missing func() error, args ...any) error {
 	if !storable(key) {
 		return missing()
 	}
-	return s.deps.Fence.InSlotTx(ctx, id, func(tx sqldb.Tx) error {
-		n, err := tx.Exec(ctx, stmt, append([]any{string(id.Region()), string(id), key}, args...)...)
-		if err == nil && n == 0 {
-			return missing()
-		}
-		return err
-	})
+	n, err := tx.Exec(ctx, stmt, append([]any{string(id.Region()), string(id), key}, args...)...)
+	if err == nil && n == 0 {
+		return missing()
+	}
+	return err
 }
 
 func unknownAddress() error {

@@ -69,6 +69,10 @@ func quantityLimit() error {
 	return problem.New(problem.Precondition, "QUANTITY_LIMIT", "a line of a cart has at most 999 units")
 }
 
+func productWithdrawn() error {
+	return problem.New(problem.Precondition, "PRODUCT_WITHDRAWN", "the product is not sold any more")
+}
+
 func unknownLine() error {
 	return problem.New(problem.NotFound, "UNKNOWN_LINE", "there is no such line")
 }

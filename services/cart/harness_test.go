@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/types/known/timestamppb"
+
 	"github.com/cellar-commerce/cellar/internal/clock"
 	"github.com/cellar-commerce/cellar/internal/fence"
 	"github.com/cellar-commerce/cellar/internal/fence/fencetest"
@@ -50,7 +52,7 @@ func newWorld(t testing.TB, options ...sqldbtest.Option) world {
 }
 
 func onDB(db *sqldb.DB, f fence.Fence) world {
-	manual, goods := clock.NewManual(opened), &shelf{prices: map[string]int64{"ale": 500, "port": 2500, "rum": 1}}
+	manual, goods := clock.NewManual(opened), &shelf{prices: map[string]int64{"ale": 500, "port": 2500, "rum": 1}, withdrawn: map[string]bool{}}
 	return world{db: db, clock: manual, shelf: goods, Service: New(Deps{DB: db, Fence: f, Products: goods, Clock: manual})}
 }
 
@@ -58,7 +60,9 @@ func onDB(db *sqldb.DB, f fence.Fence) world {
 type shelf struct {
 	mu     sync.Mutex
 	prices map[string]int64
-	away   error
+	// withdrawn of these.
+	withdrawn map[string]bool
+	away      error
 }
 
 func (s *shelf) BatchGetProducts(_ context.Context, req *catalogv1.BatchGetProductsRequest) (*catalogv1.BatchGetProductsResponse, error) {
@@ -72,8 +76,12 @@ func (s *shelf) BatchGetProducts(_ context.Context, req *catalogv1.BatchGetProdu
 	}
 	var resp catalogv1.BatchGetProductsResponse
 	for _, sku := range req.GetSkus() {
-		if cents, sold := s.prices[sku]; sold {
-			resp.Products = append(resp.Products, &catalogv1.Product{Sku: sku, Title: finest(sku), Price: money.USD(cents).Proto()})
+		if cents, known := s.prices[sku]; known {
+			p := &catalogv1.Product{Sku: sku, Title: finest(sku), Price: money.USD(cents).Proto(), CategoryPath: []string{"Drinks"}, Prime: true}
+			if s.withdrawn[sku] {
+				p.WithdrawnAt = timestamppb.New(opened)
+			}
+			resp.Products = append(resp.Products, p)
 		}
 	}
 	return &resp, nil
@@ -88,6 +96,13 @@ func (s *shelf) price(sku string, cents int64) {
 	if s.prices[sku] = cents; cents < 0 {
 		delete(s.prices, sku)
 	}
+}
+
+// withdraw a product, or restore it.
+func (s *shelf) withdraw(sku string, gone bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.withdrawn[sku] = gone
 }
 
 // fail each question from now on; nil ends it.

@@ -180,7 +180,7 @@ func (s *Service) SaveForLater(ctx context.Context, req *cartv1.SaveForLaterRequ
 
 // MoveToCart implements CartService.
 func (s *Service) MoveToCart(ctx context.Context, req *cartv1.MoveToCartRequest) (*cartv1.MoveToCartResponse, error) {
-	cart, err := s.changeSaved(ctx, req.GetSku(), s.moveLine)
+	cart, err := s.changeSaved(ctx, req.GetSku(), s.move)
 	return &cartv1.MoveToCartResponse{Cart: cart}, err
 }
 

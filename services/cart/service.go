@@ -60,7 +60,7 @@ func New(deps Deps) *Service {
 	})}
 }
 
-// price of a product that is for sale; UNKNOWN_PRODUCT for any other.
+// price of a product that is for sale. UNKNOWN_PRODUCT or PRODUCT_WITHDRAWN for any other.
 func (s *Service) price(ctx context.Context, sku string) (money.Amount, error) {
 	products, err := s.products(ctx, []Line{{SKU: sku}})
 	if err != nil {
@@ -69,6 +69,9 @@ func (s *Service) price(ctx context.Context, sku string) (money.Amount, error) {
 	p, ok := products[sku]
 	if !ok {
 		return money.Amount{}, problem.New(problem.NotFound, "UNKNOWN_PRODUCT", "there is no such product")
+	}
+	if p.GetWithdrawnAt() != nil {
+		return money.Amount{}, productWithdrawn()
 	}
 	return money.FromProto(p.GetPrice()), nil
 }
@@ -124,6 +127,18 @@ func (s *Service) set(ctx context.Context, id ident.CustomerID, sku string, quan
 	return s.show(ctx, id, lines)
 }
 
+// move what is saved into the cart.
+func (s *Service) move(ctx context.Context, id ident.CustomerID, sku string) error {
+	products, err := s.products(ctx, []Line{{SKU: sku}})
+	if err != nil {
+		return err
+	}
+	if products[sku].GetWithdrawnAt() != nil {
+		return productWithdrawn()
+	}
+	return s.moveLine(ctx, id, sku)
+}
+
 func (s *Service) remove(ctx context.Context, id ident.CustomerID, sku string) (*cartv1.Cart, error) {
 	lines, err := s.removeLine(ctx, id, sku)
 	if err != nil {
@@ -168,8 +183,9 @@ func (s *Service) showAll(ctx context.Context, id ident.CustomerID, lines, saved
 	subtotal := money.USD(0)
 	for _, l := range lines {
 		p := products[l.SKU]
-		cart.Lines = append(cart.Lines, lineOf(l, p))
-		if p == nil {
+		line := lineOf(l, p)
+		cart.Lines = append(cart.Lines, line)
+		if !line.GetAvailableForSale() {
 			continue
 		}
 		if subtotal, err = plus(subtotal, money.FromProto(p.GetPrice()), l.Quantity); err != nil {
@@ -183,12 +199,15 @@ func (s *Service) showAll(ctx context.Context, id ident.CustomerID, lines, saved
 	return cart, nil
 }
 
-// lineOf a product; nil for one that is not sold any more.
+// lineOf a product; nil for one that is not there. What is withdrawn keeps its name, so that one knows what it was.
 func lineOf(l Line, p *catalogv1.Product) *cartv1.Line {
 	line := &cartv1.Line{Sku: l.SKU, Quantity: l.Quantity, PriceAtAdd: l.PriceAtAdd.Proto()}
-	if p != nil {
-		line.Title, line.Seller, line.Price, line.AvailableForSale = titleOf(p), cmp.Or(p.GetSeller(), ownName), p.GetPrice(), true
-		line.Category, line.Prime = strings.Join(p.GetCategoryPath(), " > "), p.GetPrime()
+	if p == nil {
+		return line
+	}
+	line.Title, line.Seller, line.Withdrawn = titleOf(p), cmp.Or(p.GetSeller(), ownName), p.GetWithdrawnAt() != nil
+	if !line.GetWithdrawn() {
+		line.Price, line.AvailableForSale, line.Category, line.Prime = p.GetPrice(), true, strings.Join(p.GetCategoryPath(), " > "), p.GetPrime()
 	}
 	return line
 }

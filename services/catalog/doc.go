@@ -7,7 +7,11 @@
 // ask nobody; a receiver keeps the highest version it has seen.
 //
 //	UpsertProduct, SetPrice, Import ──▶ products + category_listings + outbox
-//	                                         └──▶ catalog.product.changed ──▶ caches, search indexes
+//	WithdrawProduct, RestoreProduct          └──▶ catalog.product.changed ──▶ caches, search indexes
+//
+// A product that is withdrawn keeps its row, which says since when, and stands in no listing until
+// it is restored. No other change ends that. Who reads it by its SKU gets it, and sees to it that it is
+// not sold. Offers are as withdrawn as their product.
 //
 // Reads by SKU go through a bounded cache that changes of the product throw out, and that
 // time throws out where an event is late. A cached price may therefore be a few seconds old;

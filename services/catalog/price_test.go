@@ -32,7 +32,7 @@ func TestAHistoryTellsTheLowestPriceOfThirtyDays(t *testing.T) {
 			h = changedPrice(h, money.USD(was).Proto(), now)
 			lowest, rising := int64(1<<60), 0
 			for _, p := range all {
-				if p.until.After(now.Add(-priceWindow)) {
+				if p.until.After(now.Add(-money.ReductionWindow)) {
 					lowest = min(lowest, p.minor)
 					rising++
 				}

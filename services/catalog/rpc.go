@@ -22,9 +22,7 @@ const (
 
 // GetProduct implements CatalogService.
 func (s *Service) GetProduct(ctx context.Context, req *catalogv1.GetProductRequest) (*catalogv1.GetProductResponse, error) {
-	var v problem.Violations
-	v.Check(validSKU(req.GetSku()), "sku", "must be 1 to 64 characters of A-Z, a-z, 0-9, '-', '_' and '.'")
-	if err := v.Err(); err != nil {
+	if err := checkSKU(req.GetSku()); err != nil {
 		return nil, err
 	}
 	p, err := s.get(ctx, req.GetSku())
@@ -74,6 +72,12 @@ func (s *Service) ListPriceHistories(ctx context.Context, req *catalogv1.ListPri
 		return nil, fmt.Errorf("read the prices of %d products: %w", len(req.GetSkus()), err)
 	}
 	return &catalogv1.ListPriceHistoriesResponse{Histories: histories}, nil
+}
+
+func checkSKU(sku string) error {
+	var v problem.Violations
+	v.Check(validSKU(sku), "sku", "must be 1 to 64 characters of A-Z, a-z, 0-9, '-', '_' and '.'")
+	return v.Err()
 }
 
 // checkSKUs of a batch, or what is written like them.
@@ -156,6 +160,30 @@ func (s *Service) UpsertProduct(ctx context.Context, req *catalogv1.UpsertProduc
 	}
 	p, err := s.get(ctx, sku)
 	return &catalogv1.UpsertProductResponse{Product: p}, err
+}
+
+// WithdrawProduct implements CatalogService.
+func (s *Service) WithdrawProduct(ctx context.Context, req *catalogv1.WithdrawProductRequest) (*catalogv1.WithdrawProductResponse, error) {
+	if err := checkSKU(req.GetSku()); err != nil {
+		return nil, err
+	}
+	p, err := s.withdraw(ctx, req.GetSku())
+	if err != nil {
+		return nil, err
+	}
+	return &catalogv1.WithdrawProductResponse{Product: p}, nil
+}
+
+// RestoreProduct implements CatalogService.
+func (s *Service) RestoreProduct(ctx context.Context, req *catalogv1.RestoreProductRequest) (*catalogv1.RestoreProductResponse, error) {
+	if err := checkSKU(req.GetSku()); err != nil {
+		return nil, err
+	}
+	p, err := s.restore(ctx, req.GetSku())
+	if err != nil {
+		return nil, err
+	}
+	return &catalogv1.RestoreProductResponse{Product: p}, nil
 }
 
 // SetPrice implements CatalogService.

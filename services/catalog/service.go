@@ -286,6 +286,41 @@ func (s *Service) setPrice(ctx context.Context, sku string, price money.Amount) 
 	return p, nil
 }
 
+// withdraw a product.
+func (s *Service) withdraw(ctx context.Context, sku string) (*catalogv1.Product, error) {
+	p, err := s.mark(ctx, stmtWithdraw, sku)
+	if err != nil {
+		return nil, fmt.Errorf("withdraw %s: %w", sku, err)
+	}
+	return p, nil
+}
+
+// restore what is withdrawn.
+func (s *Service) restore(ctx context.Context, sku string) (*catalogv1.Product, error) {
+	p, err := s.mark(ctx, stmtRestore, sku)
+	if err != nil {
+		return nil, fmt.Errorf("restore %s: %w", sku, err)
+	}
+	return p, nil
+}
+
+// mark a product by a statement, and tell every region unless it is marked already.
+func (s *Service) mark(ctx context.Context, by *sqldb.Statement, sku string) (p *catalogv1.Product, err error) {
+	now, changed := s.deps.Clock.Now(), false
+	err = s.deps.DB.InTx(ctx, func(tx sqldb.Tx) error {
+		if p, changed, err = markProduct(ctx, tx, by, sku, now); err != nil || !changed {
+			return err
+		}
+		return outbox.Enqueue(ctx, tx, s.deps.PrimaryRegion, now, s.changes([]*catalogv1.Product{p})...)
+	})
+	if err != nil || !changed {
+		return p, err
+	}
+	s.cache.Forget(sku)
+	s.deps.Committed()
+	return p, nil
+}
+
 // ScanProducts gives up to limit products after an SKU, in the order of SKUs: for whoever reads everything.
 func (s *Service) ScanProducts(ctx context.Context, after string, limit int) ([]*catalogv1.Product, error) {
 	products, err := sqldb.Collect(ctx, s.deps.DB, stmtScan, scanProduct, after, limit)

@@ -17,37 +17,45 @@ import (
 	"github.com/cellar-commerce/cellar/internal/sqldb"
 )
 
+const (
+	// given columns of a product, in the order in which scanProduct reads them; behind them when it was withdrawn.
+	given = `sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by, offer_of, seller, condition, prime`
+
+	// withdrawn gives when a product was; an offer is as withdrawn as what it is of.
+	withdrawn = `coalesce(withdrawn_at, (SELECT o.withdrawn_at FROM products AS o WHERE o.sku = products.offer_of AND products.offer_of <> ''))`
+)
+
 var (
 	stmtGet = sqldb.Define(sqldb.Global, "catalog.get", `
-SELECT sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by, offer_of, seller, condition, prime
+SELECT `+given+`, `+withdrawn+`
 FROM products
 WHERE sku = ANY ($1::text[])`)
 
 	stmtScan = sqldb.Define(sqldb.Global, "catalog.scan", `
-SELECT sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by, offer_of, seller, condition, prime
+SELECT `+given+`, `+withdrawn+`
 FROM products
 WHERE sku > $1
 ORDER BY sku
 LIMIT $2`)
 
 	stmtFamilies = sqldb.Define(sqldb.Global, "catalog.families", `
-SELECT p.sku, p.title, p.description, p.brand, p.category, p.price_minor_units, p.currency, p.image_urls, p.attributes, p.weight_grams, p.popularity, p.version, p.updated_at, p.family, p.varies_by, p.offer_of, p.seller, p.condition, p.prime
-FROM unnest($1::text[]) AS f (family)
+SELECT `+given+`, withdrawn_at
+FROM unnest($1::text[]) AS f (name)
 CROSS JOIN LATERAL (
-  SELECT sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by, offer_of, seller, condition, prime
+  SELECT `+given+`, withdrawn_at
   FROM products
-  WHERE family = f.family AND family <> ''
+  WHERE family = f.name AND family <> '' AND withdrawn_at IS NULL
   ORDER BY sku
   LIMIT $2
 ) AS p`)
 
 	stmtOffers = sqldb.Define(sqldb.Global, "catalog.offers", `
-SELECT p.sku, p.title, p.description, p.brand, p.category, p.price_minor_units, p.currency, p.image_urls, p.attributes, p.weight_grams, p.popularity, p.version, p.updated_at, p.family, p.varies_by, p.offer_of, p.seller, p.condition, p.prime
-FROM unnest($1::text[]) AS f (sku)
+SELECT `+given+`, withdrawn_at
+FROM unnest($1::text[]) AS f (product)
 CROSS JOIN LATERAL (
-  SELECT sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by, offer_of, seller, condition, prime
+  SELECT `+given+`, withdrawn_at
   FROM products
-  WHERE offer_of = f.sku AND offer_of <> ''
+  WHERE offer_of = f.product AND offer_of <> '' AND `+withdrawn+` IS NULL
   ORDER BY condition, price_minor_units, sku
   LIMIT $2
 ) AS p`)
@@ -68,7 +76,7 @@ ORDER BY category
 LIMIT $1`)
 
 	stmtLock = sqldb.Define(sqldb.Global, "catalog.lock", `
-SELECT sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by, offer_of, seller, condition, prime
+SELECT `+given+`, withdrawn_at
 FROM products
 WHERE sku = $1
 FOR UPDATE`)
@@ -80,6 +88,22 @@ FROM products
 WHERE sku = ANY ($1::text[])
 ORDER BY sku
 FOR UPDATE`)
+
+	// Which of some products are withdrawn.
+	stmtWithdrawn = sqldb.Define(sqldb.Global, "catalog.withdrawn", `
+SELECT sku, `+withdrawn+`
+FROM products
+WHERE sku = ANY ($1::text[]) AND `+withdrawn+` IS NOT NULL`)
+
+	stmtWithdraw = sqldb.Define(sqldb.Global, "catalog.withdraw", `
+UPDATE products
+SET withdrawn_at = $2, version = version + 1, updated_at = $2
+WHERE sku = $1 AND withdrawn_at IS NULL`)
+
+	stmtRestore = sqldb.Define(sqldb.Global, "catalog.restore", `
+UPDATE products
+SET withdrawn_at = NULL, version = version + 1, updated_at = $2
+WHERE sku = $1 AND withdrawn_at IS NOT NULL`)
 
 	stmtHistories = sqldb.Define(sqldb.Global, "catalog.price_histories", `
 SELECT history
@@ -94,7 +118,7 @@ ON CONFLICT (sku) DO UPDATE
 SET history = excluded.history`)
 
 	stmtUpsert = sqldb.Define(sqldb.Global, "catalog.upsert", `
-INSERT INTO products (sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by, offer_of, seller, condition, prime)
+INSERT INTO products (`+given+`)
 SELECT p.sku, p.title, p.description, p.brand, p.category, p.price, p.currency,
   ARRAY (SELECT jsonb_array_elements_text(p.image_urls)), p.attributes, p.weight, p.popularity, 1, $12,
   p.family, ARRAY (SELECT jsonb_array_elements_text(p.varies_by)), p.offer_of, p.seller, p.condition, p.prime
@@ -128,14 +152,18 @@ func scanProduct(r sqldb.Row) (*catalogv1.Product, error) {
 		attributes []byte
 		updatedAt  time.Time
 		condition  int16
+		withdrawn  *time.Time
 	)
 	err := r.Scan(&p.Sku, &p.Title, &p.Description, &p.Brand, &category, &price.Minor, &price.Currency, &p.ImageUrls, &attributes,
-		&p.WeightGrams, &p.Popularity, &p.Version, &updatedAt, &p.Family, &p.VariesBy, &p.OfferOf, &p.Seller, &condition, &p.Prime)
+		&p.WeightGrams, &p.Popularity, &p.Version, &updatedAt, &p.Family, &p.VariesBy, &p.OfferOf, &p.Seller, &condition, &p.Prime, &withdrawn)
 	if err != nil {
 		return nil, err
 	}
 	p.CategoryPath, p.Price, p.UpdatedAt = splitCategory(category), price.Proto(), timestamppb.New(updatedAt)
 	p.Condition = catalogv1.Condition(condition)
+	if withdrawn != nil {
+		p.WithdrawnAt = timestamppb.New(*withdrawn)
+	}
 	if err := json.Unmarshal(attributes, &p.Attributes); err != nil {
 		return nil, fmt.Errorf("attributes of %s: %w", p.GetSku(), err)
 	}
@@ -155,7 +183,8 @@ func lockProduct(ctx context.Context, tx sqldb.Tx, sku string) (*catalogv1.Produ
 	return p, err
 }
 
-// writeProducts stores products, sorted by SKU and each once, with their listings; it sets version and time in each.
+// writeProducts stores products, sorted by SKU and each once, with their listings; it sets version and time in each, and whether it is
+// withdrawn, which it stays.
 func writeProducts(ctx context.Context, tx sqldb.Tx, products []*catalogv1.Product, now time.Time) error {
 	c, err := columnsOf(products)
 	if err != nil {
@@ -183,16 +212,20 @@ func writeProducts(ctx context.Context, tx sqldb.Tx, products []*catalogv1.Produ
 	if err := rows.Err(); err != nil {
 		return fmt.Errorf("catalog.upsert: %w", err)
 	}
+	gone, err := withdrawnAmong(ctx, tx, c.skus)
+	if err != nil {
+		return err
+	}
 	changed := false
 	for _, p := range products {
-		p.Version, p.UpdatedAt = versions[p.GetSku()], timestamppb.New(now)
+		p.Version, p.UpdatedAt, p.WithdrawnAt = versions[p.GetSku()], timestamppb.New(now), gone[p.GetSku()]
 		changed = changed || p.GetVersion() > 1
 	}
 	var b sqldb.Batch
 	if changed {
 		b.Queue(stmtUnlist, nil, c.skus)
 	}
-	b.Queue(stmtList, nil, c.listed, c.listedPopularities, c.listedSKUs)
+	queueListings(&b, products)
 	if len(histories) > 0 {
 		skus, packed, err := packHistories(histories)
 		if err != nil {
@@ -201,6 +234,59 @@ func writeProducts(ctx context.Context, tx sqldb.Tx, products []*catalogv1.Produ
 		b.Queue(stmtKeepHistories, nil, skus, packed)
 	}
 	return tx.Send(ctx, &b)
+}
+
+// withdrawnAmong products: when, by SKU.
+func withdrawnAmong(ctx context.Context, tx sqldb.Tx, skus []string) (map[string]*timestamppb.Timestamp, error) {
+	all := map[string]*timestamppb.Timestamp{}
+	_, err := sqldb.Collect(ctx, tx, stmtWithdrawn, func(r sqldb.Row) (struct{}, error) {
+		var sku string
+		var at time.Time
+		err := r.Scan(&sku, &at)
+		all[sku] = timestamppb.New(at)
+		return struct{}{}, err
+	}, skus)
+	return all, err
+}
+
+// markProduct as withdrawn or restored by a statement, with its listings: gives it as it stands then, and whether it was not so before.
+func markProduct(ctx context.Context, tx sqldb.Tx, mark *sqldb.Statement, sku string, now time.Time) (p *catalogv1.Product, changed bool, err error) {
+	n, err := tx.Exec(ctx, mark, sku, now)
+	if err != nil {
+		return nil, false, err
+	}
+	all, err := readProducts(ctx, tx, []string{sku})
+	if err != nil {
+		return nil, false, err
+	}
+	if len(all) == 0 {
+		return nil, false, unknownProduct()
+	}
+	if n == 0 {
+		return all[0], false, nil
+	}
+	var b sqldb.Batch
+	b.Queue(stmtUnlist, nil, []string{sku})
+	queueListings(&b, all)
+	return all[0], true, tx.Send(ctx, &b)
+}
+
+// queueListings of the products that stand in categories: one for each category above a product's, and its own. An offer stands on its
+// product's page only, and what is withdrawn nowhere.
+func queueListings(b *sqldb.Batch, products []*catalogv1.Product) {
+	var categories, skus []string
+	var popularities []int32
+	for _, p := range products {
+		if p.GetOfferOf() != "" || p.GetWithdrawnAt() != nil {
+			continue
+		}
+		for _, category := range ancestors(p.GetCategoryPath()) {
+			categories, popularities, skus = append(categories, category), append(popularities, p.GetPopularity()), append(skus, p.GetSku())
+		}
+	}
+	if len(skus) > 0 {
+		b.Queue(stmtList, nil, categories, popularities, skus)
+	}
 }
 
 func readHistories(ctx context.Context, q sqldb.Querier, skus []string) ([]*catalogv1.PriceHistory, error) {
@@ -276,8 +362,6 @@ type columns struct {
 	popularities                 []int32
 	conditions                   []int16
 	primes                       []bool
-	listed, listedSKUs           []string // one for each category above the product's, and its own
-	listedPopularities           []int32
 }
 
 func columnsOf(products []*catalogv1.Product) (columns, error) {
@@ -305,13 +389,6 @@ func columnsOf(products []*catalogv1.Product) (columns, error) {
 		c.weights, c.popularities = append(c.weights, p.GetWeightGrams()), append(c.popularities, p.GetPopularity())
 		c.offerOf, c.sellers, c.conditions = append(c.offerOf, p.GetOfferOf()), append(c.sellers, p.GetSeller()), append(c.conditions, int16(p.GetCondition()))
 		c.primes = append(c.primes, p.GetPrime())
-		if p.GetOfferOf() != "" {
-			continue // an offer stands on its product's page only
-		}
-		for _, category := range ancestors(p.GetCategoryPath()) {
-			c.listed, c.listedSKUs = append(c.listed, category), append(c.listedSKUs, p.GetSku())
-			c.listedPopularities = append(c.listedPopularities, p.GetPopularity())
-		}
 	}
 	return c, nil
 }

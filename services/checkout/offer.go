@@ -47,6 +47,9 @@ func (s *Service) quote(ctx context.Context, w wish) (*checkoutv1.QuoteSnapshot,
 	}
 	var categories []string
 	for _, l := range resp.GetCart().GetLines() {
+		if l.GetWithdrawn() {
+			return nil, productWithdrawn(l.GetSku())
+		}
 		if l.GetAvailableForSale() {
 			q.Lines = append(q.Lines, &checkoutv1.QuoteLine{Sku: l.GetSku(), Title: l.GetTitle(), Seller: l.GetSeller(), Quantity: l.GetQuantity(), UnitPrice: l.GetPrice(), Prime: l.GetPrime()})
 			categories = append(categories, l.GetCategory())
@@ -186,9 +189,16 @@ func (s *Service) passOnPrices(ctx context.Context, q *checkoutv1.QuoteSnapshot)
 	}
 	today := map[string]money.Amount{}
 	for _, p := range resp.GetProducts() {
+		if p.GetWithdrawnAt() != nil {
+			return productWithdrawn(p.GetSku())
+		}
 		today[p.GetSku()] = money.FromProto(p.GetPrice())
 	}
 	return passOn(q, today)
+}
+
+func productWithdrawn(sku string) error {
+	return problem.New(problem.Precondition, "PRODUCT_WITHDRAWN", sku+" is not sold any more; take it out of the cart")
 }
 
 // passOn prices that are today's by SKU.

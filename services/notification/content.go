@@ -19,8 +19,8 @@ type content struct {
 	Link, LinkName string
 }
 
-// content of a notice.
-func (s *Service) content(t notice.Try) content {
+// content of a notice. A kind that is not known here is an error: another release has written it, and its cells know.
+func (s *Service) content(t notice.Try) (content, error) {
 	d := t.Detail
 	order := "Your order " + d.GetOrderId()
 	c := content{Link: s.deps.ShopURL + "/orders/" + url.PathEscape(d.GetOrderId()), LinkName: "Look at your order"}
@@ -53,11 +53,19 @@ func (s *Service) content(t notice.Try) content {
 	case notificationv1.Kind_KIND_PASSWORD_CHANGED:
 		c.Subject, c.Lines = "Your password was changed", []string{"The password of your account was changed, and every other session was ended. If it was not you, ask for a new password at once."}
 		c.Link, c.LinkName = s.deps.ShopURL+"/reset", "Ask for a new password"
-	default:
+	case notificationv1.Kind_KIND_PASSKEY_ADDED:
+		c.Subject, c.Lines = "A passkey was added", []string{"A passkey was added to your account. Whoever has the device it is on can sign in with it. If it was not you, remove it at once, and change your password."}
+		c.Link, c.LinkName = s.deps.ShopURL+"/account", "Look at your passkeys"
+	case notificationv1.Kind_KIND_PASSKEY_REMOVED:
+		c.Subject, c.Lines = "A passkey was removed", []string{"A passkey was removed from your account. Nobody can sign in with it any more. If it was not you, look at those that are left, and change your password."}
+		c.Link, c.LinkName = s.deps.ShopURL+"/account", "Look at your passkeys"
+	case notificationv1.Kind_KIND_ACCOUNT_ERASED:
 		c.Subject, c.Lines = "Your account is erased", []string{"Your account is erased, as you asked. Your orders are kept without your name and street, as the books must be. This is the last message about it."}
 		c.Link, c.LinkName = s.deps.ShopURL+"/", "The shop"
+	default:
+		return content{}, fmt.Errorf("nothing is known to say of %s", d.GetKind())
 	}
-	return c
+	return c, nil
 }
 
 func or(s, otherwise string) string {

@@ -48,8 +48,11 @@ func (s *Service) Deliver(ctx context.Context, t notice.Try) (notice.Outcome, er
 	case t.Channel == email && s.deps.Mailer != nil:
 		return s.email(ctx, t)
 	case t.Channel == sms && s.deps.SMSURL != "":
-		text := s.content(t).short()
-		return s.post(ctx, strings.TrimSuffix(s.deps.SMSURL, "/")+"/sms/v1/messages", t.Key, map[string]any{"to": settings.GetPhone(), "text": text}, "")
+		c, err := s.content(t)
+		if err != nil {
+			return notice.Failed, err
+		}
+		return s.post(ctx, strings.TrimSuffix(s.deps.SMSURL, "/")+"/sms/v1/messages", t.Key, map[string]any{"to": settings.GetPhone(), "text": c.short()}, "")
 	case t.Channel == webhook && s.deps.WebhookURL != "":
 		return s.post(ctx, s.deps.WebhookURL, t.Key, map[string]any{
 			"id": t.Key, "kind": strings.ToLower(strings.TrimPrefix(t.Detail.GetKind().String(), "KIND_")), "customer_id": t.Customer, "order_id": t.Detail.GetOrderId(), "at": t.At.UTC(),
@@ -70,7 +73,10 @@ func (s *Service) email(ctx context.Context, t notice.Try) (notice.Outcome, erro
 	if contact.GetEmail() == "" {
 		return notice.Unwanted, nil // nobody has this account, or nobody any more
 	}
-	c := s.content(t)
+	c, err := s.content(t)
+	if err != nil {
+		return notice.Failed, err
+	}
 	c.Name = contact.GetName()
 	text, page, err := c.draw()
 	if err != nil {

@@ -157,6 +157,7 @@ func TestEachKindReadsAsItShouldAndEscapesWhatOthersWrote(t *testing.T) {
 		notificationv1.Kind_KIND_ORDER_REFUNDED: "12.05 USD", notificationv1.Kind_KIND_EMAIL_VERIFICATION: "https://shop.example/verify?t=" + string(who) + ".k.verify",
 		notificationv1.Kind_KIND_PASSWORD_RESET: "https://shop.example/reset/new?t=" + string(who) + ".k.reset", notificationv1.Kind_KIND_PASSWORD_CHANGED: "https://shop.example/reset",
 		notificationv1.Kind_KIND_ACCOUNT_ERASED: "last message",
+		notificationv1.Kind_KIND_PASSKEY_ADDED:  "A passkey was added to your account", notificationv1.Kind_KIND_PASSKEY_REMOVED: "A passkey was removed from your account",
 	} {
 		before := len(w.post.Letters())
 		w.tell(t, who, kind.String(), &notificationv1.Notice{
@@ -172,6 +173,35 @@ func TestEachKindReadsAsItShouldAndEscapesWhatOthersWrote(t *testing.T) {
 				t.Errorf("%s: %s is in the page: %s", kind, tag, got[0].HTML)
 			}
 		}
+	}
+}
+
+func TestWhatIsToldOfEachKindIsSaidByItAndNothingOfOneThatIsNotKnown(t *testing.T) {
+	w, who := newWorld(t), somebody()
+	subjects := map[string]notificationv1.Kind{}
+	for number := range notificationv1.Kind_name {
+		kind := notificationv1.Kind(number)
+		if kind == notificationv1.Kind_KIND_UNSPECIFIED {
+			continue
+		}
+		w.tell(t, who, kind.String(), &notificationv1.Notice{Kind: kind, OrderId: "use1-1", TokenId: "k", Amount: &moneyv1.Money{MinorUnits: 1205, CurrencyCode: "USD"}})
+		all := w.post.Letters()
+		if len(all) != len(subjects)+1 {
+			t.Fatalf("%s is not told", kind)
+		}
+		if twin, taken := subjects[all[len(all)-1].Subject]; taken {
+			t.Errorf("%s and %s read alike: %s", kind, twin, all[len(all)-1].Subject)
+		}
+		subjects[all[len(all)-1].Subject] = kind
+	}
+	for _, kind := range []notificationv1.Kind{notificationv1.Kind_KIND_UNSPECIFIED, 4711} {
+		w.tell(t, who, kind.String(), &notificationv1.Notice{Kind: kind})
+	}
+	if all := w.post.Letters(); len(all) != len(subjects) {
+		t.Errorf("of what nobody knows it says %q", all[len(all)-1].Text)
+	}
+	if waiting := sqldbtest.Texts(t, w.db, "SELECT state || ' ' || attempts FROM notifications WHERE state = 'WAITING'"); len(waiting) != 2 || waiting[0] != "WAITING 1" {
+		t.Errorf("it is not tried again: %v", waiting)
 	}
 }
 

@@ -63,6 +63,8 @@ type Bleve struct {
 	mu       sync.RWMutex
 	products map[string]*Product
 	suggest  *suggester
+	// withdrawn products' versions: what comes late puts none of them back. Guarded by writing.
+	withdrawn map[string]int64
 }
 
 var _ Engine = (*Bleve)(nil)
@@ -75,7 +77,7 @@ func NewBleve() (*Bleve, error) {
 	if err != nil {
 		return nil, fmt.Errorf("bleve: %w", err)
 	}
-	b := &Bleve{index: idx, english: m.AnalyzerNamed(en.AnalyzerName), exact: m.AnalyzerNamed(keyword.Name), products: map[string]*Product{}, suggest: newSuggester()}
+	b := &Bleve{index: idx, english: m.AnalyzerNamed(en.AnalyzerName), exact: m.AnalyzerNamed(keyword.Name), products: map[string]*Product{}, suggest: newSuggester(), withdrawn: map[string]int64{}}
 	if b.english == nil || b.exact == nil {
 		return nil, errors.New("bleve: an analyzer is missing")
 	}
@@ -97,31 +99,49 @@ func (b *Bleve) Index(products []*catalogv1.Product) error {
 	b.writing.Lock()
 	defer b.writing.Unlock()
 	batch := b.index.NewBatch()
-	fresh := map[string]*Product{}
-	for _, p := range products {
-		known := fresh[p.GetSku()]
-		if known == nil {
-			known = b.product(p.GetSku())
-		}
-		if known != nil && known.Version > p.GetVersion() {
+	fresh, gone := map[string]*Product{}, map[string]bool{}
+	for sku, p := range b.newest(products) {
+		if p.GetWithdrawnAt() != nil {
+			batch.Delete(sku)
+			gone[sku], b.withdrawn[sku] = true, p.GetVersion()
 			continue
 		}
 		if err := batch.IndexAdvanced(b.document(p)); err != nil {
-			return fmt.Errorf("bleve: index %s: %w", p.GetSku(), err)
+			return fmt.Errorf("bleve: index %s: %w", sku, err)
 		}
-		fresh[p.GetSku()] = shown(p)
+		fresh[sku] = shown(p)
+		delete(b.withdrawn, sku)
 	}
-	// First what is shown, then what is found: a hit always has something to show.
+	// First what is shown, then what is found: a hit always has something to show, unless it is taken out meanwhile.
 	b.mu.Lock()
 	for sku, p := range fresh {
 		b.suggest.replace(b.products[sku], p)
 	}
+	for sku := range gone {
+		b.suggest.replace(b.products[sku], nil)
+		delete(b.products, sku)
+	}
 	maps.Copy(b.products, fresh)
 	b.mu.Unlock()
 	if err := b.index.Batch(batch); err != nil {
-		return fmt.Errorf("bleve: index %d products: %w", len(fresh), err)
+		return fmt.Errorf("bleve: index %d products: %w", len(fresh)+len(gone), err)
 	}
 	return nil
+}
+
+// newest of products by SKU, without what is older than the index has it.
+func (b *Bleve) newest(products []*catalogv1.Product) map[string]*catalogv1.Product {
+	all := map[string]*catalogv1.Product{}
+	for _, p := range products {
+		known, sku := b.withdrawn[p.GetSku()], p.GetSku()
+		if had := b.product(sku); had != nil {
+			known = had.Version
+		}
+		if p.GetVersion() >= max(known, all[sku].GetVersion()) {
+			all[sku] = p
+		}
+	}
+	return all
 }
 
 func (b *Bleve) product(sku string) *Product {
@@ -294,7 +314,9 @@ func (b *Bleve) fetch(ctx context.Context, q Query, match query.Query, depth int
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	for _, h := range found.Hits {
-		res.Hits = append(res.Hits, Hit{Product: b.products[h.ID], Score: h.Score})
+		if p := b.products[h.ID]; p != nil { // it is withdrawn while the index was asked
+			res.Hits = append(res.Hits, Hit{Product: p, Score: h.Score})
+		}
 	}
 	if q.Sort == searchv1.Sort_SORT_UNSPECIFIED && strings.TrimSpace(q.Words) != "" {
 		rerank(res.Hits)

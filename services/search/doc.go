@@ -12,6 +12,9 @@
 // What was searched for is logged, without who searched: published to the region's broker in batches, and lost rather than waited
 // for.
 //
+// What is withdrawn is taken out; of it the index keeps the version, so that what comes late does not
+// put it back.
+//
 // A query is tried strictly first: every word in some field. Only when that finds nothing are
 // words forgiven a typo, and then some of them left out.
 package search

@@ -12,14 +12,14 @@ import (
 
 // Engine is an index of products. It is safe for concurrent use.
 type Engine interface {
-	// Index adds products; one that is there already is replaced when its version is not lower. What Index has
-	// returned from is found.
+	// Index adds products, and takes out those that are withdrawn; one that it has been given before counts when its version is not
+	// lower. What Index has returned from is found, or not any more.
 	Index(products []*catalogv1.Product) error
 	// Search gives the matches of a query.
 	Search(ctx context.Context, q Query) (Results, error)
 	// Suggest completes a prefix, most popular first.
 	Suggest(prefix string, limit int) []string
-	// Count of products in the index.
+	// Count of products that can be found.
 	Count() int
 }
 

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	catalogv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/catalog/v1"
 	problemv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/problem/v1"
@@ -178,6 +179,22 @@ func TestChangesAreFoundOnceTheyAreIndexed(t *testing.T) {
 	}
 	if err := s.HandleChanged(t.Context(), []byte("garbage")); err == nil {
 		t.Error("garbage is taken for an event")
+	}
+}
+
+func TestWhatIsWithdrawnIsNotFoundHoweverLateTheIndexReadsIt(t *testing.T) {
+	e, before := openBleve(t), enginetest.Product("old", "Skillet")
+	gone := enginetest.Product("old", "Skillet", func(p *catalogv1.Product) { p.Version, p.WithdrawnAt = 2, timestamppb.Now() })
+	other := enginetest.Product("other", "Skillet", func(p *catalogv1.Product) { p.WithdrawnAt = timestamppb.Now() })
+	if err := e.Index([]*catalogv1.Product{gone}); err != nil { // an event comes while the index is built of what was read before
+		t.Fatal(err)
+	}
+	s := search.New(search.Deps{Engine: e, Source: source{before, other}, Log: slog.New(slog.DiscardHandler)})
+	if err := s.Build(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if resp, err := s.Search(t.Context(), &searchv1.SearchRequest{Query: "skillet"}); err != nil || len(resp.GetHits()) > 0 {
+		t.Errorf("%v, %v", resp, err)
 	}
 }
 

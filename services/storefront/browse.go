@@ -129,7 +129,7 @@ func (s *Service) seen(r *http.Request) ([]card, error) {
 	if err != nil {
 		return nil, err
 	}
-	products := resp.GetProducts()
+	products := forSale(resp.GetProducts())
 	slices.SortFunc(products, func(a, b *catalogv1.Product) int {
 		return slices.Index(skus, a.GetSku()) - slices.Index(skus, b.GetSku())
 	})

@@ -3,6 +3,7 @@ package storefront
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strconv"
 
 	cartv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/cart/v1"
@@ -65,15 +66,18 @@ func (s *Service) drawCart(w http.ResponseWriter, r *http.Request, status int, p
 			}
 		}
 	}
+	blocked := slices.ContainsFunc(cart.GetLines(), (*cartv1.Line).GetWithdrawn)
 	return s.draw(w, r, status, "cart", struct {
 		Chrome   chrome
 		Lines    []cartLine
 		Saved    []cartLine
 		Subtotal string
 		Buyable  bool
+		// Blocked by what is withdrawn, until it is taken out.
+		Blocked  bool
 		Prime    primeShare
 		GoesWith []card
-	}{c, lines, shownLines(cart.GetSaved()), price(cart.GetSubtotal()), cart.GetSubtotal().GetMinorUnits() > 0, primeOfCart(cart), suggested})
+	}{c, lines, shownLines(cart.GetSaved()), price(cart.GetSubtotal()), cart.GetSubtotal().GetMinorUnits() > 0 && !blocked, blocked, primeOfCart(cart), suggested})
 }
 
 func shownLines(lines []*cartv1.Line) []cartLine {

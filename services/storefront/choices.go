@@ -23,6 +23,7 @@ type variant struct {
 	Chosen      bool
 	// SoldOut everywhere, as far as this region knows.
 	SoldOut bool
+	Prime   bool
 }
 
 // choicesOf a page's product. A value that no product has together with the page's other values leads to the first that has it.
@@ -43,7 +44,7 @@ func choicesOf(p *catalogv1.Product, variants []*storefrontv1.Variant, soldOut m
 			}
 		}
 		for value, v := range best {
-			group.Values = append(group.Values, variant{Value: value, Link: productLink(v.GetSku()), Chosen: value == own.GetValues()[n], SoldOut: soldOut[v.GetSku()]})
+			group.Values = append(group.Values, variant{Value: value, Link: productLink(v.GetSku()), Chosen: value == own.GetValues()[n], SoldOut: soldOut[v.GetSku()], Prime: v.GetPrime()})
 		}
 		slices.SortFunc(group.Values, func(a, b variant) int { return inOrder(a.Value, b.Value) })
 		if len(group.Values) > 1 {

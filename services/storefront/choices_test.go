@@ -73,3 +73,22 @@ func TestAChangeOfOneOfAFamilyIsNewOnThePagesOfAll(t *testing.T) {
 		}
 	}
 }
+
+func TestAChoiceThatIsPrimeSaysSo(t *testing.T) {
+	s, page := newShop(t), &storefrontv1.Page{Product: lamp()}
+	page.Product.Family, page.Product.VariesBy = "lamps", []string{"size"}
+	page.Variants = variantsOf(page.GetProduct(), []*catalogv1.Product{
+		{Sku: "LAMP", Attributes: map[string]string{"size": "S"}}, {Sku: "M", Attributes: map[string]string{"size": "M"}, Prime: true}, {Sku: "GONE", Attributes: map[string]string{"size": "L"}, Prime: true},
+	})
+	s.deps.Pages = onlyPage{page}
+	body := s.get("/p/LAMP").Body.String()
+	for tile, is := range map[string]bool{"S": false, "M": true, "L": true} {
+		link := regexp.MustCompile(`<a href="/p/\w+"[^>]*>` + tile + `.*?</a>`).FindString(body)
+		if link == "" || strings.Contains(link, `class="prime"`) != is {
+			t.Errorf("%s is %s", tile, link)
+		}
+	}
+	if got := strings.Count(body, `class="prime"`); got != 2 {
+		t.Errorf("%d badges on a page that is not Prime itself", got)
+	}
+}

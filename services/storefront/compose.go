@@ -61,18 +61,16 @@ func (c composer) compose(ctx context.Context, skus []string) (all []*storefront
 	have := c.gather(ctx, products)
 	for _, product := range products {
 		sku := product.GetSku()
-		page := &storefrontv1.Page{Product: product, Opinion: have.opinions[sku], Reduction: reductionOf(product.GetPrice(), have.histories[sku]), Lacking: have.lacking}
-		for _, other := range have.popular[strings.Join(product.GetCategoryPath(), levels)] {
-			if other.GetSku() != sku && !ofOneFamily(other, product) && len(page.GetRelated()) < related {
-				page.Related = append(page.Related, have.card(other))
-			}
-		}
+		page := &storefrontv1.Page{Product: product, Opinion: have.opinions[sku], Related: have.related(product), Lacking: have.lacking}
 		for _, r := range have.also[sku].GetOthers() {
 			if other := have.others[r.GetSku()]; other != nil {
 				page.AlsoBought = append(page.AlsoBought, have.card(other))
 			}
 		}
-		page.Variants, page.Offers = variantsOf(product, have.families[product.GetFamily()]), have.offers[sku]
+		if product.GetWithdrawnAt() == nil {
+			page.Reduction = reductionOf(product.GetPrice(), have.histories[sku])
+			page.Variants, page.Offers = variantsOf(product, have.families[product.GetFamily()]), have.offers[sku]
+		}
 		all = append(all, page)
 	}
 	return all, have.err, nil
@@ -100,14 +98,17 @@ func (c composer) gather(ctx context.Context, products []*catalogv1.Product) (ha
 	have.lacks("other sellers", err)
 
 	var cards []string
+	for _, product := range products {
+		if product.GetWithdrawnAt() != nil {
+			cards = append(cards, skusOf(have.families[product.GetFamily()])...)
+		}
+	}
 	slices.Sort(categories)
 	for _, category := range slices.Compact(categories) {
 		resp, err := c.catalog.BrowseCategory(ctx, &catalogv1.BrowseCategoryRequest{Category: category, PageSize: browsed})
 		have.lacks("related products", err)
 		have.popular[category] = resp.GetProducts()
-		for _, product := range resp.GetProducts() {
-			cards = append(cards, product.GetSku())
-		}
+		cards = append(cards, skusOf(resp.GetProducts())...)
 	}
 	var others []string
 	for _, with := range have.also {
@@ -117,7 +118,7 @@ func (c composer) gather(ctx context.Context, products []*catalogv1.Product) (ha
 	}
 	found, err := c.products(ctx, others)
 	have.lacks("recommendations", err)
-	for _, product := range found {
+	for _, product := range forSale(found) {
 		have.others[product.GetSku()] = product
 		cards = append(cards, product.GetSku())
 	}
@@ -133,6 +134,24 @@ func (have *parts) lacks(part string, err error) {
 	if err != nil && !slices.Contains(have.lacking, part) {
 		have.lacking = append(have.lacking, part)
 	}
+}
+
+// related to a page's product: what is popular in its category, without its family, which stands among the choices. One that is
+// withdrawn has no choices: its family is the first of what there is instead.
+func (have parts) related(to *catalogv1.Product) (cards []*storefrontv1.Card) {
+	var all []*catalogv1.Product
+	if to.GetWithdrawnAt() != nil {
+		all = slices.Clone(have.families[to.GetFamily()])
+	}
+	for _, p := range have.popular[strings.Join(to.GetCategoryPath(), levels)] {
+		if p.GetSku() != to.GetSku() && !ofOneFamily(p, to) {
+			all = append(all, p)
+		}
+	}
+	for _, p := range all[:min(len(all), related)] {
+		cards = append(cards, have.card(p))
+	}
+	return cards
 }
 
 // card of a product beside a page's.
@@ -190,7 +209,7 @@ func variantsOf(p *catalogv1.Product, family []*catalogv1.Product) (all []*store
 		return nil
 	}
 	for _, one := range family {
-		v := &storefrontv1.Variant{Sku: one.GetSku()}
+		v := &storefrontv1.Variant{Sku: one.GetSku(), Prime: one.GetPrime()}
 		for _, name := range p.GetVariesBy() {
 			v.Values = append(v.Values, one.GetAttributes()[name])
 		}
@@ -233,7 +252,7 @@ func once(skus []string) []string {
 
 // packCard of a product, with what its reviews say and what it cost before.
 func packCard(p *catalogv1.Product, by *reviewv1.Rating, from *storefrontv1.Reduction) *storefrontv1.Card {
-	c := &storefrontv1.Card{Reduction: from, Family: p.GetFamily(), Sku: p.GetSku(), Title: p.GetTitle(), Brand: p.GetBrand(), Picture: picture(p.GetSku(), p.GetImageUrls()...), Price: p.GetPrice(), Prime: p.GetPrime()}
+	c := &storefrontv1.Card{Reduction: from, Family: p.GetFamily(), Sku: p.GetSku(), Title: p.GetTitle(), Brand: p.GetBrand(), Picture: picture(p.GetSku(), p.GetImageUrls()...), Price: p.GetPrice(), Prime: p.GetPrime(), Withdrawn: p.GetWithdrawnAt() != nil}
 	if by.GetReviews() > 0 {
 		c.Rating = by
 	}
@@ -249,4 +268,12 @@ func nearSKUs(page *storefrontv1.Page) []string {
 		}
 	}
 	return once(skus)
+}
+
+func skusOf(products []*catalogv1.Product) []string {
+	skus := make([]string, len(products))
+	for i, p := range products {
+		skus[i] = p.GetSku()
+	}
+	return skus
 }

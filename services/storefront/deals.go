@@ -18,9 +18,6 @@ import (
 )
 
 const (
-	// reductionWindow is how far back the lowest price is looked for that a reduction is told by: the least that article 6a of
-	// directive 98/6/EC (price indications, as amended by directive (EU) 2019/2161) allows.
-	reductionWindow = 30 * 24 * time.Hour
 	// reductionLife is how long after a price has fallen that is said of it.
 	reductionLife = 14 * 24 * time.Hour
 	// leastReduction of a price, in per cent, that is spoken of.
@@ -77,7 +74,7 @@ func (d *deals) at(now time.Time) []card {
 // lowest price of the window before a time, of those that are past; nil when none is known.
 func lowest(h *catalogv1.PriceHistory, before time.Time) *moneyv1.Money {
 	for _, p := range h.GetPast() { // they rise
-		if p.GetUntil().AsTime().After(before.Add(-reductionWindow)) {
+		if p.GetUntil().AsTime().After(before.Add(-money.ReductionWindow)) {
 			return p.GetPrice()
 		}
 	}

@@ -57,6 +57,8 @@ type shop struct {
 	meanwhile func(*orderv1.Order)
 	// pictured are the lamp's own pictures.
 	pictured []string
+	// withdrawn is what has become of the lamp.
+	withdrawn bool
 	// nowhere: nobody says where the centres are.
 	nowhere error
 }
@@ -154,18 +156,27 @@ func lamp() *catalogv1.Product {
 	}
 }
 
+// lamp as it is for sale, or not any more.
+func (s *shop) lamp() *catalogv1.Product {
+	p := lamp()
+	if s.withdrawn {
+		p.WithdrawnAt = timestamppb.New(now)
+	}
+	return p
+}
+
 func (f catalogFake) GetProduct(_ context.Context, r *catalogv1.GetProductRequest) (*catalogv1.GetProductResponse, error) {
 	if r.GetSku() != "LAMP" {
 		return nil, problem.New(problem.NotFound, "UNKNOWN_PRODUCT", "there is no such product")
 	}
-	return &catalogv1.GetProductResponse{Product: lamp()}, f.refused
+	return &catalogv1.GetProductResponse{Product: f.lamp()}, f.refused
 }
 
 func (f catalogFake) BatchGetProducts(_ context.Context, r *catalogv1.BatchGetProductsRequest) (*catalogv1.BatchGetProductsResponse, error) {
 	if !slices.Contains(r.GetSkus(), "LAMP") {
 		return &catalogv1.BatchGetProductsResponse{}, f.refused
 	}
-	p := lamp()
+	p := f.lamp()
 	p.ImageUrls = f.pictured
 	return &catalogv1.BatchGetProductsResponse{Products: []*catalogv1.Product{p}}, f.refused
 }

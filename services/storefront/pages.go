@@ -97,8 +97,9 @@ func (p *Pages) rebuild(ctx context.Context, skus []string) error {
 	if len(all) == 0 {
 		return nil
 	}
-	rows := make([]row, len(all))
+	rows, withdrawn := make([]row, len(all)), false
 	for i, page := range all {
+		withdrawn = withdrawn || page.GetProduct().GetWithdrawnAt() != nil
 		rows[i] = row{card: packCard(page.GetProduct(), page.GetOpinion().GetRating(), page.GetReduction()), page: page, asked: asked[page.GetProduct().GetSku()]}
 	}
 	now := p.deps.Clock.Now()
@@ -110,7 +111,7 @@ func (p *Pages) rebuild(ctx context.Context, skus []string) error {
 		id := ident.NewToken()
 		return outbox.Enqueue(ctx, tx, p.deps.Region, now, outbox.Event{
 			MessageID: "pages/" + string(p.deps.Region) + "/" + id, Key: id, Subject: SubjectRebuilt, Destination: p.deps.Region,
-			Payload: &storefrontv1.PagesRebuilt{Skus: written},
+			Payload: &storefrontv1.PagesRebuilt{Skus: written, Withdrawn: withdrawn},
 		})
 	})
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 	"pgregory.net/rapid"
 
 	"github.com/cellar-commerce/cellar/internal/clock"
@@ -41,6 +42,8 @@ type stock struct {
 	reads  int
 	// families has the colours of those that are of the one family there is.
 	families map[string]string
+	// withdrawn of these.
+	withdrawn map[string]bool
 	// offers of other sellers.
 	offers []*catalogv1.Product
 	// past prices, by SKU.
@@ -56,15 +59,25 @@ func (f *stock) product(sku string) *catalogv1.Product {
 	if colour, found := f.families[sku]; found {
 		p.Family, p.VariesBy, p.Attributes = "family", []string{"colour"}, map[string]string{"colour": colour}
 	}
+	if f.withdrawn[sku] {
+		p.WithdrawnAt = timestamppb.New(now)
+	}
 	return p
 }
 
-func (f *stock) ListFamilies(context.Context, *catalogv1.ListFamiliesRequest) (*catalogv1.ListFamiliesResponse, error) {
-	var resp catalogv1.ListFamiliesResponse
-	for _, sku := range slices.Sorted(maps.Keys(f.families)) {
-		resp.Products = append(resp.Products, f.product(sku))
+// sold products of these: as the catalogue lists them.
+func (f *stock) sold(skus ...string) []*catalogv1.Product {
+	var all []*catalogv1.Product
+	for _, sku := range skus {
+		if !f.withdrawn[sku] {
+			all = append(all, f.product(sku))
+		}
 	}
-	return &resp, nil
+	return all
+}
+
+func (f *stock) ListFamilies(context.Context, *catalogv1.ListFamiliesRequest) (*catalogv1.ListFamiliesResponse, error) {
+	return &catalogv1.ListFamiliesResponse{Products: f.sold(slices.Sorted(maps.Keys(f.families))...)}, nil
 }
 
 func (f *stock) BatchGetProducts(_ context.Context, r *catalogv1.BatchGetProductsRequest) (*catalogv1.BatchGetProductsResponse, error) {
@@ -86,7 +99,7 @@ func (f *stock) BrowseCategory(context.Context, *catalogv1.BrowseCategoryRequest
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return &catalogv1.BrowseCategoryResponse{Products: []*catalogv1.Product{f.product("LAMP"), f.product("SHADE")}}, nil
+	return &catalogv1.BrowseCategoryResponse{Products: f.sold("LAMP", "SHADE")}, nil
 }
 
 func (f *stock) ListOffers(context.Context, *catalogv1.ListOffersRequest) (*catalogv1.ListOffersResponse, error) {
@@ -136,7 +149,7 @@ type shelf struct {
 
 func newShelf(t testing.TB) shelf {
 	t.Helper()
-	s := shelf{of: &stock{prices: map[string]int64{"LAMP": 100, "SHADE": 200, "BULB": 300}}, clock: clock.NewManual(now)}
+	s := shelf{of: &stock{prices: map[string]int64{"LAMP": 100, "SHADE": 200, "BULB": 300}, withdrawn: map[string]bool{}}, clock: clock.NewManual(now)}
 	s.Pages = NewPages(PagesDeps{
 		DB: sqldbtest.New(t, sqldb.Regional), Region: "us-east-1", Catalog: s.of, Reviews: s.of, Recommendations: s.of, Clock: s.clock, Log: slog.New(slog.DiscardHandler),
 	})

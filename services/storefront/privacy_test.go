@@ -11,6 +11,7 @@ import (
 	notificationv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/notification/v1"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/notification/v1/notificationv1connect"
 	"github.com/cellar-commerce/cellar/internal/ident"
+	"github.com/cellar-commerce/cellar/internal/notice"
 	"github.com/cellar-commerce/cellar/internal/problem"
 	"github.com/cellar-commerce/cellar/internal/session"
 )
@@ -119,5 +120,13 @@ func TestSecurityNotificationsAndDataOfAnAccount(t *testing.T) {
 	s.refused = nil
 	if w := s.post("/account/erase", url.Values{}); w.Code != http.StatusSeeOther || w.Header().Get("Location") != "/" {
 		t.Errorf("erased: %d", w.Code)
+	}
+}
+
+func TestEveryKindThatOneChoosesHasAName(t *testing.T) {
+	for _, k := range toldOf(nil) {
+		if k.Label == "" {
+			t.Errorf("one of %v is asked about without a name", notice.Optional())
+		}
 	}
 }

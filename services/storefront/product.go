@@ -76,6 +76,9 @@ func (s *Service) product(w http.ResponseWriter, r *http.Request) error {
 		http.Redirect(w, r, productLink(of), http.StatusFound)
 		return nil
 	}
+	if shown.Product.GetWithdrawnAt() != nil {
+		return s.gone(w, r, shown)
+	}
 	sku := shown.Product.GetSku()
 	c := s.chromeOf(r)
 	c.Canonical, c.Description, c.Missing = productLink(sku), shown.Product.GetDescription(), shown.lacking
@@ -127,7 +130,8 @@ func (s *Service) readProduct(ctx context.Context, sku string) (*shownProduct, e
 	return shown, nil
 }
 
-// Rebuilt takes PagesRebuilt events: what is in memory of these pages is old.
+// Rebuilt takes PagesRebuilt events: what is in memory of these pages is old, and so are the lists that everybody sees when one of them
+// is withdrawn.
 func (s *Service) Rebuilt(_ context.Context, payload []byte) error {
 	var e storefrontv1.PagesRebuilt
 	if err := proto.Unmarshal(payload, &e); err != nil {
@@ -135,6 +139,10 @@ func (s *Service) Rebuilt(_ context.Context, payload []byte) error {
 	}
 	for _, sku := range e.GetSkus() {
 		s.shown.Forget(sku)
+	}
+	if e.GetWithdrawn() {
+		s.liked.Forget(struct{}{})
+		s.deals.Forget(struct{}{})
 	}
 	return nil
 }

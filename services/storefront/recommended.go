@@ -52,7 +52,7 @@ func (s *Service) recommended(ctx context.Context, all []*recommendationv1.Recom
 	if err != nil {
 		return nil, err
 	}
-	cards := cardsOf(resp.GetProducts())
+	cards := cardsOf(forSale(resp.GetProducts()))
 	slices.SortFunc(cards, func(a, b card) int { return slices.Index(skus, a.SKU) - slices.Index(skus, b.SKU) })
 	return cards, nil
 }

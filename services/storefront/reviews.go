@@ -186,6 +186,9 @@ func (s *Service) saidAbout(r *http.Request, what string) (*saidPageOf, error) {
 	}
 	p := &saidPageOf{Chrome: s.chromeOf(r), Product: resp.GetProduct(), Opinion: s.about(r, resp.GetProduct().GetSku())}
 	p.Chrome.Canonical, p.Chrome.NoIndex = p.Opinion.Link+"/"+what, r.URL.RawQuery != ""
+	if p.Product.GetWithdrawnAt() != nil {
+		p.Chrome.Canonical, p.Chrome.NoIndex = "", true
+	}
 	p.Crumbs = append(crumbs(p.Product.GetCategoryPath()), crumb{Name: p.Product.GetTitle(), Link: p.Opinion.Link})
 	return p, nil
 }

@@ -3,6 +3,7 @@ package storefront
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -84,14 +85,20 @@ func readPage(ctx context.Context, q sqldb.Querier, region ident.Region, sku str
 	if err != nil {
 		return nil, time.Time{}, err
 	}
-	for _, shown := range [][]*storefrontv1.Card{page.GetRelated(), page.GetAlsoBought()} {
-		for i, c := range shown {
-			if own := cards[c.GetSku()]; own != nil {
-				shown[i] = own
-			}
-		}
+	if page != nil {
+		page.Related, page.AlsoBought = anew(page.GetRelated(), cards), anew(page.GetAlsoBought(), cards)
 	}
 	return page, builtAt, nil
+}
+
+// anew are cards of a page as their own rows have them now, without those of what is withdrawn since.
+func anew(shown []*storefrontv1.Card, now map[string]*storefrontv1.Card) []*storefrontv1.Card {
+	for i, c := range shown {
+		if own := now[c.GetSku()]; own != nil {
+			shown[i] = own
+		}
+	}
+	return slices.DeleteFunc(shown, (*storefrontv1.Card).GetWithdrawn)
 }
 
 // askPages to be made anew: gives the number of each one's asking. The SKUs are sorted and each once.

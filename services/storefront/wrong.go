@@ -28,6 +28,7 @@ var sentences = map[string]string{
 	"QUOTE_EXPIRED":        "These prices have expired. Look them over once more before you order.",
 	"QUOTE_ALREADY_USED":   "This has been ordered already. Look at your orders.",
 	"PAYMENT_DECLINED":     "Your payment was declined, and nothing was taken. Try another means of payment.",
+	"PRODUCT_WITHDRAWN":    "This is no longer sold. What is in your cart of it has to be taken out before you check out.",
 	"NO_LONGER_SOLD":       "Something in your cart is no longer sold. Look at your cart.",
 	"TOO_LATE_TO_CANCEL":   "It is too late to cancel: everything is packed or on its way. You can return it when it is there.",
 	"RETURN_WINDOW_CLOSED": "The 30 days for returning this are over.",

@@ -10,6 +10,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	catalogv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/catalog/v1"
 	searchv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/search/v1"
@@ -32,6 +35,7 @@ func Run(t *testing.T, open func(t *testing.T) search.Engine) {
 		"sorts":                                           sorts,
 		"no words match everything, most popular first":   everything,
 		"the highest version wins":                        versions,
+		"what is withdrawn is not found":                  withdrawn,
 		"a limit is kept and the total is not cut by it":  limits,
 		"a family is found once, by its best":             families,
 		"totals and facets count a family once":           counts,
@@ -219,6 +223,38 @@ func versions(t *testing.T, e search.Engine) {
 	}
 }
 
+func withdrawn(t *testing.T, e search.Engine) {
+	lamp := func(version int64, gone bool) *catalogv1.Product {
+		return Product("lamp", "Luminous lamp", func(p *catalogv1.Product) {
+			p.Version, p.Brand, p.Family = version, "Bright", "lamps"
+			if gone {
+				p.WithdrawnAt = timestamppb.New(time.Unix(0, 0))
+			}
+		})
+	}
+	there := func(count int, when string) {
+		t.Helper()
+		all := find(t, e, search.Query{Counted: true})
+		if n := len(find(t, e, words("lamp")).Hits) + len(e.Suggest("bri", 5)) + int(all.Total) + len(all.Brands); n != 4*count || e.Count() != count {
+			t.Errorf("%s there are %v, %v suggested, and %v counted, %d", when, skus(find(t, e, words("lamp"))), e.Suggest("bri", 5), all, e.Count())
+		}
+	}
+	index(t, e, lamp(2, false))
+	there(1, "at first")
+	index(t, e, lamp(3, true))
+	there(0, "withdrawn")
+	index(t, e, lamp(2, false))
+	there(0, "told late of what was before")
+	index(t, e, lamp(4, false))
+	there(1, "restored")
+	index(t, e, lamp(3, true))
+	there(1, "told late that it was withdrawn")
+	index(t, e, lamp(5, false), lamp(6, true), lamp(5, false))
+	there(0, "changed and withdrawn in one go")
+	index(t, e, Product("never", "A lamp that nobody has seen", func(p *catalogv1.Product) { p.WithdrawnAt = timestamppb.New(time.Unix(0, 0)) }))
+	there(0, "with one that was never there")
+}
+
 func limits(t *testing.T, e search.Engine) {
 	var products []*catalogv1.Product
 	for i := range 120 {
@@ -267,6 +303,18 @@ func concurrent(t *testing.T, e search.Engine) {
 		wg.Go(func() {
 			for i := range 20 {
 				if err := e.Index([]*catalogv1.Product{Product(fmt.Sprint(i), "Pan", func(p *catalogv1.Product) { p.Version = int64(w + 1) })}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+		wg.Go(func() {
+			for i := range 20 {
+				err := e.Index([]*catalogv1.Product{Product("x", "Pan", func(p *catalogv1.Product) {
+					if p.Version = int64(20*w + i + 1); i%2 == 1 { // the last of all is withdrawn
+						p.WithdrawnAt = timestamppb.New(time.Unix(0, 0))
+					}
+				})})
+				if err != nil {
 					t.Error(err)
 				}
 			}

@@ -111,10 +111,13 @@ type Line struct {
 	AvailableForSale bool `protobuf:"varint,6,opt,name=available_for_sale,json=availableForSale,proto3" json:"available_for_sale,omitempty"`
 	// Path of the product's category from the root, levels joined by " > "; empty when it is not for sale.
 	Category string `protobuf:"bytes,7,opt,name=category,proto3" json:"category,omitempty"`
-	// Who sells it, for people; empty when it is not for sale.
+	// Who sells it, for people; empty when there is no such product.
 	Seller string `protobuf:"bytes,8,opt,name=seller,proto3" json:"seller,omitempty"`
 	// Whether the product is Prime now: see cellar.catalog.v1.Product.
-	Prime         bool `protobuf:"varint,9,opt,name=prime,proto3" json:"prime,omitempty"`
+	Prime bool `protobuf:"varint,9,opt,name=prime,proto3" json:"prime,omitempty"`
+	// Whether the product is not for sale because it is withdrawn: no quote is made of the cart while the line is in it. Title and
+	// seller are there still.
+	Withdrawn     bool `protobuf:"varint,10,opt,name=withdrawn,proto3" json:"withdrawn,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -208,6 +211,13 @@ func (x *Line) GetSeller() string {
 func (x *Line) GetPrime() bool {
 	if x != nil {
 		return x.Prime
+	}
+	return false
+}
+
+func (x *Line) GetWithdrawn() bool {
+	if x != nil {
+		return x.Withdrawn
 	}
 	return false
 }
@@ -1322,7 +1332,7 @@ const file_cellar_cart_v1_cart_proto_rawDesc = "" +
 	"customerId\x12*\n" +
 	"\x05lines\x18\x02 \x03(\v2\x14.cellar.cart.v1.LineR\x05lines\x122\n" +
 	"\bsubtotal\x18\x03 \x01(\v2\x16.cellar.money.v1.MoneyR\bsubtotal\x12*\n" +
-	"\x05saved\x18\x04 \x03(\v2\x14.cellar.cart.v1.LineR\x05saved\"\xaa\x02\n" +
+	"\x05saved\x18\x04 \x03(\v2\x14.cellar.cart.v1.LineR\x05saved\"\xc8\x02\n" +
 	"\x04Line\x12\x10\n" +
 	"\x03sku\x18\x01 \x01(\tR\x03sku\x12\x14\n" +
 	"\x05title\x18\x02 \x01(\tR\x05title\x12\x1a\n" +
@@ -1333,7 +1343,9 @@ const file_cellar_cart_v1_cart_proto_rawDesc = "" +
 	"\x12available_for_sale\x18\x06 \x01(\bR\x10availableForSale\x12\x1a\n" +
 	"\bcategory\x18\a \x01(\tR\bcategory\x12\x16\n" +
 	"\x06seller\x18\b \x01(\tR\x06seller\x12\x14\n" +
-	"\x05prime\x18\t \x01(\bR\x05prime\"\x10\n" +
+	"\x05prime\x18\t \x01(\bR\x05prime\x12\x1c\n" +
+	"\twithdrawn\x18\n" +
+	" \x01(\bR\twithdrawn\"\x10\n" +
 	"\x0eGetCartRequest\";\n" +
 	"\x0fGetCartResponse\x12(\n" +
 	"\x04cart\x18\x01 \x01(\v2\x14.cellar.cart.v1.CartR\x04cart\">\n" +

@@ -118,7 +118,10 @@ type Product struct {
 	Condition Condition `protobuf:"varint,17,opt,name=condition,proto3,enum=cellar.catalog.v1.Condition" json:"condition,omitempty"`
 	// Whether the product is delivered free of charge, by express too, in an order of nothing but such products. An offer says so
 	// of itself: whoever sells it, Cellar's fulfilment centres send it.
-	Prime         bool `protobuf:"varint,18,opt,name=prime,proto3" json:"prime,omitempty"`
+	Prime bool `protobuf:"varint,18,opt,name=prime,proto3" json:"prime,omitempty"`
+	// Since when the product is not sold any more; absent while it is. Of an offer, also since when its product is not. Set by
+	// WithdrawProduct and RestoreProduct only.
+	WithdrawnAt   *timestamppb.Timestamp `protobuf:"bytes,19,opt,name=withdrawn_at,json=withdrawnAt,proto3" json:"withdrawn_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -277,6 +280,13 @@ func (x *Product) GetPrime() bool {
 		return x.Prime
 	}
 	return false
+}
+
+func (x *Product) GetWithdrawnAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.WithdrawnAt
+	}
+	return nil
 }
 
 type GetProductRequest struct {
@@ -1066,6 +1076,182 @@ func (x *SetPriceResponse) GetProduct() *Product {
 	return nil
 }
 
+type WithdrawProductRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Sku           string                 `protobuf:"bytes,1,opt,name=sku,proto3" json:"sku,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WithdrawProductRequest) Reset() {
+	*x = WithdrawProductRequest{}
+	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WithdrawProductRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WithdrawProductRequest) ProtoMessage() {}
+
+func (x *WithdrawProductRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WithdrawProductRequest.ProtoReflect.Descriptor instead.
+func (*WithdrawProductRequest) Descriptor() ([]byte, []int) {
+	return file_cellar_catalog_v1_catalog_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *WithdrawProductRequest) GetSku() string {
+	if x != nil {
+		return x.Sku
+	}
+	return ""
+}
+
+type WithdrawProductResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Product       *Product               `protobuf:"bytes,1,opt,name=product,proto3" json:"product,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WithdrawProductResponse) Reset() {
+	*x = WithdrawProductResponse{}
+	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WithdrawProductResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WithdrawProductResponse) ProtoMessage() {}
+
+func (x *WithdrawProductResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WithdrawProductResponse.ProtoReflect.Descriptor instead.
+func (*WithdrawProductResponse) Descriptor() ([]byte, []int) {
+	return file_cellar_catalog_v1_catalog_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *WithdrawProductResponse) GetProduct() *Product {
+	if x != nil {
+		return x.Product
+	}
+	return nil
+}
+
+type RestoreProductRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Sku           string                 `protobuf:"bytes,1,opt,name=sku,proto3" json:"sku,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RestoreProductRequest) Reset() {
+	*x = RestoreProductRequest{}
+	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RestoreProductRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RestoreProductRequest) ProtoMessage() {}
+
+func (x *RestoreProductRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RestoreProductRequest.ProtoReflect.Descriptor instead.
+func (*RestoreProductRequest) Descriptor() ([]byte, []int) {
+	return file_cellar_catalog_v1_catalog_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *RestoreProductRequest) GetSku() string {
+	if x != nil {
+		return x.Sku
+	}
+	return ""
+}
+
+type RestoreProductResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Product       *Product               `protobuf:"bytes,1,opt,name=product,proto3" json:"product,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RestoreProductResponse) Reset() {
+	*x = RestoreProductResponse{}
+	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RestoreProductResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RestoreProductResponse) ProtoMessage() {}
+
+func (x *RestoreProductResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RestoreProductResponse.ProtoReflect.Descriptor instead.
+func (*RestoreProductResponse) Descriptor() ([]byte, []int) {
+	return file_cellar_catalog_v1_catalog_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *RestoreProductResponse) GetProduct() *Product {
+	if x != nil {
+		return x.Product
+	}
+	return nil
+}
+
 // ProductChanged is the event `catalog.product.changed`: the product as it stands after the change.
 type ProductChanged struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1076,7 +1262,7 @@ type ProductChanged struct {
 
 func (x *ProductChanged) Reset() {
 	*x = ProductChanged{}
-	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[18]
+	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1088,7 +1274,7 @@ func (x *ProductChanged) String() string {
 func (*ProductChanged) ProtoMessage() {}
 
 func (x *ProductChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[18]
+	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1101,7 +1287,7 @@ func (x *ProductChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProductChanged.ProtoReflect.Descriptor instead.
 func (*ProductChanged) Descriptor() ([]byte, []int) {
-	return file_cellar_catalog_v1_catalog_proto_rawDescGZIP(), []int{18}
+	return file_cellar_catalog_v1_catalog_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ProductChanged) GetProduct() *Product {
@@ -1120,7 +1306,7 @@ type ListPriceHistoriesRequest struct {
 
 func (x *ListPriceHistoriesRequest) Reset() {
 	*x = ListPriceHistoriesRequest{}
-	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[19]
+	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1132,7 +1318,7 @@ func (x *ListPriceHistoriesRequest) String() string {
 func (*ListPriceHistoriesRequest) ProtoMessage() {}
 
 func (x *ListPriceHistoriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[19]
+	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1145,7 +1331,7 @@ func (x *ListPriceHistoriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPriceHistoriesRequest.ProtoReflect.Descriptor instead.
 func (*ListPriceHistoriesRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_catalog_v1_catalog_proto_rawDescGZIP(), []int{19}
+	return file_cellar_catalog_v1_catalog_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ListPriceHistoriesRequest) GetSkus() []string {
@@ -1164,7 +1350,7 @@ type ListPriceHistoriesResponse struct {
 
 func (x *ListPriceHistoriesResponse) Reset() {
 	*x = ListPriceHistoriesResponse{}
-	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[20]
+	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1176,7 +1362,7 @@ func (x *ListPriceHistoriesResponse) String() string {
 func (*ListPriceHistoriesResponse) ProtoMessage() {}
 
 func (x *ListPriceHistoriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[20]
+	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1189,7 +1375,7 @@ func (x *ListPriceHistoriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPriceHistoriesResponse.ProtoReflect.Descriptor instead.
 func (*ListPriceHistoriesResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_catalog_v1_catalog_proto_rawDescGZIP(), []int{20}
+	return file_cellar_catalog_v1_catalog_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListPriceHistoriesResponse) GetHistories() []*PriceHistory {
@@ -1213,7 +1399,7 @@ type PriceHistory struct {
 
 func (x *PriceHistory) Reset() {
 	*x = PriceHistory{}
-	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[21]
+	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1225,7 +1411,7 @@ func (x *PriceHistory) String() string {
 func (*PriceHistory) ProtoMessage() {}
 
 func (x *PriceHistory) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[21]
+	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1238,7 +1424,7 @@ func (x *PriceHistory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PriceHistory.ProtoReflect.Descriptor instead.
 func (*PriceHistory) Descriptor() ([]byte, []int) {
-	return file_cellar_catalog_v1_catalog_proto_rawDescGZIP(), []int{21}
+	return file_cellar_catalog_v1_catalog_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *PriceHistory) GetSku() string {
@@ -1273,7 +1459,7 @@ type PastPrice struct {
 
 func (x *PastPrice) Reset() {
 	*x = PastPrice{}
-	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[22]
+	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1285,7 +1471,7 @@ func (x *PastPrice) String() string {
 func (*PastPrice) ProtoMessage() {}
 
 func (x *PastPrice) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[22]
+	mi := &file_cellar_catalog_v1_catalog_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1298,7 +1484,7 @@ func (x *PastPrice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PastPrice.ProtoReflect.Descriptor instead.
 func (*PastPrice) Descriptor() ([]byte, []int) {
-	return file_cellar_catalog_v1_catalog_proto_rawDescGZIP(), []int{22}
+	return file_cellar_catalog_v1_catalog_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *PastPrice) GetPrice() *v1.Money {
@@ -1319,7 +1505,7 @@ var File_cellar_catalog_v1_catalog_proto protoreflect.FileDescriptor
 
 const file_cellar_catalog_v1_catalog_proto_rawDesc = "" +
 	"\n" +
-	"\x1fcellar/catalog/v1/catalog.proto\x12\x11cellar.catalog.v1\x1a\x1bcellar/money/v1/money.proto\x1a\x1fcellar/options/v1/options.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb8\x05\n" +
+	"\x1fcellar/catalog/v1/catalog.proto\x12\x11cellar.catalog.v1\x1a\x1bcellar/money/v1/money.proto\x1a\x1fcellar/options/v1/options.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf7\x05\n" +
 	"\aProduct\x12\x10\n" +
 	"\x03sku\x18\x01 \x01(\tR\x03sku\x12\x14\n" +
 	"\x05title\x18\x02 \x01(\tR\x05title\x12 \n" +
@@ -1345,7 +1531,8 @@ const file_cellar_catalog_v1_catalog_proto_rawDesc = "" +
 	"\boffer_of\x18\x0f \x01(\tR\aofferOf\x12\x16\n" +
 	"\x06seller\x18\x10 \x01(\tR\x06seller\x12:\n" +
 	"\tcondition\x18\x11 \x01(\x0e2\x1c.cellar.catalog.v1.ConditionR\tcondition\x12\x14\n" +
-	"\x05prime\x18\x12 \x01(\bR\x05prime\x1a=\n" +
+	"\x05prime\x18\x12 \x01(\bR\x05prime\x12=\n" +
+	"\fwithdrawn_at\x18\x13 \x01(\v2\x1a.google.protobuf.TimestampR\vwithdrawnAt\x1a=\n" +
 	"\x0fAttributesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"%\n" +
@@ -1389,6 +1576,14 @@ const file_cellar_catalog_v1_catalog_proto_rawDesc = "" +
 	"\x03sku\x18\x01 \x01(\tR\x03sku\x12,\n" +
 	"\x05price\x18\x02 \x01(\v2\x16.cellar.money.v1.MoneyR\x05price\"H\n" +
 	"\x10SetPriceResponse\x124\n" +
+	"\aproduct\x18\x01 \x01(\v2\x1a.cellar.catalog.v1.ProductR\aproduct\"*\n" +
+	"\x16WithdrawProductRequest\x12\x10\n" +
+	"\x03sku\x18\x01 \x01(\tR\x03sku\"O\n" +
+	"\x17WithdrawProductResponse\x124\n" +
+	"\aproduct\x18\x01 \x01(\v2\x1a.cellar.catalog.v1.ProductR\aproduct\")\n" +
+	"\x15RestoreProductRequest\x12\x10\n" +
+	"\x03sku\x18\x01 \x01(\tR\x03sku\"N\n" +
+	"\x16RestoreProductResponse\x124\n" +
 	"\aproduct\x18\x01 \x01(\v2\x1a.cellar.catalog.v1.ProductR\aproduct\"F\n" +
 	"\x0eProductChanged\x124\n" +
 	"\aproduct\x18\x01 \x01(\v2\x1a.cellar.catalog.v1.ProductR\aproduct\"/\n" +
@@ -1410,7 +1605,7 @@ const file_cellar_catalog_v1_catalog_proto_rawDesc = "" +
 	"\x15CONDITION_REFURBISHED\x10\x02\x12\x16\n" +
 	"\x12CONDITION_LIKE_NEW\x10\x03\x12\x12\n" +
 	"\x0eCONDITION_GOOD\x10\x04\x12\x18\n" +
-	"\x14CONDITION_ACCEPTABLE\x10\x052\xd9\a\n" +
+	"\x14CONDITION_ACCEPTABLE\x10\x052\xbc\t\n" +
 	"\x0eCatalogService\x12b\n" +
 	"\n" +
 	"GetProduct\x12$.cellar.catalog.v1.GetProductRequest\x1a%.cellar.catalog.v1.GetProductResponse\"\a\x88\xa6\x1d\x01\x90\x02\x01\x12t\n" +
@@ -1422,7 +1617,9 @@ const file_cellar_catalog_v1_catalog_proto_rawDesc = "" +
 	"ListOffers\x12$.cellar.catalog.v1.ListOffersRequest\x1a%.cellar.catalog.v1.ListOffersResponse\"\a\x88\xa6\x1d\x01\x90\x02\x01\x12z\n" +
 	"\x12ListPriceHistories\x12,.cellar.catalog.v1.ListPriceHistoriesRequest\x1a-.cellar.catalog.v1.ListPriceHistoriesResponse\"\a\x88\xa6\x1d\x01\x90\x02\x01\x12h\n" +
 	"\rUpsertProduct\x12'.cellar.catalog.v1.UpsertProductRequest\x1a(.cellar.catalog.v1.UpsertProductResponse\"\x04\x88\xa6\x1d\x03\x12Y\n" +
-	"\bSetPrice\x12\".cellar.catalog.v1.SetPriceRequest\x1a#.cellar.catalog.v1.SetPriceResponse\"\x04\x88\xa6\x1d\x03B\xd7\x01\n" +
+	"\bSetPrice\x12\".cellar.catalog.v1.SetPriceRequest\x1a#.cellar.catalog.v1.SetPriceResponse\"\x04\x88\xa6\x1d\x03\x12q\n" +
+	"\x0fWithdrawProduct\x12).cellar.catalog.v1.WithdrawProductRequest\x1a*.cellar.catalog.v1.WithdrawProductResponse\"\a\x88\xa6\x1d\x03\x90\x02\x02\x12n\n" +
+	"\x0eRestoreProduct\x12(.cellar.catalog.v1.RestoreProductRequest\x1a).cellar.catalog.v1.RestoreProductResponse\"\a\x88\xa6\x1d\x03\x90\x02\x02B\xd7\x01\n" +
 	"\x15com.cellar.catalog.v1B\fCatalogProtoP\x01ZJgithub.com/cellar-commerce/cellar/internal/gen/cellar/catalog/v1;catalogv1\xa2\x02\x03CCX\xaa\x02\x11Cellar.Catalog.V1\xca\x02\x11Cellar\\Catalog\\V1\xe2\x02\x1dCellar\\Catalog\\V1\\GPBMetadata\xea\x02\x13Cellar::Catalog::V1b\x06proto3"
 
 var (
@@ -1438,7 +1635,7 @@ func file_cellar_catalog_v1_catalog_proto_rawDescGZIP() []byte {
 }
 
 var file_cellar_catalog_v1_catalog_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_cellar_catalog_v1_catalog_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_cellar_catalog_v1_catalog_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
 var file_cellar_catalog_v1_catalog_proto_goTypes = []any{
 	(Condition)(0),                     // 0: cellar.catalog.v1.Condition
 	(*Product)(nil),                    // 1: cellar.catalog.v1.Product
@@ -1459,59 +1656,70 @@ var file_cellar_catalog_v1_catalog_proto_goTypes = []any{
 	(*UpsertProductResponse)(nil),      // 16: cellar.catalog.v1.UpsertProductResponse
 	(*SetPriceRequest)(nil),            // 17: cellar.catalog.v1.SetPriceRequest
 	(*SetPriceResponse)(nil),           // 18: cellar.catalog.v1.SetPriceResponse
-	(*ProductChanged)(nil),             // 19: cellar.catalog.v1.ProductChanged
-	(*ListPriceHistoriesRequest)(nil),  // 20: cellar.catalog.v1.ListPriceHistoriesRequest
-	(*ListPriceHistoriesResponse)(nil), // 21: cellar.catalog.v1.ListPriceHistoriesResponse
-	(*PriceHistory)(nil),               // 22: cellar.catalog.v1.PriceHistory
-	(*PastPrice)(nil),                  // 23: cellar.catalog.v1.PastPrice
-	nil,                                // 24: cellar.catalog.v1.Product.AttributesEntry
-	(*v1.Money)(nil),                   // 25: cellar.money.v1.Money
-	(*timestamppb.Timestamp)(nil),      // 26: google.protobuf.Timestamp
+	(*WithdrawProductRequest)(nil),     // 19: cellar.catalog.v1.WithdrawProductRequest
+	(*WithdrawProductResponse)(nil),    // 20: cellar.catalog.v1.WithdrawProductResponse
+	(*RestoreProductRequest)(nil),      // 21: cellar.catalog.v1.RestoreProductRequest
+	(*RestoreProductResponse)(nil),     // 22: cellar.catalog.v1.RestoreProductResponse
+	(*ProductChanged)(nil),             // 23: cellar.catalog.v1.ProductChanged
+	(*ListPriceHistoriesRequest)(nil),  // 24: cellar.catalog.v1.ListPriceHistoriesRequest
+	(*ListPriceHistoriesResponse)(nil), // 25: cellar.catalog.v1.ListPriceHistoriesResponse
+	(*PriceHistory)(nil),               // 26: cellar.catalog.v1.PriceHistory
+	(*PastPrice)(nil),                  // 27: cellar.catalog.v1.PastPrice
+	nil,                                // 28: cellar.catalog.v1.Product.AttributesEntry
+	(*v1.Money)(nil),                   // 29: cellar.money.v1.Money
+	(*timestamppb.Timestamp)(nil),      // 30: google.protobuf.Timestamp
 }
 var file_cellar_catalog_v1_catalog_proto_depIdxs = []int32{
-	25, // 0: cellar.catalog.v1.Product.price:type_name -> cellar.money.v1.Money
-	24, // 1: cellar.catalog.v1.Product.attributes:type_name -> cellar.catalog.v1.Product.AttributesEntry
-	26, // 2: cellar.catalog.v1.Product.updated_at:type_name -> google.protobuf.Timestamp
+	29, // 0: cellar.catalog.v1.Product.price:type_name -> cellar.money.v1.Money
+	28, // 1: cellar.catalog.v1.Product.attributes:type_name -> cellar.catalog.v1.Product.AttributesEntry
+	30, // 2: cellar.catalog.v1.Product.updated_at:type_name -> google.protobuf.Timestamp
 	0,  // 3: cellar.catalog.v1.Product.condition:type_name -> cellar.catalog.v1.Condition
-	1,  // 4: cellar.catalog.v1.GetProductResponse.product:type_name -> cellar.catalog.v1.Product
-	1,  // 5: cellar.catalog.v1.BatchGetProductsResponse.products:type_name -> cellar.catalog.v1.Product
-	1,  // 6: cellar.catalog.v1.BrowseCategoryResponse.products:type_name -> cellar.catalog.v1.Product
-	10, // 7: cellar.catalog.v1.ListCategoriesResponse.categories:type_name -> cellar.catalog.v1.Category
-	1,  // 8: cellar.catalog.v1.ListFamiliesResponse.products:type_name -> cellar.catalog.v1.Product
-	1,  // 9: cellar.catalog.v1.ListOffersResponse.offers:type_name -> cellar.catalog.v1.Product
-	1,  // 10: cellar.catalog.v1.UpsertProductRequest.product:type_name -> cellar.catalog.v1.Product
-	1,  // 11: cellar.catalog.v1.UpsertProductResponse.product:type_name -> cellar.catalog.v1.Product
-	25, // 12: cellar.catalog.v1.SetPriceRequest.price:type_name -> cellar.money.v1.Money
-	1,  // 13: cellar.catalog.v1.SetPriceResponse.product:type_name -> cellar.catalog.v1.Product
-	1,  // 14: cellar.catalog.v1.ProductChanged.product:type_name -> cellar.catalog.v1.Product
-	22, // 15: cellar.catalog.v1.ListPriceHistoriesResponse.histories:type_name -> cellar.catalog.v1.PriceHistory
-	26, // 16: cellar.catalog.v1.PriceHistory.changed_at:type_name -> google.protobuf.Timestamp
-	23, // 17: cellar.catalog.v1.PriceHistory.past:type_name -> cellar.catalog.v1.PastPrice
-	25, // 18: cellar.catalog.v1.PastPrice.price:type_name -> cellar.money.v1.Money
-	26, // 19: cellar.catalog.v1.PastPrice.until:type_name -> google.protobuf.Timestamp
-	2,  // 20: cellar.catalog.v1.CatalogService.GetProduct:input_type -> cellar.catalog.v1.GetProductRequest
-	4,  // 21: cellar.catalog.v1.CatalogService.BatchGetProducts:input_type -> cellar.catalog.v1.BatchGetProductsRequest
-	6,  // 22: cellar.catalog.v1.CatalogService.BrowseCategory:input_type -> cellar.catalog.v1.BrowseCategoryRequest
-	8,  // 23: cellar.catalog.v1.CatalogService.ListCategories:input_type -> cellar.catalog.v1.ListCategoriesRequest
-	11, // 24: cellar.catalog.v1.CatalogService.ListFamilies:input_type -> cellar.catalog.v1.ListFamiliesRequest
-	13, // 25: cellar.catalog.v1.CatalogService.ListOffers:input_type -> cellar.catalog.v1.ListOffersRequest
-	20, // 26: cellar.catalog.v1.CatalogService.ListPriceHistories:input_type -> cellar.catalog.v1.ListPriceHistoriesRequest
-	15, // 27: cellar.catalog.v1.CatalogService.UpsertProduct:input_type -> cellar.catalog.v1.UpsertProductRequest
-	17, // 28: cellar.catalog.v1.CatalogService.SetPrice:input_type -> cellar.catalog.v1.SetPriceRequest
-	3,  // 29: cellar.catalog.v1.CatalogService.GetProduct:output_type -> cellar.catalog.v1.GetProductResponse
-	5,  // 30: cellar.catalog.v1.CatalogService.BatchGetProducts:output_type -> cellar.catalog.v1.BatchGetProductsResponse
-	7,  // 31: cellar.catalog.v1.CatalogService.BrowseCategory:output_type -> cellar.catalog.v1.BrowseCategoryResponse
-	9,  // 32: cellar.catalog.v1.CatalogService.ListCategories:output_type -> cellar.catalog.v1.ListCategoriesResponse
-	12, // 33: cellar.catalog.v1.CatalogService.ListFamilies:output_type -> cellar.catalog.v1.ListFamiliesResponse
-	14, // 34: cellar.catalog.v1.CatalogService.ListOffers:output_type -> cellar.catalog.v1.ListOffersResponse
-	21, // 35: cellar.catalog.v1.CatalogService.ListPriceHistories:output_type -> cellar.catalog.v1.ListPriceHistoriesResponse
-	16, // 36: cellar.catalog.v1.CatalogService.UpsertProduct:output_type -> cellar.catalog.v1.UpsertProductResponse
-	18, // 37: cellar.catalog.v1.CatalogService.SetPrice:output_type -> cellar.catalog.v1.SetPriceResponse
-	29, // [29:38] is the sub-list for method output_type
-	20, // [20:29] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	30, // 4: cellar.catalog.v1.Product.withdrawn_at:type_name -> google.protobuf.Timestamp
+	1,  // 5: cellar.catalog.v1.GetProductResponse.product:type_name -> cellar.catalog.v1.Product
+	1,  // 6: cellar.catalog.v1.BatchGetProductsResponse.products:type_name -> cellar.catalog.v1.Product
+	1,  // 7: cellar.catalog.v1.BrowseCategoryResponse.products:type_name -> cellar.catalog.v1.Product
+	10, // 8: cellar.catalog.v1.ListCategoriesResponse.categories:type_name -> cellar.catalog.v1.Category
+	1,  // 9: cellar.catalog.v1.ListFamiliesResponse.products:type_name -> cellar.catalog.v1.Product
+	1,  // 10: cellar.catalog.v1.ListOffersResponse.offers:type_name -> cellar.catalog.v1.Product
+	1,  // 11: cellar.catalog.v1.UpsertProductRequest.product:type_name -> cellar.catalog.v1.Product
+	1,  // 12: cellar.catalog.v1.UpsertProductResponse.product:type_name -> cellar.catalog.v1.Product
+	29, // 13: cellar.catalog.v1.SetPriceRequest.price:type_name -> cellar.money.v1.Money
+	1,  // 14: cellar.catalog.v1.SetPriceResponse.product:type_name -> cellar.catalog.v1.Product
+	1,  // 15: cellar.catalog.v1.WithdrawProductResponse.product:type_name -> cellar.catalog.v1.Product
+	1,  // 16: cellar.catalog.v1.RestoreProductResponse.product:type_name -> cellar.catalog.v1.Product
+	1,  // 17: cellar.catalog.v1.ProductChanged.product:type_name -> cellar.catalog.v1.Product
+	26, // 18: cellar.catalog.v1.ListPriceHistoriesResponse.histories:type_name -> cellar.catalog.v1.PriceHistory
+	30, // 19: cellar.catalog.v1.PriceHistory.changed_at:type_name -> google.protobuf.Timestamp
+	27, // 20: cellar.catalog.v1.PriceHistory.past:type_name -> cellar.catalog.v1.PastPrice
+	29, // 21: cellar.catalog.v1.PastPrice.price:type_name -> cellar.money.v1.Money
+	30, // 22: cellar.catalog.v1.PastPrice.until:type_name -> google.protobuf.Timestamp
+	2,  // 23: cellar.catalog.v1.CatalogService.GetProduct:input_type -> cellar.catalog.v1.GetProductRequest
+	4,  // 24: cellar.catalog.v1.CatalogService.BatchGetProducts:input_type -> cellar.catalog.v1.BatchGetProductsRequest
+	6,  // 25: cellar.catalog.v1.CatalogService.BrowseCategory:input_type -> cellar.catalog.v1.BrowseCategoryRequest
+	8,  // 26: cellar.catalog.v1.CatalogService.ListCategories:input_type -> cellar.catalog.v1.ListCategoriesRequest
+	11, // 27: cellar.catalog.v1.CatalogService.ListFamilies:input_type -> cellar.catalog.v1.ListFamiliesRequest
+	13, // 28: cellar.catalog.v1.CatalogService.ListOffers:input_type -> cellar.catalog.v1.ListOffersRequest
+	24, // 29: cellar.catalog.v1.CatalogService.ListPriceHistories:input_type -> cellar.catalog.v1.ListPriceHistoriesRequest
+	15, // 30: cellar.catalog.v1.CatalogService.UpsertProduct:input_type -> cellar.catalog.v1.UpsertProductRequest
+	17, // 31: cellar.catalog.v1.CatalogService.SetPrice:input_type -> cellar.catalog.v1.SetPriceRequest
+	19, // 32: cellar.catalog.v1.CatalogService.WithdrawProduct:input_type -> cellar.catalog.v1.WithdrawProductRequest
+	21, // 33: cellar.catalog.v1.CatalogService.RestoreProduct:input_type -> cellar.catalog.v1.RestoreProductRequest
+	3,  // 34: cellar.catalog.v1.CatalogService.GetProduct:output_type -> cellar.catalog.v1.GetProductResponse
+	5,  // 35: cellar.catalog.v1.CatalogService.BatchGetProducts:output_type -> cellar.catalog.v1.BatchGetProductsResponse
+	7,  // 36: cellar.catalog.v1.CatalogService.BrowseCategory:output_type -> cellar.catalog.v1.BrowseCategoryResponse
+	9,  // 37: cellar.catalog.v1.CatalogService.ListCategories:output_type -> cellar.catalog.v1.ListCategoriesResponse
+	12, // 38: cellar.catalog.v1.CatalogService.ListFamilies:output_type -> cellar.catalog.v1.ListFamiliesResponse
+	14, // 39: cellar.catalog.v1.CatalogService.ListOffers:output_type -> cellar.catalog.v1.ListOffersResponse
+	25, // 40: cellar.catalog.v1.CatalogService.ListPriceHistories:output_type -> cellar.catalog.v1.ListPriceHistoriesResponse
+	16, // 41: cellar.catalog.v1.CatalogService.UpsertProduct:output_type -> cellar.catalog.v1.UpsertProductResponse
+	18, // 42: cellar.catalog.v1.CatalogService.SetPrice:output_type -> cellar.catalog.v1.SetPriceResponse
+	20, // 43: cellar.catalog.v1.CatalogService.WithdrawProduct:output_type -> cellar.catalog.v1.WithdrawProductResponse
+	22, // 44: cellar.catalog.v1.CatalogService.RestoreProduct:output_type -> cellar.catalog.v1.RestoreProductResponse
+	34, // [34:45] is the sub-list for method output_type
+	23, // [23:34] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_cellar_catalog_v1_catalog_proto_init() }
@@ -1525,7 +1733,7 @@ func file_cellar_catalog_v1_catalog_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cellar_catalog_v1_catalog_proto_rawDesc), len(file_cellar_catalog_v1_catalog_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   24,
+			NumMessages:   28,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -40,21 +40,25 @@ const (
 	Kind_KIND_PASSWORD_RESET     Kind = 7
 	Kind_KIND_PASSWORD_CHANGED   Kind = 8
 	Kind_KIND_ACCOUNT_ERASED     Kind = 9
+	Kind_KIND_PASSKEY_ADDED      Kind = 10
+	Kind_KIND_PASSKEY_REMOVED    Kind = 11
 )
 
 // Enum value maps for Kind.
 var (
 	Kind_name = map[int32]string{
-		0: "KIND_UNSPECIFIED",
-		1: "KIND_ORDER_PLACED",
-		2: "KIND_ORDER_SHIPPED",
-		3: "KIND_ORDER_DELIVERED",
-		4: "KIND_DELIVERY_EXCEPTION",
-		5: "KIND_ORDER_REFUNDED",
-		6: "KIND_EMAIL_VERIFICATION",
-		7: "KIND_PASSWORD_RESET",
-		8: "KIND_PASSWORD_CHANGED",
-		9: "KIND_ACCOUNT_ERASED",
+		0:  "KIND_UNSPECIFIED",
+		1:  "KIND_ORDER_PLACED",
+		2:  "KIND_ORDER_SHIPPED",
+		3:  "KIND_ORDER_DELIVERED",
+		4:  "KIND_DELIVERY_EXCEPTION",
+		5:  "KIND_ORDER_REFUNDED",
+		6:  "KIND_EMAIL_VERIFICATION",
+		7:  "KIND_PASSWORD_RESET",
+		8:  "KIND_PASSWORD_CHANGED",
+		9:  "KIND_ACCOUNT_ERASED",
+		10: "KIND_PASSKEY_ADDED",
+		11: "KIND_PASSKEY_REMOVED",
 	}
 	Kind_value = map[string]int32{
 		"KIND_UNSPECIFIED":        0,
@@ -67,6 +71,8 @@ var (
 		"KIND_PASSWORD_RESET":     7,
 		"KIND_PASSWORD_CHANGED":   8,
 		"KIND_ACCOUNT_ERASED":     9,
+		"KIND_PASSKEY_ADDED":      10,
+		"KIND_PASSKEY_REMOVED":    11,
 	}
 )
 
@@ -641,7 +647,7 @@ const file_cellar_notification_v1_notification_proto_rawDesc = "" +
 	"\x14EraseSettingsRequest\x12\x1f\n" +
 	"\vcustomer_id\x18\x01 \x01(\tR\n" +
 	"customerId\"\x17\n" +
-	"\x15EraseSettingsResponse*\x85\x02\n" +
+	"\x15EraseSettingsResponse*\xb7\x02\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11KIND_ORDER_PLACED\x10\x01\x12\x16\n" +
@@ -652,7 +658,10 @@ const file_cellar_notification_v1_notification_proto_rawDesc = "" +
 	"\x17KIND_EMAIL_VERIFICATION\x10\x06\x12\x17\n" +
 	"\x13KIND_PASSWORD_RESET\x10\a\x12\x19\n" +
 	"\x15KIND_PASSWORD_CHANGED\x10\b\x12\x17\n" +
-	"\x13KIND_ACCOUNT_ERASED\x10\t*[\n" +
+	"\x13KIND_ACCOUNT_ERASED\x10\t\x12\x16\n" +
+	"\x12KIND_PASSKEY_ADDED\x10\n" +
+	"\x12\x18\n" +
+	"\x14KIND_PASSKEY_REMOVED\x10\v*[\n" +
 	"\aChannel\x12\x17\n" +
 	"\x13CHANNEL_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rCHANNEL_EMAIL\x10\x01\x12\x0f\n" +

@@ -30,7 +30,7 @@ type Page struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Product *v1.Product            `protobuf:"bytes,1,opt,name=product,proto3" json:"product,omitempty"`
 	Opinion *v11.Opinion           `protobuf:"bytes,2,opt,name=opinion,proto3" json:"opinion,omitempty"`
-	// Of its category, the most popular first; at most 6.
+	// Of its category, the most popular first; at most 6. Of a product that is withdrawn its family comes before.
 	Related []*Card `protobuf:"bytes,3,rep,name=related,proto3" json:"related,omitempty"`
 	// By those who bought it, the most telling first; at most 6.
 	AlsoBought []*Card `protobuf:"bytes,4,rep,name=also_bought,json=alsoBought,proto3" json:"also_bought,omitempty"`
@@ -270,6 +270,7 @@ type Variant struct {
 	Sku   string                 `protobuf:"bytes,1,opt,name=sku,proto3" json:"sku,omitempty"`
 	// Values of what the page's product varies by, in its order; empty where this one has none.
 	Values        []string `protobuf:"bytes,2,rep,name=values,proto3" json:"values,omitempty"`
+	Prime         bool     `protobuf:"varint,3,opt,name=prime,proto3" json:"prime,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -318,6 +319,13 @@ func (x *Variant) GetValues() []string {
 	return nil
 }
 
+func (x *Variant) GetPrime() bool {
+	if x != nil {
+		return x.Prime
+	}
+	return false
+}
+
 // Card is what other pages show of a product.
 type Card struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -331,8 +339,10 @@ type Card struct {
 	// As the page has it.
 	Reduction *Reduction `protobuf:"bytes,9,opt,name=reduction,proto3" json:"reduction,omitempty"`
 	// Of the product; empty for none.
-	Family        string `protobuf:"bytes,10,opt,name=family,proto3" json:"family,omitempty"`
-	Prime         bool   `protobuf:"varint,7,opt,name=prime,proto3" json:"prime,omitempty"`
+	Family string `protobuf:"bytes,10,opt,name=family,proto3" json:"family,omitempty"`
+	Prime  bool   `protobuf:"varint,7,opt,name=prime,proto3" json:"prime,omitempty"`
+	// Whether the product is withdrawn: nobody shows its card.
+	Withdrawn     bool `protobuf:"varint,11,opt,name=withdrawn,proto3" json:"withdrawn,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -430,12 +440,21 @@ func (x *Card) GetPrime() bool {
 	return false
 }
 
+func (x *Card) GetWithdrawn() bool {
+	if x != nil {
+		return x.Withdrawn
+	}
+	return false
+}
+
 // PagesRebuilt is the event `catalog.page.rebuilt`: rows of pages that a region has written anew. Its cells forget what they
 // have of them in memory.
 type PagesRebuilt struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// At most 64.
-	Skus          []string `protobuf:"bytes,1,rep,name=skus,proto3" json:"skus,omitempty"`
+	Skus []string `protobuf:"bytes,1,rep,name=skus,proto3" json:"skus,omitempty"`
+	// Whether one of them is of a product that is withdrawn: lists that are kept may show it.
+	Withdrawn     bool `protobuf:"varint,2,opt,name=withdrawn,proto3" json:"withdrawn,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -477,6 +496,13 @@ func (x *PagesRebuilt) GetSkus() []string {
 	return nil
 }
 
+func (x *PagesRebuilt) GetWithdrawn() bool {
+	if x != nil {
+		return x.Withdrawn
+	}
+	return false
+}
+
 var File_cellar_storefront_v1_storefront_proto protoreflect.FileDescriptor
 
 const file_cellar_storefront_v1_storefront_proto_rawDesc = "" +
@@ -501,10 +527,11 @@ const file_cellar_storefront_v1_storefront_proto_rawDesc = "" +
 	"\x06seller\x18\x02 \x01(\tR\x06seller\x12:\n" +
 	"\tcondition\x18\x03 \x01(\x0e2\x1c.cellar.catalog.v1.ConditionR\tcondition\x12,\n" +
 	"\x05price\x18\x04 \x01(\v2\x16.cellar.money.v1.MoneyR\x05price\x12\x14\n" +
-	"\x05prime\x18\x05 \x01(\bR\x05prime\"3\n" +
+	"\x05prime\x18\x05 \x01(\bR\x05prime\"I\n" +
 	"\aVariant\x12\x10\n" +
 	"\x03sku\x18\x01 \x01(\tR\x03sku\x12\x16\n" +
-	"\x06values\x18\x02 \x03(\tR\x06values\"\xab\x02\n" +
+	"\x06values\x18\x02 \x03(\tR\x06values\x12\x14\n" +
+	"\x05prime\x18\x03 \x01(\bR\x05prime\"\xc9\x02\n" +
 	"\x04Card\x12\x10\n" +
 	"\x03sku\x18\x01 \x01(\tR\x03sku\x12\x14\n" +
 	"\x05title\x18\x02 \x01(\tR\x05title\x12\x14\n" +
@@ -515,9 +542,11 @@ const file_cellar_storefront_v1_storefront_proto_rawDesc = "" +
 	"\treduction\x18\t \x01(\v2\x1f.cellar.storefront.v1.ReductionR\treduction\x12\x16\n" +
 	"\x06family\x18\n" +
 	" \x01(\tR\x06family\x12\x14\n" +
-	"\x05prime\x18\a \x01(\bR\x05prime\"\"\n" +
+	"\x05prime\x18\a \x01(\bR\x05prime\x12\x1c\n" +
+	"\twithdrawn\x18\v \x01(\bR\twithdrawn\"@\n" +
 	"\fPagesRebuilt\x12\x12\n" +
-	"\x04skus\x18\x01 \x03(\tR\x04skusB\xef\x01\n" +
+	"\x04skus\x18\x01 \x03(\tR\x04skus\x12\x1c\n" +
+	"\twithdrawn\x18\x02 \x01(\bR\twithdrawnB\xef\x01\n" +
 	"\x18com.cellar.storefront.v1B\x0fStorefrontProtoP\x01ZPgithub.com/cellar-commerce/cellar/internal/gen/cellar/storefront/v1;storefrontv1\xa2\x02\x03CSX\xaa\x02\x14Cellar.Storefront.V1\xca\x02\x14Cellar\\Storefront\\V1\xe2\x02 Cellar\\Storefront\\V1\\GPBMetadata\xea\x02\x16Cellar::Storefront::V1b\x06proto3"
 
 var (

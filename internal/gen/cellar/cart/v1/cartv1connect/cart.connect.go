@@ -64,9 +64,10 @@ const (
 type CartServiceClient interface {
 	// GetCart of the session; empty for a new guest.
 	GetCart(context.Context, *v1.GetCartRequest) (*v1.GetCartResponse, error)
-	// AddItem adds a quantity of a product to its line. At most 200 lines of at most 999 units.
+	// AddItem adds a quantity of a product to its line. At most 200 lines of at most 999 units. FAILED_PRECONDITION:
+	// PRODUCT_WITHDRAWN.
 	AddItem(context.Context, *v1.AddItemRequest) (*v1.AddItemResponse, error)
-	// SetQuantity of a product; 0 removes its line.
+	// SetQuantity of a product; 0 removes its line. FAILED_PRECONDITION: PRODUCT_WITHDRAWN.
 	SetQuantity(context.Context, *v1.SetQuantityRequest) (*v1.SetQuantityResponse, error)
 	// RemoveItem removes a product's line. Removing what is not there changes nothing.
 	RemoveItem(context.Context, *v1.RemoveItemRequest) (*v1.RemoveItemResponse, error)
@@ -74,7 +75,7 @@ type CartServiceClient interface {
 	// the larger quantity stays. Again, it changes nothing. NOT_FOUND (UNKNOWN_LINE); FAILED_PRECONDITION: SAVED_FULL.
 	SaveForLater(context.Context, *v1.SaveForLaterRequest) (*v1.SaveForLaterResponse, error)
 	// MoveToCart puts what was saved back into the cart, with the price that it was put in at before; of a product that is in the
-	// cart the larger quantity stays. Again, it changes nothing. NOT_FOUND (UNKNOWN_LINE); FAILED_PRECONDITION: CART_FULL.
+	// cart the larger quantity stays. Again, it changes nothing. NOT_FOUND (UNKNOWN_LINE); FAILED_PRECONDITION: CART_FULL, PRODUCT_WITHDRAWN.
 	MoveToCart(context.Context, *v1.MoveToCartRequest) (*v1.MoveToCartResponse, error)
 	// RemoveSaved forgets what was saved. Removing what is not there changes nothing.
 	RemoveSaved(context.Context, *v1.RemoveSavedRequest) (*v1.RemoveSavedResponse, error)
@@ -295,9 +296,10 @@ func (c *cartServiceClient) ReadCart(ctx context.Context, req *v1.ReadCartReques
 type CartServiceHandler interface {
 	// GetCart of the session; empty for a new guest.
 	GetCart(context.Context, *v1.GetCartRequest) (*v1.GetCartResponse, error)
-	// AddItem adds a quantity of a product to its line. At most 200 lines of at most 999 units.
+	// AddItem adds a quantity of a product to its line. At most 200 lines of at most 999 units. FAILED_PRECONDITION:
+	// PRODUCT_WITHDRAWN.
 	AddItem(context.Context, *v1.AddItemRequest) (*v1.AddItemResponse, error)
-	// SetQuantity of a product; 0 removes its line.
+	// SetQuantity of a product; 0 removes its line. FAILED_PRECONDITION: PRODUCT_WITHDRAWN.
 	SetQuantity(context.Context, *v1.SetQuantityRequest) (*v1.SetQuantityResponse, error)
 	// RemoveItem removes a product's line. Removing what is not there changes nothing.
 	RemoveItem(context.Context, *v1.RemoveItemRequest) (*v1.RemoveItemResponse, error)
@@ -305,7 +307,7 @@ type CartServiceHandler interface {
 	// the larger quantity stays. Again, it changes nothing. NOT_FOUND (UNKNOWN_LINE); FAILED_PRECONDITION: SAVED_FULL.
 	SaveForLater(context.Context, *v1.SaveForLaterRequest) (*v1.SaveForLaterResponse, error)
 	// MoveToCart puts what was saved back into the cart, with the price that it was put in at before; of a product that is in the
-	// cart the larger quantity stays. Again, it changes nothing. NOT_FOUND (UNKNOWN_LINE); FAILED_PRECONDITION: CART_FULL.
+	// cart the larger quantity stays. Again, it changes nothing. NOT_FOUND (UNKNOWN_LINE); FAILED_PRECONDITION: CART_FULL, PRODUCT_WITHDRAWN.
 	MoveToCart(context.Context, *v1.MoveToCartRequest) (*v1.MoveToCartResponse, error)
 	// RemoveSaved forgets what was saved. Removing what is not there changes nothing.
 	RemoveSaved(context.Context, *v1.RemoveSavedRequest) (*v1.RemoveSavedResponse, error)

@@ -59,28 +59,42 @@ const (
 	CatalogServiceUpsertProductProcedure = "/cellar.catalog.v1.CatalogService/UpsertProduct"
 	// CatalogServiceSetPriceProcedure is the fully-qualified name of the CatalogService's SetPrice RPC.
 	CatalogServiceSetPriceProcedure = "/cellar.catalog.v1.CatalogService/SetPrice"
+	// CatalogServiceWithdrawProductProcedure is the fully-qualified name of the CatalogService's
+	// WithdrawProduct RPC.
+	CatalogServiceWithdrawProductProcedure = "/cellar.catalog.v1.CatalogService/WithdrawProduct"
+	// CatalogServiceRestoreProductProcedure is the fully-qualified name of the CatalogService's
+	// RestoreProduct RPC.
+	CatalogServiceRestoreProductProcedure = "/cellar.catalog.v1.CatalogService/RestoreProduct"
 )
 
 // CatalogServiceClient is a client for the cellar.catalog.v1.CatalogService service.
 type CatalogServiceClient interface {
-	// GetProduct by SKU. NOT_FOUND (UNKNOWN_PRODUCT).
+	// GetProduct by SKU, also one that is withdrawn. NOT_FOUND (UNKNOWN_PRODUCT).
 	GetProduct(context.Context, *v1.GetProductRequest) (*v1.GetProductResponse, error)
-	// BatchGetProducts gives the products that exist among the SKUs asked for, in no promised order. At most 200.
+	// BatchGetProducts gives the products that exist among the SKUs asked for, also those that are withdrawn, in no promised order.
+	// At most 200.
 	BatchGetProducts(context.Context, *v1.BatchGetProductsRequest) (*v1.BatchGetProductsResponse, error)
-	// BrowseCategory lists the products of a category, most popular first.
+	// BrowseCategory lists the products of a category that are for sale, most popular first.
 	BrowseCategory(context.Context, *v1.BrowseCategoryRequest) (*v1.BrowseCategoryResponse, error)
 	// ListCategories with the number of products in each, by name.
 	ListCategories(context.Context, *v1.ListCategoriesRequest) (*v1.ListCategoriesResponse, error)
-	// ListFamilies gives the products of families, at most 100 of each, in the order of their SKUs. At most 200 families.
+	// ListFamilies gives the products of families that are for sale, at most 100 of each, in the order of their SKUs. At most 200
+	// families.
 	ListFamilies(context.Context, *v1.ListFamiliesRequest) (*v1.ListFamiliesResponse, error)
-	// ListOffers of products: by condition, then by price, at most 20 of each. At most 200 products.
+	// ListOffers of products that are for sale: by condition, then by price, at most 20 of each. At most 200 products.
 	ListOffers(context.Context, *v1.ListOffersRequest) (*v1.ListOffersResponse, error)
 	// ListPriceHistories of the products whose price has ever changed, among the SKUs asked for, in no promised order. At most 200.
 	ListPriceHistories(context.Context, *v1.ListPriceHistoriesRequest) (*v1.ListPriceHistoriesResponse, error)
-	// UpsertProduct creates or replaces a product. The version grows by one at each change.
+	// UpsertProduct creates or replaces a product. The version grows by one at each change. One that is withdrawn stays so.
 	UpsertProduct(context.Context, *v1.UpsertProductRequest) (*v1.UpsertProductResponse, error)
 	// SetPrice of a product. NOT_FOUND (UNKNOWN_PRODUCT).
 	SetPrice(context.Context, *v1.SetPriceRequest) (*v1.SetPriceResponse, error)
+	// WithdrawProduct takes a product out of sale, and with it the offers of it, until it is restored. Nothing of what was ordered
+	// changes. Again, it changes nothing. NOT_FOUND (UNKNOWN_PRODUCT).
+	WithdrawProduct(context.Context, *v1.WithdrawProductRequest) (*v1.WithdrawProductResponse, error)
+	// RestoreProduct puts a withdrawn product up for sale again, as it stands now. Again, it changes nothing. NOT_FOUND
+	// (UNKNOWN_PRODUCT).
+	RestoreProduct(context.Context, *v1.RestoreProductRequest) (*v1.RestoreProductResponse, error)
 }
 
 // NewCatalogServiceClient constructs a client for the cellar.catalog.v1.CatalogService service. By
@@ -155,6 +169,20 @@ func NewCatalogServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 			connect.WithSchema(catalogServiceMethods.ByName("SetPrice")),
 			connect.WithClientOptions(opts...),
 		),
+		withdrawProduct: connect.NewClient[v1.WithdrawProductRequest, v1.WithdrawProductResponse](
+			httpClient,
+			baseURL+CatalogServiceWithdrawProductProcedure,
+			connect.WithSchema(catalogServiceMethods.ByName("WithdrawProduct")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
+		restoreProduct: connect.NewClient[v1.RestoreProductRequest, v1.RestoreProductResponse](
+			httpClient,
+			baseURL+CatalogServiceRestoreProductProcedure,
+			connect.WithSchema(catalogServiceMethods.ByName("RestoreProduct")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -169,6 +197,8 @@ type catalogServiceClient struct {
 	listPriceHistories *connect.Client[v1.ListPriceHistoriesRequest, v1.ListPriceHistoriesResponse]
 	upsertProduct      *connect.Client[v1.UpsertProductRequest, v1.UpsertProductResponse]
 	setPrice           *connect.Client[v1.SetPriceRequest, v1.SetPriceResponse]
+	withdrawProduct    *connect.Client[v1.WithdrawProductRequest, v1.WithdrawProductResponse]
+	restoreProduct     *connect.Client[v1.RestoreProductRequest, v1.RestoreProductResponse]
 }
 
 // GetProduct calls cellar.catalog.v1.CatalogService.GetProduct.
@@ -252,26 +282,52 @@ func (c *catalogServiceClient) SetPrice(ctx context.Context, req *v1.SetPriceReq
 	return nil, err
 }
 
+// WithdrawProduct calls cellar.catalog.v1.CatalogService.WithdrawProduct.
+func (c *catalogServiceClient) WithdrawProduct(ctx context.Context, req *v1.WithdrawProductRequest) (*v1.WithdrawProductResponse, error) {
+	response, err := c.withdrawProduct.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// RestoreProduct calls cellar.catalog.v1.CatalogService.RestoreProduct.
+func (c *catalogServiceClient) RestoreProduct(ctx context.Context, req *v1.RestoreProductRequest) (*v1.RestoreProductResponse, error) {
+	response, err := c.restoreProduct.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // CatalogServiceHandler is an implementation of the cellar.catalog.v1.CatalogService service.
 type CatalogServiceHandler interface {
-	// GetProduct by SKU. NOT_FOUND (UNKNOWN_PRODUCT).
+	// GetProduct by SKU, also one that is withdrawn. NOT_FOUND (UNKNOWN_PRODUCT).
 	GetProduct(context.Context, *v1.GetProductRequest) (*v1.GetProductResponse, error)
-	// BatchGetProducts gives the products that exist among the SKUs asked for, in no promised order. At most 200.
+	// BatchGetProducts gives the products that exist among the SKUs asked for, also those that are withdrawn, in no promised order.
+	// At most 200.
 	BatchGetProducts(context.Context, *v1.BatchGetProductsRequest) (*v1.BatchGetProductsResponse, error)
-	// BrowseCategory lists the products of a category, most popular first.
+	// BrowseCategory lists the products of a category that are for sale, most popular first.
 	BrowseCategory(context.Context, *v1.BrowseCategoryRequest) (*v1.BrowseCategoryResponse, error)
 	// ListCategories with the number of products in each, by name.
 	ListCategories(context.Context, *v1.ListCategoriesRequest) (*v1.ListCategoriesResponse, error)
-	// ListFamilies gives the products of families, at most 100 of each, in the order of their SKUs. At most 200 families.
+	// ListFamilies gives the products of families that are for sale, at most 100 of each, in the order of their SKUs. At most 200
+	// families.
 	ListFamilies(context.Context, *v1.ListFamiliesRequest) (*v1.ListFamiliesResponse, error)
-	// ListOffers of products: by condition, then by price, at most 20 of each. At most 200 products.
+	// ListOffers of products that are for sale: by condition, then by price, at most 20 of each. At most 200 products.
 	ListOffers(context.Context, *v1.ListOffersRequest) (*v1.ListOffersResponse, error)
 	// ListPriceHistories of the products whose price has ever changed, among the SKUs asked for, in no promised order. At most 200.
 	ListPriceHistories(context.Context, *v1.ListPriceHistoriesRequest) (*v1.ListPriceHistoriesResponse, error)
-	// UpsertProduct creates or replaces a product. The version grows by one at each change.
+	// UpsertProduct creates or replaces a product. The version grows by one at each change. One that is withdrawn stays so.
 	UpsertProduct(context.Context, *v1.UpsertProductRequest) (*v1.UpsertProductResponse, error)
 	// SetPrice of a product. NOT_FOUND (UNKNOWN_PRODUCT).
 	SetPrice(context.Context, *v1.SetPriceRequest) (*v1.SetPriceResponse, error)
+	// WithdrawProduct takes a product out of sale, and with it the offers of it, until it is restored. Nothing of what was ordered
+	// changes. Again, it changes nothing. NOT_FOUND (UNKNOWN_PRODUCT).
+	WithdrawProduct(context.Context, *v1.WithdrawProductRequest) (*v1.WithdrawProductResponse, error)
+	// RestoreProduct puts a withdrawn product up for sale again, as it stands now. Again, it changes nothing. NOT_FOUND
+	// (UNKNOWN_PRODUCT).
+	RestoreProduct(context.Context, *v1.RestoreProductRequest) (*v1.RestoreProductResponse, error)
 }
 
 // NewCatalogServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -342,6 +398,20 @@ func NewCatalogServiceHandler(svc CatalogServiceHandler, opts ...connect.Handler
 		connect.WithSchema(catalogServiceMethods.ByName("SetPrice")),
 		connect.WithHandlerOptions(opts...),
 	)
+	catalogServiceWithdrawProductHandler := connect.NewUnaryHandlerSimple(
+		CatalogServiceWithdrawProductProcedure,
+		svc.WithdrawProduct,
+		connect.WithSchema(catalogServiceMethods.ByName("WithdrawProduct")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
+	catalogServiceRestoreProductHandler := connect.NewUnaryHandlerSimple(
+		CatalogServiceRestoreProductProcedure,
+		svc.RestoreProduct,
+		connect.WithSchema(catalogServiceMethods.ByName("RestoreProduct")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/cellar.catalog.v1.CatalogService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case CatalogServiceGetProductProcedure:
@@ -362,6 +432,10 @@ func NewCatalogServiceHandler(svc CatalogServiceHandler, opts ...connect.Handler
 			catalogServiceUpsertProductHandler.ServeHTTP(w, r)
 		case CatalogServiceSetPriceProcedure:
 			catalogServiceSetPriceHandler.ServeHTTP(w, r)
+		case CatalogServiceWithdrawProductProcedure:
+			catalogServiceWithdrawProductHandler.ServeHTTP(w, r)
+		case CatalogServiceRestoreProductProcedure:
+			catalogServiceRestoreProductHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -405,4 +479,12 @@ func (UnimplementedCatalogServiceHandler) UpsertProduct(context.Context, *v1.Ups
 
 func (UnimplementedCatalogServiceHandler) SetPrice(context.Context, *v1.SetPriceRequest) (*v1.SetPriceResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.catalog.v1.CatalogService.SetPrice is not implemented"))
+}
+
+func (UnimplementedCatalogServiceHandler) WithdrawProduct(context.Context, *v1.WithdrawProductRequest) (*v1.WithdrawProductResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.catalog.v1.CatalogService.WithdrawProduct is not implemented"))
+}
+
+func (UnimplementedCatalogServiceHandler) RestoreProduct(context.Context, *v1.RestoreProductRequest) (*v1.RestoreProductResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.catalog.v1.CatalogService.RestoreProduct is not implemented"))
 }

@@ -59,9 +59,9 @@ const (
 type CheckoutServiceClient interface {
 	// Quote prices the session's cart for a destination, a speed and a voucher, and plans who sends it. The answer is
 	// what PlaceOrder charges. FAILED_PRECONDITION: OUT_OF_STOCK with what is left (before anything is paid), CART_EMPTY,
-	// and, of the voucher: VOUCHER_UNKNOWN, VOUCHER_NOT_YET_VALID, VOUCHER_EXPIRED, VOUCHER_DISABLED, VOUCHER_USED_UP,
-	// VOUCHER_USED_BY_YOU, VOUCHER_NEEDS_ACCOUNT, VOUCHER_NOT_FOR_THESE, VOUCHER_MINIMUM_NOT_REACHED,
-	// VOUCHER_OTHER_CURRENCY.
+	// PRODUCT_WITHDRAWN while something that is withdrawn is in the cart, and, of the voucher: VOUCHER_UNKNOWN,
+	// VOUCHER_NOT_YET_VALID, VOUCHER_EXPIRED, VOUCHER_DISABLED, VOUCHER_USED_UP, VOUCHER_USED_BY_YOU, VOUCHER_NEEDS_ACCOUNT,
+	// VOUCHER_NOT_FOR_THESE, VOUCHER_MINIMUM_NOT_REACHED, VOUCHER_OTHER_CURRENCY.
 	Quote(context.Context, *v1.QuoteRequest) (*v1.QuoteResponse, error)
 	// PlaceOrder places what was quoted. Header `Idempotency-Key` (1 to 255 characters, bare or quoted) is
 	// required and counts for a customer for 24 hours: the same key and body give the same answer
@@ -222,9 +222,9 @@ func (c *checkoutServiceClient) DisableVoucher(ctx context.Context, req *v1.Disa
 type CheckoutServiceHandler interface {
 	// Quote prices the session's cart for a destination, a speed and a voucher, and plans who sends it. The answer is
 	// what PlaceOrder charges. FAILED_PRECONDITION: OUT_OF_STOCK with what is left (before anything is paid), CART_EMPTY,
-	// and, of the voucher: VOUCHER_UNKNOWN, VOUCHER_NOT_YET_VALID, VOUCHER_EXPIRED, VOUCHER_DISABLED, VOUCHER_USED_UP,
-	// VOUCHER_USED_BY_YOU, VOUCHER_NEEDS_ACCOUNT, VOUCHER_NOT_FOR_THESE, VOUCHER_MINIMUM_NOT_REACHED,
-	// VOUCHER_OTHER_CURRENCY.
+	// PRODUCT_WITHDRAWN while something that is withdrawn is in the cart, and, of the voucher: VOUCHER_UNKNOWN,
+	// VOUCHER_NOT_YET_VALID, VOUCHER_EXPIRED, VOUCHER_DISABLED, VOUCHER_USED_UP, VOUCHER_USED_BY_YOU, VOUCHER_NEEDS_ACCOUNT,
+	// VOUCHER_NOT_FOR_THESE, VOUCHER_MINIMUM_NOT_REACHED, VOUCHER_OTHER_CURRENCY.
 	Quote(context.Context, *v1.QuoteRequest) (*v1.QuoteResponse, error)
 	// PlaceOrder places what was quoted. Header `Idempotency-Key` (1 to 255 characters, bare or quoted) is
 	// required and counts for a customer for 24 hours: the same key and body give the same answer
