@@ -73,12 +73,14 @@ func Pages(ctx context.Context, cfg PagesConfig) (r Report, err error) {
 		cfg.Progress = func(string) {}
 	}
 	cfg.Progress(fmt.Sprintf("starting a platform with %d products", pagesProducts))
-	_, stop, err := private{binDir: cfg.BinDir, portOffset: cfg.PortOffset, products: pagesProducts, seed: pagesSeed}.start(ctx)
+	router := platform.NewLayout(cfg.PortOffset).Routers[0]
+	// Whoever puts a product up for sale has its page's row made by the event; the opening of a platform tells of none.
+	_, stop, err := private{binDir: cfg.BinDir, portOffset: cfg.PortOffset, products: pagesProducts, seed: pagesSeed, pagesOf: router.Region}.start(ctx)
 	defer func() { err = errors.Join(err, stop()) }()
 	if err != nil {
 		return r, err
 	}
-	b := newPagesBench(cfg)
+	b := newPagesBench(cfg, "http://"+router.Listen)
 	cfg.Progress(fmt.Sprintf("%d readers, %g orders a second", cfg.Readers, cfg.OrdersPerSecond))
 	paced, err := b.run(ctx, partPaced, shop.Config{Shoppers: pacedShoppers, Rate: cfg.OrdersPerSecond})
 	if err != nil {
@@ -111,9 +113,9 @@ type pagesBench struct {
 // pageCase is what is told apart: what kind of page, in which part, from when on.
 type pageCase struct{ kind, part, since string }
 
-func newPagesBench(cfg PagesConfig) *pagesBench {
+func newPagesBench(cfg PagesConfig, router string) *pagesBench {
 	b := &pagesBench{
-		cfg: cfg, lasts: time.Duration(cfg.Seconds * float64(time.Second)), router: "http://" + platform.NewLayout(cfg.PortOffset).Routers[0].Listen,
+		cfg: cfg, lasts: time.Duration(cfg.Seconds * float64(time.Second)), router: router,
 		client: &http.Client{Timeout: pageTimeout, Transport: &http.Transport{MaxIdleConnsPerHost: cfg.Readers, DisableCompression: true}},
 		clock:  clock.System{}, took: map[pageCase][]time.Duration{},
 	}

@@ -21,7 +21,7 @@ func (l leap) Sleep(ctx context.Context, d time.Duration) error {
 func TestASlowPageIsNotHiddenByItsReadersWaitingForIt(t *testing.T) {
 	const quick, slow = time.Millisecond, 500 * time.Millisecond
 	now := leap{clock.NewManual(time.Date(2031, 5, 4, 12, 0, 0, 0, time.UTC))}
-	b := newPagesBench(PagesConfig{Seconds: 2, Readers: 1})
+	b := newPagesBench(PagesConfig{Seconds: 2, Readers: 1}, "")
 	b.clock = now
 	looks := 0
 	b.look = func(context.Context, string) (int64, error) {
@@ -56,7 +56,7 @@ func TestASlowPageIsNotHiddenByItsReadersWaitingForIt(t *testing.T) {
 }
 
 func TestThePagesOfEachPartHaveARatioAndOnlyTheFirstAGoal(t *testing.T) {
-	b := newPagesBench(PagesConfig{Seconds: 10, Readers: 4, OrdersPerSecond: 18.5})
+	b := newPagesBench(PagesConfig{Seconds: 10, Readers: 4, OrdersPerSecond: 18.5}, "")
 	b.took = map[pageCase][]time.Duration{
 		{"product", partPaced, sinceDue}: {9 * time.Millisecond}, {"product", partPaced, sinceAsked}: {2 * time.Millisecond},
 		{"product", partSaturated, sinceDue}: {40 * time.Millisecond},
