@@ -85,13 +85,16 @@ func (c *child) start(onEnd func(*child, error)) error {
 // machineShares is how many processes want a core at once when the platform has much to do: its cells.
 const machineShares = 6
 
+// minShare of a process, where there are as many: with one, a page waits while a password is hashed, for 10 ms and more.
+const minShare = 2
+
 // share of the machine's cores that a Go program takes for the whole, as its environment says it. One that believes all of
 // them to be its own keeps waking threads on those where the others run. What the operator has set, given, stays.
 func share(given string, cores int) []string {
 	if given != "" {
 		return nil
 	}
-	return []string{"GOMAXPROCS=" + strconv.Itoa(max(1, cores/machineShares))}
+	return []string{"GOMAXPROCS=" + strconv.Itoa(max(min(cores, minShare), cores/machineShares))}
 }
 
 // running tells the process id, or that there is none.

@@ -192,7 +192,7 @@ func TestMissingProgramsAreNamedBeforeAnythingStarts(t *testing.T) {
 }
 
 func TestAProcessTakesItsShareOfTheCoresUnlessTheOperatorSays(t *testing.T) {
-	for cores, want := range map[int]string{1: "GOMAXPROCS=1", 2: "GOMAXPROCS=1", 12: "GOMAXPROCS=2"} {
+	for cores, want := range map[int]string{1: "GOMAXPROCS=1", 2: "GOMAXPROCS=2", 12: "GOMAXPROCS=2", 24: "GOMAXPROCS=4"} {
 		if got := share("", cores); len(got) != 1 || got[0] != want {
 			t.Errorf("of %d cores: %v, not %s", cores, got, want)
 		}
