@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"net/http"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -224,8 +227,8 @@ func (b *pagesBench) report(paced, saturated bought) Report {
 		Ratios: map[string]float64{"html_kb": float64(b.largest) / 1000, "orders_per_second": float64(paced.placed) / b.lasts.Seconds()},
 		Goals:  map[string]Goal{"product_page_p99_ms": atMost(20), "html_kb": atMost(60)},
 		Notes: []string{
-			fmt.Sprintf("%s: %g orders a second were due, %.1f placed; %d of %d were begun late, the latest by %.0f ms.",
-				partPaced, b.cfg.OrdersPerSecond, float64(paced.placed)/b.lasts.Seconds(), paced.Pace.Late, paced.Orders, paced.Pace.Max),
+			fmt.Sprintf("%s: %g orders a second were due; %d of %d were begun late, the latest by %.0f ms; %s.",
+				partPaced, b.cfg.OrdersPerSecond, paced.Pace.Late, paced.Orders, paced.Pace.Max, outcomes(paced.Report)),
 			fmt.Sprintf("%s: %d shoppers, one order after the other, placed %.1f a second.", partSaturated, b.cfg.Shoppers, float64(saturated.placed)/b.lasts.Seconds()),
 			fmt.Sprintf("A reader looks at a page every %s. %q counts from then, so that a slow page is not hidden by its reader's waiting for it; %q from the request.", readerPause, sinceDue, sinceAsked),
 			"html_kb is the largest page in thousands of bytes, before any compression.",
@@ -241,4 +244,13 @@ func (b *pagesBench) report(paced, saturated bought) Report {
 	r.Ratios["product_page_p99_ms"] = r.find("product, "+partPaced, b.cfg.Readers, sinceDue).P99MS
 	r.Ratios["product_page_p99_saturated_ms"] = r.find("product, "+partSaturated, b.cfg.Readers, sinceDue).P99MS
 	return r
+}
+
+// outcomes of all orders of a play.
+func outcomes(r shop.Report) string {
+	var all []string
+	for _, outcome := range slices.Sorted(maps.Keys(r.Outcomes)) {
+		all = append(all, fmt.Sprintf("%d %s", r.Outcomes[outcome], outcome))
+	}
+	return strings.Join(all, ", ")
 }
