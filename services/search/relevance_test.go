@@ -38,6 +38,17 @@ type judged struct {
 	query   func(*Query)
 }
 
+// asked is an engine whose queries are changed before it sees them.
+type asked struct {
+	Engine
+	change func(*Query)
+}
+
+func (a asked) Search(ctx context.Context, q Query) (Results, error) {
+	a.change(&q)
+	return a.Engine.Search(ctx, q)
+}
+
 func (j judged) measure(t *testing.T, e Engine) relevance.Report {
 	t.Helper()
 	products, err := os.Open("testdata/products.jsonl")
@@ -67,17 +78,10 @@ func (j judged) measure(t *testing.T, e Engine) relevance.Report {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := relevance.Measure(t.Context(), parsed, judgedAt, func(ctx context.Context, words string, limit int) (skus []string, err error) {
-		q := Query{Words: words, Limit: limit}
-		if j.query != nil {
-			j.query(&q)
-		}
-		res, err := e.Search(ctx, q)
-		for _, h := range res.Hits {
-			skus = append(skus, h.Product.SKU)
-		}
-		return skus, err
-	})
+	if j.query != nil {
+		e = asked{e, j.query}
+	}
+	r, err := Judge(t.Context(), e, parsed, judgedAt)
 	if err != nil || len(all) != 64 || len(r.Queries) != 15 {
 		t.Fatalf("%d products and %d queries: %v", len(all), len(r.Queries), err)
 	}
