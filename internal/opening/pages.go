@@ -26,7 +26,6 @@ const pagesPage = 500
 
 // Pages makes the row of every product's page anew, in the regions.
 func Pages(ctx context.Context, databaseURL string, regions ...ident.Region) (r Rebuilt, err error) {
-	begun := time.Now()
 	global, err := sqldb.Open(ctx, sqldb.Config{URL: databaseURL, Database: sqldb.Global, MaxConns: 2, PointPlans: true, ApplicationName: "cellctl pages"})
 	if err != nil {
 		return r, err
@@ -37,6 +36,11 @@ func Pages(ctx context.Context, databaseURL string, regions ...ident.Region) (r 
 		return r, err
 	}
 	defer regional.Close()
+	return rebuild(ctx, global, regional, regions)
+}
+
+func rebuild(ctx context.Context, global, regional *sqldb.DB, regions []ident.Region) (r Rebuilt, err error) {
+	begun := time.Now()
 	products := catalog.New(catalog.Deps{DB: global, Clock: clock.System{}})
 	var all []*storefront.Pages
 	for _, region := range regions {
