@@ -28,6 +28,8 @@ type private struct {
 	portOffset int
 	products   int
 	seed       uint64
+	// pagesOf a region are made before anybody looks at them; empty for none.
+	pagesOf ident.Region
 }
 
 // start it in a new directory, dir. The function stops it and removes the directory, whatever became of it.
@@ -50,7 +52,11 @@ func (p private) start(ctx context.Context) (dir string, stop func() error, err 
 }
 
 func (p private) fill(ctx context.Context, url string) error {
-	return opening.Fill(ctx, url, p.products, p.seed)
+	if err := opening.Fill(ctx, url, p.products, p.seed); err != nil || p.pagesOf == "" {
+		return err
+	}
+	_, err := opening.Pages(ctx, url, p.pagesOf)
+	return err
 }
 
 // ownServer is a database server in a directory of its own, dir. The function stops it and removes the directory.

@@ -1,35 +1,20 @@
 package cellctl
 
 import (
-	"context"
 	"fmt"
 	"io"
-	"log/slog"
 	"slices"
-	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/cellar-commerce/cellar/internal/clock"
 	"github.com/cellar-commerce/cellar/internal/ident"
-	"github.com/cellar-commerce/cellar/internal/sqldb"
-	"github.com/cellar-commerce/cellar/services/catalog"
-	"github.com/cellar-commerce/cellar/services/recommendation"
-	"github.com/cellar-commerce/cellar/services/review"
-	"github.com/cellar-commerce/cellar/services/storefront"
+	"github.com/cellar-commerce/cellar/internal/opening"
 )
 
 func (o *options) pages() *cobra.Command {
 	cmd := &cobra.Command{Use: "pages", Short: "The rows that products' pages are read from"}
 	cmd.AddCommand(o.pagesRebuild())
 	return cmd
-}
-
-// rebuilt tells what was made anew.
-type rebuilt struct {
-	Regions  []string `json:"regions"`
-	Products int      `json:"products"`
-	Seconds  float64  `json:"seconds"`
 }
 
 func (o *options) pagesRebuild() *cobra.Command {
@@ -51,7 +36,7 @@ func (o *options) pagesRebuild() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			report, err := rebuildPages(cmd.Context(), info.DatabaseURL, regions)
+			report, err := opening.Pages(cmd.Context(), info.DatabaseURL, regions...)
 			if err != nil {
 				return err
 			}
@@ -63,48 +48,4 @@ func (o *options) pagesRebuild() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&region, "region", "", "only this one (default: all)")
 	return cmd
-}
-
-// pagesPage of products is read at once.
-const pagesPage = 500
-
-func rebuildPages(ctx context.Context, url string, regions []ident.Region) (r rebuilt, err error) {
-	begun := time.Now()
-	global, err := sqldb.Open(ctx, sqldb.Config{URL: url, Database: sqldb.Global, MaxConns: 2, PointPlans: true, ApplicationName: "cellctl pages"})
-	if err != nil {
-		return r, err
-	}
-	defer global.Close()
-	regional, err := sqldb.Open(ctx, sqldb.Config{URL: url, Database: sqldb.Regional, MaxConns: 2, PointPlans: true, ApplicationName: "cellctl pages"})
-	if err != nil {
-		return r, err
-	}
-	defer regional.Close()
-	products := catalog.New(catalog.Deps{DB: global, Clock: clock.System{}})
-	var all []*storefront.Pages
-	for _, region := range regions {
-		r.Regions = append(r.Regions, string(region))
-		all = append(all, storefront.NewPages(storefront.PagesDeps{
-			DB: regional, Region: region, Catalog: products, Reviews: review.New(review.Deps{Regional: regional, Region: region, Clock: clock.System{}}),
-			Recommendations: recommendation.New(recommendation.Deps{DB: global}), Clock: clock.System{}, Log: slog.New(slog.DiscardHandler),
-		}))
-	}
-	after := ""
-	for {
-		page, err := products.ScanProducts(ctx, after, pagesPage)
-		if err != nil || len(page) == 0 {
-			r.Seconds = time.Since(begun).Seconds()
-			return r, err
-		}
-		skus := make([]string, len(page))
-		for i, p := range page {
-			skus[i] = p.GetSku()
-		}
-		for _, pages := range all {
-			if err := pages.Rebuild(ctx, skus...); err != nil {
-				return r, err
-			}
-		}
-		after, r.Products = skus[len(skus)-1], r.Products+len(skus)
-	}
 }

@@ -38,7 +38,7 @@ func New() *cobra.Command {
 	}
 	root.PersistentFlags().StringVar(&o.dir, "dir", ".cellar", "directory of the platform")
 	root.PersistentFlags().StringVarP(&o.output, "output", "o", "table", "table, or json or yaml for machines")
-	root.AddCommand(o.up(), o.down(), o.status(), o.restart(), o.seed(), o.importFile(), o.shop(), o.audit(), o.stock(), o.voucher(), o.catalog(), o.order(), o.saga(), o.review(), o.recs(), o.pages(), o.kill(), o.bench())
+	root.AddCommand(o.up(), o.down(), o.status(), o.restart(), o.seed(), o.importFile(), o.shop(), o.audit(), o.stock(), o.voucher(), o.catalog(), o.order(), o.saga(), o.review(), o.recs(), o.search(), o.pages(), o.kill(), o.bench())
 	root.AddCommand(o.maps(), o.cell(), o.customer(), o.evacuate(), o.undo(), o.watch(), o.automation(), o.outbox(), o.feed(), o.dlq(), o.drill())
 	tidy(root)
 	return root

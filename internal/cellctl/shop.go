@@ -35,15 +35,14 @@ func (o *options) shop() *cobra.Command {
 		Long: "Play shoppers: each searches, fills a cart, asks for a quote and places an order, through the routers' public API.\n" +
 			"Two in a hundred cancel what they have just ordered. With --await-shipped one in twenty sends something back.\n" +
 			"Exits with 1 if an order ended neither placed nor refused for want of goods or money.\n\n" +
+			"With --rate orders begin at drawn times, so many a second on average, whether or not those before them are done, and are timed from\n" +
+			"then. --shoppers bounds how many are under way; what nobody is free for is begun late, and counted. 18.5 is 1.6 million a day.\n\n" +
 			"With --flash-sale all of them want one product, of which one fulfilment centre has --units, until it is sold out;\n" +
 			"then exits with 1 unless exactly that many were sold.\n\n" +
 			"--decline, --timeout-after-success and --kill-every make trouble while they are at it. Shoppers ride over it as browsers\n" +
 			"do: they ask again, an order under its key. No fault outlasts the command.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if cfg.Shoppers < 1 || cfg.Shoppers > 1000 || cfg.Orders < 1 || cfg.Orders > 10_000_000 {
-				return usagef("--shoppers must be 1 to 1000, --orders 1 to 10000000")
-			}
-			if err := t.check(); err != nil {
+			if err := errors.Join(playable(cfg, flash), t.check()); err != nil {
 				return err
 			}
 			if flash {
@@ -81,6 +80,7 @@ func (o *options) shop() *cobra.Command {
 	}
 	cmd.Flags().IntVar(&cfg.Shoppers, "shoppers", 20, "shoppers at once")
 	cmd.Flags().IntVar(&cfg.Orders, "orders", 200, "orders in all")
+	cmd.Flags().Float64Var(&cfg.Rate, "rate", 0, "orders a second, at drawn times; 0: as fast as they are answered")
 	cmd.Flags().Uint64Var(&cfg.Seed, "seed", defaultSeed, "same seed, same wishes")
 	cmd.Flags().StringSliceVar(&cfg.Routers, "router", nil, "shop at this router, http://host:port; repeat for several (default: those of the platform here)")
 	cmd.Flags().BoolVar(&flash, "flash-sale", false, "all want one product until it is sold out; 256 shoppers unless --shoppers says otherwise")
@@ -91,6 +91,20 @@ func (o *options) shop() *cobra.Command {
 	cmd.Flags().DurationVar(&t.killEvery, "kill-every", 0, "kill -9 a cell of the platform here this often, and start it again")
 	return cmd
 }
+
+// playable tells what is wrong with flags.
+func playable(cfg shop.Config, flash bool) error {
+	if cfg.Shoppers < 1 || cfg.Shoppers > 1000 || cfg.Orders < 1 || cfg.Orders > 10_000_000 {
+		return usagef("--shoppers must be 1 to 1000, --orders 1 to 10000000")
+	}
+	if !(cfg.Rate >= 0 && cfg.Rate <= maxRate) || (cfg.Rate > 0 && flash) {
+		return usagef("--rate must be 0 to %d, and a --flash-sale has none", maxRate)
+	}
+	return nil
+}
+
+// maxRate of orders a second, beyond what one machine plays.
+const maxRate = 10_000
 
 // findRouters of the platform here, unless others are named.
 func (o *options) findRouters(ctx context.Context, cfg *shop.Config) error {
@@ -177,6 +191,11 @@ func shopTable(out io.Writer, r shop.Report) error {
 	}
 	if err := w.Flush(); err != nil {
 		return err
+	}
+	if p := r.Pace; p != nil {
+		if _, err := fmt.Fprintf(out, "%.4g orders a second were due; %d begun late, the latest by %.1f ms\n", p.Rate, p.Late, p.Max); err != nil {
+			return err
+		}
 	}
 	for _, f := range r.Faults {
 		if _, err := fmt.Fprintln(out, "fault:", f); err != nil {

@@ -89,10 +89,13 @@ const machineShares = 6
 // collectLess is Go's GOGC for the platform's programs: half the collections, for some tens of MB in each.
 const collectLess = "200"
 
+// minShare of the cores, where there are as many: with one, a page waits while a password is hashed, for 10 ms and more.
+const minShare = 2
+
 // share of the machine that a Go program takes for the whole, as its environment says it. One that believes all cores to be its own
 // keeps waking threads on those where the others run. What the operator has set, as given gives it, stays.
 func share(given func(name string) string, cores int) (env []string) {
-	for name, value := range map[string]string{"GOMAXPROCS": strconv.Itoa(max(1, cores/machineShares)), "GOGC": collectLess} {
+	for name, value := range map[string]string{"GOMAXPROCS": strconv.Itoa(max(min(cores, minShare), cores/machineShares)), "GOGC": collectLess} {
 		if given(name) == "" {
 			env = append(env, name+"="+value)
 		}

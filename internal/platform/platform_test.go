@@ -206,10 +206,11 @@ func TestAProcessTakesItsShareOfTheMachineUnlessTheOperatorSays(t *testing.T) {
 		want  []string
 	}{
 		{nil, 1, []string{"GOGC=200", "GOMAXPROCS=1"}},
-		{nil, 2, []string{"GOGC=200", "GOMAXPROCS=1"}},
+		{nil, 2, []string{"GOGC=200", "GOMAXPROCS=2"}},
 		{nil, 12, []string{"GOGC=200", "GOMAXPROCS=2"}},
+		{nil, 24, []string{"GOGC=200", "GOMAXPROCS=4"}},
 		{[]string{"GOMAXPROCS"}, 2, []string{"GOGC=200"}},
-		{[]string{"GOGC"}, 2, []string{"GOMAXPROCS=1"}},
+		{[]string{"GOGC"}, 2, []string{"GOMAXPROCS=2"}},
 		{[]string{"GOGC", "GOMAXPROCS"}, 2, nil},
 	} {
 		if got := share(given(c.set...), c.cores); !slices.Equal(got, c.want) {

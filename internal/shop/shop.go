@@ -16,6 +16,7 @@ import (
 
 	"connectrpc.com/connect"
 
+	"github.com/cellar-commerce/cellar/internal/clock"
 	catalogv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/catalog/v1"
 	"github.com/cellar-commerce/cellar/internal/gen/cellar/catalog/v1/catalogv1connect"
 	orderv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/order/v1"
@@ -35,6 +36,9 @@ type Config struct {
 	Routers []string
 	// Shoppers at once, and Orders in all.
 	Shoppers, Orders int
+	// Rate of orders a second, begun at times that are drawn, by shoppers who are free then; Shoppers bounds how many are under way.
+	// 0 has each shopper begin the next order when the last is done. A sale has no rate.
+	Rate float64
 	// Seed of everything that is drawn; two plays of one seed ask for the same things.
 	Seed uint64
 	// Sale, when there is one, is all that shoppers want: each buys a unit of it again and again until it is sold out, and
@@ -48,6 +52,8 @@ type Config struct {
 	Observe func(Call)
 	// Placed is told of every order that was placed, from many goroutines at once; may be nil.
 	Placed func(Placement)
+	// Clock that paces by Rate; nil is the machine's.
+	Clock clock.Clock
 	// Patience of a shopper with a call that is not answered, or an order whose outcome is not known; 0 is two minutes.
 	Patience time.Duration
 }
@@ -102,6 +108,7 @@ type Report struct {
 	Faults   []string         `json:"faults,omitempty"`
 	Retried  map[string]int64 `json:"failed_calls,omitempty"`
 	Sale     *Sale            `json:"sale,omitempty"`
+	Pace     *Pace            `json:"pace,omitempty"`
 	Trouble  *Trouble         `json:"trouble,omitempty"`
 }
 
@@ -115,7 +122,8 @@ type Trouble struct {
 	Restarts int            `json:"restarts"`
 }
 
-// Latency of one kind of call, in milliseconds; "place an order" is from the first try to the outcome.
+// Latency of one kind of call, in milliseconds; "place an order" is from the first try to the outcome, "visit since due" at a rate
+// from when a shopper was due to the visit's end.
 type Latency struct {
 	Call  string  `json:"call"`
 	Count int     `json:"count"`
@@ -144,6 +152,7 @@ type play struct {
 	http     *http.Client
 	words    []string
 	patience time.Duration
+	pace     *pace // nil: as fast as they are answered
 
 	mu     sync.Mutex
 	times  map[string][]time.Duration
@@ -157,6 +166,9 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 	if len(cfg.Routers) == 0 || cfg.Shoppers < 1 || (cfg.Orders < 1 && cfg.Sale == nil) {
 		return Report{}, errors.New("shop: it takes a router, a shopper and an order")
 	}
+	if cfg.Rate < 0 || (cfg.Rate > 0 && cfg.Sale != nil) {
+		return Report{}, errors.New("shop: a rate is not negative, and a sale has none")
+	}
 	p := &play{http: client(cfg.Shoppers), times: map[string][]time.Duration{}, failed: map[string]int64{}, report: Report{Outcomes: map[string]int{}, Canceled: map[string]int{}, Sale: cfg.Sale}}
 	p.observe, p.tell = cfg.Observe, cfg.Placed
 	if p.patience = cfg.Patience; p.patience == 0 {
@@ -168,14 +180,17 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 		}
 	}
 	start := time.Now()
+	if cfg.Rate > 0 {
+		p.pace = newPace(cmp.Or[clock.Clock](cfg.Clock, clock.System{}), cfg.Rate, cfg.Seed)
+	}
 	var left atomic.Int64
 	left.Store(int64(cfg.Orders))
 	var wg sync.WaitGroup
 	for n := range cfg.Shoppers {
 		wg.Go(func() {
 			s := newShopper(p, cfg.Routers[n%len(cfg.Routers)], rand.New(rand.NewPCG(cfg.Seed, uint64(n))))
-			for cfg.Sale == nil && left.Add(-1) >= 0 && ctx.Err() == nil && !stopped(cfg.Stop) {
-				p.ended(s.visit(ctx))
+			if cfg.Sale == nil {
+				p.orders(ctx, s, &left, cfg.Stop)
 			}
 			for cfg.Sale != nil && ctx.Err() == nil {
 				if outcome := p.ended(s.grab(ctx, cfg.Sale.SKU)); outcome != Placed {
@@ -190,6 +205,24 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 		p.awaitShipped(ctx, cfg.AwaitShipped)
 	}
 	return p.finish(), ctx.Err()
+}
+
+// orders of one shopper, one after the other, as long as any are left; at the play's pace if it has one.
+func (p *play) orders(ctx context.Context, s *shopper, left *atomic.Int64, stop <-chan struct{}) {
+	coming, cancel := until(ctx, stop)
+	defer cancel()
+	for left.Add(-1) >= 0 && ctx.Err() == nil && !stopped(stop) {
+		if p.pace == nil {
+			p.ended(s.visit(ctx))
+			continue
+		}
+		due, ok := p.pace.await(coming)
+		if !ok {
+			return
+		}
+		p.ended(s.visit(ctx))
+		p.visited(p.pace.clock.Now().Sub(due))
+	}
 }
 
 func stopped(stop <-chan struct{}) bool {
@@ -279,8 +312,18 @@ func (p *play) ended(r result, err error) (outcome string) {
 	return r.outcome
 }
 
-// placing is the name of the whole placement among the calls.
-const placing = "place an order"
+// visited notes how long a shopper took, from when she was due.
+func (p *play) visited(took time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.times[visiting] = append(p.times[visiting], took)
+}
+
+// Names of what is no call by itself, among the calls.
+const (
+	placing  = "place an order"
+	visiting = "visit since due"
+)
 
 // awaitShipped asks for each order placed until it shows SHIPPED, or that nothing of it was on any shelf.
 func (p *play) awaitShipped(ctx context.Context, limit time.Duration) {
@@ -342,6 +385,9 @@ func (p *play) finish() Report {
 	}
 	slices.SortFunc(p.report.Calls, func(a, b Latency) int { return cmp.Compare(a.Call, b.Call) })
 	p.report.Retried = p.failed
+	if p.pace != nil {
+		p.report.Pace = p.pace.report()
+	}
 	return p.report
 }
 

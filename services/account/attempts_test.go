@@ -84,7 +84,7 @@ func TestTheCountsOfFailuresTakeBoundedMemoryAndTheOldGoFirst(t *testing.T) {
 func TestTriesAtOnceCountLikeTriesInTurn(t *testing.T) {
 	const tries = 20
 	w := newWorld(t)
-	for range hashers { // nobody's password is looked at until all have asked
+	for range cap(w.hasher.running) { // nobody's password is looked at until all have asked
 		w.hasher.running <- struct{}{}
 	}
 	var wrong, paused, ended atomic.Int64
@@ -110,7 +110,7 @@ func TestTriesAtOnceCountLikeTriesInTurn(t *testing.T) {
 			t.Fatal("not all have asked")
 		}
 	}
-	for range hashers {
+	for range cap(w.hasher.running) {
 		<-w.hasher.running
 	}
 	all.Wait()

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 
 	"golang.org/x/crypto/argon2"
@@ -78,11 +79,15 @@ func newHash(password string) phc {
 }
 
 const (
-	// hashers run at once: each takes 19 MiB and a core for some 20 ms.
-	hashers = 4
-	// hashQueue wait at most: two seconds' work.
+	// maxHashers run at once: each takes 19 MiB and a core for some 20 ms.
+	maxHashers = 4
+	// hashQueue wait at most: two seconds' work of one.
 	hashQueue = 64
 )
+
+// hashersOn so many cores: one is left to those who have something to do for less than a millisecond. Go takes a core from who
+// is hashing after 10 ms, and so long pages would wait.
+func hashersOn(cores int) int { return min(max(cores-1, 1), maxHashers) }
 
 // hasher bounds the work on passwords.
 type hasher struct {
@@ -93,7 +98,8 @@ type hasher struct {
 }
 
 func newHasher() *hasher {
-	return &hasher{running: make(chan struct{}, hashers), waiting: make(chan struct{}, hashers+hashQueue), dummy: newHash("no password at all")}
+	n := hashersOn(runtime.GOMAXPROCS(0))
+	return &hasher{running: make(chan struct{}, n), waiting: make(chan struct{}, n+hashQueue), dummy: newHash("no password at all")}
 }
 
 // do runs work on a password when there is room. EXHAUSTED TOO_MANY_SIGN_INS when too many wait.

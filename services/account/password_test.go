@@ -75,10 +75,10 @@ func TestWhereThereIsNoAccountNoPasswordMatches(t *testing.T) {
 func TestFewPasswordsAreHashedAtOnceAndFewWait(t *testing.T) {
 	h := newHasher()
 	begun, release, ended := make(chan struct{}), make(chan struct{}), make(chan error)
-	for range hashers {
+	for range cap(h.running) {
 		go func() { ended <- h.do(context.Background(), func() { begun <- struct{}{}; <-release }) }()
 	}
-	for range hashers {
+	for range cap(h.running) {
 		<-begun
 	}
 	given, give := context.WithCancel(t.Context())
@@ -93,11 +93,19 @@ func TestFewPasswordsAreHashedAtOnceAndFewWait(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	close(release)
-	for range hashers {
+	for range cap(h.running) {
 		must(t, <-ended)
 	}
 	if len(h.running) != 0 || len(h.waiting) != hashQueue-1 {
 		t.Errorf("%d run and %d wait", len(h.running), len(h.waiting))
+	}
+}
+
+func TestOneCoreIsLeftToThoseWhoHashNothing(t *testing.T) {
+	for cores, want := range map[int]int{1: 1, 2: 1, 3: 2, 5: 4, 64: 4} {
+		if got := hashersOn(cores); got != want {
+			t.Errorf("of %d cores %d hash, want %d", cores, got, want)
+		}
 	}
 }
 

@@ -194,7 +194,9 @@ func (b *Bleve) document(p *catalogv1.Product) *document.Document {
 func (b *Bleve) Search(ctx context.Context, q Query) (Results, error) {
 	terms := b.terms(q.Words)
 	if len(terms) == 0 && strings.TrimSpace(q.Words) != "" {
-		terms = strings.Fields(strings.ToLower(q.Words)) // nothing but words too common to be indexed
+		for _, w := range strings.Fields(strings.ToLower(q.Words)) { // nothing but words too common to be indexed
+			terms = append(terms, term{stem: w, typed: w})
+		}
 	}
 	for _, attempt := range attempts(terms) {
 		res, err := b.run(ctx, q, attempt)
@@ -205,11 +207,15 @@ func (b *Bleve) Search(ctx context.Context, q Query) (Results, error) {
 	return Results{}, nil
 }
 
+// term of a query: as the index has it, and as it was typed, in lower case.
+type term struct{ stem, typed string }
+
 // terms of a query: at most maxTerms, each once.
-func (b *Bleve) terms(words string) []string {
-	var terms []string
+func (b *Bleve) terms(words string) []term {
+	var terms []term
 	for _, token := range b.english.Analyze([]byte(words)) {
-		if t := string(token.Term); !slices.Contains(terms, t) && len(terms) < maxTerms {
+		t := term{stem: string(token.Term), typed: strings.ToLower(words[token.Start:token.End])}
+		if !slices.ContainsFunc(terms, func(other term) bool { return other.stem == t.stem }) && len(terms) < maxTerms {
 			terms = append(terms, t)
 		}
 	}
@@ -224,16 +230,19 @@ const (
 )
 
 // attempts at a query, from strict to forgiving.
-func attempts(terms []string) []query.Query {
+func attempts(terms []term) []query.Query {
 	if len(terms) == 0 {
 		return []query.Query{query.NewMatchAllQuery()}
 	}
 	exact, forgiving := make([]query.Query, len(terms)), make([]query.Query, len(terms))
 	typos := false
 	for i, t := range terms {
-		exact[i], forgiving[i] = anywhere(t, 0), anywhere(t, 0)
-		if len([]rune(t)) >= minFuzzy {
-			forgiving[i], typos = anywhere(t, 1), true
+		exact[i], forgiving[i] = anywhere(t.stem, 0), anywhere(t.stem, 0)
+		if len([]rune(t.stem)) >= minFuzzy {
+			forgiving[i], typos = anywhere(t.stem, 1), true
+			if t.typed != t.stem { // the stem of a word with a typo may be far from that of the word: wireles has wirel, wireless itself
+				forgiving[i] = query.NewDisjunctionQuery([]query.Query{forgiving[i], anywhere(t.typed, 1)})
+			}
 		}
 	}
 	all := []query.Query{query.NewConjunctionQuery(exact)}

@@ -108,10 +108,13 @@ func forms(t *testing.T, e search.Engine) {
 }
 
 func typo(t *testing.T, e search.Engine) {
-	index(t, e, Product("a", "Stainless kettle"), Product("b", "Settle bench"))
+	index(t, e, Product("a", "Stainless kettle"), Product("b", "Settle bench"), Product("c", "Wireless headphones"), Product("d", "Wired headphones"))
 	want(t, e, words("kxxtle"), "") // two edits apart
 	want(t, e, words("kettlle"), "a")
 	want(t, e, words("stainles kettle"), "a")
+	if got := skus(find(t, e, words("wireles headphones"))); !strings.Contains(got, "c") { // by its stem it is nearer to the other
+		t.Errorf("a word that is one letter off finds %q, without what it means", got)
+	}
 	want(t, e, words("kettle"), "a")
 }
 
