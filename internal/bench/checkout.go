@@ -36,7 +36,7 @@ type CheckoutConfig struct {
 	BinDir string
 	// PortOffset of the private platform.
 	PortOffset int
-	// CellsPerRegion of the private platform; 0 means the usual number.
+	// CellsPerRegion of the private platform; 0 means the usual number of the local platform.
 	CellsPerRegion int
 	// Rate is how many carts a second are filled beforehand: more than can be ordered.
 	Rate int
@@ -55,6 +55,8 @@ const (
 	handlingTime = "1h"
 	// poolSize of a cell: on two cores more connections only wait for each other.
 	poolSize = "3"
+	// checkoutCores of each program: nobody has a password hashed, and threads that look for work cost orders.
+	checkoutCores = 1
 	// checkoutSeed of catalogue, stock and carts.
 	checkoutSeed = 1
 )
@@ -71,7 +73,7 @@ func Checkout(ctx context.Context, cfg CheckoutConfig) (r Report, err error) {
 	b := &checkoutBench{cfg: cfg, report: Report{Name: "checkout", Machine: machine(), Ratios: map[string]float64{}, Goals: map[string]Goal{}}}
 	b.say("starting a platform with %d products", checkoutProducts)
 	p, err := platform.Start(ctx, platform.Config{
-		Dir: filepath.Join(dir, "platform"), BinDir: cfg.BinDir, PortOffset: cfg.PortOffset, CellsPerRegion: cfg.CellsPerRegion, Fill: b.fill, CellFlags: []string{"--handling-time", handlingTime, "--pool-size", poolSize},
+		Dir: filepath.Join(dir, "platform"), BinDir: cfg.BinDir, PortOffset: cfg.PortOffset, Cores: checkoutCores, CellsPerRegion: cfg.CellsPerRegion, Fill: b.fill, CellFlags: []string{"--handling-time", handlingTime, "--pool-size", poolSize},
 	})
 	if err != nil {
 		return r, err

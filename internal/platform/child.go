@@ -92,10 +92,13 @@ const collectLess = "200"
 // minShare of the cores, where there are as many: with one, a page waits while a password is hashed, for 10 ms and more.
 const minShare = 2
 
-// share of the machine that a Go program takes for the whole, as its environment says it. One that believes all cores to be its own
-// keeps waking threads on those where the others run. What the operator has set, as given gives it, stays.
+// coresOf a machine that a program takes for the whole. One that believes all of them to be its own keeps waking threads on those
+// where the others run.
+func coresOf(machine int) int { return max(min(machine, minShare), machine/machineShares) }
+
+// share of the machine that a Go program takes, as its environment says it. What the operator has set, as given gives it, stays.
 func share(given func(name string) string, cores int) (env []string) {
-	for name, value := range map[string]string{"GOMAXPROCS": strconv.Itoa(max(min(cores, minShare), cores/machineShares)), "GOGC": collectLess} {
+	for name, value := range map[string]string{"GOMAXPROCS": strconv.Itoa(cores), "GOGC": collectLess} {
 		if given(name) == "" {
 			env = append(env, name+"="+value)
 		}

@@ -27,6 +27,8 @@ type Config struct {
 	BinDir string
 	// PortOffset moves every port.
 	PortOffset int
+	// Cores that each program but a router takes for the whole machine; 0 is its share.
+	Cores int
 	// CellsPerRegion is how many cells each region has; 0 means the usual number.
 	CellsPerRegion int
 	// DatabaseURL of a SQL server that is there already; empty starts one.
@@ -206,7 +208,7 @@ func (p *Platform) ended(c *child, err error) {
 func (p *Platform) child(name, program, ready string, args ...string) *child {
 	c := &child{name: name, program: p.program(program), args: args, logs: p.path("logs"), ready: ready}
 	if program != "router" { // of which every request of its region needs some
-		c.env = share(os.Getenv, runtime.NumCPU())
+		c.env = share(os.Getenv, cmp.Or(p.cfg.Cores, coresOf(runtime.NumCPU())))
 	}
 	return c
 }

@@ -205,16 +205,18 @@ func TestAProcessTakesItsShareOfTheMachineUnlessTheOperatorSays(t *testing.T) {
 		cores int
 		want  []string
 	}{
-		{nil, 1, []string{"GOGC=200", "GOMAXPROCS=1"}},
-		{nil, 2, []string{"GOGC=200", "GOMAXPROCS=2"}},
-		{nil, 12, []string{"GOGC=200", "GOMAXPROCS=2"}},
-		{nil, 24, []string{"GOGC=200", "GOMAXPROCS=4"}},
-		{[]string{"GOMAXPROCS"}, 2, []string{"GOGC=200"}},
-		{[]string{"GOGC"}, 2, []string{"GOMAXPROCS=2"}},
-		{[]string{"GOGC", "GOMAXPROCS"}, 2, nil},
+		{nil, 3, []string{"GOGC=200", "GOMAXPROCS=3"}},
+		{[]string{"GOMAXPROCS"}, 3, []string{"GOGC=200"}},
+		{[]string{"GOGC"}, 3, []string{"GOMAXPROCS=3"}},
+		{[]string{"GOGC", "GOMAXPROCS"}, 3, nil},
 	} {
 		if got := share(given(c.set...), c.cores); !slices.Equal(got, c.want) {
 			t.Errorf("of %d cores, with %v set: %v, want %v", c.cores, c.set, got, c.want)
+		}
+	}
+	for machine, want := range map[int]int{1: 1, 2: 2, 8: 2, 12: 2, 24: 4} {
+		if got := coresOf(machine); got != want {
+			t.Errorf("of %d cores a program takes %d, want %d", machine, got, want)
 		}
 	}
 }
