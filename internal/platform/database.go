@@ -49,6 +49,10 @@ type postgres struct {
 // that look up keys, and are until there are some thousand orders. A new platform has those before the usual minute is over.
 const statisticsEvery = "2s"
 
+// loggedFrom this severity on, by PostgreSQL: not the errors of statements, which whoever sent them is told. Guards refuse by them
+// all the time (sqldb.GuardFailed), and each would be a line and a statement in the log.
+const loggedFrom = "log"
+
 func (p *Platform) startPostgres(ctx context.Context) (database, error) {
 	dir, err := serverDir(p.path("postgres"))
 	if err != nil {
@@ -58,7 +62,7 @@ func (p *Platform) startPostgres(ctx context.Context) (database, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start database: %w", err)
 	}
-	server, err := pgserver.Start(ctx, pgserver.Config{Dir: dir, Port: p.layout.Database, Log: log, Settings: map[string]string{"autovacuum_naptime": statisticsEvery}})
+	server, err := pgserver.Start(ctx, pgserver.Config{Dir: dir, Port: p.layout.Database, Log: log, Settings: map[string]string{"autovacuum_naptime": statisticsEvery, "log_min_messages": loggedFrom}})
 	if err != nil {
 		return nil, errors.Join(err, log.Close())
 	}
