@@ -71,7 +71,7 @@ const (
 	// gather is the least time between two rounds of a lease: under load each then takes a handful of events, and not one.
 	// What a round costs, two waits for the database and one for the broker's disk, is shared by all that it takes; what
 	// hangs on an event is the packing of a parcel, which has more time than that.
-	gather = 200 * time.Millisecond
+	gather = 100 * time.Millisecond
 	// leases share the shards among the cells of a region. Each costs a write and five questions a second, so there are
 	// fewer than shards; two keep two cells busy, and more would make the rounds smaller.
 	leases = 2
