@@ -3,8 +3,11 @@ package relevance
 import (
 	"context"
 	"errors"
+	"fmt"
+	"maps"
 	"math"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -72,4 +75,30 @@ func TestJudgementsAreReadLineByLine(t *testing.T) {
 			t.Errorf("%.20q: %v, which does not say %q", text, err, says)
 		}
 	}
+}
+
+// What is read is written again, and read alike: each judgement once, none out of range.
+func FuzzParse(f *testing.F) {
+	for _, s := range []string{"", "#", "a\tb\t1\n", "a\tb\t1\na\tc\t0\nd\tb\t10\n", "a\tb\t11", "a\tb\t-1", "a\tb", "\tb\t1", "a\tb\t1\na\tb\t2", "a\tb\t1\r\n", "a b\tc\t+3"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		all, err := Parse(strings.NewReader(text))
+		if err != nil {
+			return
+		}
+		var again strings.Builder
+		for _, j := range all {
+			for _, sku := range slices.Sorted(maps.Keys(j.Grades)) {
+				if g := j.Grades[sku]; g < 0 || g > MaxGrade {
+					t.Fatalf("%q of %q has grade %d", sku, j.Query, g)
+				}
+				fmt.Fprintf(&again, "%s\t%s\t%d\n", j.Query, sku, j.Grades[sku])
+			}
+		}
+		twice, err := Parse(strings.NewReader(again.String()))
+		if err != nil || !reflect.DeepEqual(all, twice) {
+			t.Fatalf("%q is read as %v, and written and read again as %v, %v", text, all, twice, err)
+		}
+	})
 }
