@@ -22,7 +22,7 @@ var mutants = []mutant{
 	{"a method writes in a transaction of its own", "services/cart/store.go", []string{
 		"err = s.deps.Fence.InSlotTx(ctx, id, func(tx sqldb.Tx) error {\n\t\tif _, err := tx.Exec(ctx, stmtRemove", "err = s.deps.DB.InTx(ctx, func(tx sqldb.Tx) error {\n\t\tif _, err := tx.Exec(ctx, stmtRemove"}},
 	{"a closure is handed on to a transaction of its own", "services/account/store.go", []string{
-		"return s.deps.Fence.InSlotTx(ctx, id, func(tx sqldb.Tx) error {\n\t\tn, err := tx.Exec(ctx, stmt,", "return s.deps.Customers.InTx(ctx, func(tx sqldb.Tx) error {\n\t\tn, err := tx.Exec(ctx, stmt,"}},
+		"return s.deps.Fence.InSlotTx(ctx, id, func(tx sqldb.Tx) error { return changeOneIn(", "return s.deps.Customers.InTx(ctx, func(tx sqldb.Tx) error { return changeOneIn("}},
 	{"what a consumer is told is written without a fence", "services/order/service.go", []string{
 		"err := s.deps.Fence.InSlotTx(ctx, customer, func(tx sqldb.Tx) error {\n\t\twrote = false", "err := s.deps.DB.InTx(ctx, func(tx sqldb.Tx) error {\n\t\twrote = false"}},
 	{"a sweep deletes without a fence", "services/checkout/expiry.go", []string{

@@ -30,7 +30,7 @@ var mutants = []mutant{
 	{"stock is read without a lock", "store.go", "WHERE region = $1 AND fc_id = s.fc_id AND sku = s.sku\n  FOR UPDATE", "WHERE region = $1 AND fc_id = s.fc_id AND sku = s.sku"},
 	{"a delivery counts twice", "store.go", "ON CONFLICT (region, fc_id, kind, source_id, sku) DO NOTHING", "ON CONFLICT (region, fc_id, kind, source_id, sku) DO UPDATE SET delta = excluded.delta"},
 	{"held units are listed", "store.go", "r.sku = i.sku AND r.state = 'HELD' AND r.expires_at <= $3\n), 0)::int8 AS available\nFROM inventory AS i", "r.sku = i.sku AND r.state = 'HELD' AND $3::timestamptz IS NOT NULL\n), 0)::int8 AS available\nFROM inventory AS i"},
-	{"units that have moved are not written", "store.go", "SET available = excluded.available, reserved = excluded.reserved", "SET available = excluded.available"},
+	{"units that have moved are not written", "store.go", "\nSET available = excluded.available, reserved = excluded.reserved", "\nSET available = excluded.available"},
 	{"commands that find too little are done twice", "combiner.go", "\t\tif b, err = d.load(ctx, stock, orders); err != nil {", "\t\tif err != nil {"},
 	{"what is taken blindly is more than there is", "store.go", "WHERE i.available >= m.units AND width_bucket(i.available, $5::int8[]) = width_bucket(i.available - m.units, $5::int8[])\n  ON", "WHERE i.available >= 0 AND $5::int8[] IS NOT NULL\n  ON"},
 	{"what is taken blindly is not told when it gets low", "store.go", "WHERE i.available >= m.units AND width_bucket(i.available, $5::int8[]) = width_bucket(i.available - m.units, $5::int8[])\n  ON", "WHERE i.available >= m.units AND $5::int8[] IS NOT NULL\n  ON"},
