@@ -190,8 +190,7 @@ func (c *Cell) assembleStock() error {
 	}
 	peers := stockOf[inventory.Peer](c) // without this region: its service does not exist yet
 	s.inventory = inventory.New(inventory.Deps{
-		Lanes: c.cfg.Lanes,
-		DB:    c.regional, Region: c.region, Regions: ident.Regions(), Peers: peers, Committed: c.relays.regional.Nudge, Clock: c.clock, Log: c.log, Observe: c.metrics, Swept: c.keptCenters,
+		DB: c.regional, Region: c.region, Regions: ident.Regions(), Peers: peers, Committed: c.relays.regional.Nudge, Clock: c.clock, Log: c.log, Observe: c.metrics, Swept: c.keptCenters, Lanes: c.cfg.Lanes,
 		FC:      func(ctx context.Context, id string) (ident.Region, bool) { return s.fulfillment.FC(ctx, id) },
 		Ordinal: func(ctx context.Context, id string) (int, bool) { return s.fulfillment.Ordinal(ctx, id) },
 	})

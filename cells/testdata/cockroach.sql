@@ -362,12 +362,6 @@ ON CONFLICT (region, customer_id, cause) DO UPDATE
 SET changed_at = excluded.changed_at;
 
 -- cart.list (cellar_customer)
-SELECT sku, quantity, price_minor_units, currency, added_at
-FROM cart_lines
-WHERE region = $1 AND customer_id = $2
-ORDER BY added_at, sku;
-
--- cart.list_all (cellar_customer)
 SELECT customer_id, sku, quantity, price_minor_units, currency, added_at
 FROM cart_lines
 WHERE region = $1 AND customer_id = ANY ($2::text[])

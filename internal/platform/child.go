@@ -11,7 +11,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -98,12 +97,11 @@ func coresOf(machine int) int { return max(min(machine, minShare), machine/machi
 
 // share of the machine that a Go program takes, as its environment says it. What the operator has set, as given gives it, stays.
 func share(given func(name string) string, cores int) (env []string) {
-	for name, value := range map[string]string{"GOMAXPROCS": strconv.Itoa(cores), "GOGC": collectLess} {
-		if given(name) == "" {
-			env = append(env, name+"="+value)
+	for _, v := range [][2]string{{"GOGC", collectLess}, {"GOMAXPROCS", strconv.Itoa(cores)}} {
+		if given(v[0]) == "" {
+			env = append(env, v[0]+"="+v[1])
 		}
 	}
-	slices.Sort(env)
 	return env
 }
 

@@ -15,12 +15,6 @@ import (
 
 var (
 	stmtList = sqldb.Define(sqldb.Customer, "cart.list", `
-SELECT sku, quantity, price_minor_units, currency, added_at
-FROM cart_lines
-WHERE region = $1 AND customer_id = $2
-ORDER BY added_at, sku`)
-
-	stmtListAll = sqldb.Define(sqldb.Customer, "cart.list_all", `
 SELECT customer_id, sku, quantity, price_minor_units, currency, added_at
 FROM cart_lines
 WHERE region = $1 AND customer_id = ANY ($2::text[])
@@ -125,7 +119,7 @@ func readCarts(ctx context.Context, q sqldb.Querier, customers []ident.CustomerI
 		rings[id.Region()] = append(rings[id.Region()], string(id))
 	}
 	for ring, ids := range rings {
-		_, err := sqldb.Collect(ctx, q, stmtListAll, func(r sqldb.Row) (none struct{}, err error) {
+		_, err := sqldb.Collect(ctx, q, stmtList, func(r sqldb.Row) (none struct{}, err error) {
 			var id ident.CustomerID
 			var l Line
 			err = r.Scan(&id, &l.SKU, &l.Quantity, &l.PriceAtAdd.Minor, &l.PriceAtAdd.Currency, &l.AddedAt)
@@ -140,7 +134,8 @@ func readCarts(ctx context.Context, q sqldb.Querier, customers []ident.CustomerI
 }
 
 func readLines(ctx context.Context, q sqldb.Querier, id ident.CustomerID) ([]Line, error) {
-	return sqldb.Collect(ctx, q, stmtList, scanLine, string(id.Region()), string(id))
+	carts, err := readCarts(ctx, q, []ident.CustomerID{id})
+	return carts[id], err
 }
 
 func scanLine(r sqldb.Row) (l Line, err error) {

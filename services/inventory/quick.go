@@ -3,6 +3,7 @@ package inventory
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -58,10 +59,10 @@ func (m *memory) learn(batch []*command, answers []answer) {
 
 // blind is what a batch writes if all of it is as it is believed to be.
 type blind struct {
-	stock          map[spot]int64 // units to take
-	made, sold     []*holdRow
-	answers        []answer
-	ordersTakenFor []spot
+	stock      map[spot]int64 // units to take
+	made, sold []*holdRow
+	orders     []spot // that made are of
+	answers    []answer
 }
 
 // blindly tells what to write for a batch; false when it needs a look.
@@ -101,25 +102,21 @@ func (b *blind) take(cmd *command) {
 		b.stock[spot{cmd.fc, l.sku}] += l.quantity
 		b.made = append(b.made, &holdRow{reservation: reservation{line: l, state: Held, expiresAt: cmd.until}, fc: cmd.fc, order: string(cmd.order)})
 	}
-	b.ordersTakenFor = append(b.ordersTakenFor, spot{cmd.fc, string(cmd.order)})
+	b.orders = append(b.orders, spot{cmd.fc, string(cmd.order)})
 	b.answers = append(b.answers, answer{grant: grant{cmd.lines, cmd.until}})
 }
 
 // queue the writes, in the order in which rows are locked everywhere: stock, then reservations.
 func (b *blind) queue(out *sqldb.Batch, region ident.Region, now time.Time) {
 	if len(b.made) > 0 {
-		spots := make([]spot, 0, len(b.stock))
-		for s := range b.stock {
-			spots = append(spots, s)
-		}
-		spots = sortedSpots(spots)
+		spots := sortedSpots(slices.Collect(maps.Keys(b.stock)))
 		fcs, skus := spotColumns(spots)
 		units := make([]int64, len(spots))
 		for i, s := range spots {
 			units[i] = b.stock[s]
 		}
 		out.Queue(stmtTakeBlindly, nil, string(region), fcs, skus, units, levels, len(spots))
-		orderFCs, orders := spotColumns(b.ordersTakenFor)
+		orderFCs, orders := spotColumns(b.orders)
 		out.Queue(stmtAllNew, nil, string(region), orderFCs, orders)
 		c := columnsOf(b.made)
 		out.Queue(stmtInsertReservations, nil, string(region), c.fcs, c.orders, c.lines, c.skus, c.quantities, c.states, c.expiries, now)
