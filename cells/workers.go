@@ -67,6 +67,10 @@ func (c *Cell) reporter() *report.Reporter {
 	})
 }
 
+// gatherStock is for how long changes of stock gather before they are looked at, and told, together: products in demand change
+// from moment to moment, and where to look for stock is a guess of seconds anyway.
+const gatherStock = 250 * time.Millisecond
+
 // receive what is meant for this region: shared with its other cells what is to be done once, and for itself what every
 // cell keeps in memory. Attached is told when nothing of the latter is missed any more.
 func (c *Cell) receive(ctx context.Context, attached func()) error {
@@ -106,10 +110,10 @@ func (c *Cell) receive(ctx context.Context, attached func()) error {
 			Region: c.region, Stream: bus.StreamFulfillment, Durable: fulfillment.ConsumerErased, Subject: "fulfillment." + string(c.region) + ".*.erased",
 		}, func(ctx context.Context, m bus.Message) error { return c.services.fulfillment.Erased(ctx, m.Data) })
 	})
-	stock := func(durable, subject string, take func(context.Context, []byte) error) {
+	stock := func(durable, subject string, take func(context.Context, ...[]byte) error) {
 		g.Go(func() error {
-			return c.bus.Consume(ctx, bus.Consumer{Region: c.region, Stream: bus.StreamStock, Durable: durable, Subject: subject},
-				func(ctx context.Context, m bus.Message) error { return take(ctx, m.Data) })
+			return c.bus.ConsumeBatches(ctx, bus.Consumer{Region: c.region, Stream: bus.StreamStock, Durable: durable, Subject: subject, Gather: gatherStock},
+				func(ctx context.Context, all []bus.Message) error { return take(ctx, payloadsOf(all)...) })
 		})
 	}
 	stock(inventory.ConsumerTouched, inventory.SubjectTouched(c.region), c.services.inventory.Touched)
@@ -227,12 +231,16 @@ func (c *Cell) followStock(ctx context.Context) error {
 func (c *Cell) rebuildPages(ctx context.Context) error {
 	return c.bus.ConsumeBatches(ctx, bus.Consumer{Region: c.region, Stream: bus.StreamCatalog, Durable: storefront.ConsumerName, Subject: catalog.SubjectChanged},
 		func(ctx context.Context, all []bus.Message) error {
-			payloads := make([][]byte, len(all))
-			for i, m := range all {
-				payloads[i] = m.Data
-			}
-			return c.services.pages.Changed(ctx, payloads...)
+			return c.services.pages.Changed(ctx, payloadsOf(all)...)
 		})
+}
+
+func payloadsOf(all []bus.Message) [][]byte {
+	payloads := make([][]byte, len(all))
+	for i, m := range all {
+		payloads[i] = m.Data
+	}
+	return payloads
 }
 
 // followPages forgets what this cell has in memory of pages that have been made anew.

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -102,7 +103,6 @@ type checkoutBench struct {
 	meter  *meter
 	skus   []string
 	carts  cartv1connect.CartServiceClient
-	orders checkoutv1connect.CheckoutServiceClient
 	report Report
 }
 
@@ -123,11 +123,11 @@ func (b *checkoutBench) fill(ctx context.Context, url string) error {
 func (b *checkoutBench) measure(ctx context.Context) error {
 	client := &http.Client{Timeout: 15 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: b.cfg.Shoppers, IdleConnTimeout: time.Minute}}
 	plain := connect.WithAcceptCompression("gzip", nil, nil)
-	b.carts, b.orders = cartv1connect.NewCartServiceClient(client, b.router, plain), checkoutv1connect.NewCheckoutServiceClient(client, b.router, plain)
+	b.carts = cartv1connect.NewCartServiceClient(client, b.router, plain)
 	carts := int(b.cfg.Seconds * float64(b.cfg.Rate))
 	b.say("filling %d carts", carts)
 	sessions := make([]string, carts)
-	filled, took, err := b.each(ctx, carts, 0, func(ctx context.Context, n int) (err error) {
+	filled, took, err := b.each(ctx, carts, 0, func(ctx context.Context, _, n int) (err error) {
 		sessions[n], err = b.fillCart(ctx, rand.New(rand.NewPCG(checkoutSeed, uint64(n))))
 		return err
 	})
@@ -139,10 +139,17 @@ func (b *checkoutBench) measure(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	callers := make([]*unary, b.cfg.Shoppers)
+	for i := range callers {
+		if callers[i], err = dialUnary(ctx, strings.TrimPrefix(b.router, "http://")); err != nil {
+			return err
+		}
+		defer callers[i].close()
+	}
 	b.say("ordering for %g s", b.cfg.Seconds)
 	var refused atomic.Int64
-	placed, took, err := b.each(ctx, carts, time.Duration(b.cfg.Seconds*float64(time.Second)), func(ctx context.Context, n int) error {
-		err := b.order(ctx, sessions[n], n)
+	placed, took, err := b.each(ctx, carts, time.Duration(b.cfg.Seconds*float64(time.Second)), func(_ context.Context, shopper, n int) error {
+		err := place(callers[shopper], sessions[n], n)
 		if connect.CodeOf(err) == connect.CodeFailedPrecondition { // sold out
 			refused.Add(1)
 			return errRefused
@@ -227,14 +234,14 @@ func (b *checkoutBench) settled(ctx context.Context) (reading, error) {
 var errRefused = errors.New("refused")
 
 // each of n tasks by all shoppers, until they are done or the time is over; 0 is no limit. The first failure ends it.
-func (b *checkoutBench) each(ctx context.Context, n int, limit time.Duration, task func(context.Context, int) error) ([]time.Duration, time.Duration, error) {
+func (b *checkoutBench) each(ctx context.Context, n int, limit time.Duration, task func(ctx context.Context, shopper, n int) error) ([]time.Duration, time.Duration, error) {
 	var next atomic.Int64
 	var mu sync.Mutex
 	var all []time.Duration
 	var first error
 	var wg sync.WaitGroup
 	begun := time.Now()
-	for range b.cfg.Shoppers {
+	for shopper := range b.cfg.Shoppers {
 		wg.Go(func() {
 			for ctx.Err() == nil && (limit == 0 || time.Since(begun) < limit) {
 				i := int(next.Add(1)) - 1
@@ -242,7 +249,7 @@ func (b *checkoutBench) each(ctx context.Context, n int, limit time.Duration, ta
 					return
 				}
 				start := time.Now()
-				err := task(ctx, i)
+				err := task(ctx, shopper, i)
 				took := time.Since(start)
 				if errors.Is(err, errRefused) {
 					continue
@@ -282,20 +289,20 @@ func (b *checkoutBench) fillCart(ctx context.Context, random *rand.Rand) (token 
 	return token, nil
 }
 
-// order what is in a session's cart.
-func (b *checkoutBench) order(ctx context.Context, token string, n int) error {
-	call, info := connect.NewClientContext(ctx)
-	info.RequestHeader().Set("Authorization", "Bearer "+token)
-	quote, err := b.orders.Quote(call, &checkoutv1.QuoteRequest{Destination: &checkoutv1.QuoteRequest_Address{Address: checkoutAddresses[n%len(checkoutAddresses)]}})
+// place an order of what is in a session's cart.
+func place(shopper *unary, token string, n int) error {
+	var quote checkoutv1.QuoteResponse
+	err := shopper.call(checkoutv1connect.CheckoutServiceQuoteProcedure, token, "", &checkoutv1.QuoteRequest{Destination: &checkoutv1.QuoteRequest_Address{Address: checkoutAddresses[n%len(checkoutAddresses)]}}, &quote)
 	if err != nil {
 		return fmt.Errorf("quote: %w", err)
 	}
-	call, info = connect.NewClientContext(ctx)
-	info.RequestHeader().Set("Authorization", "Bearer "+token)
-	info.RequestHeader().Set("Idempotency-Key", ident.NewToken())
-	_, err = b.orders.PlaceOrder(call, &checkoutv1.PlaceOrderRequest{QuoteToken: quote.GetQuoteToken(), Payment: &checkoutv1.PlaceOrderRequest_CardToken{CardToken: "tok_visa"}})
+	var placed checkoutv1.PlaceOrderResponse
+	err = shopper.call(checkoutv1connect.CheckoutServicePlaceOrderProcedure, token, ident.NewToken(), &checkoutv1.PlaceOrderRequest{QuoteToken: quote.GetQuoteToken(), Payment: &checkoutv1.PlaceOrderRequest_CardToken{CardToken: "tok_visa"}}, &placed)
 	if err != nil {
 		return fmt.Errorf("place: %w", err)
+	}
+	if placed.GetOrder().GetOrderId() == "" {
+		return errors.New("place: the answer has no order")
 	}
 	return nil
 }

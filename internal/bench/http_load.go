@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"strconv"
 	"sync"
 	"time"
@@ -72,49 +73,69 @@ func loadOne(ctx context.Context, conn net.Conn, request []byte, until time.Time
 	return took, nil
 }
 
-var errAnswer = errors.New("that is no answer of 200 with a length")
+var errAnswer = errors.New("that is no answer with a length")
 
-// exchange a request for an answer.
+// exchange a request for an answer of 200, whose size the buffer bounds.
 func exchange(conn net.Conn, request, buffer []byte) error {
-	if _, err := conn.Write(request); err != nil {
-		return err
+	status, _, err := ask(conn, request, &buffer)
+	if err == nil && status != http.StatusOK {
+		err = fmt.Errorf("the answer has status %d", status)
 	}
-	have, whole := 0, 0
+	return err
+}
+
+// mostAnswer bounds what an answer may have.
+const mostAnswer = 1 << 20
+
+// ask for an answer; its body lies in the buffer, which grows where it has to.
+func ask(conn net.Conn, request []byte, buffer *[]byte) (status int, body []byte, err error) {
+	if _, err := conn.Write(request); err != nil {
+		return 0, nil, err
+	}
+	have, head, whole := 0, 0, 0
 	for whole == 0 || have < whole {
-		if have == len(buffer) {
-			return errAnswer
+		if have == len(*buffer) {
+			if have >= mostAnswer {
+				return 0, nil, errAnswer
+			}
+			*buffer = append(*buffer, make([]byte, have)...)
 		}
-		n, err := conn.Read(buffer[have:])
+		n, err := conn.Read((*buffer)[have:])
 		if err != nil {
-			return err
+			return 0, nil, err
 		}
 		have += n
 		if whole > 0 {
 			continue
 		}
-		if end := bytes.Index(buffer[:have], []byte("\r\n\r\n")); end >= 0 {
-			body := lengthOf(buffer[:end+2])
-			if body < 0 {
-				return fmt.Errorf("%w: %.200q", errAnswer, buffer[:have])
+		if end := bytes.Index((*buffer)[:have], []byte("\r\n\r\n")); end >= 0 {
+			length := 0
+			if status, length = parseHead((*buffer)[:end+2]); length < 0 {
+				return 0, nil, fmt.Errorf("%w: %.200q", errAnswer, (*buffer)[:have])
 			}
-			whole = end + 4 + body
+			head, whole = end+4, end+4+length
 		}
 	}
-	return nil
+	return status, (*buffer)[head:whole], nil
 }
 
-// lengthOf an answer of 200 by its head; -1 for any other.
-func lengthOf(head []byte) int {
-	if !bytes.HasPrefix(head, []byte("HTTP/1.1 200 ")) {
-		return -1
+// parseHead of an answer: its status, and the length of its body; -1 if there is none.
+func parseHead(head []byte) (status, length int) {
+	const version = "HTTP/1.1 "
+	if len(head) < len(version)+3 || string(head[:len(version)]) != version {
+		return 0, -1
+	}
+	status, err := strconv.Atoi(string(head[len(version) : len(version)+3]))
+	if err != nil {
+		return 0, -1
 	}
 	for _, name := range []string{"\r\nContent-Length: ", "\r\ncontent-length: "} {
 		if at := bytes.Index(head, []byte(name)); at >= 0 {
 			value, _, _ := bytes.Cut(head[at+len(name):], []byte("\r"))
-			if n, err := strconv.Atoi(string(value)); err == nil {
-				return n
+			if n, err := strconv.Atoi(string(value)); err == nil && n >= 0 {
+				return status, n
 			}
 		}
 	}
-	return -1
+	return status, -1
 }

@@ -22,7 +22,8 @@ const (
 	maxHandlers = 32
 	// maxBatch messages are handled in one go unless a consumer asks for more: their transaction stays short.
 	maxBatch = 64
-	// gatherFor is the least time between the beginnings of two batches: under load each then has a handful of messages.
+	// gatherFor is the least time between the beginnings of two batches unless a consumer says otherwise: under load each then has
+	// a handful of messages.
 	gatherFor = 20 * time.Millisecond
 	// batchTimeout leaves most of ackWait for the members of a batch that failed.
 	batchTimeout = 5 * time.Second
@@ -55,6 +56,8 @@ type Consumer struct {
 	Subject string
 	// Batch bounds what ConsumeBatches hands over at once; 0 means 64, at most 500. Only for handlers that hold no locks.
 	Batch int
+	// Gather is the least time between the beginnings of two batches of ConsumeBatches; 0 means 20 ms.
+	Gather time.Duration
 	// Attached is told by Follow, once, that from here on nothing is missed; may be nil.
 	Attached func()
 }
@@ -72,7 +75,7 @@ func (b *Bus) Consume(ctx context.Context, c Consumer, handle Handler) error {
 }
 
 // ConsumeBatches is Consume for messages that arrive together and are cheaper together. One batch is handled at a time;
-// the next one gathers meanwhile, and for at least gatherFor after the last began: nobody waits when little comes.
+// the next one gathers meanwhile, and for at least Gather after the last began: nobody waits when little comes.
 func (b *Bus) ConsumeBatches(ctx context.Context, c Consumer, handle BatchHandler) error {
 	return b.keepConsuming(ctx, c, func(ctx context.Context, messages jetstream.MessagesContext) error {
 		return b.handOutBatches(ctx, c, messages, handle)
@@ -144,7 +147,7 @@ func (b *Bus) handOutBatches(ctx context.Context, c Consumer, messages jetstream
 		for first := range arrived {
 			begun := time.Now()
 			b.deliverBatch(ctx, c, gatherFrom(first, arrived, c.batch()), handle)
-			pause(ctx, gatherFor-time.Since(begun))
+			pause(ctx, cmp.Or(c.Gather, gatherFor)-time.Since(begun))
 		}
 	}()
 	for {

@@ -1,8 +1,10 @@
 package inventory
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"math/bits"
 	"slices"
 	"strings"
@@ -52,13 +54,24 @@ func queueTouched(out *sqldb.Batch, region ident.Region, now time.Time, skus []s
 	return outbox.Queue(out, region, now, events...)
 }
 
-// Touched is the consumer of the region's own events: it looks at the products anew. Looking twice changes nothing.
-func (s *Service) Touched(ctx context.Context, payload []byte) error {
-	var e inventoryv1.StockTouched
-	if err := proto.Unmarshal(payload, &e); err != nil {
-		return fmt.Errorf("stock touched: %w", err)
+// Touched is the consumer of the region's own events: it looks at the products of all of them anew. Looking twice changes
+// nothing.
+func (s *Service) Touched(ctx context.Context, payloads ...[]byte) error {
+	var skus []string
+	for _, payload := range payloads {
+		var e inventoryv1.StockTouched
+		if err := proto.Unmarshal(payload, &e); err != nil {
+			return fmt.Errorf("stock touched: %w", err)
+		}
+		skus = append(skus, e.GetSkus()...)
 	}
-	return s.Summarize(ctx, e.GetSkus())
+	slices.Sort(skus)
+	for chunk := range slices.Chunk(slices.Compact(skus), summaryBatch) {
+		if err := s.Summarize(ctx, chunk); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // summary of one product at this region's FCs.
@@ -206,24 +219,34 @@ func keep(out *sqldb.Batch, region ident.Region, now time.Time, all []*inventory
 	out.Queue(stmtKeepSummaries, nil, string(region), skus, sources, sets, units, versions, now, levels)
 }
 
-// Summarized is the consumer of all regions' events. What this one has told itself, its table has already.
-func (s *Service) Summarized(ctx context.Context, payload []byte) error {
-	var e inventoryv1.StockSummarized
-	if err := proto.Unmarshal(payload, &e); err != nil {
-		return fmt.Errorf("stock summarized: %w", err)
+// Summarized is the consumer of all regions' events: the newest that they tell of each product is kept. What this region has
+// told itself, its table has already.
+func (s *Service) Summarized(ctx context.Context, payloads ...[]byte) error {
+	newest := map[[2]string]*inventoryv1.StockSummary{}
+	for _, payload := range payloads {
+		var e inventoryv1.StockSummarized
+		if err := proto.Unmarshal(payload, &e); err != nil {
+			return fmt.Errorf("stock summarized: %w", err)
+		}
+		for _, one := range e.GetSummaries() {
+			key := [2]string{one.GetSku(), one.GetRegion()}
+			if one.GetRegion() != string(s.deps.Region) && newest[key].GetVersion() < one.GetVersion() {
+				newest[key] = one
+			}
+		}
 	}
-	all := slices.DeleteFunc(e.GetSummaries(), func(one *inventoryv1.StockSummary) bool { return one.GetRegion() == string(s.deps.Region) })
-	if len(all) == 0 {
-		return nil
-	}
-	slices.SortFunc(all, func(a, b *inventoryv1.StockSummary) int { return strings.Compare(a.GetSku(), b.GetSku()) })
-	err := s.deps.DB.InTx(ctx, func(tx sqldb.Tx) error {
-		var out sqldb.Batch
-		keep(&out, s.deps.Region, s.deps.Clock.Now(), all)
-		return tx.SendLast(ctx, &out)
+	all := slices.SortedFunc(maps.Values(newest), func(a, b *inventoryv1.StockSummary) int {
+		return cmp.Or(strings.Compare(a.GetSku(), b.GetSku()), strings.Compare(a.GetRegion(), b.GetRegion()))
 	})
-	if err != nil {
-		return fmt.Errorf("keep summaries: %w", err)
+	for chunk := range slices.Chunk(all, summaryBatch) {
+		err := s.deps.DB.InTx(ctx, func(tx sqldb.Tx) error {
+			var out sqldb.Batch
+			keep(&out, s.deps.Region, s.deps.Clock.Now(), chunk)
+			return tx.SendLast(ctx, &out)
+		})
+		if err != nil {
+			return fmt.Errorf("keep summaries: %w", err)
+		}
 	}
 	return nil
 }

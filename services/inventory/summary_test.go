@@ -105,15 +105,24 @@ func newSummaryWorld(db *sqldb.DB) summaryWorld {
 	return w
 }
 
-// deliver a message to the region it is for.
-func (w summaryWorld) deliver(t reporter, m mail) {
+// deliver messages to the regions they are for: what one gets of a kind, at once.
+func (w summaryWorld) deliver(t reporter, all ...mail) {
 	t.Helper()
-	s, take := w.at[ident.Region(m.destination)], (*Service).Summarized
-	if m.subject == SubjectTouched(ident.Region(m.destination)) {
-		take = (*Service).Touched
+	touched, summarized := map[ident.Region][][]byte{}, map[ident.Region][][]byte{}
+	for _, m := range all {
+		to, batch := ident.Region(m.destination), summarized
+		if m.subject == SubjectTouched(to) {
+			batch = touched
+		}
+		batch[to] = append(batch[to], unhex(t, m.payload))
 	}
-	if err := take(s, context.Background(), unhex(t, m.payload)); err != nil {
-		t.Fatal(err)
+	for to, s := range w.at {
+		if err := s.Touched(context.Background(), touched[to]...); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Summarized(context.Background(), summarized[to]...); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
@@ -150,17 +159,16 @@ func TestSummariesAreRightOnceAllEventsHaveCome(t *testing.T) {
 			"some mail comes": func(t *rapid.T) {
 				late = rapid.Permutation(append(late, takeMail(t, db)...)).Draw(t, "order")
 				for len(late) > 0 && rapid.IntRange(0, 3).Draw(t, "more") > 0 {
-					w.deliver(t, late[0])
+					n := rapid.IntRange(1, len(late)).Draw(t, "at once")
+					w.deliver(t, late[:n]...)
 					if rapid.IntRange(0, 3).Draw(t, "again") > 0 {
-						late = late[1:]
+						late = late[n:]
 					}
 				}
 			},
 		})
 		for late = append(late, takeMail(t, db)...); len(late) > 0; late = takeMail(t, db) {
-			for _, m := range late {
-				w.deliver(t, m)
-			}
+			w.deliver(t, late...)
 		}
 		w.check(t, skus)
 	})
@@ -205,9 +213,7 @@ func TestOpeningStockIsSummarizedEverywhere(t *testing.T) {
 	if err := w.at[here].Open(t.Context(), all); err != nil {
 		t.Fatal(err)
 	}
-	for _, m := range takeMail(t, w.db) {
-		w.deliver(t, m)
-	}
+	w.deliver(t, takeMail(t, w.db)...)
 	for region, s := range w.at {
 		check, err := s.CheckSummaries(t.Context(), here)
 		if want := (SummaryCheck{Region: here, Bits: 1400}); err != nil || check != want {
