@@ -1334,13 +1334,19 @@ WITH moved AS (
   
   UPDATE inventory AS i
   SET available = i.available - m.units, reserved = i.reserved + m.units
-  FROM unnest($2::text[], $3::text[], $4::int8[]) AS m (fc_id, sku, units)
-  WHERE i.region = $1 AND i.fc_id = m.fc_id AND i.sku = m.sku
-    AND i.available >= m.units AND width_bucket(i.available, $5::int8[]) = width_bucket(i.available - m.units, $5::int8[])
+  FROM unnest($2::text[], $3::text[], $4::int8[], $7::int2[], $8::int8[], $9::text[], $10::text[], $11::text[], $12::bytea[])
+    AS m (fc_id, sku, units, shard, id, message_id, destination, subject, payload)
+  WHERE i.region = $1 AND i.fc_id = m.fc_id AND i.sku = m.sku AND i.available >= m.units
+  RETURNING m.shard, m.id, m.message_id, m.destination, m.subject, m.payload,
+    width_bucket(i.available + m.units, $5::int8[]) <> width_bucket(i.available, $5::int8[]) AS leveled
+), told AS (
+  INSERT INTO outbox (region, shard, id, message_id, destination, subject, payload, created_at)
+  SELECT $1::crdb_internal_region, shard, id, message_id, destination, subject, payload, $13
+  FROM moved
+  WHERE leveled
   RETURNING 1
 )
-SELECT 1 / (count(*) = $6)::int
-FROM moved;
+SELECT 1 / ((SELECT count(*) FROM moved) = $6)::int, (SELECT count(*) FROM told);
 
 -- inventory.update_reservations (cellar_regional)
 INSERT INTO reservations (region, fc_id, order_id, line, sku, quantity, state, expires_at, changed_at)

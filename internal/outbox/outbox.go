@@ -88,14 +88,28 @@ func QueuePacked(b *sqldb.Batch, home ident.Region, now time.Time, events []Pack
 	if len(events) == 0 {
 		return
 	}
+	c := ColumnsOf(now, events)
+	b.Queue(stmtEnqueue, nil, string(home), c.Shards, c.IDs, c.MessageIDs, c.Destinations, c.Subjects, c.Payloads, now)
+}
+
+// Columns of events as the table outbox has them, in the order of the events: for a statement that alone can tell which of
+// them have happened.
+type Columns struct {
+	Shards                             []int16
+	IDs                                []int64
+	MessageIDs, Destinations, Subjects []string
+	Payloads                           [][]byte
+}
+
+// ColumnsOf events that happen now.
+func ColumnsOf(now time.Time, events []Packed) Columns {
 	n := len(events)
-	shards, ids, messageIDs := make([]int16, n), make([]int64, n), make([]string, n)
-	destinations, subjects, payloads := make([]string, n), make([]string, n), make([][]byte, n)
+	c := Columns{make([]int16, n), make([]int64, n), make([]string, n), make([]string, n), make([]string, n), make([][]byte, n)}
 	for i, p := range events {
-		shards[i], ids[i], messageIDs[i] = shardOf(p.event.Key), nextID(now), p.event.MessageID
-		destinations[i], subjects[i], payloads[i] = string(p.event.Destination), p.event.Subject, p.payload
+		c.Shards[i], c.IDs[i], c.MessageIDs[i] = shardOf(p.event.Key), nextID(now), p.event.MessageID
+		c.Destinations[i], c.Subjects[i], c.Payloads[i] = string(p.event.Destination), p.event.Subject, p.payload
 	}
-	b.Queue(stmtEnqueue, nil, string(home), shards, ids, messageIDs, destinations, subjects, payloads, now)
+	return c
 }
 
 func shardOf(key string) int16 { return int16(xxhash.Sum64String(key) >> 60) }

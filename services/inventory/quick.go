@@ -8,11 +8,11 @@ import (
 	"time"
 
 	"github.com/cellar-commerce/cellar/internal/ident"
+	"github.com/cellar-commerce/cellar/internal/outbox"
 	"github.com/cellar-commerce/cellar/internal/sqldb"
 )
 
-// Nearly always a batch only takes what lies there in plenty, for orders that are new here, or sells what this process has just
-// held. That needs no look beforehand: the batch is written blindly, in one round trip, behind guards that end the transaction
+// Nearly always a batch only takes what lies there, for orders that are new here, or sells what this process has just held. That needs no look beforehand: the batch is written blindly, in one round trip, behind guards that end the transaction
 // where any of it is not so. Then the batch is run as any other. What is written is the same.
 
 const (
@@ -106,16 +106,23 @@ func (b *blind) take(cmd *command) {
 	b.answers = append(b.answers, answer{grant: grant{cmd.lines, cmd.until}})
 }
 
-// queue the writes, in the order in which rows are locked everywhere: stock, then reservations.
-func (b *blind) queue(out *sqldb.Batch, region ident.Region, now time.Time) {
+// queue the writes, in the order in which rows are locked everywhere: stock, then reservations. Told becomes how many events are
+// on their way.
+func (b *blind) queue(out *sqldb.Batch, region ident.Region, now time.Time, told *int) error {
 	if len(b.made) > 0 {
 		spots := sortedSpots(slices.Collect(maps.Keys(b.stock)))
 		fcs, skus := spotColumns(spots)
-		units := make([]int64, len(spots))
+		units, events := make([]int64, len(spots)), make([]outbox.Event, len(spots))
 		for i, s := range spots {
-			units[i] = b.stock[s]
+			units[i], events[i] = b.stock[s], touchedEvent(region, skus[i])
 		}
-		out.Queue(stmtTakeBlindly, nil, string(region), fcs, skus, units, levels, len(spots))
+		packed, err := outbox.Pack(events)
+		if err != nil {
+			return err
+		}
+		e := outbox.ColumnsOf(now, packed)
+		out.QueueRead(stmtTakeBlindly, sqldb.Each(func(r sqldb.Row) error { return r.Scan(new(int), told) }),
+			string(region), fcs, skus, units, levels, len(spots), e.Shards, e.IDs, e.MessageIDs, e.Destinations, e.Subjects, e.Payloads, now)
 		orderFCs, orders := spotColumns(b.orders)
 		out.Queue(stmtAllNew, nil, string(region), orderFCs, orders)
 		c := columnsOf(b.made)
@@ -128,6 +135,7 @@ func (b *blind) queue(out *sqldb.Batch, region ident.Region, now time.Time) {
 		c := columnsOf(b.sold)
 		out.Queue(stmtSellBlindly, nil, string(region), c.fcs, c.orders, c.lines, c.skus, c.quantities, now, len(b.sold))
 	}
+	return nil
 }
 
 // tryBlindly writes a batch without a look. False, and no error, when it has to be run as any other: nothing is written then.
@@ -137,7 +145,10 @@ func (c *combiner) tryBlindly(ctx context.Context, m *memory, batch []*command) 
 		return nil, false, nil
 	}
 	var out sqldb.Batch
-	b.queue(&out, c.region, c.now())
+	told := 0
+	if err := b.queue(&out, c.region, c.now(), &told); err != nil {
+		return nil, false, err
+	}
 	err = c.db.Send(ctx, &out)
 	_, known := sqldb.UniqueViolation(err)
 	if known || sqldb.GuardFailed(err) {
@@ -147,6 +158,9 @@ func (c *combiner) tryBlindly(ctx context.Context, m *memory, batch []*command) 
 	}
 	if err == nil {
 		m.pause = 0
+		if told > 0 {
+			c.committed()
+		}
 	}
 	return b.answers, true, err
 }

@@ -85,31 +85,43 @@ FROM unnest($2::text[], $3::text[], $4::int8[], $5::int8[]) AS m (fc_id, sku, av
 ON CONFLICT (region, fc_id, sku) DO UPDATE
 SET available = excluded.available, reserved = excluded.reserved`)
 
-	// A guard that takes units: it divides by zero unless all lie there and none of the counts changes its level, which others
-	// would have to be told.
+	// A guard that takes units: it divides by zero unless all lie there. Of counts that change their level by it the region is
+	// told; each comes with the event that says so.
 	stmtTakeBlindly = sqldb.Define(sqldb.Regional, "inventory.take_blindly", `
-WITH moved AS (
-  /*@PG INSERT INTO inventory (region, fc_id, sku, available, reserved)
-  SELECT $1::crdb_internal_region, m.fc_id, m.sku, i.available - m.units, i.reserved + m.units
-  FROM unnest($2::text[], $3::text[], $4::int8[]) AS m (fc_id, sku, units)
+WITH /*@PG found AS (
+  SELECT m.fc_id, m.sku, m.units, m.shard, m.id, m.message_id, m.destination, m.subject, m.payload, i.available, i.reserved
+  FROM unnest($2::text[], $3::text[], $4::int8[], $7::int2[], $8::int8[], $9::text[], $10::text[], $11::text[], $12::bytea[])
+    AS m (fc_id, sku, units, shard, id, message_id, destination, subject, payload)
   CROSS JOIN LATERAL (
     SELECT available, reserved
     FROM inventory
     WHERE region = $1 AND fc_id = m.fc_id AND sku = m.sku
     FOR UPDATE
   ) AS i
-  WHERE i.available >= m.units AND width_bucket(i.available, $5::int8[]) = width_bucket(i.available - m.units, $5::int8[])
+  WHERE i.available >= m.units
+), @*/moved AS (
+  /*@PG INSERT INTO inventory (region, fc_id, sku, available, reserved)
+  SELECT $1::crdb_internal_region, fc_id, sku, available - units, reserved + units
+  FROM found
   ON CONFLICT (region, fc_id, sku) DO UPDATE
-  SET available = excluded.available, reserved = excluded.reserved @*/
+  SET available = excluded.available, reserved = excluded.reserved
+  RETURNING 1 @*/
   /*@CRDB UPDATE inventory AS i
   SET available = i.available - m.units, reserved = i.reserved + m.units
-  FROM unnest($2::text[], $3::text[], $4::int8[]) AS m (fc_id, sku, units)
-  WHERE i.region = $1 AND i.fc_id = m.fc_id AND i.sku = m.sku
-    AND i.available >= m.units AND width_bucket(i.available, $5::int8[]) = width_bucket(i.available - m.units, $5::int8[]) @*/
+  FROM unnest($2::text[], $3::text[], $4::int8[], $7::int2[], $8::int8[], $9::text[], $10::text[], $11::text[], $12::bytea[])
+    AS m (fc_id, sku, units, shard, id, message_id, destination, subject, payload)
+  WHERE i.region = $1 AND i.fc_id = m.fc_id AND i.sku = m.sku AND i.available >= m.units
+  RETURNING m.shard, m.id, m.message_id, m.destination, m.subject, m.payload,
+    width_bucket(i.available + m.units, $5::int8[]) <> width_bucket(i.available, $5::int8[]) AS leveled @*/
+), told AS (
+  INSERT INTO outbox (region, shard, id, message_id, destination, subject, payload, created_at)
+  SELECT $1::crdb_internal_region, shard, id, message_id, destination, subject, payload, $13
+  FROM /*@PG found
+  WHERE width_bucket(available, $5::int8[]) <> width_bucket(available - units, $5::int8[]) @*//*@CRDB moved
+  WHERE leveled @*/
   RETURNING 1
 )
-SELECT 1 / (count(*) = $6)::int
-FROM moved`)
+SELECT 1 / ((SELECT count(*) FROM moved) = $6)::int, (SELECT count(*) FROM told)`)
 
 	// A guard: it divides by zero when one of the orders is known at its FC, be it by its tombstone.
 	stmtAllNew = sqldb.Define(sqldb.Regional, "inventory.all_new", `

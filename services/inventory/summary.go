@@ -45,13 +45,17 @@ func queueTouched(out *sqldb.Batch, region ident.Region, now time.Time, skus []s
 	skus = slices.Compact(skus)
 	var events []outbox.Event
 	for chunk := range slices.Chunk(skus, summaryBatch) {
-		id := ident.NewToken()
-		events = append(events, outbox.Event{
-			MessageID: "stock/" + string(region) + "/" + id, Key: id, Destination: region, Subject: SubjectTouched(region),
-			Payload: &inventoryv1.StockTouched{Skus: chunk},
-		})
+		events = append(events, touchedEvent(region, chunk...))
 	}
 	return outbox.Queue(out, region, now, events...)
+}
+
+func touchedEvent(region ident.Region, skus ...string) outbox.Event {
+	id := ident.NewToken()
+	return outbox.Event{
+		MessageID: "stock/" + string(region) + "/" + id, Key: id, Destination: region, Subject: SubjectTouched(region),
+		Payload: &inventoryv1.StockTouched{Skus: skus},
+	}
 }
 
 // Touched is the consumer of the region's own events: it looks at the products of all of them anew. Looking twice changes
