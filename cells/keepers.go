@@ -59,7 +59,7 @@ func (c *Cell) newKeepers(region ident.Region, guard guard) *keepers {
 		here:    func() stockCommands { return c.services.inventory },
 		clients: map[string]stockCommands{}, away: map[string]time.Time{},
 		at: func(cell string) stockCommands {
-			return inventoryv1connect.NewInventoryServiceClient(c.peers, "http://"+cell, rpc.ClientOptions()...)
+			return &together{stockPeer: inventoryv1connect.NewInventoryServiceClient(c.peers, "http://"+cell, rpc.ClientOptions()...), atOnce: c.cfg.Lanes}
 		},
 	}
 	if region != c.region {

@@ -987,6 +987,279 @@ func (*CommitResponse) Descriptor() ([]byte, []int) {
 	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{17}
 }
 
+// Command is one call of another method.
+type Command struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Command:
+	//
+	//	*Command_Reserve
+	//	*Command_Commit
+	Command       isCommand_Command `protobuf_oneof:"command"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Command) Reset() {
+	*x = Command{}
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Command) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Command) ProtoMessage() {}
+
+func (x *Command) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Command.ProtoReflect.Descriptor instead.
+func (*Command) Descriptor() ([]byte, []int) {
+	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *Command) GetCommand() isCommand_Command {
+	if x != nil {
+		return x.Command
+	}
+	return nil
+}
+
+func (x *Command) GetReserve() *ReserveRequest {
+	if x != nil {
+		if x, ok := x.Command.(*Command_Reserve); ok {
+			return x.Reserve
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetCommit() *CommitRequest {
+	if x != nil {
+		if x, ok := x.Command.(*Command_Commit); ok {
+			return x.Commit
+		}
+	}
+	return nil
+}
+
+type isCommand_Command interface {
+	isCommand_Command()
+}
+
+type Command_Reserve struct {
+	Reserve *ReserveRequest `protobuf:"bytes,1,opt,name=reserve,proto3,oneof"`
+}
+
+type Command_Commit struct {
+	Commit *CommitRequest `protobuf:"bytes,2,opt,name=commit,proto3,oneof"`
+}
+
+func (*Command_Reserve) isCommand_Command() {}
+
+func (*Command_Commit) isCommand_Command() {}
+
+type BatchCommandRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 1 to 100.
+	Commands      []*Command `protobuf:"bytes,1,rep,name=commands,proto3" json:"commands,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchCommandRequest) Reset() {
+	*x = BatchCommandRequest{}
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchCommandRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchCommandRequest) ProtoMessage() {}
+
+func (x *BatchCommandRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchCommandRequest.ProtoReflect.Descriptor instead.
+func (*BatchCommandRequest) Descriptor() ([]byte, []int) {
+	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *BatchCommandRequest) GetCommands() []*Command {
+	if x != nil {
+		return x.Commands
+	}
+	return nil
+}
+
+// Outcome is what the call would have been answered.
+type Outcome struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Outcome:
+	//
+	//	*Outcome_Reserve
+	//	*Outcome_Commit
+	//	*Outcome_Refusal
+	Outcome       isOutcome_Outcome `protobuf_oneof:"outcome"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Outcome) Reset() {
+	*x = Outcome{}
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Outcome) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Outcome) ProtoMessage() {}
+
+func (x *Outcome) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
+func (*Outcome) Descriptor() ([]byte, []int) {
+	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *Outcome) GetOutcome() isOutcome_Outcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return nil
+}
+
+func (x *Outcome) GetReserve() *ReserveResponse {
+	if x != nil {
+		if x, ok := x.Outcome.(*Outcome_Reserve); ok {
+			return x.Reserve
+		}
+	}
+	return nil
+}
+
+func (x *Outcome) GetCommit() *CommitResponse {
+	if x != nil {
+		if x, ok := x.Outcome.(*Outcome_Commit); ok {
+			return x.Commit
+		}
+	}
+	return nil
+}
+
+func (x *Outcome) GetRefusal() []byte {
+	if x != nil {
+		if x, ok := x.Outcome.(*Outcome_Refusal); ok {
+			return x.Refusal
+		}
+	}
+	return nil
+}
+
+type isOutcome_Outcome interface {
+	isOutcome_Outcome()
+}
+
+type Outcome_Reserve struct {
+	Reserve *ReserveResponse `protobuf:"bytes,1,opt,name=reserve,proto3,oneof"`
+}
+
+type Outcome_Commit struct {
+	Commit *CommitResponse `protobuf:"bytes,2,opt,name=commit,proto3,oneof"`
+}
+
+type Outcome_Refusal struct {
+	// A serialized google.rpc.Status.
+	Refusal []byte `protobuf:"bytes,3,opt,name=refusal,proto3,oneof"`
+}
+
+func (*Outcome_Reserve) isOutcome_Outcome() {}
+
+func (*Outcome_Commit) isOutcome_Outcome() {}
+
+func (*Outcome_Refusal) isOutcome_Outcome() {}
+
+type BatchCommandResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In the order of the commands.
+	Outcomes      []*Outcome `protobuf:"bytes,1,rep,name=outcomes,proto3" json:"outcomes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchCommandResponse) Reset() {
+	*x = BatchCommandResponse{}
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchCommandResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchCommandResponse) ProtoMessage() {}
+
+func (x *BatchCommandResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchCommandResponse.ProtoReflect.Descriptor instead.
+func (*BatchCommandResponse) Descriptor() ([]byte, []int) {
+	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *BatchCommandResponse) GetOutcomes() []*Outcome {
+	if x != nil {
+		return x.Outcomes
+	}
+	return nil
+}
+
 type ReleaseRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	FcId          string                 `protobuf:"bytes,1,opt,name=fc_id,json=fcId,proto3" json:"fc_id,omitempty"`
@@ -997,7 +1270,7 @@ type ReleaseRequest struct {
 
 func (x *ReleaseRequest) Reset() {
 	*x = ReleaseRequest{}
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[18]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1009,7 +1282,7 @@ func (x *ReleaseRequest) String() string {
 func (*ReleaseRequest) ProtoMessage() {}
 
 func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[18]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1022,7 +1295,7 @@ func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{18}
+	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ReleaseRequest) GetFcId() string {
@@ -1049,7 +1322,7 @@ type ReleaseResponse struct {
 
 func (x *ReleaseResponse) Reset() {
 	*x = ReleaseResponse{}
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[19]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1061,7 +1334,7 @@ func (x *ReleaseResponse) String() string {
 func (*ReleaseResponse) ProtoMessage() {}
 
 func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[19]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1074,7 +1347,7 @@ func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseResponse.ProtoReflect.Descriptor instead.
 func (*ReleaseResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{19}
+	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ReleaseResponse) GetReleased() int64 {
@@ -1094,7 +1367,7 @@ type ShipRequest struct {
 
 func (x *ShipRequest) Reset() {
 	*x = ShipRequest{}
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[20]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1106,7 +1379,7 @@ func (x *ShipRequest) String() string {
 func (*ShipRequest) ProtoMessage() {}
 
 func (x *ShipRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[20]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1119,7 +1392,7 @@ func (x *ShipRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShipRequest.ProtoReflect.Descriptor instead.
 func (*ShipRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{20}
+	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ShipRequest) GetFcId() string {
@@ -1146,7 +1419,7 @@ type ShipResponse struct {
 
 func (x *ShipResponse) Reset() {
 	*x = ShipResponse{}
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[21]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1158,7 +1431,7 @@ func (x *ShipResponse) String() string {
 func (*ShipResponse) ProtoMessage() {}
 
 func (x *ShipResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[21]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1171,7 +1444,7 @@ func (x *ShipResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShipResponse.ProtoReflect.Descriptor instead.
 func (*ShipResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{21}
+	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ShipResponse) GetShipped() int64 {
@@ -1197,7 +1470,7 @@ type WriteOffRequest struct {
 
 func (x *WriteOffRequest) Reset() {
 	*x = WriteOffRequest{}
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[22]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1209,7 +1482,7 @@ func (x *WriteOffRequest) String() string {
 func (*WriteOffRequest) ProtoMessage() {}
 
 func (x *WriteOffRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[22]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1222,7 +1495,7 @@ func (x *WriteOffRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriteOffRequest.ProtoReflect.Descriptor instead.
 func (*WriteOffRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{22}
+	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *WriteOffRequest) GetFcId() string {
@@ -1270,7 +1543,7 @@ type WriteOffResponse struct {
 
 func (x *WriteOffResponse) Reset() {
 	*x = WriteOffResponse{}
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[23]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1282,7 +1555,7 @@ func (x *WriteOffResponse) String() string {
 func (*WriteOffResponse) ProtoMessage() {}
 
 func (x *WriteOffResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[23]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1295,7 +1568,7 @@ func (x *WriteOffResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriteOffResponse.ProtoReflect.Descriptor instead.
 func (*WriteOffResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{23}
+	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *WriteOffResponse) GetAlreadyCounted() bool {
@@ -1319,7 +1592,7 @@ type ReturnRequest struct {
 
 func (x *ReturnRequest) Reset() {
 	*x = ReturnRequest{}
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[24]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1331,7 +1604,7 @@ func (x *ReturnRequest) String() string {
 func (*ReturnRequest) ProtoMessage() {}
 
 func (x *ReturnRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[24]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1344,7 +1617,7 @@ func (x *ReturnRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReturnRequest.ProtoReflect.Descriptor instead.
 func (*ReturnRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{24}
+	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ReturnRequest) GetFcId() string {
@@ -1387,7 +1660,7 @@ type ReturnLine struct {
 
 func (x *ReturnLine) Reset() {
 	*x = ReturnLine{}
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[25]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1399,7 +1672,7 @@ func (x *ReturnLine) String() string {
 func (*ReturnLine) ProtoMessage() {}
 
 func (x *ReturnLine) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[25]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1412,7 +1685,7 @@ func (x *ReturnLine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReturnLine.ProtoReflect.Descriptor instead.
 func (*ReturnLine) Descriptor() ([]byte, []int) {
-	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{25}
+	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ReturnLine) GetSku() string {
@@ -1439,7 +1712,7 @@ type ReturnResponse struct {
 
 func (x *ReturnResponse) Reset() {
 	*x = ReturnResponse{}
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[26]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1451,7 +1724,7 @@ func (x *ReturnResponse) String() string {
 func (*ReturnResponse) ProtoMessage() {}
 
 func (x *ReturnResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[26]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1464,7 +1737,7 @@ func (x *ReturnResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReturnResponse.ProtoReflect.Descriptor instead.
 func (*ReturnResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{26}
+	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ReturnResponse) GetAlreadyCounted() bool {
@@ -1487,7 +1760,7 @@ type RestockRequest struct {
 
 func (x *RestockRequest) Reset() {
 	*x = RestockRequest{}
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[27]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1499,7 +1772,7 @@ func (x *RestockRequest) String() string {
 func (*RestockRequest) ProtoMessage() {}
 
 func (x *RestockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[27]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1512,7 +1785,7 @@ func (x *RestockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestockRequest.ProtoReflect.Descriptor instead.
 func (*RestockRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{27}
+	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *RestockRequest) GetFcId() string {
@@ -1548,7 +1821,7 @@ type RestockLine struct {
 
 func (x *RestockLine) Reset() {
 	*x = RestockLine{}
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[28]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1560,7 +1833,7 @@ func (x *RestockLine) String() string {
 func (*RestockLine) ProtoMessage() {}
 
 func (x *RestockLine) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[28]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1573,7 +1846,7 @@ func (x *RestockLine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestockLine.ProtoReflect.Descriptor instead.
 func (*RestockLine) Descriptor() ([]byte, []int) {
-	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{28}
+	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *RestockLine) GetSku() string {
@@ -1600,7 +1873,7 @@ type RestockResponse struct {
 
 func (x *RestockResponse) Reset() {
 	*x = RestockResponse{}
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[29]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1612,7 +1885,7 @@ func (x *RestockResponse) String() string {
 func (*RestockResponse) ProtoMessage() {}
 
 func (x *RestockResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[29]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1625,7 +1898,7 @@ func (x *RestockResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestockResponse.ProtoReflect.Descriptor instead.
 func (*RestockResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{29}
+	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *RestockResponse) GetAlreadyCounted() bool {
@@ -1651,7 +1924,7 @@ type AdjustRequest struct {
 
 func (x *AdjustRequest) Reset() {
 	*x = AdjustRequest{}
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[30]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1663,7 +1936,7 @@ func (x *AdjustRequest) String() string {
 func (*AdjustRequest) ProtoMessage() {}
 
 func (x *AdjustRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[30]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1676,7 +1949,7 @@ func (x *AdjustRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdjustRequest.ProtoReflect.Descriptor instead.
 func (*AdjustRequest) Descriptor() ([]byte, []int) {
-	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{30}
+	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *AdjustRequest) GetFcId() string {
@@ -1723,7 +1996,7 @@ type AdjustResponse struct {
 
 func (x *AdjustResponse) Reset() {
 	*x = AdjustResponse{}
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[31]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1735,7 +2008,7 @@ func (x *AdjustResponse) String() string {
 func (*AdjustResponse) ProtoMessage() {}
 
 func (x *AdjustResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[31]
+	mi := &file_cellar_inventory_v1_inventory_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1748,7 +2021,7 @@ func (x *AdjustResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdjustResponse.ProtoReflect.Descriptor instead.
 func (*AdjustResponse) Descriptor() ([]byte, []int) {
-	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{31}
+	return file_cellar_inventory_v1_inventory_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *AdjustResponse) GetAlreadyCounted() bool {
@@ -1819,7 +2092,20 @@ const file_cellar_inventory_v1_inventory_proto_rawDesc = "" +
 	"\rCommitRequest\x12\x13\n" +
 	"\x05fc_id\x18\x01 \x01(\tR\x04fcId\x12\x19\n" +
 	"\border_id\x18\x02 \x01(\tR\aorderId\"\x10\n" +
-	"\x0eCommitResponse\"@\n" +
+	"\x0eCommitResponse\"\x93\x01\n" +
+	"\aCommand\x12?\n" +
+	"\areserve\x18\x01 \x01(\v2#.cellar.inventory.v1.ReserveRequestH\x00R\areserve\x12<\n" +
+	"\x06commit\x18\x02 \x01(\v2\".cellar.inventory.v1.CommitRequestH\x00R\x06commitB\t\n" +
+	"\acommand\"O\n" +
+	"\x13BatchCommandRequest\x128\n" +
+	"\bcommands\x18\x01 \x03(\v2\x1c.cellar.inventory.v1.CommandR\bcommands\"\xb1\x01\n" +
+	"\aOutcome\x12@\n" +
+	"\areserve\x18\x01 \x01(\v2$.cellar.inventory.v1.ReserveResponseH\x00R\areserve\x12=\n" +
+	"\x06commit\x18\x02 \x01(\v2#.cellar.inventory.v1.CommitResponseH\x00R\x06commit\x12\x1a\n" +
+	"\arefusal\x18\x03 \x01(\fH\x00R\arefusalB\t\n" +
+	"\aoutcome\"P\n" +
+	"\x14BatchCommandResponse\x128\n" +
+	"\boutcomes\x18\x01 \x03(\v2\x1c.cellar.inventory.v1.OutcomeR\boutcomes\"@\n" +
 	"\x0eReleaseRequest\x12\x13\n" +
 	"\x05fc_id\x18\x01 \x01(\tR\x04fcId\x12\x19\n" +
 	"\border_id\x18\x02 \x01(\tR\aorderId\"-\n" +
@@ -1867,7 +2153,8 @@ const file_cellar_inventory_v1_inventory_proto_rawDesc = "" +
 	"\x05delta\x18\x04 \x01(\x03R\x05delta\x12\x16\n" +
 	"\x06reason\x18\x05 \x01(\tR\x06reason\"9\n" +
 	"\x0eAdjustResponse\x12'\n" +
-	"\x0falready_counted\x18\x01 \x01(\bR\x0ealreadyCounted2\x95\t\n" +
+	"\x0falready_counted\x18\x01 \x01(\bR\x0ealreadyCounted2\x80\n" +
+	"\n" +
 	"\x10InventoryService\x12u\n" +
 	"\x0fGetAvailability\x12+.cellar.inventory.v1.GetAvailabilityRequest\x1a,.cellar.inventory.v1.GetAvailabilityResponse\"\a\x88\xa6\x1d\x01\x90\x02\x01\x12c\n" +
 	"\tListStock\x12%.cellar.inventory.v1.ListStockRequest\x1a&.cellar.inventory.v1.ListStockResponse\"\a\x88\xa6\x1d\x02\x90\x02\x01\x12o\n" +
@@ -1876,7 +2163,8 @@ const file_cellar_inventory_v1_inventory_proto_rawDesc = "" +
 	"\n" +
 	"ExtendHold\x12&.cellar.inventory.v1.ExtendHoldRequest\x1a'.cellar.inventory.v1.ExtendHoldResponse\"\x04\x88\xa6\x1d\x02\x12W\n" +
 	"\x06Commit\x12\".cellar.inventory.v1.CommitRequest\x1a#.cellar.inventory.v1.CommitResponse\"\x04\x88\xa6\x1d\x02\x12Z\n" +
-	"\aRelease\x12#.cellar.inventory.v1.ReleaseRequest\x1a$.cellar.inventory.v1.ReleaseResponse\"\x04\x88\xa6\x1d\x02\x12Q\n" +
+	"\aRelease\x12#.cellar.inventory.v1.ReleaseRequest\x1a$.cellar.inventory.v1.ReleaseResponse\"\x04\x88\xa6\x1d\x02\x12i\n" +
+	"\fBatchCommand\x12(.cellar.inventory.v1.BatchCommandRequest\x1a).cellar.inventory.v1.BatchCommandResponse\"\x04\x88\xa6\x1d\x02\x12Q\n" +
 	"\x04Ship\x12 .cellar.inventory.v1.ShipRequest\x1a!.cellar.inventory.v1.ShipResponse\"\x04\x88\xa6\x1d\x02\x12]\n" +
 	"\bWriteOff\x12$.cellar.inventory.v1.WriteOffRequest\x1a%.cellar.inventory.v1.WriteOffResponse\"\x04\x88\xa6\x1d\x02\x12W\n" +
 	"\x06Return\x12\".cellar.inventory.v1.ReturnRequest\x1a#.cellar.inventory.v1.ReturnResponse\"\x04\x88\xa6\x1d\x02\x12Z\n" +
@@ -1896,7 +2184,7 @@ func file_cellar_inventory_v1_inventory_proto_rawDescGZIP() []byte {
 	return file_cellar_inventory_v1_inventory_proto_rawDescData
 }
 
-var file_cellar_inventory_v1_inventory_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
+var file_cellar_inventory_v1_inventory_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
 var file_cellar_inventory_v1_inventory_proto_goTypes = []any{
 	(*GetAvailabilityRequest)(nil),  // 0: cellar.inventory.v1.GetAvailabilityRequest
 	(*GetAvailabilityResponse)(nil), // 1: cellar.inventory.v1.GetAvailabilityResponse
@@ -1916,21 +2204,25 @@ var file_cellar_inventory_v1_inventory_proto_goTypes = []any{
 	(*ExtendHoldResponse)(nil),      // 15: cellar.inventory.v1.ExtendHoldResponse
 	(*CommitRequest)(nil),           // 16: cellar.inventory.v1.CommitRequest
 	(*CommitResponse)(nil),          // 17: cellar.inventory.v1.CommitResponse
-	(*ReleaseRequest)(nil),          // 18: cellar.inventory.v1.ReleaseRequest
-	(*ReleaseResponse)(nil),         // 19: cellar.inventory.v1.ReleaseResponse
-	(*ShipRequest)(nil),             // 20: cellar.inventory.v1.ShipRequest
-	(*ShipResponse)(nil),            // 21: cellar.inventory.v1.ShipResponse
-	(*WriteOffRequest)(nil),         // 22: cellar.inventory.v1.WriteOffRequest
-	(*WriteOffResponse)(nil),        // 23: cellar.inventory.v1.WriteOffResponse
-	(*ReturnRequest)(nil),           // 24: cellar.inventory.v1.ReturnRequest
-	(*ReturnLine)(nil),              // 25: cellar.inventory.v1.ReturnLine
-	(*ReturnResponse)(nil),          // 26: cellar.inventory.v1.ReturnResponse
-	(*RestockRequest)(nil),          // 27: cellar.inventory.v1.RestockRequest
-	(*RestockLine)(nil),             // 28: cellar.inventory.v1.RestockLine
-	(*RestockResponse)(nil),         // 29: cellar.inventory.v1.RestockResponse
-	(*AdjustRequest)(nil),           // 30: cellar.inventory.v1.AdjustRequest
-	(*AdjustResponse)(nil),          // 31: cellar.inventory.v1.AdjustResponse
-	(*timestamppb.Timestamp)(nil),   // 32: google.protobuf.Timestamp
+	(*Command)(nil),                 // 18: cellar.inventory.v1.Command
+	(*BatchCommandRequest)(nil),     // 19: cellar.inventory.v1.BatchCommandRequest
+	(*Outcome)(nil),                 // 20: cellar.inventory.v1.Outcome
+	(*BatchCommandResponse)(nil),    // 21: cellar.inventory.v1.BatchCommandResponse
+	(*ReleaseRequest)(nil),          // 22: cellar.inventory.v1.ReleaseRequest
+	(*ReleaseResponse)(nil),         // 23: cellar.inventory.v1.ReleaseResponse
+	(*ShipRequest)(nil),             // 24: cellar.inventory.v1.ShipRequest
+	(*ShipResponse)(nil),            // 25: cellar.inventory.v1.ShipResponse
+	(*WriteOffRequest)(nil),         // 26: cellar.inventory.v1.WriteOffRequest
+	(*WriteOffResponse)(nil),        // 27: cellar.inventory.v1.WriteOffResponse
+	(*ReturnRequest)(nil),           // 28: cellar.inventory.v1.ReturnRequest
+	(*ReturnLine)(nil),              // 29: cellar.inventory.v1.ReturnLine
+	(*ReturnResponse)(nil),          // 30: cellar.inventory.v1.ReturnResponse
+	(*RestockRequest)(nil),          // 31: cellar.inventory.v1.RestockRequest
+	(*RestockLine)(nil),             // 32: cellar.inventory.v1.RestockLine
+	(*RestockResponse)(nil),         // 33: cellar.inventory.v1.RestockResponse
+	(*AdjustRequest)(nil),           // 34: cellar.inventory.v1.AdjustRequest
+	(*AdjustResponse)(nil),          // 35: cellar.inventory.v1.AdjustResponse
+	(*timestamppb.Timestamp)(nil),   // 36: google.protobuf.Timestamp
 }
 var file_cellar_inventory_v1_inventory_proto_depIdxs = []int32{
 	2,  // 0: cellar.inventory.v1.GetAvailabilityResponse.availabilities:type_name -> cellar.inventory.v1.Availability
@@ -1938,42 +2230,50 @@ var file_cellar_inventory_v1_inventory_proto_depIdxs = []int32{
 	6,  // 2: cellar.inventory.v1.StockSummarized.summaries:type_name -> cellar.inventory.v1.StockSummary
 	10, // 3: cellar.inventory.v1.ListStockResponse.stocks:type_name -> cellar.inventory.v1.Stock
 	11, // 4: cellar.inventory.v1.ReserveRequest.lines:type_name -> cellar.inventory.v1.ReserveLine
-	32, // 5: cellar.inventory.v1.ReserveRequest.expires_at:type_name -> google.protobuf.Timestamp
-	32, // 6: cellar.inventory.v1.ReserveResponse.expires_at:type_name -> google.protobuf.Timestamp
+	36, // 5: cellar.inventory.v1.ReserveRequest.expires_at:type_name -> google.protobuf.Timestamp
+	36, // 6: cellar.inventory.v1.ReserveResponse.expires_at:type_name -> google.protobuf.Timestamp
 	11, // 7: cellar.inventory.v1.ReserveResponse.lines:type_name -> cellar.inventory.v1.ReserveLine
-	32, // 8: cellar.inventory.v1.ExtendHoldRequest.expires_at:type_name -> google.protobuf.Timestamp
-	11, // 9: cellar.inventory.v1.WriteOffRequest.lines:type_name -> cellar.inventory.v1.ReserveLine
-	25, // 10: cellar.inventory.v1.ReturnRequest.lines:type_name -> cellar.inventory.v1.ReturnLine
-	28, // 11: cellar.inventory.v1.RestockRequest.lines:type_name -> cellar.inventory.v1.RestockLine
-	0,  // 12: cellar.inventory.v1.InventoryService.GetAvailability:input_type -> cellar.inventory.v1.GetAvailabilityRequest
-	3,  // 13: cellar.inventory.v1.InventoryService.ListStock:input_type -> cellar.inventory.v1.ListStockRequest
-	4,  // 14: cellar.inventory.v1.InventoryService.ListSummaries:input_type -> cellar.inventory.v1.ListSummariesRequest
-	12, // 15: cellar.inventory.v1.InventoryService.Reserve:input_type -> cellar.inventory.v1.ReserveRequest
-	14, // 16: cellar.inventory.v1.InventoryService.ExtendHold:input_type -> cellar.inventory.v1.ExtendHoldRequest
-	16, // 17: cellar.inventory.v1.InventoryService.Commit:input_type -> cellar.inventory.v1.CommitRequest
-	18, // 18: cellar.inventory.v1.InventoryService.Release:input_type -> cellar.inventory.v1.ReleaseRequest
-	20, // 19: cellar.inventory.v1.InventoryService.Ship:input_type -> cellar.inventory.v1.ShipRequest
-	22, // 20: cellar.inventory.v1.InventoryService.WriteOff:input_type -> cellar.inventory.v1.WriteOffRequest
-	24, // 21: cellar.inventory.v1.InventoryService.Return:input_type -> cellar.inventory.v1.ReturnRequest
-	27, // 22: cellar.inventory.v1.InventoryService.Restock:input_type -> cellar.inventory.v1.RestockRequest
-	30, // 23: cellar.inventory.v1.InventoryService.Adjust:input_type -> cellar.inventory.v1.AdjustRequest
-	1,  // 24: cellar.inventory.v1.InventoryService.GetAvailability:output_type -> cellar.inventory.v1.GetAvailabilityResponse
-	9,  // 25: cellar.inventory.v1.InventoryService.ListStock:output_type -> cellar.inventory.v1.ListStockResponse
-	5,  // 26: cellar.inventory.v1.InventoryService.ListSummaries:output_type -> cellar.inventory.v1.ListSummariesResponse
-	13, // 27: cellar.inventory.v1.InventoryService.Reserve:output_type -> cellar.inventory.v1.ReserveResponse
-	15, // 28: cellar.inventory.v1.InventoryService.ExtendHold:output_type -> cellar.inventory.v1.ExtendHoldResponse
-	17, // 29: cellar.inventory.v1.InventoryService.Commit:output_type -> cellar.inventory.v1.CommitResponse
-	19, // 30: cellar.inventory.v1.InventoryService.Release:output_type -> cellar.inventory.v1.ReleaseResponse
-	21, // 31: cellar.inventory.v1.InventoryService.Ship:output_type -> cellar.inventory.v1.ShipResponse
-	23, // 32: cellar.inventory.v1.InventoryService.WriteOff:output_type -> cellar.inventory.v1.WriteOffResponse
-	26, // 33: cellar.inventory.v1.InventoryService.Return:output_type -> cellar.inventory.v1.ReturnResponse
-	29, // 34: cellar.inventory.v1.InventoryService.Restock:output_type -> cellar.inventory.v1.RestockResponse
-	31, // 35: cellar.inventory.v1.InventoryService.Adjust:output_type -> cellar.inventory.v1.AdjustResponse
-	24, // [24:36] is the sub-list for method output_type
-	12, // [12:24] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	36, // 8: cellar.inventory.v1.ExtendHoldRequest.expires_at:type_name -> google.protobuf.Timestamp
+	12, // 9: cellar.inventory.v1.Command.reserve:type_name -> cellar.inventory.v1.ReserveRequest
+	16, // 10: cellar.inventory.v1.Command.commit:type_name -> cellar.inventory.v1.CommitRequest
+	18, // 11: cellar.inventory.v1.BatchCommandRequest.commands:type_name -> cellar.inventory.v1.Command
+	13, // 12: cellar.inventory.v1.Outcome.reserve:type_name -> cellar.inventory.v1.ReserveResponse
+	17, // 13: cellar.inventory.v1.Outcome.commit:type_name -> cellar.inventory.v1.CommitResponse
+	20, // 14: cellar.inventory.v1.BatchCommandResponse.outcomes:type_name -> cellar.inventory.v1.Outcome
+	11, // 15: cellar.inventory.v1.WriteOffRequest.lines:type_name -> cellar.inventory.v1.ReserveLine
+	29, // 16: cellar.inventory.v1.ReturnRequest.lines:type_name -> cellar.inventory.v1.ReturnLine
+	32, // 17: cellar.inventory.v1.RestockRequest.lines:type_name -> cellar.inventory.v1.RestockLine
+	0,  // 18: cellar.inventory.v1.InventoryService.GetAvailability:input_type -> cellar.inventory.v1.GetAvailabilityRequest
+	3,  // 19: cellar.inventory.v1.InventoryService.ListStock:input_type -> cellar.inventory.v1.ListStockRequest
+	4,  // 20: cellar.inventory.v1.InventoryService.ListSummaries:input_type -> cellar.inventory.v1.ListSummariesRequest
+	12, // 21: cellar.inventory.v1.InventoryService.Reserve:input_type -> cellar.inventory.v1.ReserveRequest
+	14, // 22: cellar.inventory.v1.InventoryService.ExtendHold:input_type -> cellar.inventory.v1.ExtendHoldRequest
+	16, // 23: cellar.inventory.v1.InventoryService.Commit:input_type -> cellar.inventory.v1.CommitRequest
+	22, // 24: cellar.inventory.v1.InventoryService.Release:input_type -> cellar.inventory.v1.ReleaseRequest
+	19, // 25: cellar.inventory.v1.InventoryService.BatchCommand:input_type -> cellar.inventory.v1.BatchCommandRequest
+	24, // 26: cellar.inventory.v1.InventoryService.Ship:input_type -> cellar.inventory.v1.ShipRequest
+	26, // 27: cellar.inventory.v1.InventoryService.WriteOff:input_type -> cellar.inventory.v1.WriteOffRequest
+	28, // 28: cellar.inventory.v1.InventoryService.Return:input_type -> cellar.inventory.v1.ReturnRequest
+	31, // 29: cellar.inventory.v1.InventoryService.Restock:input_type -> cellar.inventory.v1.RestockRequest
+	34, // 30: cellar.inventory.v1.InventoryService.Adjust:input_type -> cellar.inventory.v1.AdjustRequest
+	1,  // 31: cellar.inventory.v1.InventoryService.GetAvailability:output_type -> cellar.inventory.v1.GetAvailabilityResponse
+	9,  // 32: cellar.inventory.v1.InventoryService.ListStock:output_type -> cellar.inventory.v1.ListStockResponse
+	5,  // 33: cellar.inventory.v1.InventoryService.ListSummaries:output_type -> cellar.inventory.v1.ListSummariesResponse
+	13, // 34: cellar.inventory.v1.InventoryService.Reserve:output_type -> cellar.inventory.v1.ReserveResponse
+	15, // 35: cellar.inventory.v1.InventoryService.ExtendHold:output_type -> cellar.inventory.v1.ExtendHoldResponse
+	17, // 36: cellar.inventory.v1.InventoryService.Commit:output_type -> cellar.inventory.v1.CommitResponse
+	23, // 37: cellar.inventory.v1.InventoryService.Release:output_type -> cellar.inventory.v1.ReleaseResponse
+	21, // 38: cellar.inventory.v1.InventoryService.BatchCommand:output_type -> cellar.inventory.v1.BatchCommandResponse
+	25, // 39: cellar.inventory.v1.InventoryService.Ship:output_type -> cellar.inventory.v1.ShipResponse
+	27, // 40: cellar.inventory.v1.InventoryService.WriteOff:output_type -> cellar.inventory.v1.WriteOffResponse
+	30, // 41: cellar.inventory.v1.InventoryService.Return:output_type -> cellar.inventory.v1.ReturnResponse
+	33, // 42: cellar.inventory.v1.InventoryService.Restock:output_type -> cellar.inventory.v1.RestockResponse
+	35, // 43: cellar.inventory.v1.InventoryService.Adjust:output_type -> cellar.inventory.v1.AdjustResponse
+	31, // [31:44] is the sub-list for method output_type
+	18, // [18:31] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_cellar_inventory_v1_inventory_proto_init() }
@@ -1981,13 +2281,22 @@ func file_cellar_inventory_v1_inventory_proto_init() {
 	if File_cellar_inventory_v1_inventory_proto != nil {
 		return
 	}
+	file_cellar_inventory_v1_inventory_proto_msgTypes[18].OneofWrappers = []any{
+		(*Command_Reserve)(nil),
+		(*Command_Commit)(nil),
+	}
+	file_cellar_inventory_v1_inventory_proto_msgTypes[20].OneofWrappers = []any{
+		(*Outcome_Reserve)(nil),
+		(*Outcome_Commit)(nil),
+		(*Outcome_Refusal)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cellar_inventory_v1_inventory_proto_rawDesc), len(file_cellar_inventory_v1_inventory_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   32,
+			NumMessages:   36,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -53,6 +53,9 @@ const (
 	// InventoryServiceReleaseProcedure is the fully-qualified name of the InventoryService's Release
 	// RPC.
 	InventoryServiceReleaseProcedure = "/cellar.inventory.v1.InventoryService/Release"
+	// InventoryServiceBatchCommandProcedure is the fully-qualified name of the InventoryService's
+	// BatchCommand RPC.
+	InventoryServiceBatchCommandProcedure = "/cellar.inventory.v1.InventoryService/BatchCommand"
 	// InventoryServiceShipProcedure is the fully-qualified name of the InventoryService's Ship RPC.
 	InventoryServiceShipProcedure = "/cellar.inventory.v1.InventoryService/Ship"
 	// InventoryServiceWriteOffProcedure is the fully-qualified name of the InventoryService's WriteOff
@@ -90,6 +93,9 @@ type InventoryServiceClient interface {
 	// (FAILED_PRECONDITION, ALREADY_SHIPPED). Also of an order that never reserved: a later Reserve of the
 	// same order is then refused (FAILED_PRECONDITION, HOLD_RELEASED), so that a late duplicate holds nothing.
 	Release(context.Context, *v1.ReleaseRequest) (*v1.ReleaseResponse, error)
+	// BatchCommand does what several orders ask for at the same moment, each by itself: what is refused to one says nothing about
+	// the others. Internal: cells ask it of each other, in place of as many calls.
+	BatchCommand(context.Context, *v1.BatchCommandRequest) (*v1.BatchCommandResponse, error)
 	// Ship takes an order's committed stock at one FC out of the building. Shipping twice changes nothing.
 	Ship(context.Context, *v1.ShipRequest) (*v1.ShipResponse, error)
 	// WriteOff takes units that an order has bought at one FC, and that are not on the shelf, off the books, once a write-off id: they are
@@ -163,6 +169,12 @@ func NewInventoryServiceClient(httpClient connect.HTTPClient, baseURL string, op
 			connect.WithSchema(inventoryServiceMethods.ByName("Release")),
 			connect.WithClientOptions(opts...),
 		),
+		batchCommand: connect.NewClient[v1.BatchCommandRequest, v1.BatchCommandResponse](
+			httpClient,
+			baseURL+InventoryServiceBatchCommandProcedure,
+			connect.WithSchema(inventoryServiceMethods.ByName("BatchCommand")),
+			connect.WithClientOptions(opts...),
+		),
 		ship: connect.NewClient[v1.ShipRequest, v1.ShipResponse](
 			httpClient,
 			baseURL+InventoryServiceShipProcedure,
@@ -205,6 +217,7 @@ type inventoryServiceClient struct {
 	extendHold      *connect.Client[v1.ExtendHoldRequest, v1.ExtendHoldResponse]
 	commit          *connect.Client[v1.CommitRequest, v1.CommitResponse]
 	release         *connect.Client[v1.ReleaseRequest, v1.ReleaseResponse]
+	batchCommand    *connect.Client[v1.BatchCommandRequest, v1.BatchCommandResponse]
 	ship            *connect.Client[v1.ShipRequest, v1.ShipResponse]
 	writeOff        *connect.Client[v1.WriteOffRequest, v1.WriteOffResponse]
 	_return         *connect.Client[v1.ReturnRequest, v1.ReturnResponse]
@@ -269,6 +282,15 @@ func (c *inventoryServiceClient) Commit(ctx context.Context, req *v1.CommitReque
 // Release calls cellar.inventory.v1.InventoryService.Release.
 func (c *inventoryServiceClient) Release(ctx context.Context, req *v1.ReleaseRequest) (*v1.ReleaseResponse, error) {
 	response, err := c.release.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// BatchCommand calls cellar.inventory.v1.InventoryService.BatchCommand.
+func (c *inventoryServiceClient) BatchCommand(ctx context.Context, req *v1.BatchCommandRequest) (*v1.BatchCommandResponse, error) {
+	response, err := c.batchCommand.CallUnary(ctx, connect.NewRequest(req))
 	if response != nil {
 		return response.Msg, err
 	}
@@ -343,6 +365,9 @@ type InventoryServiceHandler interface {
 	// (FAILED_PRECONDITION, ALREADY_SHIPPED). Also of an order that never reserved: a later Reserve of the
 	// same order is then refused (FAILED_PRECONDITION, HOLD_RELEASED), so that a late duplicate holds nothing.
 	Release(context.Context, *v1.ReleaseRequest) (*v1.ReleaseResponse, error)
+	// BatchCommand does what several orders ask for at the same moment, each by itself: what is refused to one says nothing about
+	// the others. Internal: cells ask it of each other, in place of as many calls.
+	BatchCommand(context.Context, *v1.BatchCommandRequest) (*v1.BatchCommandResponse, error)
 	// Ship takes an order's committed stock at one FC out of the building. Shipping twice changes nothing.
 	Ship(context.Context, *v1.ShipRequest) (*v1.ShipResponse, error)
 	// WriteOff takes units that an order has bought at one FC, and that are not on the shelf, off the books, once a write-off id: they are
@@ -412,6 +437,12 @@ func NewInventoryServiceHandler(svc InventoryServiceHandler, opts ...connect.Han
 		connect.WithSchema(inventoryServiceMethods.ByName("Release")),
 		connect.WithHandlerOptions(opts...),
 	)
+	inventoryServiceBatchCommandHandler := connect.NewUnaryHandlerSimple(
+		InventoryServiceBatchCommandProcedure,
+		svc.BatchCommand,
+		connect.WithSchema(inventoryServiceMethods.ByName("BatchCommand")),
+		connect.WithHandlerOptions(opts...),
+	)
 	inventoryServiceShipHandler := connect.NewUnaryHandlerSimple(
 		InventoryServiceShipProcedure,
 		svc.Ship,
@@ -458,6 +489,8 @@ func NewInventoryServiceHandler(svc InventoryServiceHandler, opts ...connect.Han
 			inventoryServiceCommitHandler.ServeHTTP(w, r)
 		case InventoryServiceReleaseProcedure:
 			inventoryServiceReleaseHandler.ServeHTTP(w, r)
+		case InventoryServiceBatchCommandProcedure:
+			inventoryServiceBatchCommandHandler.ServeHTTP(w, r)
 		case InventoryServiceShipProcedure:
 			inventoryServiceShipHandler.ServeHTTP(w, r)
 		case InventoryServiceWriteOffProcedure:
@@ -503,6 +536,10 @@ func (UnimplementedInventoryServiceHandler) Commit(context.Context, *v1.CommitRe
 
 func (UnimplementedInventoryServiceHandler) Release(context.Context, *v1.ReleaseRequest) (*v1.ReleaseResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.inventory.v1.InventoryService.Release is not implemented"))
+}
+
+func (UnimplementedInventoryServiceHandler) BatchCommand(context.Context, *v1.BatchCommandRequest) (*v1.BatchCommandResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cellar.inventory.v1.InventoryService.BatchCommand is not implemented"))
 }
 
 func (UnimplementedInventoryServiceHandler) Ship(context.Context, *v1.ShipRequest) (*v1.ShipResponse, error) {
