@@ -1549,13 +1549,7 @@ FROM unnest($2::int2[], $3::int8[], $4::text[], $5::text[], $6::text[], $7::byte
 
 -- outbox.forget (any)
 DELETE FROM outbox
-WHERE region = $1 AND shard = $2 AND (id, message_id) IN (
-  SELECT id, message_id
-  FROM outbox
-  WHERE region = $1 AND shard = $2 AND published_at < $3
-  ORDER BY published_at
-  LIMIT $4
-);
+WHERE region = $1 AND shard = $2 AND id > $3 AND id <= $4 AND published_at < $5;
 
 -- outbox.heads (any)
 SELECT o.destination, min(o.created_at)
@@ -1591,6 +1585,16 @@ WHERE w.pending > 0
 GROUP BY d.destination
 ORDER BY d.destination;
 
+-- outbox.page (any)
+SELECT count(*), coalesce(max(id), 0)
+FROM (
+  SELECT id
+  FROM outbox
+  WHERE region = $1 AND shard = $2 AND id > $3 AND id < $4
+  ORDER BY id
+  LIMIT $5
+) AS p;
+
 -- outbox.pending (any)
 SELECT o.destination, o.shard, o.id, o.message_id, o.subject, o.payload
 FROM unnest($3::text[]) AS d (destination)
@@ -1611,21 +1615,9 @@ FROM unnest($2::int2[], $3::int8[], $4::text[]) AS p (shard, id, message_id)
 WHERE o.region = $1 AND o.shard = p.shard AND o.id = p.id AND o.message_id = p.message_id;
 
 -- outbox.replay (any)
-WITH picked AS (
-  SELECT id, message_id
-  FROM outbox
-  WHERE region = $1 AND shard = $2 AND id > $3 AND destination = $4 AND published_at >= $5 AND published_at < $6
-  ORDER BY id
-  LIMIT $7
-), sent_again AS (
-  UPDATE outbox AS o
-  SET published_at = NULL
-  FROM picked AS p
-  WHERE o.region = $1 AND o.shard = $2 AND o.id = p.id AND o.message_id = p.message_id
-  RETURNING o.id
-)
-SELECT count(*), coalesce(max(id), 0)
-FROM sent_again;
+UPDATE outbox
+SET published_at = NULL
+WHERE region = $1 AND shard = $2 AND id > $3 AND id <= $4 AND destination = $5 AND published_at >= $6 AND published_at < $7;
 
 -- outbox.waiting (any)
 SELECT s.shard

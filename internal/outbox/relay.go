@@ -46,16 +46,6 @@ SET published_at = $5
 FROM unnest($2::int2[], $3::int8[], $4::text[]) AS p (shard, id, message_id)
 WHERE o.region = $1 AND o.shard = p.shard AND o.id = p.id AND o.message_id = p.message_id`)
 
-	stmtForget = sqldb.Define(sqldb.Any, "outbox.forget", `
-DELETE FROM outbox
-WHERE region = $1 AND shard = $2 AND (id, message_id) IN (
-  SELECT id, message_id
-  FROM outbox
-  WHERE region = $1 AND shard = $2 AND published_at < $3
-  ORDER BY published_at
-  LIMIT $4
-)`)
-
 	stmtLag = sqldb.Define(sqldb.Any, "outbox.lag", `
 SELECT count(*), min(created_at)
 FROM outbox
@@ -78,9 +68,8 @@ const (
 	leases = 2
 	// replayWindow is how long published events are kept to fill a broker again.
 	replayWindow = 24 * time.Hour
-	// forgetEvery and forgetBatch bound the clean-up's share of the work.
+	// forgetEvery bounds the clean-up's share of the work.
 	forgetEvery = time.Minute
-	forgetBatch = 5000
 	// observeEvery is the pace of the lag's measurement: of the order of a scrape.
 	observeEvery = 15 * time.Second
 	// relayTimeout bounds the reading of one round, and each of its batches.
@@ -128,6 +117,9 @@ type Relay struct {
 	mu     sync.Mutex
 	held   [leases]bool
 	tenure *tenure // nil until something is begun
+
+	// forgotten is the id after which each shard's next page of old events is; only watch knows it.
+	forgotten [Shards]int64
 }
 
 // New relay.
@@ -219,15 +211,6 @@ func (r *Relay) observe(all []Lag) {
 			}
 		}
 		r.deps.Observe.OutboxLags(r.deps.DB.Database(), d, pending, oldest)
-	}
-}
-
-// forget events that were published before a time.
-func (r *Relay) forget(ctx context.Context, shards []int16, before time.Time) {
-	for _, shard := range shards {
-		if _, err := r.deps.DB.Exec(ctx, stmtForget, string(r.deps.Region), shard, before, forgetBatch); err != nil && ctx.Err() == nil {
-			r.deps.Log.WarnContext(ctx, "old events could not be deleted", "shard", shard, "error", err)
-		}
 	}
 }
 
