@@ -2,6 +2,7 @@ package outbox_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -22,9 +23,12 @@ type shown struct {
 	*broker
 	batches chan []string
 	take    chan struct{}
+	gaveUp  chan error
 }
 
-func newShown() shown { return shown{newBroker(), make(chan []string), make(chan struct{})} }
+func newShown() shown {
+	return shown{newBroker(), make(chan []string), make(chan struct{}), make(chan error, 1)}
+}
 
 func (s shown) Publish(ctx context.Context, region ident.Region, messages []bus.Message) error {
 	var ids []string
@@ -41,6 +45,10 @@ func (s shown) Publish(ctx context.Context, region ident.Region, messages []bus.
 	case <-s.take:
 		return s.broker.Publish(ctx, region, messages)
 	case <-ctx.Done():
+		select {
+		case s.gaveUp <- ctx.Err():
+		default:
+		}
 		return ctx.Err()
 	}
 }
@@ -54,6 +62,17 @@ func (s shown) next(t *testing.T) []string {
 	case <-time.After(patience):
 		t.Fatal("nothing is published")
 		return nil
+	}
+}
+
+// let the batch that is shown be taken, and await that the relay knows of it: so many are left.
+func (s shown) let(t *testing.T, relay *outbox.Relay, left int64) {
+	t.Helper()
+	select {
+	case s.take <- struct{}{}:
+		awaitLag(t, relay, left)
+	case <-time.After(patience):
+		t.Fatal("no batch waits to be taken")
 	}
 }
 
@@ -77,13 +96,10 @@ func holding(t *testing.T, db *sqldb.DB) (shown, *outbox.Relay) {
 	relay := newRelay(db, "use1-a", s, newGate())
 	enqueue(t, db, pair("first")...)
 	run(t, relay)
-	for n := 0; n < leases; n += len(s.next(t)) {
-		if n > 0 {
-			s.take <- struct{}{}
-		}
+	for left := int64(leases); left > 0; {
+		left -= int64(len(s.next(t)))
+		s.let(t, relay, left)
 	}
-	s.take <- struct{}{}
-	awaitLag(t, relay, 0)
 	return s, relay
 }
 
@@ -96,8 +112,7 @@ func TestWhatARelayHoldsLeavesInOneBatch(t *testing.T) {
 		if got, want := s.next(t), []string{name + "/0", name + "/1"}; !slices.Equal(got, want) {
 			t.Errorf("a batch has %v, want %v", got, want)
 		}
-		s.take <- struct{}{}
-		awaitLag(t, relay, 0)
+		s.let(t, relay, 0)
 	}
 }
 
@@ -129,26 +144,26 @@ func TestALeaseThatIsLostTakesItsShardsAlong(t *testing.T) {
 				t.Fatal(err)
 			}
 			// The batch is given up, since half of it is another's to send; the other half comes again.
+			if err := <-s.gaveUp; !errors.Is(err, context.Canceled) {
+				t.Errorf("it was given up by %v", err)
+			}
 			if got := s.next(t); !slices.Equal(got, []string{kept("a")}) {
 				t.Errorf("a batch has %v", got)
 			}
-			s.take <- struct{}{}
-			awaitLag(t, relay, 1)
+			s.let(t, relay, 1)
 			enqueue(t, db, pair("b")...)
 			relay.Nudge()
 			if got := s.next(t); !slices.Equal(got, []string{kept("b")}) {
 				t.Errorf("a batch has %v", got)
 			}
-			s.take <- struct{}{}
-			awaitLag(t, relay, 2)
+			s.let(t, relay, 2)
 			if _, err := db.Exec(t.Context(), stmtGiveBack, string(home), lease); err != nil {
 				t.Fatal(err)
 			}
 			if got := s.next(t); !slices.Equal(got, []string{gone("a"), gone("b")}) {
 				t.Errorf("a batch has %v", got)
 			}
-			s.take <- struct{}{}
-			awaitLag(t, relay, 0)
+			s.let(t, relay, 0)
 		})
 	}
 }
