@@ -443,10 +443,10 @@ ORDER BY category
 LIMIT $1;
 
 -- catalog.families (cellar_global)
-SELECT sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by, offer_of, seller, condition, prime, withdrawn_at
+SELECT sku, title, category, price_minor_units, currency, offer_of, seller, condition, prime, description, brand, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by, withdrawn_at
 FROM unnest($1::text[]) AS f (name)
 CROSS JOIN LATERAL (
-  SELECT sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by, offer_of, seller, condition, prime, withdrawn_at
+  SELECT sku, title, category, price_minor_units, currency, offer_of, seller, condition, prime, description, brand, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by, withdrawn_at
   FROM products
   WHERE family = f.name AND family <> '' AND withdrawn_at IS NULL
   ORDER BY sku
@@ -454,7 +454,7 @@ CROSS JOIN LATERAL (
 ) AS p;
 
 -- catalog.get (cellar_global)
-SELECT sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by, offer_of, seller, condition, prime, coalesce(withdrawn_at, (SELECT o.withdrawn_at FROM products AS o WHERE o.sku = products.offer_of AND products.offer_of <> ''))
+SELECT sku, title, category, price_minor_units, currency, offer_of, seller, condition, prime, description, brand, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by, coalesce(withdrawn_at, (SELECT o.withdrawn_at FROM products AS o WHERE o.sku = products.offer_of AND products.offer_of <> ''))
 FROM products
 WHERE sku = ANY ($1::text[]);
 
@@ -465,6 +465,11 @@ FROM unnest($1::text[], $2::bytea[]) AS h (sku, history)
 ON CONFLICT (sku) DO UPDATE
 SET history = excluded.history;
 
+-- catalog.lines (cellar_global)
+SELECT sku, title, category, price_minor_units, currency, offer_of, seller, condition, prime, coalesce(withdrawn_at, (SELECT o.withdrawn_at FROM products AS o WHERE o.sku = products.offer_of AND products.offer_of <> ''))
+FROM products
+WHERE sku = ANY ($1::text[]);
+
 -- catalog.list (cellar_global)
 INSERT INTO category_listings (category, popularity, sku)
 SELECT l.category, l.popularity, l.sku
@@ -472,16 +477,16 @@ FROM unnest($1::text[], $2::int4[], $3::text[]) AS l (category, popularity, sku)
 ON CONFLICT (category, popularity, sku) DO NOTHING;
 
 -- catalog.lock (cellar_global)
-SELECT sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by, offer_of, seller, condition, prime, withdrawn_at
+SELECT sku, title, category, price_minor_units, currency, offer_of, seller, condition, prime, description, brand, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by, withdrawn_at
 FROM products
 WHERE sku = $1
 FOR UPDATE;
 
 -- catalog.offers (cellar_global)
-SELECT sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by, offer_of, seller, condition, prime, withdrawn_at
+SELECT sku, title, category, price_minor_units, currency, offer_of, seller, condition, prime, description, brand, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by, withdrawn_at
 FROM unnest($1::text[]) AS f (product)
 CROSS JOIN LATERAL (
-  SELECT sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by, offer_of, seller, condition, prime, withdrawn_at
+  SELECT sku, title, category, price_minor_units, currency, offer_of, seller, condition, prime, description, brand, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by, withdrawn_at
   FROM products
   WHERE offer_of = f.product AND offer_of <> '' AND coalesce(withdrawn_at, (SELECT o.withdrawn_at FROM products AS o WHERE o.sku = products.offer_of AND products.offer_of <> '')) IS NULL
   ORDER BY condition, price_minor_units, sku
@@ -506,7 +511,7 @@ SET withdrawn_at = NULL, version = version + 1, updated_at = $2
 WHERE sku = $1 AND withdrawn_at IS NOT NULL;
 
 -- catalog.scan (cellar_global)
-SELECT sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by, offer_of, seller, condition, prime, coalesce(withdrawn_at, (SELECT o.withdrawn_at FROM products AS o WHERE o.sku = products.offer_of AND products.offer_of <> ''))
+SELECT sku, title, category, price_minor_units, currency, offer_of, seller, condition, prime, description, brand, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by, coalesce(withdrawn_at, (SELECT o.withdrawn_at FROM products AS o WHERE o.sku = products.offer_of AND products.offer_of <> ''))
 FROM products
 WHERE sku > $1
 ORDER BY sku
@@ -517,10 +522,10 @@ DELETE FROM category_listings
 WHERE sku = ANY ($1::text[]);
 
 -- catalog.upsert (cellar_global)
-INSERT INTO products (sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by, offer_of, seller, condition, prime)
-SELECT p.sku, p.title, p.description, p.brand, p.category, p.price, p.currency,
-  ARRAY (SELECT jsonb_array_elements_text(p.image_urls)), p.attributes, p.weight, p.popularity, 1, $12,
-  p.family, ARRAY (SELECT jsonb_array_elements_text(p.varies_by)), p.offer_of, p.seller, p.condition, p.prime
+INSERT INTO products (sku, title, category, price_minor_units, currency, offer_of, seller, condition, prime, description, brand, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by)
+SELECT p.sku, p.title, p.category, p.price, p.currency, p.offer_of, p.seller, p.condition, p.prime,
+  p.description, p.brand, ARRAY (SELECT jsonb_array_elements_text(p.image_urls)), p.attributes, p.weight, p.popularity, 1, $12,
+  p.family, ARRAY (SELECT jsonb_array_elements_text(p.varies_by))
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::int8[], $7::text[], $8::jsonb[], $9::jsonb[], $10::int8[], $11::int4[], $13::text[], $14::jsonb[],
   $15::text[], $16::text[], $17::int2[], $18::bool[])
   AS p (sku, title, description, brand, category, price, currency, image_urls, attributes, weight, popularity, family, varies_by, offer_of, seller, condition, prime)
@@ -1550,13 +1555,7 @@ FROM unnest($2::int2[], $3::int8[], $4::text[], $5::text[], $6::text[], $7::byte
 
 -- outbox.forget (any)
 DELETE FROM outbox
-WHERE region = $1 AND shard = $2 AND (id, message_id) IN (
-  SELECT id, message_id
-  FROM outbox
-  WHERE region = $1 AND shard = $2 AND published_at < $3
-  ORDER BY published_at
-  LIMIT $4
-);
+WHERE region = $1 AND shard = $2 AND id > $3 AND id <= $4 AND published_at < $5;
 
 -- outbox.heads (any)
 SELECT o.destination, min(o.created_at)
@@ -1592,6 +1591,16 @@ WHERE w.pending > 0
 GROUP BY d.destination
 ORDER BY d.destination;
 
+-- outbox.page (any)
+SELECT count(*), coalesce(max(id), 0)
+FROM (
+  SELECT id
+  FROM outbox
+  WHERE region = $1 AND shard = $2 AND id > $3 AND id < $4
+  ORDER BY id
+  LIMIT $5
+) AS p;
+
 -- outbox.pending (any)
 SELECT o.destination, o.shard, o.id, o.message_id, o.subject, o.payload
 FROM unnest($3::text[]) AS d (destination)
@@ -1612,21 +1621,9 @@ FROM unnest($2::int2[], $3::int8[], $4::text[]) AS p (shard, id, message_id)
 WHERE o.region = $1 AND o.shard = p.shard AND o.id = p.id AND o.message_id = p.message_id;
 
 -- outbox.replay (any)
-WITH picked AS (
-  SELECT id, message_id
-  FROM outbox
-  WHERE region = $1 AND shard = $2 AND id > $3 AND destination = $4 AND published_at >= $5 AND published_at < $6
-  ORDER BY id
-  LIMIT $7
-), sent_again AS (
-  UPDATE outbox AS o
-  SET published_at = NULL
-  FROM picked AS p
-  WHERE o.region = $1 AND o.shard = $2 AND o.id = p.id AND o.message_id = p.message_id
-  RETURNING o.id
-)
-SELECT count(*), coalesce(max(id), 0)
-FROM sent_again;
+UPDATE outbox
+SET published_at = NULL
+WHERE region = $1 AND shard = $2 AND id > $3 AND id <= $4 AND destination = $5 AND published_at >= $6 AND published_at < $7;
 
 -- outbox.waiting (any)
 SELECT s.shard

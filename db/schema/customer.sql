@@ -366,9 +366,6 @@ CREATE TABLE IF NOT EXISTS outbox (
 -- What is still to be published, in order.
 CREATE INDEX IF NOT EXISTS outbox_pending ON outbox (region, shard, id) WHERE published_at IS NULL;
 
--- What can be deleted once the replay window is over.
-CREATE INDEX IF NOT EXISTS outbox_published ON outbox (region, shard, published_at) WHERE published_at IS NOT NULL;
-
 -- Events that have taken effect here: one row each, written in the effect's transaction, so that each counts once.
 CREATE TABLE IF NOT EXISTS inbox (
   region crdb_internal_region NOT NULL, -- region of the rows the effect changed

@@ -21,7 +21,7 @@ var allowed = map[string]string{
 	"(*internal/lease.Keeper).Take":          "a lease is the region's, and no customer's",
 	"(*internal/lease.Keeper).Drop":          "a lease is the region's, and no customer's",
 	"(*internal/outbox.Relay).send":          "notes that an event is published, under the lease of its shard; twice does no harm",
-	"(*internal/outbox.Relay).forget":        "deletes events that were published days ago, under the lease of their shard",
+	"(*internal/outbox.Relay).forgetPage":    "deletes events that were published days ago, under the lease of their shard",
 	"(internal/outbox.Replay).Next":          "makes events pending again, which whoever has had them drops",
 	"(*services/checkout.vouchers).redeem":   "the rows are the voucher's and homed with it; a tombstone stops a cell that has lost the customer",
 	"(*services/checkout.vouchers).giveBack": "the rows are the voucher's and homed with it; it leaves the tombstone",

@@ -3,7 +3,7 @@
 // Enqueue writes an event in the transaction of its effect: both happen or neither does. A
 // Relay publishes what is pending and marks it. Events lie in 16 shards by their key; the
 // holder of a shard's lease publishes it, so that events of one key leave in order, while the
-// cells of a region share the work.
+// cells of a region share the work. What one cell holds leaves together.
 //
 //	effect + row ──commit──▶ pending ──publish, acknowledged──▶ published ──window over──▶ gone
 //

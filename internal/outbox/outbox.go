@@ -114,6 +114,9 @@ func ColumnsOf(now time.Time, events []Packed) Columns {
 
 func shardOf(key string) int16 { return int16(xxhash.Sum64String(key) >> 60) }
 
+// firstID of a time: what was enqueued before has a lower one, unless its process had a clock that was ahead.
+func firstID(t time.Time) int64 { return t.UnixMilli() << 20 }
+
 var lastID atomic.Int64
 
 // nextID grows with every event of this process, and with time across processes: milliseconds, then 20 bits of counter.
@@ -121,7 +124,7 @@ var lastID atomic.Int64
 func nextID(now time.Time) int64 {
 	for {
 		last := lastID.Load()
-		id := max(now.UnixMilli()<<20, last+1)
+		id := max(firstID(now), last+1)
 		if lastID.CompareAndSwap(last, id) {
 			return id
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -45,16 +46,6 @@ SET published_at = $5
 FROM unnest($2::int2[], $3::int8[], $4::text[]) AS p (shard, id, message_id)
 WHERE o.region = $1 AND o.shard = p.shard AND o.id = p.id AND o.message_id = p.message_id`)
 
-	stmtForget = sqldb.Define(sqldb.Any, "outbox.forget", `
-DELETE FROM outbox
-WHERE region = $1 AND shard = $2 AND (id, message_id) IN (
-  SELECT id, message_id
-  FROM outbox
-  WHERE region = $1 AND shard = $2 AND published_at < $3
-  ORDER BY published_at
-  LIMIT $4
-)`)
-
 	stmtLag = sqldb.Define(sqldb.Any, "outbox.lag", `
 SELECT count(*), min(created_at)
 FROM outbox
@@ -68,21 +59,20 @@ const (
 	// pollEvery bounds the delay of events whose transaction was committed by another process. Half of what a platform at
 	// rest asks its database are these questions.
 	pollEvery = 400 * time.Millisecond
-	// gather is the least time between two rounds of a lease: under load each then takes a handful of events, and not one.
+	// gather is the least time between two rounds: under load each then takes a handful of events, and not one.
 	// What a round costs, two waits for the database and one for the broker's disk, is shared by all that it takes; what
 	// hangs on an event is the packing of a parcel, which has more time than that.
 	gather = 100 * time.Millisecond
-	// leases share the shards among the cells of a region. Each costs a write and five questions a second, so there are
-	// fewer than shards; two keep two cells busy, and more would make the rounds smaller.
+	// leases share the shards among the cells of a region. Each costs a write a second, so there are fewer than shards; two keep
+	// two cells busy, and more would make the rounds smaller.
 	leases = 2
 	// replayWindow is how long published events are kept to fill a broker again.
 	replayWindow = 24 * time.Hour
-	// forgetEvery and forgetBatch bound the clean-up's share of the work.
+	// forgetEvery bounds the clean-up's share of the work.
 	forgetEvery = time.Minute
-	forgetBatch = 5000
 	// observeEvery is the pace of the lag's measurement: of the order of a scrape.
 	observeEvery = 15 * time.Second
-	// relayTimeout bounds one round of one lease.
+	// relayTimeout bounds the reading of one round, and each of its batches.
 	relayTimeout = 10 * time.Second
 )
 
@@ -121,29 +111,24 @@ type Observer interface {
 
 // Relay publishes one region's events of one database.
 type Relay struct {
-	deps   Deps
-	nudges [leases]chan struct{}
+	deps  Deps
+	nudge chan struct{}
+
+	mu     sync.Mutex
+	held   [leases]bool
+	tenure *tenure // nil until something is begun
+
+	// forgotten is the id after which each shard's next page of old events is; only watch knows it.
+	forgotten [Shards]int64
 }
 
 // New relay.
-func New(deps Deps) *Relay {
-	r := &Relay{deps: deps}
-	for i := range r.nudges {
-		r.nudges[i] = make(chan struct{}, 1)
-	}
-	return r
-}
+func New(deps Deps) *Relay { return &Relay{deps: deps, nudge: make(chan struct{}, 1)} }
 
 // Nudge says that a transaction with events has committed; it never blocks.
 func (r *Relay) Nudge() {
-	for n := range leases {
-		r.nudge(n)
-	}
-}
-
-func (r *Relay) nudge(n int) {
 	select {
-	case r.nudges[n] <- struct{}{}:
+	case r.nudge <- struct{}{}:
 	default: // it will look anyway
 	}
 }
@@ -155,49 +140,48 @@ func (r *Relay) Run(ctx context.Context) {
 	defer wg.Wait()
 	for n := range leases {
 		wg.Go(func() {
-			keeper.Run(ctx, "outbox/"+strconv.Itoa(n), func(ctx context.Context) { r.relayAll(ctx, n) })
+			keeper.Run(ctx, "outbox/"+strconv.Itoa(n), func(ctx context.Context) { r.hold(ctx, n) })
 		})
 	}
+	wg.Go(func() { r.relay(ctx) })
+	r.watch(ctx)
 }
 
-// relayAll relays the shards of one lease while it is held.
-func (r *Relay) relayAll(ctx context.Context, n int) {
-	var shards []int16
-	for shard := int16(n); shard < Shards; shard += leases {
-		shards = append(shards, shard)
-	}
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	wg.Go(func() { r.relay(ctx, n, shards) })
-	r.watch(ctx, n, shards)
-}
-
-// watch looks for events that other processes have committed, with one question for all shards, and forgets old ones.
-func (r *Relay) watch(ctx context.Context, n int, shards []int16) {
-	forget, observe := r.deps.Clock.Now(), r.deps.Clock.Now()
-	if n == 0 {
-		defer r.observe(nil)
-	}
+// watch the shards that are held: for events that wait, for old ones, and for how far they are behind.
+func (r *Relay) watch(ctx context.Context) {
+	var forget, observe time.Time
 	for ctx.Err() == nil {
-		waiting, err := sqldb.Collect(ctx, r.deps.DB, stmtWaiting, func(row sqldb.Row) (shard int16, err error) { err = row.Scan(&shard); return shard, err },
-			string(r.deps.Region), shards)
-		if err != nil && ctx.Err() == nil {
-			r.deps.Log.WarnContext(ctx, "the outbox cannot be read", "database", string(r.deps.DB.Database()), "error", err)
+		t, shards := r.begin(ctx)
+		now := r.deps.Clock.Now()
+		if len(shards) > 0 {
+			r.look(t.ctx, shards)
+			if !now.Before(forget) {
+				forget = now.Add(forgetEvery)
+				r.forget(t.ctx, shards, now.Add(-replayWindow))
+			}
 		}
-		if len(waiting) > 0 {
-			r.nudge(n)
-		}
-		if now := r.deps.Clock.Now(); !now.Before(forget) {
-			forget = now.Add(forgetEvery)
-			r.forget(ctx, shards, now.Add(-replayWindow))
-		}
-		if now := r.deps.Clock.Now(); n == 0 && r.deps.Observe != nil && !now.Before(observe) {
+		if !slices.Contains(shards, 0) {
+			observe = now // who gets the first lease measures at once
+		} else if r.deps.Observe != nil && !now.Before(observe) {
 			observe = now.Add(observeEvery)
-			r.lags(ctx)
+			r.lags(t.ctx)
 		}
+		t.underWay.Done()
 		if r.deps.Clock.Sleep(ctx, pollEvery) != nil {
 			return
 		}
+	}
+}
+
+// look for events that other processes have committed, with one question for all shards.
+func (r *Relay) look(ctx context.Context, shards []int16) {
+	waiting, err := sqldb.Collect(ctx, r.deps.DB, stmtWaiting, func(row sqldb.Row) (shard int16, err error) { err = row.Scan(&shard); return shard, err },
+		string(r.deps.Region), shards)
+	if err != nil && ctx.Err() == nil {
+		r.deps.Log.WarnContext(ctx, "the outbox cannot be read", "database", string(r.deps.DB.Database()), "error", err)
+	}
+	if len(waiting) > 0 {
+		r.Nudge()
 	}
 }
 
@@ -230,31 +214,17 @@ func (r *Relay) observe(all []Lag) {
 	}
 }
 
-// forget events that were published before a time.
-func (r *Relay) forget(ctx context.Context, shards []int16, before time.Time) {
-	for _, shard := range shards {
-		if _, err := r.deps.DB.Exec(ctx, stmtForget, string(r.deps.Region), shard, before, forgetBatch); err != nil && ctx.Err() == nil {
-			r.deps.Log.WarnContext(ctx, "old events could not be deleted", "shard", shard, "error", err)
-		}
-	}
-}
-
-// relay the shards of a lease whenever there may be something. Each destination has at most one batch under way, and no other
+// relay the shards that are held whenever there may be something. Each destination has at most one batch under way, and no other
 // waits for it: a broker that hangs until the time-out keeps only what is meant for it.
-func (r *Relay) relay(ctx context.Context, n int, shards []int16) {
-	ended := make(chan outcome)
-	underWay := map[ident.Region]bool{} // true: a round has passed it over meanwhile
-	defer func() {
-		for range underWay {
-			<-ended
-		}
-	}()
+func (r *Relay) relay(ctx context.Context) {
+	ended := make(chan outcome, len(destinations())) // with room for all, since a batch may end after this has
+	underWay := map[ident.Region]bool{}              // true: a round has passed it over meanwhile
 	for ctx.Err() == nil {
 		begun := r.deps.Clock.Now()
-		if err := r.round(ctx, shards, underWay, ended); err != nil && ctx.Err() == nil {
-			r.deps.Log.WarnContext(ctx, "events wait in the outbox", "database", string(r.deps.DB.Database()), "shards", shards, "error", err)
+		if err := r.round(ctx, underWay, ended); err != nil {
+			r.deps.Log.WarnContext(ctx, "events wait in the outbox", "database", string(r.deps.DB.Database()), "error", err)
 		}
-		if r.await(ctx, n, shards, underWay, ended) {
+		if r.await(ctx, underWay, ended) {
 			continue // what is left is there already
 		}
 		if early := gather - r.deps.Clock.Now().Sub(begun); early > 0 && r.deps.Clock.Sleep(ctx, early) != nil {
@@ -264,24 +234,22 @@ func (r *Relay) relay(ctx context.Context, n int, shards []int16) {
 }
 
 // await until there may be something to relay; more says that there is.
-func (r *Relay) await(ctx context.Context, n int, shards []int16, underWay map[ident.Region]bool, ended <-chan outcome) (more bool) {
+func (r *Relay) await(ctx context.Context, underWay map[ident.Region]bool, ended <-chan outcome) (more bool) {
 	for {
 		select {
 		case <-ctx.Done():
 			return false
-		case <-r.nudges[n]:
+		case <-r.nudge:
 			return false
 		case o := <-ended:
 			passedOver := underWay[o.destination]
 			delete(underWay, o.destination)
-			if o.err != nil && ctx.Err() == nil {
-				r.deps.Log.WarnContext(ctx, "events wait in the outbox", "database", string(r.deps.DB.Database()), "shards", shards, "destination", string(o.destination), "error", o.err)
+			if o.err != nil {
+				r.deps.Log.WarnContext(ctx, "events wait in the outbox", "database", string(r.deps.DB.Database()), "destination", string(o.destination), "error", o.err)
+				continue
 			}
-			if o.err == nil && o.more {
-				return true
-			}
-			if o.err == nil && passedOver {
-				return false
+			if o.more || passedOver {
+				return o.more
 			}
 		}
 	}
@@ -292,7 +260,8 @@ type outcome struct {
 	destination ident.Region
 	// more may be pending.
 	more bool
-	err  error
+	// err is nil for a batch that was stopped: its events are not late for it.
+	err error
 }
 
 // pending events of one destination, in order.
@@ -303,8 +272,8 @@ type pending struct {
 	messages   []bus.Message
 }
 
-// round begins to publish up to a batch of each shard to each destination that has none under way.
-func (r *Relay) round(ctx context.Context, shards []int16, underWay map[ident.Region]bool, ended chan<- outcome) error {
+// round begins to publish up to a batch of each shard that is held to each destination that has none under way.
+func (r *Relay) round(ctx context.Context, underWay map[ident.Region]bool, ended chan<- outcome) error {
 	var free []string
 	for _, d := range destinations() {
 		if _, busy := underWay[ident.Region(d)]; busy {
@@ -313,23 +282,25 @@ func (r *Relay) round(ctx context.Context, shards []int16, underWay map[ident.Re
 		}
 		free = append(free, d)
 	}
-	if len(free) == 0 {
+	t, shards := r.begin(ctx)
+	defer t.underWay.Done()
+	if len(free) == 0 || len(shards) == 0 {
 		return nil
 	}
-	reading, cancel := context.WithTimeout(ctx, relayTimeout)
+	reading, cancel := context.WithTimeout(t.ctx, relayTimeout)
 	defer cancel()
 	all, err := r.pending(reading, shards, free)
 	if err != nil {
-		return err
+		return t.unlessOver(err)
 	}
 	for destination, p := range all {
 		underWay[destination] = false
-		go func() {
-			sending, cancel := context.WithTimeout(ctx, relayTimeout)
+		t.underWay.Go(func() {
+			sending, cancel := context.WithTimeout(t.ctx, relayTimeout)
 			defer cancel()
 			err := r.send(sending, destination, p)
-			ended <- outcome{destination, len(p.ids) >= batch, err}
-		}()
+			ended <- outcome{destination, len(p.ids) >= batch, t.unlessOver(err)}
+		})
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package outbox
 import (
 	"context"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -30,31 +31,14 @@ WHERE w.pending > 0
 GROUP BY d.destination
 ORDER BY d.destination`)
 
-	// By id, so that a relay that runs beside it sends events of one key in their order.
 	stmtReplay = sqldb.Define(sqldb.Any, "outbox.replay", `
-WITH picked AS (
-  SELECT id, message_id
-  FROM outbox
-  WHERE region = $1 AND shard = $2 AND id > $3 AND destination = $4 AND published_at >= $5 AND published_at < $6
-  ORDER BY id
-  LIMIT $7
-), sent_again AS (
-  UPDATE outbox AS o
-  SET published_at = NULL
-  FROM picked AS p
-  WHERE o.region = $1 AND o.shard = $2 AND o.id = p.id AND o.message_id = p.message_id
-  RETURNING o.id
-)
-SELECT count(*), coalesce(max(id), 0)
-FROM sent_again`)
+UPDATE outbox
+SET published_at = NULL
+WHERE region = $1 AND shard = $2 AND id > $3 AND id <= $4 AND destination = $5 AND published_at >= $6 AND published_at < $7`)
 )
 
-const (
-	// maxCounted events of a destination: past it, the number says no more than that there are many.
-	maxCounted = 100_000
-	// replayBatch of events in one transaction: some ten milliseconds.
-	replayBatch = 5000
-)
+// maxCounted events of a destination: past it, the number says no more than that there are many.
+const maxCounted = 100_000
 
 // Lag of the events for one destination.
 type Lag struct {
@@ -99,21 +83,24 @@ type Replay struct {
 	Since, Before time.Time
 }
 
-// Next makes up to 5,000 events pending again, those of a key in their order, and tells how many. The cursor is empty at
-// first; call with the one that is answered until it is empty. The relays send them as if for the first time: the broker drops
-// what it still knows, and receivers' inboxes the rest.
+// Next makes events pending again, those of a key in their order, and tells how many of the 5,000 it looks at: perhaps none. The cursor
+// is empty at first; call with the one that is answered until it is empty. The relays send them as if for the first time: the broker
+// drops what it still knows, and receivers' inboxes the rest.
 func (r Replay) Next(ctx context.Context, db *sqldb.DB, cursor string) (events int64, next string, err error) {
 	shard, after, err := parseCursor(cursor)
 	if err != nil {
 		return 0, "", err
 	}
 	for ; shard < Shards; shard, after = shard+1, 0 {
-		var last int64
-		err := db.QueryRow(ctx, stmtReplay, string(r.Region), shard, after, string(r.Destination), r.Since, r.Before, replayBatch).Scan(&events, &last)
+		// By id, so that a relay that runs beside it sends events of one key in their order.
+		last, full, err := page(ctx, db, r.Region, shard, after, math.MaxInt64)
+		if err == nil && last > 0 {
+			events, err = db.Exec(ctx, stmtReplay, string(r.Region), shard, after, last, string(r.Destination), r.Since, r.Before)
+		}
 		if err != nil {
 			return 0, "", fmt.Errorf("replay events for %s: %w", r.Destination, err)
 		}
-		if events > 0 {
+		if events > 0 || full {
 			return events, formatCursor(shard, last), nil
 		}
 	}

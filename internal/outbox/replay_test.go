@@ -76,6 +76,24 @@ func TestAReplayIsOfOneDestinationAndTimeAndKeepsTheOrderOfAKey(t *testing.T) {
 	awaitLag(t, successor, 0)
 }
 
+// Others lie between: more than are looked at in one go, and as many of one id as processes enqueue in a millisecond.
+func TestAReplayFindsWhatLiesAmongManyOthersAndLeavesNothingOut(t *testing.T) {
+	db := sqldbtest.New(t, sqldb.Customer)
+	const ids, each = outbox.PageSize, 3
+	fill(t, db, fmt.Sprintf(`
+SELECT 'us-east-1', s, %d + i, format('%%s/%%s/%%s', s, i, n), CASE i %% 1000 WHEN 999 THEN 'us-west-2' ELSE 'us-east-1' END, now() - '2h'::interval, now()
+FROM generate_series(3, 4) AS s, generate_series(1, %d) AS i, generate_series(1, %d) AS n`, outbox.FirstID(time.Now()), ids, each))
+	if n := replay(t, db, everything(west)); n != 2*ids/1000*each {
+		t.Errorf("replayed %d", n)
+	}
+	if n := replay(t, db, everything(west)); n != 0 {
+		t.Errorf("of what is pending, replayed %d", n)
+	}
+	if n := replay(t, db, everything(home)); n != 2*(ids-ids/1000)*each {
+		t.Errorf("of the others, replayed %d", n)
+	}
+}
+
 func TestACursorThatNobodyAnsweredIsRefused(t *testing.T) {
 	for _, cursor := range []string{"x", "1", "16:0", "-1:0", "1:-1", "1:x"} {
 		if _, _, err := everything(home).Next(t.Context(), nil, cursor); !problem.Is(err, "WRONG_CURSOR") {

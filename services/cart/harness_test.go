@@ -56,7 +56,8 @@ func onDB(db *sqldb.DB, f fence.Fence) world {
 	return world{db: db, clock: manual, shelf: goods, Service: New(Deps{DB: db, Fence: f, Products: goods, Clock: manual})}
 }
 
-// shelf plays the catalogue: prices in cents of what is for sale. Like the catalogue it takes at most 200 SKUs at once.
+// shelf plays the catalogue: prices in cents of what is for sale. Like the catalogue it takes at most 200 SKUs at once. It has only
+// what a line needs.
 type shelf struct {
 	mu     sync.Mutex
 	prices map[string]int64
@@ -70,6 +71,9 @@ func (s *shelf) BatchGetProducts(_ context.Context, req *catalogv1.BatchGetProdu
 	defer s.mu.Unlock()
 	if len(req.GetSkus()) > 200 {
 		return nil, errors.New("the catalogue takes 200 products at once")
+	}
+	if req.GetView() != catalogv1.ProductView_PRODUCT_VIEW_LINE {
+		return nil, errors.New("a cart has no use for whole products")
 	}
 	if s.away != nil {
 		return nil, s.away

@@ -87,7 +87,7 @@ func (s *Service) products(ctx context.Context, lists ...[]Line) (map[string]*ca
 		for i, l := range lines {
 			skus[i] = l.SKU
 		}
-		resp, err := s.deps.Products.BatchGetProducts(ctx, &catalogv1.BatchGetProductsRequest{Skus: skus})
+		resp, err := s.deps.Products.BatchGetProducts(ctx, &catalogv1.BatchGetProductsRequest{Skus: skus, View: catalogv1.ProductView_PRODUCT_VIEW_LINE})
 		if err != nil {
 			return nil, fmt.Errorf("products of a cart: %w", err)
 		}

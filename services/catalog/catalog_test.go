@@ -335,6 +335,8 @@ func TestBadRequestsAreRefused(t *testing.T) {
 	wantViolation(t, err, "skus")
 	_, err = f.BatchGetProducts(ctx, &catalogv1.BatchGetProductsRequest{Skus: []string{"a", "?"}})
 	wantViolation(t, err, "skus[1]")
+	_, err = f.BatchGetProducts(ctx, &catalogv1.BatchGetProductsRequest{View: 99})
+	wantViolation(t, err, "view")
 	_, err = f.BrowseCategory(ctx, &catalogv1.BrowseCategoryRequest{Category: "Home", PageSize: 101})
 	wantViolation(t, err, "page_size")
 	_, err = f.SetPrice(ctx, &catalogv1.SetPriceRequest{Sku: "a", Price: money.USD(-1).Proto()})

@@ -15,5 +15,5 @@
 //
 // Reads by SKU go through a bounded cache that changes of the product throw out, and that
 // time throws out where an event is late. A cached price may therefore be a few seconds old;
-// checkout reads the rows.
+// cart and checkout read the rows, of which they ask for no more than a line needs.
 package catalog

@@ -37,10 +37,15 @@ func (s *Service) BatchGetProducts(ctx context.Context, req *catalogv1.BatchGetP
 	if err := checkSKUs("skus", req.GetSkus()); err != nil {
 		return nil, err
 	}
+	var v problem.Violations
+	v.Check(s.rows[req.GetView()] != nil, "view", "must be one of the views")
+	if err := v.Err(); err != nil {
+		return nil, err
+	}
 	if len(req.GetSkus()) == 0 {
 		return &catalogv1.BatchGetProductsResponse{}, nil
 	}
-	products, err := s.batch(ctx, req.GetSkus())
+	products, err := s.batch(ctx, req.GetView(), req.GetSkus())
 	return &catalogv1.BatchGetProductsResponse{Products: products}, err
 }
 

@@ -42,8 +42,8 @@ type Deps struct {
 type Service struct {
 	deps  Deps
 	cache *cache.Cache[string, *catalogv1.Product]
-	// rows of products, past the cache.
-	rows *gather.Reader[string, *catalogv1.Product]
+	// rows of products, past the cache, by how much of them is read.
+	rows map[catalogv1.ProductView]*gather.Reader[string, *catalogv1.Product]
 
 	categories struct {
 		sync.Mutex
@@ -61,16 +61,30 @@ func New(deps Deps) *Service {
 	}
 	return &Service{
 		deps: deps, cache: cache.New[string, *catalogv1.Product](cache.Config{Size: cacheSize, Fresh: cacheFresh, LoadTime: cacheLoad, Clock: deps.Clock}),
-		rows: gather.New(gather.Config[string, *catalogv1.Product]{MaxKeys: maxGathered, Timeout: cacheLoad, Lanes: deps.Lanes, Read: func(ctx context.Context, skus []string) (map[string]*catalogv1.Product, error) {
-			products, err := readProducts(ctx, deps.DB, skus)
-			bySKU := make(map[string]*catalogv1.Product, len(products))
-			for _, p := range products {
-				bySKU[p.GetSku()] = p
-			}
-			return bySKU, err
-		}}),
+		rows: map[catalogv1.ProductView]*gather.Reader[string, *catalogv1.Product]{
+			whole: newRows(deps, readProducts),
+			line:  newRows(deps, readLines),
+		},
 	}
 }
+
+// newRows are read for those who ask at the same time.
+func newRows(deps Deps, read func(context.Context, sqldb.Querier, []string) ([]*catalogv1.Product, error)) *gather.Reader[string, *catalogv1.Product] {
+	return gather.New(gather.Config[string, *catalogv1.Product]{MaxKeys: maxGathered, Timeout: cacheLoad, Lanes: deps.Lanes, Read: func(ctx context.Context, skus []string) (map[string]*catalogv1.Product, error) {
+		products, err := read(ctx, deps.DB, skus)
+		bySKU := make(map[string]*catalogv1.Product, len(products))
+		for _, p := range products {
+			bySKU[p.GetSku()] = p
+		}
+		return bySKU, err
+	}})
+}
+
+// Views of a product.
+const (
+	whole = catalogv1.ProductView_PRODUCT_VIEW_UNSPECIFIED
+	line  = catalogv1.ProductView_PRODUCT_VIEW_LINE
+)
 
 const (
 	// cacheSize products of some 3 kB each take 60 MB: the popular head of the catalogue.
@@ -86,7 +100,7 @@ const (
 // get one product, from the cache if it may.
 func (s *Service) get(ctx context.Context, sku string) (*catalogv1.Product, error) {
 	return s.cache.Get(ctx, sku, func(ctx context.Context, sku string) (*catalogv1.Product, error) {
-		products, err := s.batch(ctx, []string{sku})
+		products, err := s.batch(ctx, whole, []string{sku})
 		if err != nil {
 			return nil, err
 		}
@@ -99,8 +113,8 @@ func (s *Service) get(ctx context.Context, sku string) (*catalogv1.Product, erro
 
 // batch reads products from their rows, past the cache: carts and checkout decide on prices by it. Others who ask at the same time
 // are given the same products: nobody may change one.
-func (s *Service) batch(ctx context.Context, skus []string) ([]*catalogv1.Product, error) {
-	found, err := s.rows.Of(ctx, skus...)
+func (s *Service) batch(ctx context.Context, view catalogv1.ProductView, skus []string) ([]*catalogv1.Product, error) {
+	found, err := s.rows[view].Of(ctx, skus...)
 	if err != nil {
 		return nil, fmt.Errorf("read %d products: %w", len(skus), err)
 	}
@@ -163,7 +177,7 @@ func (s *Service) browse(ctx context.Context, category string, after listing, li
 	for i, l := range listings {
 		skus[i], place[l.sku] = l.sku, i
 	}
-	if products, err = s.batch(ctx, skus); err != nil {
+	if products, err = s.batch(ctx, whole, skus); err != nil {
 		return nil, nil, err
 	}
 	slices.SortFunc(products, func(a, b *catalogv1.Product) int { return place[a.GetSku()] - place[b.GetSku()] })

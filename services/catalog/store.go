@@ -18,8 +18,12 @@ import (
 )
 
 const (
+	// inLine are the columns of a product that a line of a cart needs, in the order in which scanLine reads them; behind them when it was
+	// withdrawn. None is large.
+	inLine = `sku, title, category, price_minor_units, currency, offer_of, seller, condition, prime`
+
 	// given columns of a product, in the order in which scanProduct reads them; behind them when it was withdrawn.
-	given = `sku, title, description, brand, category, price_minor_units, currency, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by, offer_of, seller, condition, prime`
+	given = inLine + `, description, brand, image_urls, attributes, weight_grams, popularity, version, updated_at, family, varies_by`
 
 	// withdrawn gives when a product was; an offer is as withdrawn as what it is of.
 	withdrawn = `coalesce(withdrawn_at, (SELECT o.withdrawn_at FROM products AS o WHERE o.sku = products.offer_of AND products.offer_of <> ''))`
@@ -28,6 +32,11 @@ const (
 var (
 	stmtGet = sqldb.Define(sqldb.Global, "catalog.get", `
 SELECT `+given+`, `+withdrawn+`
+FROM products
+WHERE sku = ANY ($1::text[])`)
+
+	stmtLines = sqldb.Define(sqldb.Global, "catalog.lines", `
+SELECT `+inLine+`, `+withdrawn+`
 FROM products
 WHERE sku = ANY ($1::text[])`)
 
@@ -119,9 +128,9 @@ SET history = excluded.history`)
 
 	stmtUpsert = sqldb.Define(sqldb.Global, "catalog.upsert", `
 INSERT INTO products (`+given+`)
-SELECT p.sku, p.title, p.description, p.brand, p.category, p.price, p.currency,
-  ARRAY (SELECT jsonb_array_elements_text(p.image_urls)), p.attributes, p.weight, p.popularity, 1, $12,
-  p.family, ARRAY (SELECT jsonb_array_elements_text(p.varies_by)), p.offer_of, p.seller, p.condition, p.prime
+SELECT p.sku, p.title, p.category, p.price, p.currency, p.offer_of, p.seller, p.condition, p.prime,
+  p.description, p.brand, ARRAY (SELECT jsonb_array_elements_text(p.image_urls)), p.attributes, p.weight, p.popularity, 1, $12,
+  p.family, ARRAY (SELECT jsonb_array_elements_text(p.varies_by))
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::int8[], $7::text[], $8::jsonb[], $9::jsonb[], $10::int8[], $11::int4[], $13::text[], $14::jsonb[],
   $15::text[], $16::text[], $17::int2[], $18::bool[])
   AS p (sku, title, description, brand, category, price, currency, image_urls, attributes, weight, popularity, family, varies_by, offer_of, seller, condition, prime)
@@ -147,31 +156,50 @@ ON CONFLICT (category, popularity, sku) DO NOTHING`)
 func scanProduct(r sqldb.Row) (*catalogv1.Product, error) {
 	var (
 		p          catalogv1.Product
-		category   string
-		price      money.Amount
 		attributes []byte
 		updatedAt  time.Time
-		condition  int16
-		withdrawn  *time.Time
 	)
-	err := r.Scan(&p.Sku, &p.Title, &p.Description, &p.Brand, &category, &price.Minor, &price.Currency, &p.ImageUrls, &attributes,
-		&p.WeightGrams, &p.Popularity, &p.Version, &updatedAt, &p.Family, &p.VariesBy, &p.OfferOf, &p.Seller, &condition, &p.Prime, &withdrawn)
+	err := scanInto(r, &p, &p.Description, &p.Brand, &p.ImageUrls, &attributes, &p.WeightGrams, &p.Popularity, &p.Version, &updatedAt, &p.Family, &p.VariesBy)
 	if err != nil {
 		return nil, err
 	}
-	p.CategoryPath, p.Price, p.UpdatedAt = splitCategory(category), price.Proto(), timestamppb.New(updatedAt)
-	p.Condition = catalogv1.Condition(condition)
-	if withdrawn != nil {
-		p.WithdrawnAt = timestamppb.New(*withdrawn)
-	}
+	p.UpdatedAt = timestamppb.New(updatedAt)
 	if err := json.Unmarshal(attributes, &p.Attributes); err != nil {
 		return nil, fmt.Errorf("attributes of %s: %w", p.GetSku(), err)
 	}
 	return &p, nil
 }
 
+func scanLine(r sqldb.Row) (*catalogv1.Product, error) {
+	p := &catalogv1.Product{}
+	return p, scanInto(r, p)
+}
+
+// scanInto a product what a line needs of it, and into rest the columns between that and when it was withdrawn.
+func scanInto(r sqldb.Row, p *catalogv1.Product, rest ...any) error {
+	var (
+		category  string
+		price     money.Amount
+		condition int16
+		withdrawn *time.Time
+	)
+	columns := append([]any{&p.Sku, &p.Title, &category, &price.Minor, &price.Currency, &p.OfferOf, &p.Seller, &condition, &p.Prime}, rest...)
+	if err := r.Scan(append(columns, &withdrawn)...); err != nil {
+		return err
+	}
+	p.CategoryPath, p.Price, p.Condition = splitCategory(category), price.Proto(), catalogv1.Condition(condition)
+	if withdrawn != nil {
+		p.WithdrawnAt = timestamppb.New(*withdrawn)
+	}
+	return nil
+}
+
 func readProducts(ctx context.Context, q sqldb.Querier, skus []string) ([]*catalogv1.Product, error) {
 	return sqldb.Collect(ctx, q, stmtGet, scanProduct, skus)
+}
+
+func readLines(ctx context.Context, q sqldb.Querier, skus []string) ([]*catalogv1.Product, error) {
+	return sqldb.Collect(ctx, q, stmtLines, scanLine, skus)
 }
 
 // lockProduct reads one product so that nobody else changes it before the transaction ends.

@@ -183,7 +183,7 @@ func (s *Service) passOnPrices(ctx context.Context, q *checkoutv1.QuoteSnapshot)
 	for i, l := range q.GetLines() {
 		skus[i] = l.GetSku()
 	}
-	resp, err := s.deps.Products.BatchGetProducts(ctx, &catalogv1.BatchGetProductsRequest{Skus: skus})
+	resp, err := s.deps.Products.BatchGetProducts(ctx, &catalogv1.BatchGetProductsRequest{Skus: skus, View: catalogv1.ProductView_PRODUCT_VIEW_LINE})
 	if err != nil {
 		return err
 	}

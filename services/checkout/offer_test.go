@@ -55,6 +55,9 @@ func (n *neighbours) PlanOrder(ctx context.Context, req *fulfillmentv1.PlanOrder
 
 // BatchGetProducts implements Products.
 func (n *neighbours) BatchGetProducts(_ context.Context, req *catalogv1.BatchGetProductsRequest) (*catalogv1.BatchGetProductsResponse, error) {
+	if req.GetView() != catalogv1.ProductView_PRODUCT_VIEW_LINE {
+		return nil, errors.New("a quote has no use for whole products")
+	}
 	resp := &catalogv1.BatchGetProductsResponse{}
 	for _, sku := range req.GetSkus() {
 		if cents, sold := n.prices[sku]; sold {

@@ -124,7 +124,7 @@ func (s *Service) ReplayOutbox(ctx context.Context, req *eventsv1.ReplayOutboxRe
 		if err != nil {
 			return nil, err
 		}
-		if n > 0 {
+		if next != "" {
 			c.own = next
 			return &eventsv1.ReplayOutboxResponse{Events: n, Cursor: c.String()}, nil
 		}

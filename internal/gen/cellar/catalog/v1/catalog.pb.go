@@ -83,6 +83,56 @@ func (Condition) EnumDescriptor() ([]byte, []int) {
 	return file_cellar_catalog_v1_catalog_proto_rawDescGZIP(), []int{0}
 }
 
+// ProductView is how much of a product is answered. Whoever answers may give more.
+type ProductView int32
+
+const (
+	// All of it.
+	ProductView_PRODUCT_VIEW_UNSPECIFIED ProductView = 0
+	// What a line of a cart or of an order needs: sku, title, category_path, price, offer_of, seller, condition, prime and
+	// withdrawn_at. All else is left empty.
+	ProductView_PRODUCT_VIEW_LINE ProductView = 1
+)
+
+// Enum value maps for ProductView.
+var (
+	ProductView_name = map[int32]string{
+		0: "PRODUCT_VIEW_UNSPECIFIED",
+		1: "PRODUCT_VIEW_LINE",
+	}
+	ProductView_value = map[string]int32{
+		"PRODUCT_VIEW_UNSPECIFIED": 0,
+		"PRODUCT_VIEW_LINE":        1,
+	}
+)
+
+func (x ProductView) Enum() *ProductView {
+	p := new(ProductView)
+	*p = x
+	return p
+}
+
+func (x ProductView) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ProductView) Descriptor() protoreflect.EnumDescriptor {
+	return file_cellar_catalog_v1_catalog_proto_enumTypes[1].Descriptor()
+}
+
+func (ProductView) Type() protoreflect.EnumType {
+	return &file_cellar_catalog_v1_catalog_proto_enumTypes[1]
+}
+
+func (x ProductView) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ProductView.Descriptor instead.
+func (ProductView) EnumDescriptor() ([]byte, []int) {
+	return file_cellar_catalog_v1_catalog_proto_rawDescGZIP(), []int{1}
+}
+
 // Product is one thing for sale.
 type Product struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -378,8 +428,10 @@ func (x *GetProductResponse) GetProduct() *Product {
 }
 
 type BatchGetProductsRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Skus          []string               `protobuf:"bytes,1,rep,name=skus,proto3" json:"skus,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Skus  []string               `protobuf:"bytes,1,rep,name=skus,proto3" json:"skus,omitempty"`
+	// Unspecified for whole products.
+	View          ProductView `protobuf:"varint,2,opt,name=view,proto3,enum=cellar.catalog.v1.ProductView" json:"view,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -419,6 +471,13 @@ func (x *BatchGetProductsRequest) GetSkus() []string {
 		return x.Skus
 	}
 	return nil
+}
+
+func (x *BatchGetProductsRequest) GetView() ProductView {
+	if x != nil {
+		return x.View
+	}
+	return ProductView_PRODUCT_VIEW_UNSPECIFIED
 }
 
 type BatchGetProductsResponse struct {
@@ -1539,9 +1598,10 @@ const file_cellar_catalog_v1_catalog_proto_rawDesc = "" +
 	"\x11GetProductRequest\x12\x10\n" +
 	"\x03sku\x18\x01 \x01(\tR\x03sku\"J\n" +
 	"\x12GetProductResponse\x124\n" +
-	"\aproduct\x18\x01 \x01(\v2\x1a.cellar.catalog.v1.ProductR\aproduct\"-\n" +
+	"\aproduct\x18\x01 \x01(\v2\x1a.cellar.catalog.v1.ProductR\aproduct\"a\n" +
 	"\x17BatchGetProductsRequest\x12\x12\n" +
-	"\x04skus\x18\x01 \x03(\tR\x04skus\"R\n" +
+	"\x04skus\x18\x01 \x03(\tR\x04skus\x122\n" +
+	"\x04view\x18\x02 \x01(\x0e2\x1e.cellar.catalog.v1.ProductViewR\x04view\"R\n" +
 	"\x18BatchGetProductsResponse\x126\n" +
 	"\bproducts\x18\x01 \x03(\v2\x1a.cellar.catalog.v1.ProductR\bproducts\"o\n" +
 	"\x15BrowseCategoryRequest\x12\x1a\n" +
@@ -1605,7 +1665,10 @@ const file_cellar_catalog_v1_catalog_proto_rawDesc = "" +
 	"\x15CONDITION_REFURBISHED\x10\x02\x12\x16\n" +
 	"\x12CONDITION_LIKE_NEW\x10\x03\x12\x12\n" +
 	"\x0eCONDITION_GOOD\x10\x04\x12\x18\n" +
-	"\x14CONDITION_ACCEPTABLE\x10\x052\xbc\t\n" +
+	"\x14CONDITION_ACCEPTABLE\x10\x05*B\n" +
+	"\vProductView\x12\x1c\n" +
+	"\x18PRODUCT_VIEW_UNSPECIFIED\x10\x00\x12\x15\n" +
+	"\x11PRODUCT_VIEW_LINE\x10\x012\xbc\t\n" +
 	"\x0eCatalogService\x12b\n" +
 	"\n" +
 	"GetProduct\x12$.cellar.catalog.v1.GetProductRequest\x1a%.cellar.catalog.v1.GetProductResponse\"\a\x88\xa6\x1d\x01\x90\x02\x01\x12t\n" +
@@ -1634,92 +1697,94 @@ func file_cellar_catalog_v1_catalog_proto_rawDescGZIP() []byte {
 	return file_cellar_catalog_v1_catalog_proto_rawDescData
 }
 
-var file_cellar_catalog_v1_catalog_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_cellar_catalog_v1_catalog_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
 var file_cellar_catalog_v1_catalog_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
 var file_cellar_catalog_v1_catalog_proto_goTypes = []any{
 	(Condition)(0),                     // 0: cellar.catalog.v1.Condition
-	(*Product)(nil),                    // 1: cellar.catalog.v1.Product
-	(*GetProductRequest)(nil),          // 2: cellar.catalog.v1.GetProductRequest
-	(*GetProductResponse)(nil),         // 3: cellar.catalog.v1.GetProductResponse
-	(*BatchGetProductsRequest)(nil),    // 4: cellar.catalog.v1.BatchGetProductsRequest
-	(*BatchGetProductsResponse)(nil),   // 5: cellar.catalog.v1.BatchGetProductsResponse
-	(*BrowseCategoryRequest)(nil),      // 6: cellar.catalog.v1.BrowseCategoryRequest
-	(*BrowseCategoryResponse)(nil),     // 7: cellar.catalog.v1.BrowseCategoryResponse
-	(*ListCategoriesRequest)(nil),      // 8: cellar.catalog.v1.ListCategoriesRequest
-	(*ListCategoriesResponse)(nil),     // 9: cellar.catalog.v1.ListCategoriesResponse
-	(*Category)(nil),                   // 10: cellar.catalog.v1.Category
-	(*ListFamiliesRequest)(nil),        // 11: cellar.catalog.v1.ListFamiliesRequest
-	(*ListFamiliesResponse)(nil),       // 12: cellar.catalog.v1.ListFamiliesResponse
-	(*ListOffersRequest)(nil),          // 13: cellar.catalog.v1.ListOffersRequest
-	(*ListOffersResponse)(nil),         // 14: cellar.catalog.v1.ListOffersResponse
-	(*UpsertProductRequest)(nil),       // 15: cellar.catalog.v1.UpsertProductRequest
-	(*UpsertProductResponse)(nil),      // 16: cellar.catalog.v1.UpsertProductResponse
-	(*SetPriceRequest)(nil),            // 17: cellar.catalog.v1.SetPriceRequest
-	(*SetPriceResponse)(nil),           // 18: cellar.catalog.v1.SetPriceResponse
-	(*WithdrawProductRequest)(nil),     // 19: cellar.catalog.v1.WithdrawProductRequest
-	(*WithdrawProductResponse)(nil),    // 20: cellar.catalog.v1.WithdrawProductResponse
-	(*RestoreProductRequest)(nil),      // 21: cellar.catalog.v1.RestoreProductRequest
-	(*RestoreProductResponse)(nil),     // 22: cellar.catalog.v1.RestoreProductResponse
-	(*ProductChanged)(nil),             // 23: cellar.catalog.v1.ProductChanged
-	(*ListPriceHistoriesRequest)(nil),  // 24: cellar.catalog.v1.ListPriceHistoriesRequest
-	(*ListPriceHistoriesResponse)(nil), // 25: cellar.catalog.v1.ListPriceHistoriesResponse
-	(*PriceHistory)(nil),               // 26: cellar.catalog.v1.PriceHistory
-	(*PastPrice)(nil),                  // 27: cellar.catalog.v1.PastPrice
-	nil,                                // 28: cellar.catalog.v1.Product.AttributesEntry
-	(*v1.Money)(nil),                   // 29: cellar.money.v1.Money
-	(*timestamppb.Timestamp)(nil),      // 30: google.protobuf.Timestamp
+	(ProductView)(0),                   // 1: cellar.catalog.v1.ProductView
+	(*Product)(nil),                    // 2: cellar.catalog.v1.Product
+	(*GetProductRequest)(nil),          // 3: cellar.catalog.v1.GetProductRequest
+	(*GetProductResponse)(nil),         // 4: cellar.catalog.v1.GetProductResponse
+	(*BatchGetProductsRequest)(nil),    // 5: cellar.catalog.v1.BatchGetProductsRequest
+	(*BatchGetProductsResponse)(nil),   // 6: cellar.catalog.v1.BatchGetProductsResponse
+	(*BrowseCategoryRequest)(nil),      // 7: cellar.catalog.v1.BrowseCategoryRequest
+	(*BrowseCategoryResponse)(nil),     // 8: cellar.catalog.v1.BrowseCategoryResponse
+	(*ListCategoriesRequest)(nil),      // 9: cellar.catalog.v1.ListCategoriesRequest
+	(*ListCategoriesResponse)(nil),     // 10: cellar.catalog.v1.ListCategoriesResponse
+	(*Category)(nil),                   // 11: cellar.catalog.v1.Category
+	(*ListFamiliesRequest)(nil),        // 12: cellar.catalog.v1.ListFamiliesRequest
+	(*ListFamiliesResponse)(nil),       // 13: cellar.catalog.v1.ListFamiliesResponse
+	(*ListOffersRequest)(nil),          // 14: cellar.catalog.v1.ListOffersRequest
+	(*ListOffersResponse)(nil),         // 15: cellar.catalog.v1.ListOffersResponse
+	(*UpsertProductRequest)(nil),       // 16: cellar.catalog.v1.UpsertProductRequest
+	(*UpsertProductResponse)(nil),      // 17: cellar.catalog.v1.UpsertProductResponse
+	(*SetPriceRequest)(nil),            // 18: cellar.catalog.v1.SetPriceRequest
+	(*SetPriceResponse)(nil),           // 19: cellar.catalog.v1.SetPriceResponse
+	(*WithdrawProductRequest)(nil),     // 20: cellar.catalog.v1.WithdrawProductRequest
+	(*WithdrawProductResponse)(nil),    // 21: cellar.catalog.v1.WithdrawProductResponse
+	(*RestoreProductRequest)(nil),      // 22: cellar.catalog.v1.RestoreProductRequest
+	(*RestoreProductResponse)(nil),     // 23: cellar.catalog.v1.RestoreProductResponse
+	(*ProductChanged)(nil),             // 24: cellar.catalog.v1.ProductChanged
+	(*ListPriceHistoriesRequest)(nil),  // 25: cellar.catalog.v1.ListPriceHistoriesRequest
+	(*ListPriceHistoriesResponse)(nil), // 26: cellar.catalog.v1.ListPriceHistoriesResponse
+	(*PriceHistory)(nil),               // 27: cellar.catalog.v1.PriceHistory
+	(*PastPrice)(nil),                  // 28: cellar.catalog.v1.PastPrice
+	nil,                                // 29: cellar.catalog.v1.Product.AttributesEntry
+	(*v1.Money)(nil),                   // 30: cellar.money.v1.Money
+	(*timestamppb.Timestamp)(nil),      // 31: google.protobuf.Timestamp
 }
 var file_cellar_catalog_v1_catalog_proto_depIdxs = []int32{
-	29, // 0: cellar.catalog.v1.Product.price:type_name -> cellar.money.v1.Money
-	28, // 1: cellar.catalog.v1.Product.attributes:type_name -> cellar.catalog.v1.Product.AttributesEntry
-	30, // 2: cellar.catalog.v1.Product.updated_at:type_name -> google.protobuf.Timestamp
+	30, // 0: cellar.catalog.v1.Product.price:type_name -> cellar.money.v1.Money
+	29, // 1: cellar.catalog.v1.Product.attributes:type_name -> cellar.catalog.v1.Product.AttributesEntry
+	31, // 2: cellar.catalog.v1.Product.updated_at:type_name -> google.protobuf.Timestamp
 	0,  // 3: cellar.catalog.v1.Product.condition:type_name -> cellar.catalog.v1.Condition
-	30, // 4: cellar.catalog.v1.Product.withdrawn_at:type_name -> google.protobuf.Timestamp
-	1,  // 5: cellar.catalog.v1.GetProductResponse.product:type_name -> cellar.catalog.v1.Product
-	1,  // 6: cellar.catalog.v1.BatchGetProductsResponse.products:type_name -> cellar.catalog.v1.Product
-	1,  // 7: cellar.catalog.v1.BrowseCategoryResponse.products:type_name -> cellar.catalog.v1.Product
-	10, // 8: cellar.catalog.v1.ListCategoriesResponse.categories:type_name -> cellar.catalog.v1.Category
-	1,  // 9: cellar.catalog.v1.ListFamiliesResponse.products:type_name -> cellar.catalog.v1.Product
-	1,  // 10: cellar.catalog.v1.ListOffersResponse.offers:type_name -> cellar.catalog.v1.Product
-	1,  // 11: cellar.catalog.v1.UpsertProductRequest.product:type_name -> cellar.catalog.v1.Product
-	1,  // 12: cellar.catalog.v1.UpsertProductResponse.product:type_name -> cellar.catalog.v1.Product
-	29, // 13: cellar.catalog.v1.SetPriceRequest.price:type_name -> cellar.money.v1.Money
-	1,  // 14: cellar.catalog.v1.SetPriceResponse.product:type_name -> cellar.catalog.v1.Product
-	1,  // 15: cellar.catalog.v1.WithdrawProductResponse.product:type_name -> cellar.catalog.v1.Product
-	1,  // 16: cellar.catalog.v1.RestoreProductResponse.product:type_name -> cellar.catalog.v1.Product
-	1,  // 17: cellar.catalog.v1.ProductChanged.product:type_name -> cellar.catalog.v1.Product
-	26, // 18: cellar.catalog.v1.ListPriceHistoriesResponse.histories:type_name -> cellar.catalog.v1.PriceHistory
-	30, // 19: cellar.catalog.v1.PriceHistory.changed_at:type_name -> google.protobuf.Timestamp
-	27, // 20: cellar.catalog.v1.PriceHistory.past:type_name -> cellar.catalog.v1.PastPrice
-	29, // 21: cellar.catalog.v1.PastPrice.price:type_name -> cellar.money.v1.Money
-	30, // 22: cellar.catalog.v1.PastPrice.until:type_name -> google.protobuf.Timestamp
-	2,  // 23: cellar.catalog.v1.CatalogService.GetProduct:input_type -> cellar.catalog.v1.GetProductRequest
-	4,  // 24: cellar.catalog.v1.CatalogService.BatchGetProducts:input_type -> cellar.catalog.v1.BatchGetProductsRequest
-	6,  // 25: cellar.catalog.v1.CatalogService.BrowseCategory:input_type -> cellar.catalog.v1.BrowseCategoryRequest
-	8,  // 26: cellar.catalog.v1.CatalogService.ListCategories:input_type -> cellar.catalog.v1.ListCategoriesRequest
-	11, // 27: cellar.catalog.v1.CatalogService.ListFamilies:input_type -> cellar.catalog.v1.ListFamiliesRequest
-	13, // 28: cellar.catalog.v1.CatalogService.ListOffers:input_type -> cellar.catalog.v1.ListOffersRequest
-	24, // 29: cellar.catalog.v1.CatalogService.ListPriceHistories:input_type -> cellar.catalog.v1.ListPriceHistoriesRequest
-	15, // 30: cellar.catalog.v1.CatalogService.UpsertProduct:input_type -> cellar.catalog.v1.UpsertProductRequest
-	17, // 31: cellar.catalog.v1.CatalogService.SetPrice:input_type -> cellar.catalog.v1.SetPriceRequest
-	19, // 32: cellar.catalog.v1.CatalogService.WithdrawProduct:input_type -> cellar.catalog.v1.WithdrawProductRequest
-	21, // 33: cellar.catalog.v1.CatalogService.RestoreProduct:input_type -> cellar.catalog.v1.RestoreProductRequest
-	3,  // 34: cellar.catalog.v1.CatalogService.GetProduct:output_type -> cellar.catalog.v1.GetProductResponse
-	5,  // 35: cellar.catalog.v1.CatalogService.BatchGetProducts:output_type -> cellar.catalog.v1.BatchGetProductsResponse
-	7,  // 36: cellar.catalog.v1.CatalogService.BrowseCategory:output_type -> cellar.catalog.v1.BrowseCategoryResponse
-	9,  // 37: cellar.catalog.v1.CatalogService.ListCategories:output_type -> cellar.catalog.v1.ListCategoriesResponse
-	12, // 38: cellar.catalog.v1.CatalogService.ListFamilies:output_type -> cellar.catalog.v1.ListFamiliesResponse
-	14, // 39: cellar.catalog.v1.CatalogService.ListOffers:output_type -> cellar.catalog.v1.ListOffersResponse
-	25, // 40: cellar.catalog.v1.CatalogService.ListPriceHistories:output_type -> cellar.catalog.v1.ListPriceHistoriesResponse
-	16, // 41: cellar.catalog.v1.CatalogService.UpsertProduct:output_type -> cellar.catalog.v1.UpsertProductResponse
-	18, // 42: cellar.catalog.v1.CatalogService.SetPrice:output_type -> cellar.catalog.v1.SetPriceResponse
-	20, // 43: cellar.catalog.v1.CatalogService.WithdrawProduct:output_type -> cellar.catalog.v1.WithdrawProductResponse
-	22, // 44: cellar.catalog.v1.CatalogService.RestoreProduct:output_type -> cellar.catalog.v1.RestoreProductResponse
-	34, // [34:45] is the sub-list for method output_type
-	23, // [23:34] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	31, // 4: cellar.catalog.v1.Product.withdrawn_at:type_name -> google.protobuf.Timestamp
+	2,  // 5: cellar.catalog.v1.GetProductResponse.product:type_name -> cellar.catalog.v1.Product
+	1,  // 6: cellar.catalog.v1.BatchGetProductsRequest.view:type_name -> cellar.catalog.v1.ProductView
+	2,  // 7: cellar.catalog.v1.BatchGetProductsResponse.products:type_name -> cellar.catalog.v1.Product
+	2,  // 8: cellar.catalog.v1.BrowseCategoryResponse.products:type_name -> cellar.catalog.v1.Product
+	11, // 9: cellar.catalog.v1.ListCategoriesResponse.categories:type_name -> cellar.catalog.v1.Category
+	2,  // 10: cellar.catalog.v1.ListFamiliesResponse.products:type_name -> cellar.catalog.v1.Product
+	2,  // 11: cellar.catalog.v1.ListOffersResponse.offers:type_name -> cellar.catalog.v1.Product
+	2,  // 12: cellar.catalog.v1.UpsertProductRequest.product:type_name -> cellar.catalog.v1.Product
+	2,  // 13: cellar.catalog.v1.UpsertProductResponse.product:type_name -> cellar.catalog.v1.Product
+	30, // 14: cellar.catalog.v1.SetPriceRequest.price:type_name -> cellar.money.v1.Money
+	2,  // 15: cellar.catalog.v1.SetPriceResponse.product:type_name -> cellar.catalog.v1.Product
+	2,  // 16: cellar.catalog.v1.WithdrawProductResponse.product:type_name -> cellar.catalog.v1.Product
+	2,  // 17: cellar.catalog.v1.RestoreProductResponse.product:type_name -> cellar.catalog.v1.Product
+	2,  // 18: cellar.catalog.v1.ProductChanged.product:type_name -> cellar.catalog.v1.Product
+	27, // 19: cellar.catalog.v1.ListPriceHistoriesResponse.histories:type_name -> cellar.catalog.v1.PriceHistory
+	31, // 20: cellar.catalog.v1.PriceHistory.changed_at:type_name -> google.protobuf.Timestamp
+	28, // 21: cellar.catalog.v1.PriceHistory.past:type_name -> cellar.catalog.v1.PastPrice
+	30, // 22: cellar.catalog.v1.PastPrice.price:type_name -> cellar.money.v1.Money
+	31, // 23: cellar.catalog.v1.PastPrice.until:type_name -> google.protobuf.Timestamp
+	3,  // 24: cellar.catalog.v1.CatalogService.GetProduct:input_type -> cellar.catalog.v1.GetProductRequest
+	5,  // 25: cellar.catalog.v1.CatalogService.BatchGetProducts:input_type -> cellar.catalog.v1.BatchGetProductsRequest
+	7,  // 26: cellar.catalog.v1.CatalogService.BrowseCategory:input_type -> cellar.catalog.v1.BrowseCategoryRequest
+	9,  // 27: cellar.catalog.v1.CatalogService.ListCategories:input_type -> cellar.catalog.v1.ListCategoriesRequest
+	12, // 28: cellar.catalog.v1.CatalogService.ListFamilies:input_type -> cellar.catalog.v1.ListFamiliesRequest
+	14, // 29: cellar.catalog.v1.CatalogService.ListOffers:input_type -> cellar.catalog.v1.ListOffersRequest
+	25, // 30: cellar.catalog.v1.CatalogService.ListPriceHistories:input_type -> cellar.catalog.v1.ListPriceHistoriesRequest
+	16, // 31: cellar.catalog.v1.CatalogService.UpsertProduct:input_type -> cellar.catalog.v1.UpsertProductRequest
+	18, // 32: cellar.catalog.v1.CatalogService.SetPrice:input_type -> cellar.catalog.v1.SetPriceRequest
+	20, // 33: cellar.catalog.v1.CatalogService.WithdrawProduct:input_type -> cellar.catalog.v1.WithdrawProductRequest
+	22, // 34: cellar.catalog.v1.CatalogService.RestoreProduct:input_type -> cellar.catalog.v1.RestoreProductRequest
+	4,  // 35: cellar.catalog.v1.CatalogService.GetProduct:output_type -> cellar.catalog.v1.GetProductResponse
+	6,  // 36: cellar.catalog.v1.CatalogService.BatchGetProducts:output_type -> cellar.catalog.v1.BatchGetProductsResponse
+	8,  // 37: cellar.catalog.v1.CatalogService.BrowseCategory:output_type -> cellar.catalog.v1.BrowseCategoryResponse
+	10, // 38: cellar.catalog.v1.CatalogService.ListCategories:output_type -> cellar.catalog.v1.ListCategoriesResponse
+	13, // 39: cellar.catalog.v1.CatalogService.ListFamilies:output_type -> cellar.catalog.v1.ListFamiliesResponse
+	15, // 40: cellar.catalog.v1.CatalogService.ListOffers:output_type -> cellar.catalog.v1.ListOffersResponse
+	26, // 41: cellar.catalog.v1.CatalogService.ListPriceHistories:output_type -> cellar.catalog.v1.ListPriceHistoriesResponse
+	17, // 42: cellar.catalog.v1.CatalogService.UpsertProduct:output_type -> cellar.catalog.v1.UpsertProductResponse
+	19, // 43: cellar.catalog.v1.CatalogService.SetPrice:output_type -> cellar.catalog.v1.SetPriceResponse
+	21, // 44: cellar.catalog.v1.CatalogService.WithdrawProduct:output_type -> cellar.catalog.v1.WithdrawProductResponse
+	23, // 45: cellar.catalog.v1.CatalogService.RestoreProduct:output_type -> cellar.catalog.v1.RestoreProductResponse
+	35, // [35:46] is the sub-list for method output_type
+	24, // [24:35] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_cellar_catalog_v1_catalog_proto_init() }
@@ -1732,7 +1797,7 @@ func file_cellar_catalog_v1_catalog_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cellar_catalog_v1_catalog_proto_rawDesc), len(file_cellar_catalog_v1_catalog_proto_rawDesc)),
-			NumEnums:      1,
+			NumEnums:      2,
 			NumMessages:   28,
 			NumExtensions: 0,
 			NumServices:   1,

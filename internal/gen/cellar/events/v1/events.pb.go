@@ -448,7 +448,7 @@ func (x *ReplayOutboxRequest) GetCursor() string {
 
 type ReplayOutboxResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Events that will be sent once more, by this call.
+	// Events that will be sent once more, by this call; perhaps none before the last.
 	Events int64 `protobuf:"varint,1,opt,name=events,proto3" json:"events,omitempty"`
 	// For the next call; empty when there is nothing left to do.
 	Cursor        string `protobuf:"bytes,2,opt,name=cursor,proto3" json:"cursor,omitempty"`
