@@ -144,7 +144,7 @@ func (b *checkoutBench) measure(ctx context.Context) error {
 		if callers[i], err = dialUnary(ctx, strings.TrimPrefix(b.router, "http://")); err != nil {
 			return err
 		}
-		defer callers[i].close()
+		defer func() { err = errors.Join(err, callers[i].close()) }()
 	}
 	b.say("ordering for %g s", b.cfg.Seconds)
 	var refused atomic.Int64

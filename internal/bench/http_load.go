@@ -109,8 +109,9 @@ func ask(conn net.Conn, request []byte, buffer *[]byte) (status int, body []byte
 			continue
 		}
 		if end := bytes.Index((*buffer)[:have], []byte("\r\n\r\n")); end >= 0 {
-			length := 0
-			if status, length = parseHead((*buffer)[:end+2]); length < 0 {
+			var length int
+			status, length = parseHead((*buffer)[:end+2])
+			if length < 0 {
 				return 0, nil, fmt.Errorf("%w: %.200q", errAnswer, (*buffer)[:have])
 			}
 			head, whole = end+4, end+4+length

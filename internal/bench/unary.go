@@ -34,7 +34,8 @@ func (u *unary) close() error { return u.conn.Close() }
 // Idempotency-Key, unless it is empty. An error of the service has its Connect code.
 func (u *unary) call(procedure, token, key string, req, resp proto.Message) error {
 	size := proto.Size(req)
-	b := append(u.request[:0], "POST "+procedure+" HTTP/1.1\r\nHost: "+u.address+"\r\nContent-Type: application/proto\r\nConnect-Protocol-Version: 1\r\nAuthorization: Bearer "+token+"\r\n"...)
+	b := u.request[:0]
+	b = append(b, "POST "+procedure+" HTTP/1.1\r\nHost: "+u.address+"\r\nContent-Type: application/proto\r\nConnect-Protocol-Version: 1\r\nAuthorization: Bearer "+token+"\r\n"...)
 	if key != "" {
 		b = append(b, "Idempotency-Key: "+key+"\r\n"...)
 	}

@@ -31,8 +31,11 @@ type Event struct {
 	Raw []byte
 }
 
+// Adding begins the part of a statement that adds events; what follows selects their columns and the time.
+const Adding = `INSERT INTO outbox (region, shard, id, message_id, destination, subject, payload, created_at)`
+
 var stmtEnqueue = sqldb.Define(sqldb.Any, "outbox.enqueue", `
-INSERT INTO outbox (region, shard, id, message_id, destination, subject, payload, created_at)
+`+Adding+`
 SELECT $1::crdb_internal_region, e.shard, e.id, e.message_id, e.destination, e.subject, e.payload, $8
 FROM unnest($2::int2[], $3::int8[], $4::text[], $5::text[], $6::text[], $7::bytea[]) AS e (shard, id, message_id, destination, subject, payload)`)
 
@@ -93,7 +96,7 @@ func QueuePacked(b *sqldb.Batch, home ident.Region, now time.Time, events []Pack
 }
 
 // Columns of events as the table outbox has them, in the order of the events: for a statement that alone can tell which of
-// them have happened.
+// them have happened, and does so where it has Adding.
 type Columns struct {
 	Shards                             []int16
 	IDs                                []int64

@@ -223,3 +223,43 @@ func TestARegionThatHangsOrFailsIsNamedAndTheOthersAreCounted(t *testing.T) {
 		t.Errorf("available: %v", got)
 	}
 }
+
+func TestCommandsOfABatchAreAnsweredEachByItself(t *testing.T) {
+	w := newWorld(t)
+	w.mustRestock(t, "iad1", "ale", 5)
+	held := newOrder()
+	w.mustReserve(t, w.request("iad1", held, wants("ale", 1), time.Minute))
+	reserve := func(fc string, units int) *inventoryv1.Command {
+		return &inventoryv1.Command{Command: &inventoryv1.Command_Reserve{Reserve: w.request(fc, newOrder(), wants("ale", units), time.Minute)}}
+	}
+	commit := func(order string) *inventoryv1.Command {
+		return &inventoryv1.Command{Command: &inventoryv1.Command_Commit{Commit: &inventoryv1.CommitRequest{FcId: "iad1", OrderId: order}}}
+	}
+	resp, err := w.BatchCommand(t.Context(), &inventoryv1.BatchCommandRequest{Commands: []*inventoryv1.Command{
+		reserve("iad1", 2), reserve("iad1", 99), commit(held), commit("?"), {}, reserve("sea1", 1),
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	outcomes := resp.GetOutcomes()
+	if len(outcomes) != 6 || outcomes[0].GetReserve().GetLines()[0].GetQuantity() != 2 || outcomes[2].GetCommit() == nil {
+		t.Fatalf("got %v", outcomes)
+	}
+	for i, reason := range map[int]string{1: "OUT_OF_STOCK", 3: "MALFORMED_ORDER_ID", 4: "UNKNOWN_COMMAND", 5: "FOREIGN_FC"} {
+		if got := problem.Decode(outcomes[i].GetRefusal()); got.Reason != reason {
+			t.Errorf("command %d: got %v, want %s", i, got, reason)
+		}
+	}
+	if rows := rowsOf(t, w.db, "iad1"); !strings.HasPrefix(rows, "ale 2+3\n") || strings.Count(rows, "ale×1 COMMITTED")+strings.Count(rows, "ale×2 HELD") != 2 {
+		t.Errorf("rows:\n%s", rows)
+	}
+	checkBooks(t, w.db, "iad1")
+}
+
+func TestABatchHasALimit(t *testing.T) {
+	w := newWorld(t)
+	_, err := w.BatchCommand(t.Context(), &inventoryv1.BatchCommandRequest{})
+	refusesField(t, err, "commands")
+	_, err = w.BatchCommand(t.Context(), &inventoryv1.BatchCommandRequest{Commands: make([]*inventoryv1.Command, MaxCommands+1)})
+	refusesField(t, err, "commands")
+}

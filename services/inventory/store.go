@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/cellar-commerce/cellar/internal/ident"
+	"github.com/cellar-commerce/cellar/internal/outbox"
 	"github.com/cellar-commerce/cellar/internal/sqldb"
 )
 
@@ -114,7 +115,7 @@ WITH /*@PG found AS (
   RETURNING m.shard, m.id, m.message_id, m.destination, m.subject, m.payload,
     width_bucket(i.available + m.units, $5::int8[]) <> width_bucket(i.available, $5::int8[]) AS leveled @*/
 ), told AS (
-  INSERT INTO outbox (region, shard, id, message_id, destination, subject, payload, created_at)
+  `+outbox.Adding+`
   SELECT $1::crdb_internal_region, shard, id, message_id, destination, subject, payload, $13
   FROM /*@PG found
   WHERE width_bucket(available, $5::int8[]) <> width_bucket(available - units, $5::int8[]) @*//*@CRDB moved
