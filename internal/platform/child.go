@@ -85,8 +85,8 @@ func (c *child) start(onEnd func(*child, error)) error {
 // machineShares is how many processes want a core at once when the platform has much to do: its cells.
 const machineShares = 6
 
-// collectLess is Go's GOGC for the platform's programs: half the collections, for some tens of MB in each.
-const collectLess = "200"
+// collectLess is Go's GOGC for the platform's programs: a quarter of the collections, for some tens of MB in each.
+const collectLess = "400"
 
 // minShare of the cores, where there are as many: with one, a page waits while a password is hashed, for 10 ms and more.
 const minShare = 2

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -73,6 +74,15 @@ func (p *Platform) startPostgres(ctx context.Context) (database, error) {
 	if err != nil {
 		return nil, err
 	}
+	if dir != p.path("postgres") {
+		aside, err := claim(filepath.Dir(dir), p.path("postgres.id"))
+		if err != nil {
+			return nil, err
+		}
+		if aside != "" {
+			p.say("the data of a platform that was here before, and whose directory is gone, lie in %s", aside)
+		}
+	}
 	log, err := os.OpenFile(p.path("logs", "database.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("start database: %w", err)
@@ -111,6 +121,36 @@ func serverDir(wanted string) (string, error) {
 		return "", fmt.Errorf("the database's user cannot reach %s, and no other place could be made for it: %w", wanted, err)
 	}
 	return filepath.Join(dir, "postgres"), nil
+}
+
+// claim a folder outside the platform's directory for its data. What lies there already may be of a platform that was in the same
+// place and was deleted, with all its keys: nobody can use that, and it is set aside. Which platform it is, a token says, in a file
+// of its directory and in one of the folder.
+func claim(folder, idFile string) (aside string, err error) {
+	id, err := os.ReadFile(idFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		id = []byte(ident.NewToken())
+		err = os.WriteFile(idFile, id, 0o600)
+	}
+	if err != nil {
+		return "", fmt.Errorf("claim a place for the database: %w", err)
+	}
+	mark := filepath.Join(folder, "platform.id")
+	owner, err := os.ReadFile(mark)
+	if err == nil && string(owner) == string(id) {
+		return "", nil
+	}
+	if err == nil {
+		aside = folder + "-" + string(owner)
+		//nolint:gosec // as serverDir makes it
+		err = errors.Join(os.Rename(folder, aside), os.Mkdir(folder, 0o755))
+	} else if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	if err = errors.Join(err, os.WriteFile(mark, id, 0o600)); err != nil {
+		return "", fmt.Errorf("claim a place for the database: %w", err)
+	}
+	return aside, nil
 }
 
 // reachable tells whether every folder on the way is open to everybody.
