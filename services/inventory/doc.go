@@ -32,9 +32,9 @@
 // FC at the same time: the rows' locks put their batches in order, and what a batch read is
 // what it changes.
 //
-// A batch that only takes what should lie there in plenty, for orders that are new here, or that
-// sells what this process has just held, is written without reading anything first (quick.go),
-// behind guards that end the transaction wherever any of it is not so.
+// A batch that only takes what should lie there, for orders that are new here, or that sells
+// what this process has just held, is written without reading anything first (quick.go), behind
+// guards that end the transaction wherever any of it is not so.
 //
 // Lock order, everywhere: inventory by FC and SKU, then reservations by FC, order and line, then
 // summaries by SKU.
