@@ -110,7 +110,7 @@ func newFloor(t *testing.T, finds fulfillment.Finds) *world {
 		till:  &till{captured: map[string]map[string]int64{}, refunded: map[string]map[string]int64{}},
 		stock: map[ident.Region]*inventory.Service{}, shipping: map[ident.Region]*fulfillment.Service{},
 	}
-	global, log := sqldbtest.New(t, sqldb.Global), slog.New(slog.DiscardHandler)
+	global, log := sqldbtest.New(t, sqldb.Global), slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	shipments, stock, listed := map[ident.Region]order.Shipments{}, map[ident.Region]order.Stock{}, map[ident.Region]fulfillment.StockLister{}
 	for _, region := range regions {
 		w.stock[region] = inventory.New(inventory.Deps{

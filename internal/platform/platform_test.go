@@ -205,8 +205,8 @@ func TestAProcessTakesItsShareOfTheMachineUnlessTheOperatorSays(t *testing.T) {
 		cores int
 		want  []string
 	}{
-		{nil, 3, []string{"GOGC=200", "GOMAXPROCS=3"}},
-		{[]string{"GOMAXPROCS"}, 3, []string{"GOGC=200"}},
+		{nil, 3, []string{"GOGC=400", "GOMAXPROCS=3"}},
+		{[]string{"GOMAXPROCS"}, 3, []string{"GOGC=400"}},
 		{[]string{"GOGC"}, 3, []string{"GOMAXPROCS=3"}},
 		{[]string{"GOGC", "GOMAXPROCS"}, 3, nil},
 	} {
