@@ -126,8 +126,9 @@ func newFloor(t *testing.T, finds fulfillment.Finds) *world {
 		_, err := w.stock[regions[i]].Restock(t.Context(), &inventoryv1.RestockRequest{FcId: fc, DeliveryId: "d1", Lines: []*inventoryv1.RestockLine{{Sku: "ale", Quantity: opening}}})
 		must(t, err)
 	}
+	// A saga whose step has to be tried again does so at once: nobody moves the clock while a test waits for its end.
 	w.orders = order.New(order.Deps{
-		DB: w.customers, Fence: fencetest.Owner(w.customers, home), Clock: w.clock, Log: log, Payments: w.till, Planner: w.shipping[home], Shipments: shipments, Stock: stock, Cell: "use1-a",
+		DB: w.customers, Fence: fencetest.Owner(w.customers, home), Clock: impatient{w.clock}, Log: log, Payments: w.till, Planner: w.shipping[home], Shipments: shipments, Stock: stock, Cell: "use1-a",
 		Rings: func() ([]ident.Region, uint64) { return []ident.Region{home}, 1 },
 	})
 	return w
