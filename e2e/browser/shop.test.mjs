@@ -165,7 +165,7 @@ describe("a family of products", { concurrency: false }, () => {
     for (const look of looks) {
       const page = await shopper(t, look);
       await page.goto(`${shop.at}/search?q=zebrafinch`);
-      await until(page, () => page.locator(".card h3 a"));
+      await until(page, () => page.locator(".card h3 a", { hasText: "Zebrafinch" })); // until it is in the index, others are like it
       assert.equal(await page.locator(".card").count(), 1);
       await page.goto(`${shop.at}/p/TEE-red-S`);
       await until(page, () => page.getByRole("navigation", { name: "Choices" }).getByRole("link", { name: "M", exact: true }));
