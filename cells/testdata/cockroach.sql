@@ -1147,12 +1147,6 @@ ORDER BY a.fc_id, a.sku
 ON CONFLICT (region, fc_id, sku) DO UPDATE
 SET available = inventory.available + excluded.available;
 
--- inventory.all_new (cellar_regional)
-SELECT 1 / (count(*) = 0)::int
-FROM unnest($2::text[], $3::text[]) AS o (fc_id, order_id)
-
-INNER LOOKUP JOIN reservations AS r ON r.region = $1 AND r.fc_id = o.fc_id AND r.order_id = o.order_id;
-
 -- inventory.concerned (cellar_regional)
 SELECT r.fc_id, r.sku
 FROM unnest($2::text[], $3::text[]) AS o (fc_id, order_id)
@@ -1169,6 +1163,19 @@ SELECT r.fc_id, r.sku
 FROM unnest($2::text[]) AS f (fc_id)
 INNER LOOKUP JOIN reservations AS r ON r.region = $1 AND r.fc_id = f.fc_id AND r.state = 'HELD' AND r.expires_at <= $3
 LIMIT $4;
+
+-- inventory.hold_blindly (cellar_regional)
+WITH made AS (
+INSERT INTO reservations (region, fc_id, order_id, line, sku, quantity, state, expires_at, changed_at)
+SELECT $1::crdb_internal_region, r.fc_id, r.order_id, r.line, r.sku, r.quantity, r.state, r.expires_at, $9
+FROM unnest($2::text[], $3::text[], $4::int4[], $5::text[], $6::int8[], $7::text[], $8::timestamptz[])
+  AS r (fc_id, order_id, line, sku, quantity, state, expires_at)
+  RETURNING 1
+)
+SELECT 1 / (count(*) = 0)::int
+FROM unnest($10::text[], $11::text[]) AS o (fc_id, order_id)
+
+INNER LOOKUP JOIN reservations AS r ON r.region = $1 AND r.fc_id = o.fc_id AND r.order_id = o.order_id;
 
 -- inventory.inconsistencies (cellar_regional)
 SELECT fc_id, sku, sum(available)::int8, sum(reserved)::int8, (sum(booked) - sum(promised))::int8, sum(promised)::int8
@@ -1339,14 +1346,12 @@ WITH moved AS (
   
   UPDATE inventory AS i
   SET available = i.available - m.units, reserved = i.reserved + m.units
-  FROM unnest($2::text[], $3::text[], $4::int8[], $7::int2[], $8::int8[], $9::text[], $10::text[], $11::text[], $12::bytea[])
-    AS m (fc_id, sku, units, shard, id, message_id, destination, subject, payload)
+  FROM unnest($2::text[], $3::text[], $4::int8[], $7::bytea[]) WITH ORDINALITY AS m (fc_id, sku, units, touched, n)
   WHERE i.region = $1 AND i.fc_id = m.fc_id AND i.sku = m.sku AND i.available >= m.units
-  RETURNING m.shard, m.id, m.message_id, m.destination, m.subject, m.payload,
-    width_bucket(i.available + m.units, $5::int8[]) <> width_bucket(i.available, $5::int8[]) AS leveled
+  RETURNING m.n, m.touched, width_bucket(i.available + m.units, $5::int8[]) <> width_bucket(i.available, $5::int8[]) AS leveled
 ), told AS (
   INSERT INTO outbox (region, shard, id, message_id, destination, subject, payload, created_at)
-  SELECT $1::crdb_internal_region, shard, id, message_id, destination, subject, payload, $13
+  SELECT $1::crdb_internal_region, $8, $9::int8 + n - 1, $10::text || '/' || n::text, $11, $12, touched, $13
   FROM moved
   WHERE leveled
   RETURNING 1

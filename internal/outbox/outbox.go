@@ -91,28 +91,26 @@ func QueuePacked(b *sqldb.Batch, home ident.Region, now time.Time, events []Pack
 	if len(events) == 0 {
 		return
 	}
-	c := ColumnsOf(now, events)
-	b.Queue(stmtEnqueue, nil, string(home), c.Shards, c.IDs, c.MessageIDs, c.Destinations, c.Subjects, c.Payloads, now)
-}
-
-// Columns of events as the table outbox has them, in the order of the events: for a statement that alone can tell which of
-// them have happened, and does so where it has Adding.
-type Columns struct {
-	Shards                             []int16
-	IDs                                []int64
-	MessageIDs, Destinations, Subjects []string
-	Payloads                           [][]byte
-}
-
-// ColumnsOf events that happen now.
-func ColumnsOf(now time.Time, events []Packed) Columns {
 	n := len(events)
-	c := Columns{make([]int16, n), make([]int64, n), make([]string, n), make([]string, n), make([]string, n), make([][]byte, n)}
+	shards, ids, messageIDs := make([]int16, n), make([]int64, n), make([]string, n)
+	destinations, subjects, payloads := make([]string, n), make([]string, n), make([][]byte, n)
 	for i, p := range events {
-		c.Shards[i], c.IDs[i], c.MessageIDs[i] = shardOf(p.event.Key), nextID(now), p.event.MessageID
-		c.Destinations[i], c.Subjects[i], c.Payloads[i] = string(p.event.Destination), p.event.Subject, p.payload
+		shards[i], ids[i], messageIDs[i] = shardOf(p.event.Key), nextID(now), p.event.MessageID
+		destinations[i], subjects[i], payloads[i] = string(p.event.Destination), p.event.Subject, p.payload
 	}
-	return c
+	b.Queue(stmtEnqueue, nil, string(home), shards, ids, messageIDs, destinations, subjects, payloads, now)
+}
+
+// Series is a place in the outbox for events of one key which a statement adds itself, because it alone can tell which of them
+// have happened: it does so where it has Adding, with ids from First on, up to as many as the series is for.
+type Series struct {
+	Shard int16
+	First int64
+}
+
+// SeriesOf as many events of a key, which happen now.
+func SeriesOf(now time.Time, key string, events int) Series {
+	return Series{Shard: shardOf(key), First: nextIDs(now, events)}
 }
 
 func shardOf(key string) int16 { return int16(xxhash.Sum64String(key) >> 60) }
@@ -124,11 +122,14 @@ var lastID atomic.Int64
 
 // nextID grows with every event of this process, and with time across processes: milliseconds, then 20 bits of counter.
 // Two transactions of one key are ordered by their locks, so the later one has the later time or the same process.
-func nextID(now time.Time) int64 {
+func nextID(now time.Time) int64 { return nextIDs(now, 1) }
+
+// nextIDs are the next n; it gives the first.
+func nextIDs(now time.Time, n int) int64 {
 	for {
 		last := lastID.Load()
 		id := max(firstID(now), last+1)
-		if lastID.CompareAndSwap(last, id) {
+		if lastID.CompareAndSwap(last, id+int64(n)-1) {
 			return id
 		}
 	}

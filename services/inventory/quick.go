@@ -7,6 +7,9 @@ import (
 	"slices"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
+	inventoryv1 "github.com/cellar-commerce/cellar/internal/gen/cellar/inventory/v1"
 	"github.com/cellar-commerce/cellar/internal/ident"
 	"github.com/cellar-commerce/cellar/internal/outbox"
 	"github.com/cellar-commerce/cellar/internal/sqldb"
@@ -112,21 +115,21 @@ func (b *blind) queue(out *sqldb.Batch, region ident.Region, now time.Time, told
 	if len(b.made) > 0 {
 		spots := sortedSpots(slices.Collect(maps.Keys(b.stock)))
 		fcs, skus := spotColumns(spots)
-		units, events := make([]int64, len(spots)), make([]outbox.Event, len(spots))
+		units, touched := make([]int64, len(spots)), make([][]byte, len(spots))
 		for i, s := range spots {
-			units[i], events[i] = b.stock[s], touchedEvent(region, skus[i])
+			var err error
+			if touched[i], err = proto.Marshal(&inventoryv1.StockTouched{Skus: skus[i : i+1]}); err != nil {
+				return err
+			}
+			units[i] = b.stock[s]
 		}
-		packed, err := outbox.Pack(events)
-		if err != nil {
-			return err
-		}
-		e := outbox.ColumnsOf(now, packed)
-		out.QueueRead(stmtTakeBlindly, sqldb.Each(func(r sqldb.Row) error { return r.Scan(new(int), told) }),
-			string(region), fcs, skus, units, levels, len(spots), e.Shards, e.IDs, e.MessageIDs, e.Destinations, e.Subjects, e.Payloads, now)
+		id := ident.NewToken()
+		series := outbox.SeriesOf(now, id, len(spots))
+		out.QueueRead(stmtTakeBlindly, sqldb.Each(func(r sqldb.Row) error { return r.Scan(new(int), told) }), string(region), fcs, skus, units, levels, len(spots),
+			touched, series.Shard, series.First, messageID(region, id), string(region), SubjectTouched(region), now)
 		orderFCs, orders := spotColumns(b.orders)
-		out.Queue(stmtAllNew, nil, string(region), orderFCs, orders)
 		c := columnsOf(b.made)
-		out.Queue(stmtInsertReservations, nil, string(region), c.fcs, c.orders, c.lines, c.skus, c.quantities, c.states, c.expiries, now)
+		out.Queue(stmtHoldBlindly, nil, string(region), c.fcs, c.orders, c.lines, c.skus, c.quantities, c.states, c.expiries, now, orderFCs, orders)
 	}
 	if len(b.sold) > 0 {
 		slices.SortFunc(b.sold, func(x, y *holdRow) int {

@@ -9,6 +9,12 @@ import (
 	"github.com/cellar-commerce/cellar/internal/sqldb"
 )
 
+const insertReservations = `
+INSERT INTO reservations (region, fc_id, order_id, line, sku, quantity, state, expires_at, changed_at)
+SELECT $1::crdb_internal_region, r.fc_id, r.order_id, r.line, r.sku, r.quantity, r.state, r.expires_at, $9
+FROM unnest($2::text[], $3::text[], $4::int4[], $5::text[], $6::int8[], $7::text[], $8::timestamptz[])
+  AS r (fc_id, order_id, line, sku, quantity, state, expires_at)`
+
 var (
 	// The keys of a batch come as two lists side by side. On PostgreSQL each is looked up by itself, in the order of the
 	// lists, which are sorted: for a list of keys its planner may choose to walk a whole FC, and for a join a whole region
@@ -59,11 +65,7 @@ INNER LOOKUP JOIN inventory AS i ON i.region = $1 AND i.fc_id = s.fc_id AND i.sk
 ORDER BY i.fc_id, i.sku
 FOR UPDATE OF i @*/`)
 
-	stmtInsertReservations = sqldb.Define(sqldb.Regional, "inventory.insert_reservations", `
-INSERT INTO reservations (region, fc_id, order_id, line, sku, quantity, state, expires_at, changed_at)
-SELECT $1::crdb_internal_region, r.fc_id, r.order_id, r.line, r.sku, r.quantity, r.state, r.expires_at, $9
-FROM unnest($2::text[], $3::text[], $4::int4[], $5::text[], $6::int8[], $7::text[], $8::timestamptz[])
-  AS r (fc_id, order_id, line, sku, quantity, state, expires_at)`)
+	stmtInsertReservations = sqldb.Define(sqldb.Regional, "inventory.insert_reservations", insertReservations)
 
 	stmtUpdateReservations = sqldb.Define(sqldb.Regional, "inventory.update_reservations", `
 INSERT INTO reservations (region, fc_id, order_id, line, sku, quantity, state, expires_at, changed_at)
@@ -90,9 +92,8 @@ SET available = excluded.available, reserved = excluded.reserved`)
 	// told; each comes with the event that says so.
 	stmtTakeBlindly = sqldb.Define(sqldb.Regional, "inventory.take_blindly", `
 WITH /*@PG found AS (
-  SELECT m.fc_id, m.sku, m.units, m.shard, m.id, m.message_id, m.destination, m.subject, m.payload, i.available, i.reserved
-  FROM unnest($2::text[], $3::text[], $4::int8[], $7::int2[], $8::int8[], $9::text[], $10::text[], $11::text[], $12::bytea[])
-    AS m (fc_id, sku, units, shard, id, message_id, destination, subject, payload)
+  SELECT m.fc_id, m.sku, m.units, m.touched, m.n, i.available, i.reserved
+  FROM unnest($2::text[], $3::text[], $4::int8[], $7::bytea[]) WITH ORDINALITY AS m (fc_id, sku, units, touched, n)
   CROSS JOIN LATERAL (
     SELECT available, reserved
     FROM inventory
@@ -109,14 +110,12 @@ WITH /*@PG found AS (
   RETURNING 1 @*/
   /*@CRDB UPDATE inventory AS i
   SET available = i.available - m.units, reserved = i.reserved + m.units
-  FROM unnest($2::text[], $3::text[], $4::int8[], $7::int2[], $8::int8[], $9::text[], $10::text[], $11::text[], $12::bytea[])
-    AS m (fc_id, sku, units, shard, id, message_id, destination, subject, payload)
+  FROM unnest($2::text[], $3::text[], $4::int8[], $7::bytea[]) WITH ORDINALITY AS m (fc_id, sku, units, touched, n)
   WHERE i.region = $1 AND i.fc_id = m.fc_id AND i.sku = m.sku AND i.available >= m.units
-  RETURNING m.shard, m.id, m.message_id, m.destination, m.subject, m.payload,
-    width_bucket(i.available + m.units, $5::int8[]) <> width_bucket(i.available, $5::int8[]) AS leveled @*/
+  RETURNING m.n, m.touched, width_bucket(i.available + m.units, $5::int8[]) <> width_bucket(i.available, $5::int8[]) AS leveled @*/
 ), told AS (
   `+outbox.Adding+`
-  SELECT $1::crdb_internal_region, shard, id, message_id, destination, subject, payload, $13
+  SELECT $1::crdb_internal_region, $8, $9::int8 + n - 1, $10::text || '/' || n::text, $11, $12, touched, $13
   FROM /*@PG found
   WHERE width_bucket(available, $5::int8[]) <> width_bucket(available - units, $5::int8[]) @*//*@CRDB moved
   WHERE leveled @*/
@@ -124,10 +123,14 @@ WITH /*@PG found AS (
 )
 SELECT 1 / ((SELECT count(*) FROM moved) = $6)::int, (SELECT count(*) FROM told)`)
 
-	// A guard: it divides by zero when one of the orders is known at its FC, be it by its tombstone.
-	stmtAllNew = sqldb.Define(sqldb.Regional, "inventory.all_new", `
+	// A guard that inserts: it divides by zero when one of the orders is known at its FC, be it by its tombstone. The stock is locked
+	// when it begins to look.
+	stmtHoldBlindly = sqldb.Define(sqldb.Regional, "inventory.hold_blindly", `
+WITH made AS (`+insertReservations+`
+  RETURNING 1
+)
 SELECT 1 / (count(*) = 0)::int
-FROM unnest($2::text[], $3::text[]) AS o (fc_id, order_id)
+FROM unnest($10::text[], $11::text[]) AS o (fc_id, order_id)
 /*@PG CROSS JOIN LATERAL (
   SELECT line
   FROM reservations

@@ -45,18 +45,15 @@ func queueTouched(out *sqldb.Batch, region ident.Region, now time.Time, skus []s
 	skus = slices.Compact(skus)
 	var events []outbox.Event
 	for chunk := range slices.Chunk(skus, summaryBatch) {
-		events = append(events, touchedEvent(region, chunk...))
+		id := ident.NewToken()
+		events = append(events, outbox.Event{
+			MessageID: messageID(region, id), Key: id, Destination: region, Subject: SubjectTouched(region), Payload: &inventoryv1.StockTouched{Skus: chunk},
+		})
 	}
 	return outbox.Queue(out, region, now, events...)
 }
 
-func touchedEvent(region ident.Region, skus ...string) outbox.Event {
-	id := ident.NewToken()
-	return outbox.Event{
-		MessageID: "stock/" + string(region) + "/" + id, Key: id, Destination: region, Subject: SubjectTouched(region),
-		Payload: &inventoryv1.StockTouched{Skus: skus},
-	}
-}
+func messageID(region ident.Region, id string) string { return "stock/" + string(region) + "/" + id }
 
 // Touched is the consumer of the region's own events: it looks at the products of all of them anew. Looking twice changes
 // nothing.
@@ -202,7 +199,7 @@ func (s *Service) tell(ctx context.Context, tx sqldb.Tx, now time.Time, known, f
 	for _, region := range s.deps.Regions {
 		id := ident.NewToken()
 		events = append(events, outbox.Event{
-			MessageID: "stock/" + string(s.deps.Region) + "/" + id, Key: id, Destination: region, Subject: subjectSummarized(s.deps.Region),
+			MessageID: messageID(s.deps.Region, id), Key: id, Destination: region, Subject: subjectSummarized(s.deps.Region),
 			Payload: &inventoryv1.StockSummarized{Summaries: changed},
 		})
 	}
