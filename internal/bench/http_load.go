@@ -75,7 +75,7 @@ func loadOne(ctx context.Context, conn net.Conn, request []byte, until time.Time
 
 var errAnswer = errors.New("that is no answer with a length")
 
-// exchange a request for an answer of 200, whose size the buffer bounds.
+// exchange a request for an answer of 200; the buffer had better hold it.
 func exchange(conn net.Conn, request, buffer []byte) error {
 	status, _, err := ask(conn, request, &buffer)
 	if err == nil && status != http.StatusOK {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
+	"net/http"
 	"strconv"
 	"time"
 
@@ -52,7 +53,7 @@ func (u *unary) call(procedure, token, key string, req, resp proto.Message) erro
 	if err != nil {
 		return fmt.Errorf("call %s: %w", procedure, err)
 	}
-	if status == 200 {
+	if status == http.StatusOK {
 		return proto.Unmarshal(body, resp)
 	}
 	var refusal struct {
