@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"connectrpc.com/connect"
@@ -68,18 +69,18 @@ func (t *together) Commit(ctx context.Context, req *inventoryv1.CommitRequest) (
 
 // do a command: at once, or with those that wait.
 func (t *together) do(ctx context.Context, cmd *inventoryv1.Command) (*inventoryv1.Outcome, error) {
-	w := &waiter{ctx: ctx, cmd: cmd, done: make(chan struct{})}
 	t.mu.Lock()
 	if t.underWay < t.atOnce {
 		t.underWay++
 		t.mu.Unlock()
-		defer func() { go t.drain() }()
+		defer t.leave()
 		return t.one(ctx, cmd)
 	}
 	if len(t.waiting) >= maxTogether {
 		t.mu.Unlock()
 		return nil, problem.New(problem.Exhausted, "STOCK_BUSY", "too many commands wait for the cell that keeps the fulfilment centre's stock; try again in a moment")
 	}
+	w := &waiter{ctx: ctx, cmd: cmd, done: make(chan struct{})}
 	t.waiting = append(t.waiting, w)
 	t.mu.Unlock()
 	select {
@@ -90,9 +91,16 @@ func (t *together) do(ctx context.Context, cmd *inventoryv1.Command) (*inventory
 	}
 }
 
-// drain what waits, in the place of a call that has ended.
-func (t *together) drain() {
-	for batch := t.take(); len(batch) > 0; batch = t.take() {
+// leave the place of a call that has ended to those who wait.
+func (t *together) leave() {
+	if batch := t.take(); len(batch) > 0 {
+		go t.drain(batch)
+	}
+}
+
+// drain what waits, from a first batch on.
+func (t *together) drain(batch []*waiter) {
+	for ; len(batch) > 0; batch = t.take() {
 		t.ask(batch)
 		for _, w := range batch {
 			close(w.done)
@@ -115,15 +123,15 @@ func (t *together) take() (batch []*waiter) {
 			batch, lines = append(batch, w), lines+n
 		}
 	}
-	t.waiting = append([]*waiter(nil), t.waiting[taken:]...)
+	t.waiting = slices.Delete(t.waiting, 0, taken)
 	if len(batch) == 0 {
 		t.underWay--
 	}
 	return batch
 }
 
-// ask for a batch, and note what each is answered. A cell of an older release knows no batches: it is asked for one after the
-// other, all at once.
+// ask for a batch, and note what each is answered. A cell of an older release knows no batches: it is asked for each by
+// itself, all at once.
 func (t *together) ask(batch []*waiter) {
 	if len(batch) == 1 {
 		batch[0].outcome, batch[0].err = t.one(batch[0].ctx, batch[0].cmd)

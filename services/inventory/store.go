@@ -67,11 +67,7 @@ FOR UPDATE OF i @*/`)
 
 	stmtInsertReservations = sqldb.Define(sqldb.Regional, "inventory.insert_reservations", insertReservations)
 
-	stmtUpdateReservations = sqldb.Define(sqldb.Regional, "inventory.update_reservations", `
-INSERT INTO reservations (region, fc_id, order_id, line, sku, quantity, state, expires_at, changed_at)
-SELECT $1::crdb_internal_region, r.fc_id, r.order_id, r.line, r.sku, r.quantity, r.state, r.expires_at, $9
-FROM unnest($2::text[], $3::text[], $4::int4[], $5::text[], $6::int8[], $7::text[], $8::timestamptz[])
-  AS r (fc_id, order_id, line, sku, quantity, state, expires_at)
+	stmtUpdateReservations = sqldb.Define(sqldb.Regional, "inventory.update_reservations", insertReservations+`
 ON CONFLICT (region, fc_id, order_id, line) DO UPDATE
 SET quantity = excluded.quantity, state = excluded.state, expires_at = excluded.expires_at, changed_at = excluded.changed_at`)
 

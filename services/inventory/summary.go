@@ -66,13 +66,7 @@ func (s *Service) Touched(ctx context.Context, payloads ...[]byte) error {
 		}
 		skus = append(skus, e.GetSkus()...)
 	}
-	slices.Sort(skus)
-	for chunk := range slices.Chunk(slices.Compact(skus), summaryBatch) {
-		if err := s.Summarize(ctx, chunk); err != nil {
-			return err
-		}
-	}
-	return nil
+	return s.Summarize(ctx, skus)
 }
 
 // summary of one product at this region's FCs.
@@ -83,16 +77,25 @@ type summary struct {
 	version int64
 }
 
-// Summarize looks at products, at most 500, and tells the other regions what has changed. The row of each is locked
+// Summarize looks at products, 500 at a time, and tells the other regions what has changed. The row of each is locked
 // before the stock is read: whoever looks later sees what came later.
 func (s *Service) Summarize(ctx context.Context, skus []string) error {
-	if s.deps.Ordinal == nil || len(skus) == 0 {
+	if s.deps.Ordinal == nil {
 		return nil
 	}
-	region, now := string(s.deps.Region), s.deps.Clock.Now()
 	skus = slices.Clone(skus)
 	slices.Sort(skus)
-	skus = slices.Compact(skus)
+	for chunk := range slices.Chunk(slices.Compact(skus), summaryBatch) {
+		if err := s.summarize(ctx, chunk); err != nil {
+			return fmt.Errorf("summarize: %w", err)
+		}
+	}
+	return nil
+}
+
+// summarize products, sorted and each once, in one transaction.
+func (s *Service) summarize(ctx context.Context, skus []string) error {
+	region, now := string(s.deps.Region), s.deps.Clock.Now()
 	err := s.deps.DB.InTx(ctx, func(tx sqldb.Tx) error {
 		if _, err := tx.Exec(ctx, stmtOpenSummaries, region, skus, now); err != nil {
 			return err
@@ -107,11 +110,10 @@ func (s *Service) Summarize(ctx context.Context, skus []string) error {
 		}
 		return s.tell(ctx, tx, now, known, fresh)
 	})
-	if err != nil {
-		return fmt.Errorf("summarize: %w", err)
+	if err == nil {
+		s.deps.Committed()
 	}
-	s.deps.Committed()
-	return nil
+	return err
 }
 
 func scanSummaries(ctx context.Context, tx sqldb.Tx, stmt *sqldb.Statement, into map[string]summary, args ...any) error {
@@ -240,12 +242,9 @@ func (s *Service) Summarized(ctx context.Context, payloads ...[]byte) error {
 		return cmp.Or(strings.Compare(a.GetSku(), b.GetSku()), strings.Compare(a.GetRegion(), b.GetRegion()))
 	})
 	for chunk := range slices.Chunk(all, summaryBatch) {
-		err := s.deps.DB.InTx(ctx, func(tx sqldb.Tx) error {
-			var out sqldb.Batch
-			keep(&out, s.deps.Region, s.deps.Clock.Now(), chunk)
-			return tx.SendLast(ctx, &out)
-		})
-		if err != nil {
+		var out sqldb.Batch
+		keep(&out, s.deps.Region, s.deps.Clock.Now(), chunk)
+		if err := s.deps.DB.Send(ctx, &out); err != nil {
 			return fmt.Errorf("keep summaries: %w", err)
 		}
 	}

@@ -155,13 +155,7 @@ func (s *Service) Open(ctx context.Context, stocks []Stock) error {
 	for _, st := range stocks {
 		skus = append(skus, st.SKU)
 	}
-	slices.Sort(skus)
-	for chunk := range slices.Chunk(slices.Compact(skus), summaryBatch) {
-		if err := s.Summarize(ctx, chunk); err != nil {
-			return err
-		}
-	}
-	return nil
+	return s.Summarize(ctx, skus)
 }
 
 func (s *Service) open(ctx context.Context, entries []entry) error {
