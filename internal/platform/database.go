@@ -147,7 +147,9 @@ func claim(folder, idFile string) (aside string, err error) {
 	} else if errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}
-	err = errors.Join(err, os.WriteFile(mark, id, 0o600)) //nolint:gosec // the path is the platform's own
+	if err == nil { // else what lies there would be taken for ours the next time
+		err = os.WriteFile(mark, id, 0o600) //nolint:gosec // the path is the platform's own
+	}
 	if err != nil {
 		return "", fmt.Errorf("claim a place for the database: %w", err)
 	}

@@ -36,4 +36,18 @@ func TestDataOfAPlatformThatWasDeletedAreSetAside(t *testing.T) {
 	if aside := claimed("another"); aside != "" {
 		t.Errorf("then its own data went to %s", aside)
 	}
+	mark := filepath.Join(folder, "platform.id")
+	before, err := os.ReadFile(mark)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Join(folder+"-"+string(before), "in the way"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := claim(folder, filepath.Join(dir, "third")); err == nil {
+		t.Error("data that cannot be set aside are claimed")
+	}
+	if after, err := os.ReadFile(mark); err != nil || string(after) != string(before) {
+		t.Errorf("they are marked as somebody else's: %q, %v", after, err)
+	}
 }
